@@ -1,0 +1,1 @@
+"""The process that talks to Discord. Nothing in here imports torch."""

@@ -1,0 +1,52 @@
+"""Settings, read from the environment and `.env`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Hosts = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Everything an operator may set. `.env.example` lists each with its default and a reason."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True
+    )
+
+    # Discord
+    discord_token: SecretStr | None = None
+    sync_guild_ids: Annotated[tuple[int, ...], NoDecode] = ()
+    user_install: bool = False
+    message_content: bool = False
+
+    # Model
+    model: str = "sd2-depth"
+    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    batch_rows: int = Field(default=0, ge=0, description="0 measures it")
+
+    # Requests
+    max_steps: int = Field(default=50, ge=1, le=150)
+    queue_limit: int = Field(default=200, ge=1)
+    queue_limit_per_person: int = Field(default=5, ge=1)
+    role_weights: dict[int, int] = Field(default_factory=dict)
+
+    # Storage
+    data_dir: Path = Path("data")
+    retention_hours: float = Field(default=24.0, gt=0)
+
+    # Pictures and links
+    allowed_ports: Annotated[tuple[int, ...], NoDecode] = (80, 443)
+    allowed_hosts: Hosts = ()
+    denied_hosts: Hosts = ()
+    background: str = Field(default="#ffffff", pattern=r"^#[0-9a-fA-F]{6}$")
+    write_settings: bool = True
+
+    # Demo and logs
+    demo_port: int = Field(default=8080, ge=0, le=65535)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

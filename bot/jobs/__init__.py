@@ -1,0 +1,1 @@
+"""Accepted work: stored durably, ordered fairly, run, and answered exactly once."""

@@ -1,0 +1,35 @@
+"""Pictures in, pictures out: depth-to-image on one device. Knows nothing of Discord.
+
+These names are the public ones; `bot` and `cogs` import nothing deeper. None of them imports
+torch: the model lives in a child process of its own.
+"""
+
+from inference.errors import (
+    DeadlineExceeded,
+    InferenceError,
+    ModelUnavailable,
+    NotANumber,
+    OutOfMemory,
+    ServiceStopped,
+    WorkerDied,
+)
+from inference.service import InferenceService, ServiceState, ServiceStatus
+from inference.types import Img2ImgRequest, Img2ImgResult, Preview, Progress, Timings
+
+__all__ = [
+    "DeadlineExceeded",
+    "Img2ImgRequest",
+    "Img2ImgResult",
+    "InferenceError",
+    "InferenceService",
+    "ModelUnavailable",
+    "NotANumber",
+    "OutOfMemory",
+    "Preview",
+    "Progress",
+    "ServiceState",
+    "ServiceStatus",
+    "ServiceStopped",
+    "Timings",
+    "WorkerDied",
+]

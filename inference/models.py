@@ -1,0 +1,64 @@
+"""The catalogue: name → weights, pinned revision, licence, defaults, limits. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference.errors import ModelUnavailable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEntry:
+    """One model that can redraw pictures.
+
+    `source` is a hub repository or a local `save_pretrained` folder. `pixels` is the area that
+    the model was trained at, `multiple` what both sides must be divisible by. `notice` is shown
+    with its pictures where a person should know more (a toy, noise), else empty.
+    """
+
+    name: str
+    source: str
+    licence: str
+    pixels: int = 512 * 512
+    multiple: int = 64
+    strength: float = 0.7
+    steps: int = 25
+    guidance_scale: float = 7.5
+    notice: str = ""
+
+
+MODELS: dict[str, ModelEntry] = {
+    entry.name: entry
+    for entry in (
+        # The original repository, stabilityai/stable-diffusion-2-depth, was withdrawn in
+        # November 2025; this is the community's public mirror.
+        ModelEntry(
+            name="sd2-depth",
+            source="sd2-community/stable-diffusion-2-depth",
+            licence="openrail++",
+        ),
+        ModelEntry(
+            name="pocket",
+            source=str(Path(__file__).parent / "pocket"),
+            licence="MIT",
+            pixels=128 * 128,
+        ),
+    )
+}
+
+
+def find_model(name: str) -> ModelEntry:
+    """The entry of that name, or one for a local `save_pretrained` folder at that path.
+
+    Raises:
+        ModelUnavailable: neither a name in the catalogue nor a folder with a `model_index.json`.
+    """
+    if name in MODELS:
+        return MODELS[name]
+    if (Path(name) / "model_index.json").is_file():
+        return ModelEntry(name=Path(name).name, source=name, licence="unknown")
+    raise ModelUnavailable(
+        f"MODEL is {name!r}, which is neither a name in the catalogue ({', '.join(MODELS)}) "
+        "nor a folder with a model_index.json."
+    )
