@@ -1,53 +1,238 @@
-"""Answers a job exactly once, whatever Discord does."""
+"""Answers a job exactly once, whatever Discord does; shows its progress until then."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+import asyncio
+import contextvars
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from typing import Any
 
 import discord
 
-from bot.jobs.job import Job, JobProgress, Place
+from bot.answer import Answer, Encode, Presenter, Upload
+from bot.jobs.job import Job, JobState
+from bot.jobs.store import JobGone, Store, no_checkpoint
+from bot.pacer import Pacer
+from bot.reactions import Reaction, reaction_to, retry_after
+from bot.ways import Way, Ways, ways_to
+
+__all__ = ["Answer", "Delivery", "Encode", "Presenter", "Upload"]
+
+log = logging.getLogger(__name__)
+
+PROGRESS_SECONDS = 10.0
+# Messages older than an hour may be edited a few times only (error 30046): these are for answers.
+PROGRESS_AGE = 55 * 60.0
+# Between attempts the pause doubles from the first to the last of these; after a day of them
+# nobody waits any more.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
+GIVE_UP_SECONDS = 24 * 3600.0
+SMALLEST_UPLOAD = 256 * 1024
+
+SENTENCES = {
+    Reaction.BLOCKED: "Discord's moderation did not let this picture through.",
+    Reaction.SMALLER: "The picture is larger than Discord takes here, even compressed.",
+    Reaction.MALFORMED: "The picture was made, but Discord did not accept the message it came in.",
+    Reaction.LOST: "The picture was made, but its file could not be read again.",
+}
+UNREACHABLE = "The answer could not be delivered: Discord let it through on no way."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
-    """A file to attach: bytes, so that an attempt can be repeated."""
+class Delivery:
+    """Built before the client, `open`ed by it once it is logged in; until then answers wait.
 
-    filename: str
-    data: bytes
-    description: str
-    spoiler: bool = False
+    `encode` compresses a job's pictures to fit its `upload_limit`. `clock` gives seconds since the
+    epoch, `sleep` waits on the same clock. `checkpoint` is called at each point between two writes.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        presenter: Presenter,
+        encode: Encode,
+        pacer: Pacer | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        checkpoint: Callable[[str], None] = no_checkpoint,
+    ) -> None:
+        self.presenter = presenter
+        self._store = store
+        self._encode = encode
+        self._pacer = pacer or Pacer()
+        self._clock = clock
+        self._sleep = sleep
+        self._checkpoint = checkpoint
+        self._own_context = contextvars.copy_context()
+        self._client_context = self._own_context
+        self._opened = asyncio.Event()
+        self._ways: Ways | None = None
+        self._refused = False
+        self._newest: dict[str, tuple[Job, Callable[[], Answer]]] = {}
+        self._showing: dict[str, asyncio.Task[None]] = {}
+        self._progress_calls: dict[str, asyncio.Task[None]] = {}
+        self._quiet: set[str] = set()
+
+    def open(self, client: discord.Client) -> None:
+        """The client is logged in; to be called from its `setup_hook`.
+
+        discord.py keeps its webhook transport in a context variable, so its calls are made in the
+        client's context, whichever task asks for them.
+        """
+        self._client_context = contextvars.copy_context()
+        self._ways = Ways(client, self._store, self._clock, self._checkpoint)
+        self._opened.set()
+
+    async def close(self) -> None:
+        """Stop showing progress."""
+        tasks = list(self._showing.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def show(self, job: Job, make: Callable[[], Answer]) -> None:
+        """Edit the reply to what `make` builds, as soon as the channel has room for it.
+
+        Returns at once. Of several states only the newest is shown, and none once `answer` has
+        been called. Nothing is promised: whatever goes wrong is left to the answer.
+        """
+        if job.id in self._quiet or self._clock() - job.created_at > PROGRESS_AGE:
+            return
+        self._newest[job.id] = (job, make)
+        if job.id not in self._showing:
+            task = asyncio.get_running_loop().create_task(
+                self._show(job.id), name=f"progress of {job.id}", context=self._own_context.copy()
+            )
+            self._showing[job.id] = task
+
+    async def answer(self, job: Job) -> None:
+        """Give a made, failed or cancelled job's person what they wait for, and record it.
+
+        Returns when that is done, or when no way is left and the log says so. Cancelling it is
+        safe at any moment: called again, also after a restart, it goes on where it was.
+        """
+        self._quiet.add(job.id)
+        self._newest.pop(job.id, None)
+        if call := self._progress_calls.get(job.id):
+            await asyncio.wait({call})
+        try:
+            await self._answer(job)
+        except JobGone:
+            log.info("job %s was forgotten before it was answered", job.id)
+        finally:
+            self._quiet.discard(job.id)
+
+    async def _answer(self, job: Job) -> None:
+        began = self._clock()
+        pause = FIRST_PAUSE
+        limit = job.destination.upload_limit
+        closed: set[Way] = set()
+        await self._opened.wait()
+        while not self._refused:
+            ways = [way for way in ways_to(job, self._clock()) if way not in closed]
+            if not ways or self._clock() - began > GIVE_UP_SECONDS:
+                log.error("no way is left to answer job %s", job.id)
+                if job.state is JobState.MADE:
+                    await self._store.fail(job.id, UNREACHABLE)
+                await self._store.answered(job.id, self._clock())
+                return
+            error = await self._attempt(ways[0], job, limit)
+            if error is None:
+                await self._store.answered(job.id, self._clock())
+                return
+            # A new message may have been begun: the store knows.
+            job = await self._reread(job.id)
+            reaction = reaction_to(error, as_bot=ways[0] is not Way.TOKEN_EDIT)
+            log.warning(
+                "answer to job %s by %s: %s → %s",
+                job.id,
+                ways[0].name,
+                _described(error),
+                reaction.name,
+                exc_info=error if reaction is Reaction.MALFORMED else None,
+            )
+            match reaction:
+                case Reaction.RETRY:
+                    await self._sleep(max(pause, retry_after(error)))
+                    pause = min(2 * pause, LONGEST_PAUSE)
+                case Reaction.KEEP:
+                    log.critical("Discord refuses the bot's token; answers wait for the next start")
+                    self._refused = True
+                case Reaction.SMALLER if job.state is JobState.MADE and limit > SMALLEST_UPLOAD:
+                    limit //= 2
+                case Reaction.OTHER_WAY:
+                    closed.add(ways[0])
+                case _ if job.state is JobState.MADE:
+                    job = await self._store.fail(job.id, SENTENCES[reaction])
+                case _:
+                    closed.add(ways[0])
+
+    async def _attempt(self, way: Way, job: Job, limit: int) -> Exception | None:
+        assert self._ways is not None
+        try:
+            answer = await self._build(job, limit)
+            await self._pacer.answer(job.destination.channel_id)
+            await self._as_client(self._ways.send(way, job, answer))
+        except JobGone:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the table has a reaction
+            return error
+        return None
+
+    async def _build(self, job: Job, limit: int) -> Answer:
+        if job.state is JobState.CANCELLED:
+            return self.presenter.cancelled(job)
+        if job.state is JobState.FAILED:
+            return self.presenter.failed(job)
+        pictures = [await self._store.picture(v.result) for v in job.variants if v.result]
+        within = replace(job, destination=replace(job.destination, upload_limit=limit))
+        return self.presenter.made(job, await self._encode(within, pictures))
+
+    async def _reread(self, job_id: str) -> Job:
+        job = await self._store.job(job_id)
+        if job is None:
+            raise JobGone(f"Job {job_id} was forgotten.")
+        return job
+
+    async def _show(self, job_id: str) -> None:
+        try:
+            await self._opened.wait()
+            while job_id in self._newest:
+                job, _ = self._newest[job_id]
+                await self._pacer.progress(job.destination.channel_id)
+                if newest := self._newest.pop(job_id, None):
+                    call = asyncio.create_task(self._show_once(*newest))
+                    self._progress_calls[job_id] = call
+                    # Not cut off half-way: it could then arrive after the answer.
+                    await asyncio.shield(call)
+        finally:
+            del self._showing[job_id]
+
+    async def _show_once(self, job: Job, make: Callable[[], Answer]) -> None:
+        assert self._ways is not None
+        ways = ways_to(job, self._clock())
+        try:
+            if ways[0] in (Way.TOKEN_EDIT, Way.BOT_EDIT):
+                async with asyncio.timeout(PROGRESS_SECONDS):
+                    await self._as_client(self._ways.edit(ways[0], job, make()))
+        except Exception as error:  # noqa: BLE001 - progress is a courtesy
+            log.info("progress of job %s: %s", job.id, _described(error))
+            if isinstance(error, discord.HTTPException) and error.status < 500:
+                # Ten thousand refused requests in ten minutes ban the address.
+                self._quiet.add(job.id)
+        finally:
+            del self._progress_calls[job.id]
+
+    async def _as_client(self, work: Coroutine[Any, Any, None]) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.create_task(work, context=self._client_context.copy())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What a message becomes: a Components V2 view and the files that it shows."""
-
-    view: discord.ui.LayoutView
-    files: tuple[Upload, ...] = ()
-
-
-class Presenter(Protocol):
-    """Turns a job into what a person sees. The cog implements it; delivery only sends it."""
-
-    def queued(self, job: Job, place: Place) -> Answer:
-        """Accepted and waiting."""
-        ...
-
-    def running(self, job: Job, progress: JobProgress) -> Answer:
-        """A step was taken; `progress.preview` may carry a small picture."""
-        ...
-
-    def made(self, job: Job, pictures: Sequence[Upload]) -> Answer:
-        """The pictures, with settings and buttons."""
-        ...
-
-    def failed(self, job: Job) -> Answer:
-        """`job.error` is the sentence."""
-        ...
-
-    def cancelled(self, job: Job) -> Answer:
-        """The owner or a moderator ended it."""
-        ...
+def _described(error: Exception) -> str:
+    """For the log. Only Discord's own words: others may hold an address with a token in it."""
+    if isinstance(error, discord.HTTPException):
+        return f"{error.status} {error.code} {error.text}"
+    return type(error).__name__

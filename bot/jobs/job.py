@@ -11,7 +11,8 @@ from inference import Preview
 
 
 class JobState(StrEnum):
-    """`MADE`: the pictures are stored; `DELIVERED`: the person has them."""
+    """`MADE`: the pictures are stored; `DELIVERED`: the person has them. A job that is `FAILED` or
+    `CANCELLED` still owes its person a sentence until `Job.finished_at` is set."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -22,7 +23,7 @@ class JobState(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Nothing more will happen to a job in this state."""
+        """Nothing more will be made in this state."""
         return self in (JobState.DELIVERED, JobState.FAILED, JobState.CANCELLED)
 
 
@@ -61,7 +62,12 @@ class Destination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One accepted request. Times are seconds since the epoch; pictures are content hashes."""
+    """One accepted request. Times are seconds since the epoch; pictures are content hashes.
+
+    `attempts` counts how often it was begun. `finished_at` is when its person was answered.
+    `post_channel_id` and `post_since` are set before the answer is sent as a new message, so that
+    a restart knows where to look for one that may have arrived.
+    """
 
     id: str
     user_id: int
@@ -90,6 +96,12 @@ class Job:
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
+    post_channel_id: int | None = None
+    post_since: float | None = None
+
+    def steps_of(self, variant: Variant) -> int:
+        """How many denoising steps a variant takes, as `Img2ImgRequest` counts them."""
+        return max(1, int(self.steps * variant.strength))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

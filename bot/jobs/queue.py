@@ -1,0 +1,224 @@
+"""The fair order of waiting jobs, in memory; rebuilt from the store at every start.
+
+Weighted round robin over people: in every round each person with waiting jobs has as many turns as
+their weight, in one go; a person's own jobs keep their order.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from bot.errors import RequestError, UnavailableError
+from bot.jobs.job import Job, Place
+from bot.jobs.pace import Pace, spoken
+
+# An interaction token lives for 15 minutes and a private answer needs it; two are kept in hand.
+PRIVATE_SECONDS = 13 * 60
+
+
+class QueueFull(UnavailableError):
+    """Nobody can be taken in now."""
+
+    text = "The queue is full: {count} jobs are before you. Please come back in about {wait}."
+
+
+class TooManyOfYours(RequestError):
+    """One person's share is used up."""
+
+    text = (
+        "You have {count} jobs in the queue already, which is the limit for one person. "
+        "The next place becomes free in about {wait}."
+    )
+
+
+class TooLongForPrivate(RequestError):
+    """Discord lets nobody answer in private after a quarter of an hour."""
+
+    text = (
+        "An answer that only you can see must be ready within 13 minutes, and the queue is "
+        "about {wait} long. Ask for a public answer, or come back later."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSnapshot:
+    """What runs, and what waits in its order with each job's place."""
+
+    running: tuple[Job, ...]
+    waiting: tuple[tuple[Job, Place], ...]
+
+
+@dataclass(slots=True)
+class _Person:
+    weight: int = 1
+    turns: int = 1
+    jobs: deque[Job] = field(default_factory=deque)
+
+
+class Queue:
+    """`limit` jobs waiting or running in all, `limit_per_person` of one person."""
+
+    def __init__(self, *, limit: int, limit_per_person: int) -> None:
+        self._limit = limit
+        self._limit_per_person = limit_per_person
+        # The first is whose turn it is.
+        self._people: OrderedDict[int, _Person] = OrderedDict()
+        self._running: dict[str, Job] = {}
+        self._steps_left: dict[str, list[int]] = {}
+        self._order: list[Job] | None = None
+        self.pace = Pace()
+        self.slots = 1
+
+    def __len__(self) -> int:
+        return sum(len(person.jobs) for person in self._people.values())
+
+    def check(self, job: Job) -> None:
+        """Whether the job may be added.
+
+        Raises:
+            QueueFull, TooManyOfYours, TooLongForPrivate: it may not.
+        """
+        everything = [*self._running.values(), *self.order()]
+        if len(everything) >= self._limit:
+            raise QueueFull(count=len(everything), wait=spoken(self._seconds_until_free(None)))
+        own = sum(other.user_id == job.user_id for other in everything)
+        if own >= self._limit_per_person:
+            raise TooManyOfYours(count=own, wait=spoken(self._seconds_until_free(job.user_id)))
+        if job.destination.private:
+            seconds = self.place_of_new(job).seconds
+            if seconds is not None and seconds > PRIVATE_SECONDS:
+                raise TooLongForPrivate(wait=spoken(seconds))
+
+    def add(self, job: Job) -> None:
+        """Behind the same person's other jobs."""
+        person = self._people.setdefault(job.user_id, _Person(turns=job.weight))
+        person.weight = job.weight
+        person.jobs.append(job)
+        self._order = None
+
+    def add_first(self, job: Job) -> None:
+        """Before everything else: it had its turn already."""
+        person = self._people.setdefault(job.user_id, _Person())
+        person.jobs.appendleft(job)
+        person.turns += 1
+        self._people.move_to_end(job.user_id, last=False)
+        self._order = None
+
+    def pop(self) -> Job | None:
+        """The job whose turn it is, which is running from now on."""
+        job = next(_turns(self._people), None)
+        if job is not None:
+            self._order = None
+            self._running[job.id] = job
+            self._steps_left[job.id] = [
+                job.steps_of(v) if v.result is None else 0 for v in job.variants
+            ]
+        return job
+
+    def remove(self, job_id: str) -> Job | None:
+        """Take a waiting job out; None if it does not wait."""
+        for user_id, person in self._people.items():
+            for job in person.jobs:
+                if job.id == job_id:
+                    person.jobs.remove(job)
+                    if not person.jobs:
+                        del self._people[user_id]
+                    self._order = None
+                    return job
+        return None
+
+    def stepped(self, job_id: str, variant: int, left: int) -> None:
+        """A running job's variant has `left` steps to go."""
+        self._steps_left[job_id][variant] = left
+
+    def done(self, job_id: str) -> None:
+        """The job runs no more."""
+        self._running.pop(job_id, None)
+        self._steps_left.pop(job_id, None)
+
+    def order(self) -> list[Job]:
+        """The waiting jobs as they would be begun if nobody came or went."""
+        if self._order is None:
+            copies = OrderedDict(
+                (user_id, _Person(person.weight, person.turns, person.jobs.copy()))
+                for user_id, person in self._people.items()
+            )
+            self._order = list(_turns(copies))
+        return self._order
+
+    def place(self, job_id: str) -> Place | None:
+        """Where a waiting job stands; None if it does not wait."""
+        order = self.order()
+        index = next((n for n, job in enumerate(order) if job.id == job_id), None)
+        if index is None:
+            return None
+        finish = self._finish_times(order[: index + 1])
+        return Place(ahead=index, seconds=finish[-1] if finish else None)
+
+    def place_of_new(self, job: Job) -> Place:
+        """Where the job would stand if it were added now."""
+        people = OrderedDict(
+            (user_id, _Person(person.weight, person.turns, person.jobs.copy()))
+            for user_id, person in self._people.items()
+        )
+        people.setdefault(job.user_id, _Person(job.weight, job.weight)).jobs.append(job)
+        order = list(_turns(people))
+        index = next(n for n, other in enumerate(order) if other.id == job.id)
+        finish = self._finish_times(order[: index + 1])
+        return Place(ahead=index, seconds=finish[-1] if finish else None)
+
+    def seconds_left(self, job_id: str) -> float | None:
+        """Until a running job is done, its variants side by side as far as the slots go."""
+        left = [steps for steps in self._steps_left.get(job_id, ()) if steps]
+        seconds = [self.pace.seconds(steps) for steps in left]
+        if any(each is None for each in seconds):
+            return None
+        known = [each for each in seconds if each is not None]
+        return max([*known, sum(known) / self.slots], default=0.0)
+
+    def snapshot(self) -> QueueSnapshot:
+        """What runs and what waits, now."""
+        order = self.order()
+        finish = self._finish_times(order)
+        places = (Place(ahead=n, seconds=finish[n] if finish else None) for n in range(len(order)))
+        return QueueSnapshot(
+            running=tuple(self._running.values()), waiting=tuple(zip(order, places, strict=True))
+        )
+
+    def _finish_times(self, order: list[Job]) -> list[float] | None:
+        running = [steps for left in self._steps_left.values() for steps in left if steps]
+        return self.pace.finish_times(running, order, self.slots)
+
+    def _seconds_until_free(self, user_id: int | None) -> float | None:
+        """Until the first job (of that person) is done."""
+        running = [
+            self.seconds_left(job.id)
+            for job in self._running.values()
+            if user_id in (None, job.user_id)
+        ]
+        order = self.order()
+        finish = self._finish_times(order)
+        if finish is None or None in running:
+            return None
+        waiting = [
+            seconds
+            for job, seconds in zip(order, finish, strict=True)
+            if user_id in (None, job.user_id)
+        ]
+        return min([*(left for left in running if left is not None), *waiting], default=0.0)
+
+
+def _turns(people: OrderedDict[int, _Person]) -> Iterator[Job]:
+    """Take jobs out of `people`, one a turn, until none is left."""
+    while people:
+        user_id, person = next(iter(people.items()))
+        job = person.jobs.popleft()
+        person.turns -= 1
+        if not person.jobs:
+            del people[user_id]
+        elif person.turns <= 0:
+            person.turns = person.weight
+            people.move_to_end(user_id)
+        yield job

@@ -1,0 +1,375 @@
+"""Takes jobs from accepted to answered: feeds the engine, keeps its pictures, has them sent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from PIL import Image
+
+from bot.answer import Answer
+from bot.delivery import Delivery
+from bot.errors import PersonError, UnavailableError
+from bot.jobs.job import Job, JobProgress, JobState, Place
+from bot.jobs.pictures import PictureLost
+from bot.jobs.queue import Queue, QueueSnapshot
+from bot.jobs.slots import Slots
+from bot.jobs.store import JobGone, Store
+from bot.picture import Picture
+from inference import (
+    Img2ImgRequest,
+    Img2ImgResult,
+    InferenceError,
+    InferenceService,
+    ModelUnavailable,
+    Progress,
+    ServiceState,
+    ServiceStopped,
+    WorkerDied,
+)
+
+log = logging.getLogger(__name__)
+
+# Begun, and once more if the worker died under it.
+ATTEMPTS = 2
+# Of the ten seconds that stopping may take, what running jobs and answers get to end by
+# themselves; the model's process takes up to five more.
+GRACE_SECONDS = 3.0
+# Only so far back is a waiting person's place kept up to date in the reply.
+SHOWN_PLACES = 5
+# How long a person's data is kept after they asked for its end, so that their replies can say so.
+FAREWELL_SECONDS = 5.0
+
+DIED_TWICE = "The model broke down over this picture twice, so it was given up."
+SOURCE_LOST = "The picture to redraw could not be read again."
+BROKEN = "Something went wrong while the picture was made. The operator can find it in the log."
+
+
+class ModelGone(UnavailableError):
+    """The model gave up for good; the operator has to act."""
+
+    text = "The model is not running, so nothing new can be taken in: {detail}"
+
+
+class Stopping(UnavailableError):
+    """The bot is on its way out."""
+
+    text = "The bot is about to restart. Please try again in a minute."
+
+
+class Runner:
+    """`async with Runner(...) as runner`, before the Discord client starts and around it.
+
+    `preview` asks the engine for small pictures of the work in progress, `return_depth` for the
+    depth map that steered it. `clock` gives seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        queue: Queue,
+        service: InferenceService,
+        delivery: Delivery,
+        preview: bool = True,
+        return_depth: bool = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._service = service
+        self._delivery = delivery
+        self._preview = preview
+        self._return_depth = return_depth
+        self._clock = clock
+        self._slots = Slots()
+        self._accepting = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._runs: dict[str, asyncio.Task[None]] = {}
+        self._answers: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._shown: dict[str, int] = {}
+        self._stopping = False
+        self._halted = False
+        self._context = contextvars.copy_context()
+
+    async def __aenter__(self) -> Self:
+        self._context = contextvars.copy_context()
+        begun: list[Job] = []
+        for job in await self._store.open_jobs():
+            if job.state is JobState.QUEUED:
+                self._queue.add(job)
+            elif job.state is not JobState.RUNNING:
+                self._answer(job)
+            elif job.attempts < ATTEMPTS:
+                begun.append(job)
+            else:
+                self._answer(await self._store.fail(job.id, DIED_TWICE))
+        for job in reversed(begun):
+            self._queue.add_first(job)
+        self._wake.set()
+        self._spawn(self._dispatch(), "dispatcher")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stopping = True
+        self._wake.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=GRACE_SECONDS)
+        late = list(self._tasks)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        await self._delivery.close()
+
+    async def accept(self, job: Job) -> Place:
+        """Take the job in: once this returns, its person will be answered.
+
+        Raises:
+            PersonError: why not; its source is deleted again if no other job names it.
+        """
+        try:
+            async with self._accepting:
+                self._check_open()
+                self._queue.check(job)
+                await self._store.accept(job)
+                self._queue.add(job)
+        except PersonError:
+            await self._store.discard(job.source)
+            raise
+        place = self._queue.place(job.id)
+        assert place is not None
+        self._delivery.show(job, partial(self._delivery.presenter.queued, job, place))
+        self._wake.set()
+        return place
+
+    async def cancel(self, job_id: str) -> bool:
+        """End a waiting or running job; False if it is neither. Whoever may is asked before."""
+        try:
+            job = await self._store.cancel(job_id)
+        except JobGone:
+            return False
+        if self._queue.remove(job_id) is None and (run := self._runs.get(job_id)):
+            run.cancel()
+        self._answer(job)
+        return True
+
+    async def forget(self, user_id: int) -> int:
+        """End a person's jobs and delete all that is kept of them; how many jobs there were."""
+        jobs = await self._store.jobs_of(user_id)
+        for job in jobs:
+            await self.cancel(job.id)
+        answers = [self._answers[job.id] for job in jobs if job.id in self._answers]
+        if answers:
+            await asyncio.wait(answers, timeout=FAREWELL_SECONDS)
+        for answer in answers:
+            answer.cancel()
+        return await self._store.forget_user(user_id)
+
+    def place(self, job_id: str) -> Place | None:
+        """Where a waiting job stands now; None if it does not wait."""
+        return self._queue.place(job_id)
+
+    def snapshot(self) -> QueueSnapshot:
+        """What runs and what waits, for `/queue`."""
+        return self._queue.snapshot()
+
+    async def idle(self) -> None:
+        """Return once nothing waits, runs or is still to be answered."""
+        while len(self._queue) or self._runs or self._answers:
+            working = [*self._runs.values(), *self._answers.values()]
+            if working:
+                await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.sleep(0)
+
+    def _check_open(self) -> None:
+        if self._stopping:
+            raise Stopping
+        status = self._service.status
+        if status.state is ServiceState.FAILED:
+            raise ModelGone(detail=status.detail)
+
+    async def _dispatch(self) -> None:
+        while not self._stopping:
+            await self._wake.wait()
+            self._wake.clear()
+            self._slots.resize(self._service.status.slots)
+            self._queue.slots = self._service.status.slots
+            while self._slots.free and not self._stopping and not self._halted:
+                job = self._queue.pop()
+                if job is None:
+                    break
+                tickets = {
+                    n: self._slots.take() for n, v in enumerate(job.variants) if v.result is None
+                }
+                self._runs[job.id] = self._spawn(self._run(job, tickets), f"job {job.id}")
+            self._show_places()
+
+    def _show_places(self) -> None:
+        near = self._queue.snapshot().waiting[:SHOWN_PLACES]
+        for job, place in near:
+            if self._shown.get(job.id, place.ahead) != place.ahead:
+                self._delivery.show(job, partial(self._delivery.presenter.queued, job, place))
+        self._shown = {job.id: place.ahead for job, place in near}
+
+    async def _run(self, job: Job, tickets: dict[int, asyncio.Future[None]]) -> None:
+        outcome: Job | None = None
+        again = False
+        try:
+            job = await self._store.start(job.id, self._clock())
+            await self._make_all(job, tickets)
+            outcome = await self._store.made(job.id)
+        except JobGone:
+            log.info("job %s was ended while it ran", job.id)
+        except asyncio.CancelledError:
+            await self._put_back(job.id)
+            raise
+        except (ServiceStopped, ModelUnavailable) as error:
+            # Not the job's fault; it waits for the next start, and so does everything else.
+            log.warning("nothing runs any more: %s", error)
+            self._halted = True
+            again = await self._put_back(job.id)
+        except WorkerDied as error:
+            again = job.attempts < ATTEMPTS
+            log.warning("job %s, attempt %d: %s", job.id, job.attempts, error)
+            outcome = None if again else await self._fail(job.id, DIED_TWICE)
+        except PictureLost:
+            log.exception("the source of job %s is lost", job.id)
+            outcome = await self._fail(job.id, SOURCE_LOST)
+        except InferenceError as error:
+            log.warning("job %s: %s", job.id, error)
+            outcome = await self._fail(job.id, str(error))
+        except Exception:
+            log.exception("job %s", job.id)
+            outcome = await self._fail(job.id, BROKEN)
+        finally:
+            for ticket in tickets.values():
+                self._slots.give_back(ticket)
+            self._queue.done(job.id)
+            self._runs.pop(job.id, None)
+            self._wake.set()
+        # What it made before it broke is in the store; only the rest is made again.
+        if again and (kept := await self._store.job(job.id)):
+            self._queue.add_first(kept)
+        elif outcome:
+            self._answer(outcome)
+
+    async def _make_all(self, job: Job, tickets: dict[int, asyncio.Future[None]]) -> None:
+        source = await self._store.picture(job.source)
+        progress: dict[int, Progress] = {}
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number, ticket in tickets.items():
+                    group.create_task(self._make(job, number, source, ticket, progress))
+        except ExceptionGroup as failures:
+            # The first says it; the others were cancelled, or failed for the same reason.
+            raise failures.exceptions[0] from failures
+
+    async def _make(
+        self,
+        job: Job,
+        number: int,
+        source: Picture,
+        ticket: asyncio.Future[None],
+        progress: dict[int, Progress],
+    ) -> None:
+        await ticket
+        variant = job.variants[number]
+        request = Img2ImgRequest(
+            # Of its own for each attempt, so that late news of the first cannot be mistaken.
+            id=f"{job.id}-{number}-{job.attempts}",
+            pixels=source.pixels,
+            width=source.width,
+            height=source.height,
+            prompt=job.prompt,
+            negative_prompt=job.negative_prompt,
+            strength=variant.strength,
+            steps=job.steps,
+            guidance_scale=job.guidance_scale,
+            seed=variant.seed,
+            preview=self._preview,
+            return_depth=self._return_depth and number == 0,
+        )
+
+        def on_progress(step: Progress) -> None:
+            progress[number] = step
+            self._queue.stepped(job.id, number, step.total - step.step)
+            self._delivery.show(job, partial(self._running, job, step, progress))
+            if self._service.status.slots != self._queue.slots:
+                self._wake.set()
+
+        result = await self._service.generate(request, on_progress)
+        self._queue.pace.measure(result)
+        self._queue.stepped(job.id, number, 0)
+        made = Picture(result.pixels, result.width, result.height)
+        await self._store.variant_made(
+            job.id,
+            number,
+            await self._store.put_picture(made),
+            ignored_prompt=result.ignored_prompt,
+            depth=await self._put_depth(result),
+        )
+
+    async def _put_depth(self, result: Img2ImgResult) -> str | None:
+        if result.depth is None:
+            return None
+        grey = Image.frombytes("L", (result.width, result.height), result.depth)
+        return await self._store.put_picture(
+            Picture(grey.convert("RGB").tobytes(), result.width, result.height)
+        )
+
+    def _running(self, job: Job, newest: Progress, progress: dict[int, Progress]) -> Answer:
+        totals = [job.steps_of(v) if v.result is None else 0 for v in job.variants]
+        for number, step in progress.items():
+            totals[number] = step.total
+        return self._delivery.presenter.running(
+            job,
+            JobProgress(
+                step=sum(step.step for step in progress.values()),
+                total=sum(totals),
+                seconds_left=self._queue.seconds_left(job.id),
+                preview=newest.preview,
+            ),
+        )
+
+    async def _put_back(self, job_id: str) -> bool:
+        try:
+            await self._store.requeue(job_id)
+        except JobGone:
+            return False
+        return True
+
+    async def _fail(self, job_id: str, sentence: str) -> Job | None:
+        try:
+            return await self._store.fail(job_id, sentence)
+        except JobGone:
+            return None
+
+    def _answer(self, job: Job) -> None:
+        task = self._spawn(self._delivery.answer(job), f"answer to {job.id}")
+        self._answers[job.id] = task
+        task.add_done_callback(lambda _: self._answers.pop(job.id, None))
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """A task of the runner's own, also where a command's task asks for it."""
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(work, name=name, context=self._context.copy())
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.critical("%s broke; it goes on at the next start", task.get_name(), exc_info=error)

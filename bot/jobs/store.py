@@ -1,0 +1,351 @@
+"""The durable store: jobs in SQLite, pictures as files beside it. Every change is one transaction.
+
+SQLite runs on one thread of its own. A change is one function on that thread, so that a task that
+is cancelled while it waits leaves a whole transaction behind, never half of one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import ParamSpec, Self, TypeVar
+
+from bot.jobs.forgetting import forget, scrub
+from bot.jobs.job import Job, JobState
+from bot.jobs.pictures import PictureFiles, content_hash
+from bot.jobs.rows import INSERT, job_pictures, job_row, result_role, row_job
+from bot.jobs.schema import migrate
+from bot.picture import Picture
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+RUNNABLE = (JobState.QUEUED, JobState.RUNNING)
+UNFINISHED = (*RUNNABLE, JobState.MADE)
+
+
+class StoreInUse(Exception):
+    """Another process has the store open; its sentence is for the operator."""
+
+
+class JobGone(Exception):
+    """The job is not in a state that allows the change: cancelled, forgotten, or never there."""
+
+
+def no_checkpoint(_name: str) -> None:
+    """Where nobody watches the points between two writes."""
+
+
+class Store:
+    """`async with Store.open(folder) as store`. One process at a time; safe for many tasks.
+
+    `checkpoint` is called, on whichever thread, with the name of each point between two writes.
+    Changing methods return the job as it is afterwards and raise `JobGone`.
+    """
+
+    def __init__(
+        self,
+        thread: ThreadPoolExecutor,
+        db: sqlite3.Connection,
+        files: PictureFiles,
+        checkpoint: Callable[[str], None],
+    ) -> None:
+        self._thread = thread
+        self._db = db
+        self._files = files
+        self._checkpoint = checkpoint
+        # Pictures that are stored and not yet named by a row; touched on the store's thread only.
+        self._unnamed: set[str] = set()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, folder: Path, *, checkpoint: Callable[[str], None] = no_checkpoint
+    ) -> AsyncIterator[Self]:
+        """Open or make the store in `folder` and hold it alone until the block is left.
+
+        Raises:
+            StoreInUse: another process holds it.
+            StoreTooNew: a newer version of the bot wrote it.
+            OSError: the folder cannot be made or written.
+        """
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, "store") as thread:
+            files, db = await loop.run_in_executor(thread, _open, folder, checkpoint)
+            store = cls(thread, db, files, checkpoint)
+            try:
+                await store._run(store._sweep)
+                yield store
+            finally:
+                await loop.run_in_executor(thread, db.close)
+
+    async def put_picture(self, picture: Picture) -> str:
+        """Store a picture; its content hash. On the disk when this returns.
+
+        Until a job that names it is accepted it is kept; call `discard` if none will be.
+        """
+        hash_ = await asyncio.to_thread(content_hash, picture)
+        written = await asyncio.to_thread(self._files.write, picture)
+        await self._run(self._place, written, hash_)
+        return hash_
+
+    async def picture(self, hash_: str) -> Picture:
+        """The picture of that content hash.
+
+        Raises:
+            PictureLost: its file is gone or damaged.
+        """
+        return await asyncio.to_thread(self._files.read, hash_)
+
+    async def discard(self, hash_: str) -> None:
+        """No job will name this picture: delete it, unless another job does."""
+        await self._run(self._discard, [hash_])
+
+    async def accept(self, job: Job) -> None:
+        """From here on the job survives whatever happens to the process."""
+        await self._run(self._accept, job)
+
+    async def job(self, job_id: str) -> Job | None:
+        """The job, or None if it is not kept."""
+        return await self._run(self._find, job_id)
+
+    async def open_jobs(self) -> list[Job]:
+        """Every job whose person has no answer yet, in the order of their acceptance."""
+        return await self._run(self._select, "finished_at IS NULL", ())
+
+    async def jobs_of(self, user_id: int) -> list[Job]:
+        """Every kept job of a person, oldest first."""
+        return await self._run(self._select, "user_id = ?", (user_id,))
+
+    async def start(self, job_id: str, now: float) -> Job:
+        """Begun, once more: one attempt is used up."""
+        return await self._change(
+            "start",
+            job_id,
+            RUNNABLE,
+            "state = 'running', attempts = attempts + 1, started_at = ?",
+            (now,),
+        )
+
+    async def requeue(self, job_id: str) -> Job:
+        """Stopped through no fault of its own: it waits again, with its attempt given back."""
+        return await self._change(
+            "requeue", job_id, (JobState.RUNNING,), "state = 'queued', attempts = attempts - 1"
+        )
+
+    async def variant_made(
+        self, job_id: str, number: int, result: str, *, ignored_prompt: str, depth: str | None
+    ) -> Job:
+        """One of the job's pictures is stored."""
+        named = {result_role(number): result} | ({"depth": depth} if depth else {})
+        return await self._change(
+            "variant", job_id, (JobState.RUNNING,), "ignored_prompt = ?", (ignored_prompt,), named
+        )
+
+    async def made(self, job_id: str) -> Job:
+        """All of the job's pictures are stored."""
+        return await self._change("made", job_id, (JobState.RUNNING,), "state = 'made'")
+
+    async def fail(self, job_id: str, sentence: str) -> Job:
+        """It will not be made, or cannot be shown; `sentence` says why."""
+        return await self._change(
+            "fail", job_id, UNFINISHED, "state = 'failed', error = ?", (sentence,)
+        )
+
+    async def cancel(self, job_id: str) -> Job:
+        """Its owner or a moderator ended it before it was made."""
+        return await self._change("cancel", job_id, RUNNABLE, "state = 'cancelled'")
+
+    async def posting(self, job_id: str, channel_id: int, now: float) -> Job:
+        """The answer is about to be sent to that channel as a new message."""
+        return await self._change(
+            "posting",
+            job_id,
+            tuple(JobState),
+            "post_channel_id = ?, post_since = ?",
+            (channel_id, now),
+        )
+
+    async def answered(self, job_id: str, now: float) -> Job:
+        """Its person has the pictures or the sentence. The interaction token is blanked."""
+        return await self._change(
+            "answered",
+            job_id,
+            (JobState.MADE, JobState.FAILED, JobState.CANCELLED, JobState.DELIVERED),
+            "state = iif(state = 'made', 'delivered', state), finished_at = ?, token = NULL",
+            (now,),
+        )
+
+    async def blank_expired_tokens(self, now: float) -> None:
+        """An expired token opens nothing; it is not kept either."""
+        await self._run(
+            self._transact,
+            "blank",
+            "UPDATE job SET token = NULL WHERE token IS NOT NULL AND token_expires_at <= ?",
+            (now,),
+        )
+
+    async def forget_before(self, moment: float) -> int:
+        """Strip every job that was answered before `moment` to a count; how many."""
+        return await self._run(self._forget, before=moment)
+
+    async def forget_user(self, user_id: int) -> int:
+        """Strip every job of a person to a count, answered or not; how many."""
+        return await self._run(self._forget, user=user_id)
+
+    async def tally(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """What is left of forgotten jobs: (day, state) → (jobs, pictures)."""
+        return await self._run(self._tally)
+
+    async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, lambda: work(*args, **kwargs))
+
+    async def _change(
+        self,
+        name: str,
+        job_id: str,
+        allowed: tuple[JobState, ...],
+        assignments: str,
+        values: tuple[object, ...] = (),
+        named: dict[str, str] | None = None,
+    ) -> Job:
+        marks = ", ".join("?" * len(allowed))
+        statement = f"UPDATE job SET {assignments} WHERE id = ? AND state IN ({marks})"  # noqa: S608
+        changed = await self._run(
+            self._transact, name, statement, (*values, job_id, *allowed), job_id, named
+        )
+        if changed is None:
+            raise JobGone(f"Job {job_id} is gone or past {name!r}.")
+        return changed
+
+    # From here on everything runs on the store's thread.
+
+    def _transact(
+        self,
+        name: str,
+        statement: str,
+        values: tuple[object, ...],
+        job_id: str | None = None,
+        named: dict[str, str] | None = None,
+    ) -> Job | None:
+        self._checkpoint(f"before {name}")
+        with _Transaction(self._db):
+            touched = self._db.execute(statement, values).rowcount
+            if touched and named:
+                self._name(job_id, named)
+            self._checkpoint(f"within {name}")
+        self._checkpoint(f"after {name}")
+        self._unnamed.difference_update((named or {}).values())
+        return self._find(job_id) if touched and job_id else None
+
+    def _accept(self, job: Job) -> None:
+        self._checkpoint("before accept")
+        with _Transaction(self._db):
+            self._db.execute(INSERT, job_row(job))
+            self._name(job.id, job_pictures(job))
+            self._checkpoint("within accept")
+        self._checkpoint("after accept")
+        self._unnamed.difference_update(job_pictures(job).values())
+
+    def _name(self, job_id: str | None, named: dict[str, str]) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO picture SELECT seq, ?, ? FROM job WHERE id = ?",
+            [(role, hash_, job_id) for role, hash_ in named.items()],
+        )
+
+    def _find(self, job_id: str) -> Job | None:
+        found = self._select("id = ?", (job_id,))
+        return found[0] if found else None
+
+    def _select(self, where: str, values: tuple[object, ...]) -> list[Job]:
+        rows = self._db.execute(f"SELECT * FROM job WHERE {where} ORDER BY seq", values)  # noqa: S608
+        return [row_job(row, self._named(row["seq"])) for row in rows.fetchall()]
+
+    def _named(self, seq: int) -> dict[str, str]:
+        return dict(self._db.execute("SELECT role, hash FROM picture WHERE job_seq = ?", (seq,)))
+
+    def _place(self, written: Path, hash_: str) -> None:
+        self._unnamed.add(hash_)
+        self._files.place(written, hash_)
+
+    def _discard(self, hashes: Iterable[str]) -> None:
+        for hash_ in hashes:
+            self._unnamed.discard(hash_)
+            if not self._is_named(hash_):
+                self._files.remove(hash_)
+
+    def _is_named(self, hash_: str) -> bool:
+        query = "SELECT 1 FROM picture WHERE hash = ? LIMIT 1"
+        return self._db.execute(query, (hash_,)).fetchone() is not None
+
+    def _forget(self, *, user: int | None = None, before: float | None = None) -> int:
+        self._checkpoint("before forget")
+        with _Transaction(self._db):
+            forgotten, hashes = forget(self._db, self._checkpoint, user=user, before=before)
+        self._checkpoint("after forget")
+        for hash_ in hashes:
+            if hash_ not in self._unnamed and not self._is_named(hash_):
+                self._files.remove(hash_)
+        if forgotten:
+            scrub(self._db)
+        return forgotten
+
+    def _tally(self) -> dict[tuple[str, str], tuple[int, int]]:
+        rows = self._db.execute("SELECT day, state, jobs, pictures FROM tally")
+        return {(row["day"], row["state"]): (row["jobs"], row["pictures"]) for row in rows}
+
+    def _sweep(self) -> None:
+        """A crash between a file and its row, or a row's end and its file's, leaves a stray."""
+        self._files.sweep({h for (h,) in self._db.execute("SELECT DISTINCT hash FROM picture")})
+
+
+class _Transaction:
+    """`BEGIN IMMEDIATE` … `COMMIT`, or `ROLLBACK` on an error."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._db.execute("ROLLBACK" if kind else "COMMIT")
+
+
+def _open(
+    folder: Path, checkpoint: Callable[[str], None]
+) -> tuple[PictureFiles, sqlite3.Connection]:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    db = sqlite3.connect(
+        folder / "jobs.sqlite3", timeout=0.0, isolation_level=None, check_same_thread=False
+    )
+    try:
+        db.row_factory = sqlite3.Row
+        # Exclusive before the first access: the lock is then held until the process ends, however
+        # it ends, and a second bot cannot even read (https://www.sqlite.org/wal.html#noshm).
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        with closing(db.execute("PRAGMA journal_mode = WAL")) as mode:
+            mode.fetchone()
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA secure_delete = ON")
+        db.execute("BEGIN EXCLUSIVE")
+        db.execute("COMMIT")
+        migrate(db)
+    except sqlite3.OperationalError as error:
+        db.close()
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            raise StoreInUse(
+                f"Another bot is running on {folder}: stop it first, or give this one another "
+                "DATA_DIR."
+            ) from error
+        raise
+    except BaseException:
+        db.close()
+        raise
+    return PictureFiles(folder / "pictures", checkpoint), db
