@@ -78,11 +78,11 @@ def _serve(task: dict[str, Any], source: BufferedReader, sink: BufferedWriter) -
         )
         _answer(sink, {"width": picture.width, "height": picture.height}, picture.pixels)
     except PictureError as error:
-        _answer(sink, {"error": type(error).__name__, "params": error.params})
+        _answer(sink, {"error": type(error).__name__})
     except MemoryError:
-        _answer(sink, {"error": TooMuchWork.__name__, "params": {}})
+        _answer(sink, {"error": TooMuchWork.__name__})
     except Exception:  # noqa: BLE001 - decoders raise anything over damaged bytes
-        _answer(sink, {"error": BrokenPicture.__name__, "params": {}})
+        _answer(sink, {"error": BrokenPicture.__name__})
 
 
 def _answer(sink: BufferedWriter, header: dict[str, Any], body: bytes = b"") -> None:

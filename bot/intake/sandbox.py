@@ -16,8 +16,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bot.intake import errors
-from bot.intake.errors import NotAPicture, PictureError, TooMuchWork
+from bot.intake.errors import (
+    BrokenPicture,
+    NotAPicture,
+    PictureError,
+    TooLong,
+    TooManyPixels,
+    TooMuchWork,
+)
+from bot.intake.geometry import MAX_ASPECT
 from bot.picture import Picture
 
 log = logging.getLogger(__name__)
@@ -85,9 +92,16 @@ class Sandbox:
             "background": background,
         }
         answer, body = await self._run(task, data, longest=3 * pixels)
+        # Only the names are taken from the child: its words could be a stranger's.
+        refusals: dict[str, PictureError] = {
+            "NotAPicture": NotAPicture(),
+            "BrokenPicture": BrokenPicture(),
+            "TooManyPixels": TooManyPixels(megapixels=max_pixels / 1e6),
+            "TooLong": TooLong(limit=MAX_ASPECT),
+        }
         match answer:
-            case {"error": str(name), "params": dict(params)} if name in _PICTURE_ERRORS:
-                raise _PICTURE_ERRORS[name](**params)
+            case {"error": str(name)} if name in refusals:
+                raise refusals[name]
             case {"width": int(width), "height": int(height)} if (
                 0 < width * height <= pixels
                 and len(body) == 3 * width * height
@@ -113,7 +127,8 @@ class Sandbox:
             try:
                 async with asyncio.timeout(self._seconds):
                     answer = await child.ask(task | {"length": len(body)}, body, longest)
-            except (OSError, EOFError, ValueError) as error:  # TimeoutError is an OSError
+            except (OSError, EOFError, ValueError, RecursionError) as error:
+                # It hung, it died, or its answer is none.
                 log.warning("A sandboxed decoder was ended: %s", type(error).__name__)
                 await child.kill()
                 raise TooMuchWork from None
@@ -141,18 +156,6 @@ class Sandbox:
         return child
 
 
-_PICTURE_ERRORS: dict[str, type[PictureError]] = {
-    error.__name__: error
-    for error in (
-        NotAPicture,
-        errors.BrokenPicture,
-        errors.TooManyPixels,
-        errors.TooLong,
-        TooMuchWork,
-    )
-}
-
-
 class _Child:
     """One process. Whoever takes it asks one thing at a time, and kills it if that fails."""
 
@@ -176,6 +179,9 @@ class _Child:
         try:
             async with asyncio.timeout(_START_SECONDS):
                 hello, _ = await child._read(longest=0)
+        except (OSError, EOFError, ValueError) as error:
+            await child.kill()
+            raise RuntimeError("The sandboxed decoder does not start.") from error
         except BaseException:
             await child.kill()
             raise
