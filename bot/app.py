@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from PIL import ImageColor
+
 from bot.client import RedrawBot, Services
 from bot.config import Settings
 from bot.delivery import Delivery, Upload
-from bot.encode import encode_all
+from bot.encode import describe_settings, encode_all
 from bot.intake import Intake, IntakeLimits
-from bot.intake.fetch import FetchLimits
 from bot.jobs.job import Job
 from bot.jobs.queue import FairQueue
 from bot.jobs.runner import Runner
@@ -20,16 +21,54 @@ from cogs.img2img.view import Img2ImgPresenter
 from inference import InferenceService
 from inference.models import find_model
 
+# One request to Discord holds 25 MiB; the rest of it is the message itself.
+# https://discord.com/developers/docs/reference#uploading-files
+REQUEST_BYTES = 24 * 2**20
+
 
 def intake_limits(settings: Settings) -> IntakeLimits:
     """The operator's wishes for links and pictures."""
     return IntakeLimits(
-        fetch=FetchLimits(
-            allowed_ports=frozenset(settings.allowed_ports),
-            allowed_hosts=frozenset(host.lower() for host in settings.allowed_hosts),
-            denied_hosts=frozenset(host.lower() for host in settings.denied_hosts),
-        ),
-        background=settings.background,
+        allowed_ports=settings.allowed_ports,
+        allowed_hosts=settings.allowed_hosts,
+        denied_hosts=settings.denied_hosts,
+        background=ImageColor.getrgb(settings.background)[:3],
+    )
+
+
+async def encode_job(
+    job: Job, pictures: Sequence[Picture], *, alt: str, write_settings: bool
+) -> tuple[Upload, ...]:
+    """A job's pictures as the files of its answer, all within one request."""
+    texts = [
+        describe_settings(
+            prompt=job.prompt,
+            negative_prompt=job.negative_prompt,
+            steps=job.steps,
+            guidance_scale=job.guidance_scale,
+            strength=variant.strength,
+            seed=variant.seed,
+            width=job.width,
+            height=job.height,
+            model=job.model,
+        )
+        if write_settings
+        else None
+        for variant in job.variants
+    ]
+    files = await encode_all(
+        list(zip(pictures, texts, strict=True)),
+        limit_bytes=job.destination.upload_limit,
+        request_bytes=REQUEST_BYTES,
+    )
+    return tuple(
+        Upload(
+            filename=f"redraw-{job.id}-{number}.{file.extension}",
+            data=file.data,
+            description=alt,
+            spoiler=job.spoiler,
+        )
+        for number, file in enumerate(files, start=1)
     )
 
 
@@ -48,11 +87,8 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
     presenter = Img2ImgPresenter(notice=model.notice)
 
     async def encode(job: Job, pictures: Sequence[Picture]) -> tuple[Upload, ...]:
-        return await encode_all(
-            job,
-            pictures,
-            alt=presenter.alt,
-            write_settings=settings.write_settings,
+        return await encode_job(
+            job, pictures, alt=presenter.alt(job), write_settings=settings.write_settings
         )
 
     async with Store.open(settings.data_dir) as store, Intake(intake_limits(settings)) as intake:

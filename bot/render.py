@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bot.app import intake_limits
 from bot.config import Settings
-from bot.encode import encode_file
+from bot.encode import save_as
 from bot.errors import StartError
 from bot.intake import Intake
 from bot.jobs.job import new_job_id
@@ -78,7 +78,9 @@ async def render(settings: Settings, options: RenderOptions) -> None:
             result = await service.generate(request, show)
     made = Picture(result.pixels, result.width, result.height)
     try:
-        options.out.write_bytes(encode_file(made, options.out.suffix))
+        options.out.write_bytes(save_as(made, options.out.suffix))
+    except ValueError as error:
+        raise StartError(f"{error}.") from error
     except OSError as error:
         raise StartError(f"{options.out} cannot be written: {error.strerror}.") from error
     print(  # noqa: T201 - the command's answer

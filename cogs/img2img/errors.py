@@ -39,12 +39,6 @@ class HistoryForbidden(SourceError):
     )
 
 
-class AttachmentTooLarge(SourceError):
-    """Checked before it is downloaded."""
-
-    text = "That file is {size} MB; I take pictures of up to {limit} MB."
-
-
 class AttachmentGone(SourceError):
     """Discord no longer has it, or does not answer."""
 

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 import discord
 
 from bot.client import RedrawBot
-from bot.intake import MAX_BYTES, MessageLink, parse_message_link
+from bot.intake import FileTooLarge
+from bot.intake.links import MessageLink, parse_message_link
 from bot.words import say
 from cogs.img2img.errors import (
     AttachmentGone,
-    AttachmentTooLarge,
     HistoryForbidden,
     MessageUnreadable,
     MessageWithoutPicture,
@@ -78,15 +78,15 @@ def _name_of(url: str) -> str:
     return PurePosixPath(urlsplit(url).path).name or "picture"
 
 
-async def read_attachment(attachment: discord.Attachment) -> bytes:
-    """The attachment's bytes, at most the intake's limit.
+async def read_attachment(attachment: discord.Attachment, max_bytes: int) -> bytes:
+    """The attachment's bytes, at most `max_bytes`.
 
     Raises:
-        AttachmentTooLarge: by the size that Discord states, before anything is downloaded.
+        FileTooLarge: by the size that Discord states, before anything is downloaded.
         AttachmentGone: Discord does not give it.
     """
-    if attachment.size > MAX_BYTES:
-        raise AttachmentTooLarge(size=round(attachment.size / 2**20, 1), limit=MAX_BYTES // 2**20)
+    if attachment.size > max_bytes:
+        raise FileTooLarge(mebibytes=max_bytes / 2**20)
     try:
         return await attachment.read()
     except discord.HTTPException as error:
@@ -96,7 +96,7 @@ async def read_attachment(attachment: discord.Attachment) -> bytes:
 async def read_found(bot: RedrawBot, found: Found) -> bytes:
     """The bytes of a picture that was seen in a message."""
     if found.attachment is not None:
-        return await read_attachment(found.attachment)
+        return await read_attachment(found.attachment, bot.services.intake.limits.max_bytes)
     assert found.url is not None
     return await bot.services.intake.fetch(found.url)
 
@@ -116,7 +116,8 @@ async def find_source(
     if image is not None and url is not None:
         raise TwoSources
     if image is not None:
-        return Source(await read_attachment(image), image.filename, image.is_spoiler())
+        data = await read_attachment(image, bot.services.intake.limits.max_bytes)
+        return Source(data, image.filename, image.is_spoiler())
     if url is not None:
         if link := parse_message_link(url):
             return await _from_message_link(interaction, link)

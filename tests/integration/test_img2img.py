@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from inference import LocalService
-from tests.support.house import House, buttons_of, open_house, text_of
+from tests.support.house import House, open_house, text_of
 from tests.support.pictures import file_of, photo
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -23,7 +23,9 @@ async def picture_of(house: House) -> Image.Image:
     return Image.open(io.BytesIO(await attachment.read()))
 
 
-async def test_an_attachment_comes_back_redrawn(tmp_path: Path, noise_service: LocalService) -> None:
+async def test_an_attachment_comes_back_redrawn(
+    tmp_path: Path, noise_service: LocalService
+) -> None:
     async with open_house(tmp_path, noise_service) as house:
         result = await house.alice.slash(
             house.channel,
@@ -39,7 +41,14 @@ async def test_an_attachment_comes_back_redrawn(tmp_path: Path, noise_service: L
         assert result.acknowledged
         await house.settled()
         text = text_of(house.last)
-        for said in ("a red fox", "without: blue", "strength 0.5", "8 steps", "guidance 3", "seed 7"):
+        for said in (
+            "a red fox",
+            "without: blue",
+            "strength 0.5",
+            "8 steps",
+            "guidance 3",
+            "seed 7",
+        ):
             assert said in text
         picture = await picture_of(house)
         assert f"{picture.width} × {picture.height}" in text
@@ -54,7 +63,9 @@ async def test_the_same_seed_gives_the_same_picture(
     async with open_house(tmp_path, noise_service) as house:
         pictures = []
         for seed in (3, 3, 4):
-            await house.alice.slash(house.channel, "img2img", prompt="x", image=CAT, seed=seed, steps=4)
+            await house.alice.slash(
+                house.channel, "img2img", prompt="x", image=CAT, seed=seed, steps=4
+            )
             await house.settled()
             pictures.append((await picture_of(house)).tobytes())
         assert pictures[0] == pictures[1]
