@@ -18,7 +18,7 @@ from bot.jobs.runner import Runner
 from bot.jobs.store import Store
 from bot.picture import Picture
 from cogs.img2img.view import Img2ImgPresenter
-from inference import InferenceService
+from inference import InferenceService, ServiceState
 from inference.models import find_model
 
 # One request to Discord holds 25 MiB; the rest of it is the message itself.
@@ -84,7 +84,7 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
         ModelUnavailable: `MODEL` names nothing.
     """
     model = find_model(settings.model)
-    presenter = Img2ImgPresenter(notice=model.notice)
+    presenter = Img2ImgPresenter(model.notice, lambda: inference.status.state is ServiceState.READY)
 
     async def encode(job: Job, pictures: Sequence[Picture]) -> tuple[Upload, ...]:
         return await encode_job(

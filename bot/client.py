@@ -19,6 +19,10 @@ from inference.models import ModelEntry
 
 log = logging.getLogger(__name__)
 
+# The bot has no voice; discord.py would complain at every start that it cannot have one.
+discord.VoiceClient.warn_nacl = False
+discord.VoiceClient.warn_dave = False
+
 COGS = ("cogs.img2img", "cogs.queue", "cogs.privacy")
 
 

@@ -19,17 +19,21 @@ log = logging.getLogger(__name__)
 
 
 async def tell(interaction: discord.Interaction[RedrawBot], sentence: str) -> None:
-    """Say one sentence to the person alone, whatever the interaction has been answered so far.
-
-    A reply that was deferred for everybody is taken back first, so that nothing of a mistake
-    stays in the channel.
-    """
-    if not interaction.response.is_done():
+    """Say one sentence to the person alone, whatever the interaction has been answered so far."""
+    if interaction.response.is_done():
+        await interaction.followup.send(sentence, ephemeral=True)
+    else:
         await interaction.response.send_message(sentence, ephemeral=True)
-        return
-    if interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
-        await interaction.delete_original_response()
-    await interaction.followup.send(sentence, ephemeral=True)
+
+
+async def _take_back(interaction: discord.Interaction[RedrawBot]) -> None:
+    """Nothing of a mistake stays in the channel.
+
+    The first follow-up after deferring takes the deferred message's place, and with it that all
+    may see it; so the message is first made an ordinary one, then deleted.
+    """
+    await interaction.edit_original_response(content="…")
+    await interaction.delete_original_response()
 
 
 async def answer_error(interaction: discord.Interaction[RedrawBot], error: Exception) -> None:
@@ -41,6 +45,8 @@ async def answer_error(interaction: discord.Interaction[RedrawBot], error: Excep
         log.error("unexpected error, reference %s", reference, exc_info=error)
         error = Unexpected(reference=reference)
     try:
+        if interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
+            await _take_back(interaction)
         await tell(interaction, say_error(interaction.locale, error))
     except discord.HTTPException as gone:
         log.warning("an error could not be told: %s (said: %s)", gone, error)

@@ -77,14 +77,14 @@ class Runner:
         store: Store,
         service: InferenceService,
         delivery: Answers,
-        queue: FairQueue | None = None,
+        queue: FairQueue,
         retention_hours: float = 24.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._service = service
         self._delivery = delivery
-        self.queue = queue or FairQueue()
+        self.queue = queue
         self._retention_hours = retention_hours
         self._clock = clock
         self._running: dict[str, _Running] = {}
@@ -255,16 +255,20 @@ class Runner:
 
     async def _generate(self, job: Job) -> list[Img2ImgResult]:
         source = await self._store.pictures.get(job.source)
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(
-                    self._service.generate(
-                        self._request(job, number, variant, source),
-                        lambda progress: self._progress(job, progress),
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(
+                        self._service.generate(
+                            self._request(job, number, variant, source),
+                            lambda progress: self._progress(job, progress),
+                        )
                     )
-                )
-                for number, variant in enumerate(job.variants)
-            ]
+                    for number, variant in enumerate(job.variants)
+                ]
+        except* InferenceError as errors:
+            # The first to fail ended the others; it is the one to answer for.
+            raise errors.exceptions[0] from None
         return [task.result() for task in tasks]
 
     def _request(self, job: Job, number: int, variant: Variant, source: Picture) -> Img2ImgRequest:

@@ -14,8 +14,9 @@ from bot.client import RedrawBot
 from bot.delivery import check_permissions
 from bot.jobs.job import Destination, Job, Variant, new_job_id
 from bot.words import word
-from cogs.img2img.errors import EmptyPrompt, TooManySteps
+from cogs.img2img.errors import EmptyPrompt, ModelBroken, TooManySteps
 from cogs.img2img.sources import find_source
+from inference import ServiceState
 
 # Seeds fit in 32 bits, so that they can be read, typed and passed to other tools.
 MAX_SEED = 2**32 - 1
@@ -62,6 +63,8 @@ class Img2Img(commands.Cog):
         steps = steps or model.steps
         if steps > services.settings.max_steps:
             raise TooManySteps(limit=services.settings.max_steps)
+        if services.inference.status.state is ServiceState.FAILED:
+            raise ModelBroken
         check_permissions(interaction)
         acknowledged = await interaction.response.defer(thinking=True)
         assert acknowledged is not None

@@ -1,6 +1,6 @@
 """What can be wrong with what a person asked `/img2img` for."""
 
-from bot.errors import RequestError, SourceError
+from bot.errors import RequestError, SourceError, UnavailableError
 
 
 class EmptyPrompt(RequestError):
@@ -19,6 +19,12 @@ class TooManySteps(RequestError):
     """More than the operator allows."""
 
     text = "At most {limit} steps are allowed here."
+
+
+class ModelBroken(UnavailableError):
+    """The service has given up; the operator's log says why."""
+
+    text = "The model could not be started, so I cannot draw: whoever runs this bot must mend it."
 
 
 class NoSource(SourceError):

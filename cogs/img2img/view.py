@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import discord
 
@@ -41,11 +41,13 @@ def _bold(prompt: str) -> str:
 class Img2ImgPresenter:
     """Draws every state of a job as one block of Components V2.
 
-    `notice` is the model's line about its pictures (a toy, noise), shown with each.
+    `notice` is the model's line about its pictures (a toy, noise), shown with each; `ready` tells
+    whether the model is loaded.
     """
 
-    def __init__(self, notice: str = "") -> None:
+    def __init__(self, notice: str, ready: Callable[[], bool]) -> None:
         self._notice = notice
+        self._ready = ready
 
     def queued(self, job: Job, place: Place) -> Answer:
         """Accepted and waiting: the place, the estimate, a cancel button."""
@@ -68,6 +70,8 @@ class Img2ImgPresenter:
             place=where,
             source=job.source_name,
         )
+        if not self._ready():
+            text += "\n-# " + say(job.locale, "img2img.loading")
         return Answer(view=self._block(job, text, buttons=[CancelButton(job.id, job.locale)]))
 
     def running(self, job: Job, progress: JobProgress) -> Answer:

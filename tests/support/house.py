@@ -17,6 +17,7 @@ from simcord.builders import ChannelHandle
 from bot.app import open_bot
 from bot.client import RedrawBot
 from bot.config import Settings
+from bot.errors import PersonError
 from inference import InferenceService
 
 
@@ -35,6 +36,12 @@ class House:
         await asyncio.wait_for(self.bot.services.runner.wait_idle(), 60)
         await self.env.settle()
 
+    async def shown(self, text: str) -> None:
+        """Until the newest message shows this text, or a button of this name."""
+        async with asyncio.timeout(20):
+            while text not in text_of(self.last) and text not in buttons_of(self.last):
+                await asyncio.sleep(0.02)
+
     @property
     def last(self) -> discord.Message:
         """The newest message in the channel."""
@@ -50,13 +57,27 @@ def settings_for(folder: Path, **changes: Any) -> Settings:
 
 
 @asynccontextmanager
+async def _discord(bot: RedrawBot, bugs_expected: int) -> AsyncIterator[simcord.Env]:
+    """Not `simcord.run`, which may not be left in another context than it was entered in, as
+    pytest's fixtures are."""
+    env = simcord.Env(bot, settle_timeout=20.0)
+    await env.start()
+    try:
+        yield env
+    finally:
+        await env.shutdown()
+    bugs = [e for e in env.errors if not isinstance(getattr(e, "original", e), PersonError)]
+    assert len(bugs) <= bugs_expected, bugs
+
+
+@asynccontextmanager
 async def open_house(
-    folder: Path, service: InferenceService, **changes: Any
+    folder: Path, service: InferenceService, *, bugs_expected: int = 0, **changes: Any
 ) -> AsyncIterator[House]:
-    """The bot with these settings, in a fresh simulated Discord."""
+    """The bot with these settings, in a fresh simulated Discord. Bugs fail the test at its end."""
     async with (
         open_bot(settings_for(folder, **changes), service) as bot,
-        simcord.run(bot, settle_timeout=20.0) as env,
+        _discord(bot, bugs_expected) as env,
         bot.services.runner,
     ):
         guild = env.create_guild("Test")
