@@ -23,8 +23,6 @@ from bot.words import say
 from inference import LocalService
 from inference.models import POCKET, ModelEntry, find_model
 
-log = logging.getLogger(__name__)
-
 # How often the browser is shown what the bot has changed by itself.
 REFRESH_SECONDS = 0.25
 
@@ -34,6 +32,8 @@ async def run_demo(settings: Settings) -> None:
 
     Jobs and pictures live in a temporary folder and go with it.
     """
+    # What the simulation makes discord.py say is no news to a newcomer.
+    logging.getLogger("discord").setLevel(logging.ERROR)
     model = find_model(settings.demo_model)
     with tempfile.TemporaryDirectory(prefix="redraw-demo-") as folder:
         settings = settings.model_copy(
