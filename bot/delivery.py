@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
+import aiohttp
 import discord
 
 from bot.answer import Answer, Encode, Presenter, Upload
@@ -229,6 +230,15 @@ class Delivery:
     async def _as_client(self, work: Coroutine[Any, Any, None]) -> None:
         loop = asyncio.get_running_loop()
         await loop.create_task(work, context=self._client_context.copy())
+
+    def file(self) -> discord.File:
+        """A fresh file for one attempt."""
+        return discord.File(
+            io.BytesIO(self.data),
+            self.filename,
+            description=self.description,
+            spoiler=self.spoiler,
+        )
 
 
 def _described(error: Exception) -> str:

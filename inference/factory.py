@@ -15,8 +15,9 @@ from diffusers.utils import logging as diffusers_logging
 
 from inference.adapter import WholeCallEngine
 from inference.depth2img import PADDED_ROWS, Depth2ImgModel
+from inference.devices import choose_device, choose_dtype
 from inference.engine import Engine
-from inference.loading import choose_device, choose_dtype, load_pipeline
+from inference.loading import load_pipeline
 from inference.messages import Ready, WorkerConfig
 from inference.types import Img2ImgRequest
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import json
 import logging
-import time
 from pathlib import Path
 from typing import Any
 
@@ -35,55 +34,6 @@ UNREACHABLE = (
     errors.LocalEntryNotFoundError,
     httpx2.TransportError,
 )
-
-
-def choose_device(wanted: str) -> torch.device:
-    """`auto`: cuda, then mps, then cpu.
-
-    Raises:
-        ModelUnavailable: a device was named that this machine does not have.
-    """
-    present = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if wanted == "auto":
-        wanted = next(name for name, there in present.items() if there)
-    elif not present[wanted]:
-        raise ModelUnavailable(
-            f"DEVICE is {wanted}, but torch finds no such device here: set DEVICE=auto, or install "
-            "the driver and the torch build for it."
-        )
-    return torch.device(wanted)
-
-
-def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """`auto`: half precision on a GPU; on a CPU whatever a short probe finds faster."""
-    if wanted != "auto":
-        dtype: torch.dtype = getattr(torch, wanted)
-        return dtype
-    if device.type in ("cuda", "mps"):
-        return torch.float16
-    return torch.bfloat16 if _bfloat16_is_faster() else torch.float32
-
-
-def _bfloat16_is_faster() -> bool:
-    """A convolution as the UNet makes them, in both precisions. Processors without hardware
-    bfloat16 products are 50 to 100 times slower in it, so that a few tries tell."""
-
-    def seconds(dtype: torch.dtype) -> float:
-        layer = torch.nn.Conv2d(64, 64, 3, padding=1).to(dtype)
-        inputs = torch.randn(2, 64, 32, 32, dtype=dtype)
-        times = []
-        with torch.no_grad():
-            for _ in range(4):
-                start = time.perf_counter()
-                layer(inputs)
-                times.append(time.perf_counter() - start)
-        return min(times)
-
-    return seconds(torch.bfloat16) < 0.8 * seconds(torch.float32)
 
 
 def load_pipeline(
