@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Protocol
 
 import discord
@@ -20,6 +21,15 @@ class Upload:
     data: bytes
     description: str
     spoiler: bool = False
+
+    def file(self) -> discord.File:
+        """A fresh file for one attempt."""
+        return discord.File(
+            BytesIO(self.data),
+            self.filename,
+            description=self.description,
+            spoiler=self.spoiler,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
-import aiohttp
 import discord
 
 from bot.answer import Answer, Encode, Presenter, Upload
-from bot.jobs.job import Job, JobState
+from bot.jobs.job import Job, JobProgress, JobState, Place
 from bot.jobs.store import JobGone, Store, no_checkpoint
 from bot.pacer import Pacer
+from bot.permissions import MissingPermissions, check_permissions
 from bot.reactions import Reaction, reaction_to, retry_after
 from bot.ways import Way, Ways, ways_to
 
-__all__ = ["Answer", "Delivery", "Encode", "Presenter", "Upload"]
+__all__ = [
+    "Answer",
+    "Delivery",
+    "Encode",
+    "MissingPermissions",
+    "Presenter",
+    "Upload",
+    "check_permissions",
+]
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +50,7 @@ UNREACHABLE = "The answer could not be delivered: Discord let it through on no w
 
 
 class Delivery:
-    """Built before the client, `open`ed by it once it is logged in; until then answers wait.
+    """Sends what the presenter draws, as `client`, which must be logged in by then.
 
     `encode` compresses a job's pictures to fit its `upload_limit`. `clock` gives seconds since the
     epoch, `sleep` waits on the same clock. `checkpoint` is called at each point between two writes.
@@ -51,41 +58,28 @@ class Delivery:
 
     def __init__(
         self,
-        *,
-        store: Store,
+        client: discord.Client,
         presenter: Presenter,
+        store: Store,
         encode: Encode,
+        *,
         pacer: Pacer | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         checkpoint: Callable[[str], None] = no_checkpoint,
     ) -> None:
-        self.presenter = presenter
+        self._presenter = presenter
         self._store = store
         self._encode = encode
         self._pacer = pacer or Pacer()
         self._clock = clock
         self._sleep = sleep
-        self._checkpoint = checkpoint
-        self._own_context = contextvars.copy_context()
-        self._client_context = self._own_context
-        self._opened = asyncio.Event()
-        self._ways: Ways | None = None
+        self._ways = Ways(client, store, clock, checkpoint)
         self._refused = False
         self._newest: dict[str, tuple[Job, Callable[[], Answer]]] = {}
         self._showing: dict[str, asyncio.Task[None]] = {}
         self._progress_calls: dict[str, asyncio.Task[None]] = {}
         self._quiet: set[str] = set()
-
-    def open(self, client: discord.Client) -> None:
-        """The client is logged in; to be called from its `setup_hook`.
-
-        discord.py keeps its webhook transport in a context variable, so its calls are made in the
-        client's context, whichever task asks for them.
-        """
-        self._client_context = contextvars.copy_context()
-        self._ways = Ways(client, self._store, self._clock, self._checkpoint)
-        self._opened.set()
 
     async def close(self) -> None:
         """Stop showing progress."""
@@ -94,20 +88,13 @@ class Delivery:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def show(self, job: Job, make: Callable[[], Answer]) -> None:
-        """Edit the reply to what `make` builds, as soon as the channel has room for it.
+    def show_queued(self, job: Job, place: Place) -> None:
+        """Show a place in line, when the channel has room for an edit."""
+        self._show(job, partial(self._presenter.queued, job, place))
 
-        Returns at once. Of several states only the newest is shown, and none once `answer` has
-        been called. Nothing is promised: whatever goes wrong is left to the answer.
-        """
-        if job.id in self._quiet or self._clock() - job.created_at > PROGRESS_AGE:
-            return
-        self._newest[job.id] = (job, make)
-        if job.id not in self._showing:
-            task = asyncio.get_running_loop().create_task(
-                self._show(job.id), name=f"progress of {job.id}", context=self._own_context.copy()
-            )
-            self._showing[job.id] = task
+    def show_progress(self, job: Job, progress: JobProgress) -> None:
+        """Show progress, when the channel has room for an edit."""
+        self._show(job, partial(self._presenter.running, job, progress))
 
     async def answer(self, job: Job) -> None:
         """Give a made, failed or cancelled job's person what they wait for, and record it.
@@ -126,12 +113,24 @@ class Delivery:
         finally:
             self._quiet.discard(job.id)
 
+    async def draw(self, job: Job) -> Answer:
+        """What a made, failed or cancelled job's message looks like.
+
+        Raises:
+            FileNotFoundError: a picture of it has been forgotten.
+        """
+        if job.state is JobState.CANCELLED:
+            return self._presenter.cancelled(job)
+        if job.state is JobState.FAILED:
+            return self._presenter.failed(job)
+        pictures = [await self._store.pictures.get(v.result) for v in job.variants if v.result]
+        return self._presenter.made(job, await self._encode(job, pictures))
+
     async def _answer(self, job: Job) -> None:
         began = self._clock()
         pause = FIRST_PAUSE
         limit = job.destination.upload_limit
         closed: set[Way] = set()
-        await self._opened.wait()
         while not self._refused:
             ways = [way for way in ways_to(job, self._clock()) if way not in closed]
             if not ways or self._clock() - began > GIVE_UP_SECONDS:
@@ -172,25 +171,16 @@ class Delivery:
                     closed.add(ways[0])
 
     async def _attempt(self, way: Way, job: Job, limit: int) -> Exception | None:
-        assert self._ways is not None
         try:
-            answer = await self._build(job, limit)
+            within = replace(job.destination, upload_limit=limit)
+            answer = await self.draw(replace(job, destination=within))
             await self._pacer.answer(job.destination.channel_id)
-            await self._as_client(self._ways.send(way, job, answer))
+            await self._ways.send(way, job, answer)
         except JobGone:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the table has a reaction
             return error
         return None
-
-    async def _build(self, job: Job, limit: int) -> Answer:
-        if job.state is JobState.CANCELLED:
-            return self.presenter.cancelled(job)
-        if job.state is JobState.FAILED:
-            return self.presenter.failed(job)
-        pictures = [await self._store.picture(v.result) for v in job.variants if v.result]
-        within = replace(job, destination=replace(job.destination, upload_limit=limit))
-        return self.presenter.made(job, await self._encode(within, pictures))
 
     async def _reread(self, job_id: str) -> Job:
         job = await self._store.job(job_id)
@@ -198,27 +188,34 @@ class Delivery:
             raise JobGone(f"Job {job_id} was forgotten.")
         return job
 
-    async def _show(self, job_id: str) -> None:
+    def _show(self, job: Job, draw: Callable[[], Answer]) -> None:
+        """Of several states only the newest is shown, and none once the answer is under way.
+        Nothing is promised: whatever goes wrong is left to the answer."""
+        if job.id in self._quiet or self._clock() - job.created_at > PROGRESS_AGE:
+            return
+        self._newest[job.id] = (job, draw)
+        if job.id not in self._showing:
+            task = asyncio.create_task(self._keep_showing(job), name=f"progress of {job.id}")
+            self._showing[job.id] = task
+
+    async def _keep_showing(self, job: Job) -> None:
         try:
-            await self._opened.wait()
-            while job_id in self._newest:
-                job, _ = self._newest[job_id]
+            while job.id in self._newest:
                 await self._pacer.progress(job.destination.channel_id)
-                if newest := self._newest.pop(job_id, None):
+                if newest := self._newest.pop(job.id, None):
                     call = asyncio.create_task(self._show_once(*newest))
-                    self._progress_calls[job_id] = call
+                    self._progress_calls[job.id] = call
                     # Not cut off half-way: it could then arrive after the answer.
                     await asyncio.shield(call)
         finally:
-            del self._showing[job_id]
+            del self._showing[job.id]
 
-    async def _show_once(self, job: Job, make: Callable[[], Answer]) -> None:
-        assert self._ways is not None
+    async def _show_once(self, job: Job, draw: Callable[[], Answer]) -> None:
         ways = ways_to(job, self._clock())
         try:
             if ways[0] in (Way.TOKEN_EDIT, Way.BOT_EDIT):
                 async with asyncio.timeout(PROGRESS_SECONDS):
-                    await self._as_client(self._ways.edit(ways[0], job, make()))
+                    await self._ways.edit(ways[0], job, draw())
         except Exception as error:  # noqa: BLE001 - progress is a courtesy
             log.info("progress of job %s: %s", job.id, _described(error))
             if isinstance(error, discord.HTTPException) and error.status < 500:
@@ -226,19 +223,6 @@ class Delivery:
                 self._quiet.add(job.id)
         finally:
             del self._progress_calls[job.id]
-
-    async def _as_client(self, work: Coroutine[Any, Any, None]) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.create_task(work, context=self._client_context.copy())
-
-    def file(self) -> discord.File:
-        """A fresh file for one attempt."""
-        return discord.File(
-            io.BytesIO(self.data),
-            self.filename,
-            description=self.description,
-            spoiler=self.spoiler,
-        )
 
 
 def _described(error: Exception) -> str:

@@ -13,7 +13,6 @@ import contextlib
 import datetime
 from collections.abc import Callable
 from enum import Enum, auto
-from io import BytesIO
 
 import discord
 
@@ -164,15 +163,7 @@ def _is_answer(message: discord.Message, job: Job) -> bool:
 
 
 def _files(answer: Answer) -> list[discord.File]:
-    return [
-        discord.File(
-            BytesIO(upload.data),
-            filename=upload.filename,
-            description=upload.description,
-            spoiler=upload.spoiler,
-        )
-        for upload in answer.files
-    ]
+    return [upload.file() for upload in answer.files]
 
 
 def _mention(view: discord.ui.LayoutView, job: Job) -> None:

@@ -93,10 +93,6 @@ class Job:
     state: JobState = JobState.QUEUED
     attempts: int = 0
     error: str | None = None
-    # The person has the answer, whatever it was.
-    answered: bool = False
-    # A new message was about to be sent, when the old one could not be edited.
-    resending: bool = False
     # From being started to being made.
     seconds: float | None = None
     created_at: float
@@ -112,7 +108,7 @@ class Job:
     @property
     def total_steps(self) -> int:
         """Denoising steps of all variants together."""
-        return sum(max(1, int(self.steps * variant.strength)) for variant in self.variants)
+        return sum(map(self.steps_of, self.variants))
 
     @property
     def pictures(self) -> frozenset[str]:

@@ -19,35 +19,27 @@ PRIVATE_SECONDS = 13 * 60
 
 
 class QueueFull(UnavailableError):
-    """Nobody can be taken in now."""
+    """The whole queue is at its limit."""
 
-    text = "The queue is full: {count} jobs are before you. Please come back in about {wait}."
+    text = "So many pictures are waiting that I take no more just now: try again in {wait}."
 
 
 class TooManyOfYours(RequestError):
-    """One person's share is used up."""
+    """The person's own limit."""
 
     text = (
-        "You have {count} jobs in the queue already, which is the limit for one person. "
-        "The next place becomes free in about {wait}."
+        "You have {count} pictures waiting already, which is as many as one person may have: "
+        "the next one should be done in {wait}."
     )
 
 
-class TooLongForPrivate(RequestError):
-    """Discord lets nobody answer in private after a quarter of an hour."""
+class TooSlowForPrivate(UnavailableError):
+    """The answer would come after the only way to give it has closed."""
 
     text = (
-        "An answer that only you can see must be ready within 13 minutes, and the queue is "
-        "about {wait} long. Ask for a public answer, or come back later."
+        "The queue is too long for a private picture just now (about {wait}): "
+        "ask without `private`, or try again later."
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueSnapshot:
-    """What runs, and what waits in its order with each job's place."""
-
-    running: tuple[Job, ...]
-    waiting: tuple[tuple[Job, Place], ...]
 
 
 @dataclass(slots=True)
@@ -57,10 +49,10 @@ class _Person:
     jobs: deque[Job] = field(default_factory=deque)
 
 
-class Queue:
-    """`limit` jobs waiting or running in all, `limit_per_person` of one person."""
+class FairQueue:
+    """At most `limit` jobs wait; of one person `limit_per_person` wait or run."""
 
-    def __init__(self, *, limit: int, limit_per_person: int) -> None:
+    def __init__(self, *, limit: int = 200, limit_per_person: int = 5) -> None:
         self._limit = limit
         self._limit_per_person = limit_per_person
         # The first is whose turn it is.
@@ -78,18 +70,18 @@ class Queue:
         """Whether the job may be added.
 
         Raises:
-            QueueFull, TooManyOfYours, TooLongForPrivate: it may not.
+            QueueFull, TooManyOfYours, TooSlowForPrivate: it may not.
         """
-        everything = [*self._running.values(), *self.order()]
-        if len(everything) >= self._limit:
-            raise QueueFull(count=len(everything), wait=spoken(self._seconds_until_free(None)))
-        own = sum(other.user_id == job.user_id for other in everything)
+        waiting = self.order()
+        if len(waiting) >= self._limit:
+            raise QueueFull(wait=spoken(self._seconds_until_free(None)))
+        own = sum(other.user_id == job.user_id for other in [*self.running, *waiting])
         if own >= self._limit_per_person:
             raise TooManyOfYours(count=own, wait=spoken(self._seconds_until_free(job.user_id)))
         if job.destination.private:
             seconds = self.place_of_new(job).seconds
             if seconds is not None and seconds > PRIVATE_SECONDS:
-                raise TooLongForPrivate(wait=spoken(seconds))
+                raise TooSlowForPrivate(wait=spoken(seconds))
 
     def add(self, job: Job) -> None:
         """Behind the same person's other jobs."""
@@ -129,6 +121,11 @@ class Queue:
                     return job
         return None
 
+    @property
+    def running(self) -> tuple[Job, ...]:
+        """The jobs that were begun and are not done."""
+        return tuple(self._running.values())
+
     def stepped(self, job_id: str, variant: int, left: int) -> None:
         """A running job's variant has `left` steps to go."""
         self._steps_left[job_id][variant] = left
@@ -147,15 +144,6 @@ class Queue:
             )
             self._order = list(_turns(copies))
         return self._order
-
-    def place(self, job_id: str) -> Place | None:
-        """Where a waiting job stands; None if it does not wait."""
-        order = self.order()
-        index = next((n for n, job in enumerate(order) if job.id == job_id), None)
-        if index is None:
-            return None
-        finish = self._finish_times(order[: index + 1])
-        return Place(ahead=index, seconds=finish[-1] if finish else None)
 
     def place_of_new(self, job: Job) -> Place:
         """Where the job would stand if it were added now."""
@@ -178,14 +166,14 @@ class Queue:
         known = [each for each in seconds if each is not None]
         return max([*known, sum(known) / self.slots], default=0.0)
 
-    def snapshot(self) -> QueueSnapshot:
-        """What runs and what waits, now."""
+    def places(self) -> dict[str, Place]:
+        """Every waiting job's place, in their order."""
         order = self.order()
         finish = self._finish_times(order)
-        places = (Place(ahead=n, seconds=finish[n] if finish else None) for n in range(len(order)))
-        return QueueSnapshot(
-            running=tuple(self._running.values()), waiting=tuple(zip(order, places, strict=True))
-        )
+        return {
+            job.id: Place(ahead=n, seconds=finish[n] if finish else None)
+            for n, job in enumerate(order)
+        }
 
     def _finish_times(self, order: list[Job]) -> list[float] | None:
         running = [steps for left in self._steps_left.values() for steps in left if steps]

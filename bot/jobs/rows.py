@@ -18,6 +18,7 @@ COLUMNS = (
     "attempts",
     "error",
     "ignored_prompt",
+    "seconds",
     "created_at",
     "started_at",
     "finished_at",

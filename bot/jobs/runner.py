@@ -7,18 +7,17 @@ import contextvars
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from PIL import Image
 
-from bot.answer import Answer
 from bot.delivery import Delivery
 from bot.errors import PersonError, UnavailableError
 from bot.jobs.job import Job, JobProgress, JobState, Place
 from bot.jobs.pictures import PictureLost
-from bot.jobs.queue import Queue, QueueSnapshot
+from bot.jobs.queue import FairQueue
+from bot.jobs.retention import forget_old_jobs
 from bot.jobs.slots import Slots
 from bot.jobs.store import JobGone, Store
 from bot.picture import Picture
@@ -64,36 +63,36 @@ class Stopping(UnavailableError):
 
 
 class Runner:
-    """`async with Runner(...) as runner`, before the Discord client starts and around it.
+    """`async with Runner(...)`: takes up what was left unanswered, then whatever is accepted.
 
-    `preview` asks the engine for small pictures of the work in progress, `return_depth` for the
-    depth map that steered it. `clock` gives seconds since the epoch.
+    Its tasks are its own, not the Discord client's: enter it once the client is logged in, leave it
+    before the client closes. `clock` gives seconds since the epoch.
     """
 
     def __init__(
         self,
         *,
         store: Store,
-        queue: Queue,
+        queue: FairQueue,
         service: InferenceService,
         delivery: Delivery,
-        preview: bool = True,
-        return_depth: bool = True,
+        retention_hours: float = 24.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._queue = queue
+        self.queue = queue
         self._service = service
         self._delivery = delivery
-        self._preview = preview
-        self._return_depth = return_depth
+        self._retention_hours = retention_hours
         self._clock = clock
         self._slots = Slots()
         self._accepting = asyncio.Lock()
         self._wake = asyncio.Event()
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._answers: dict[str, asyncio.Task[None]] = {}
+        self._loops: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
         self._shown: dict[str, int] = {}
         self._stopping = False
         self._halted = False
@@ -102,9 +101,9 @@ class Runner:
     async def __aenter__(self) -> Self:
         self._context = contextvars.copy_context()
         begun: list[Job] = []
-        for job in await self._store.open_jobs():
+        for job in await self._store.unanswered():
             if job.state is JobState.QUEUED:
-                self._queue.add(job)
+                self.queue.add(job)
             elif job.state is not JobState.RUNNING:
                 self._answer(job)
             elif job.attempts < ATTEMPTS:
@@ -112,9 +111,14 @@ class Runner:
             else:
                 self._answer(await self._store.fail(job.id, DIED_TWICE))
         for job in reversed(begun):
-            self._queue.add_first(job)
+            self.queue.add_first(job)
         self._wake.set()
-        self._spawn(self._dispatch(), "dispatcher")
+        self._loops = [
+            self._spawn(self._dispatch(), "dispatcher"),
+            self._spawn(
+                forget_old_jobs(self._store, self._retention_hours, self._clock), "retention"
+            ),
+        ]
         return self
 
     async def __aexit__(
@@ -124,9 +128,9 @@ class Runner:
         traceback: TracebackType | None,
     ) -> None:
         self._stopping = True
-        self._wake.set()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=GRACE_SECONDS)
+        for task in self._loops:
+            task.cancel()
+        await asyncio.wait(self._tasks, timeout=GRACE_SECONDS)
         late = list(self._tasks)
         for task in late:
             task.cancel()
@@ -142,15 +146,17 @@ class Runner:
         try:
             async with self._accepting:
                 self._check_open()
-                self._queue.check(job)
+                self.queue.check(job)
                 await self._store.accept(job)
-                self._queue.add(job)
+                self.queue.add(job)
+                self._idle.clear()
         except PersonError:
             await self._store.discard(job.source)
             raise
-        place = self._queue.place(job.id)
-        assert place is not None
-        self._delivery.show(job, partial(self._delivery.presenter.queued, job, place))
+        place = self.queue.places()[job.id]
+        self._shown[job.id] = place.ahead
+        # In the runner's own context: what shows progress is no part of the command.
+        self._context.copy().run(self._delivery.show_queued, job, place)
         self._wake.set()
         return place
 
@@ -160,7 +166,7 @@ class Runner:
             job = await self._store.cancel(job_id)
         except JobGone:
             return False
-        if self._queue.remove(job_id) is None and (run := self._runs.get(job_id)):
+        if self.queue.remove(job_id) is None and (run := self._runs.get(job_id)):
             run.cancel()
         self._answer(job)
         return True
@@ -177,21 +183,19 @@ class Runner:
             answer.cancel()
         return await self._store.forget_user(user_id)
 
-    def place(self, job_id: str) -> Place | None:
-        """Where a waiting job stands now; None if it does not wait."""
-        return self._queue.place(job_id)
+    def places(self) -> dict[str, Place]:
+        """Every waiting job's place in line."""
+        return self.queue.places()
 
-    def snapshot(self) -> QueueSnapshot:
-        """What runs and what waits, for `/queue`."""
-        return self._queue.snapshot()
+    @property
+    def running(self) -> tuple[Job, ...]:
+        """The jobs that are being made now."""
+        return self.queue.running
 
-    async def idle(self) -> None:
-        """Return once nothing waits, runs or is still to be answered."""
-        while len(self._queue) or self._runs or self._answers:
-            working = [*self._runs.values(), *self._answers.values()]
-            if working:
-                await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.sleep(0)
+    async def wait_idle(self) -> None:
+        """Until nothing waits, runs or is still to be answered."""
+        self._notice_idleness()
+        await self._idle.wait()
 
     def _check_open(self) -> None:
         if self._stopping:
@@ -201,13 +205,13 @@ class Runner:
             raise ModelGone(detail=status.detail)
 
     async def _dispatch(self) -> None:
-        while not self._stopping:
+        while True:
             await self._wake.wait()
             self._wake.clear()
             self._slots.resize(self._service.status.slots)
-            self._queue.slots = self._service.status.slots
-            while self._slots.free and not self._stopping and not self._halted:
-                job = self._queue.pop()
+            self.queue.slots = self._service.status.slots
+            while self._slots.free and not self._halted:
+                job = self.queue.pop()
                 if job is None:
                     break
                 tickets = {
@@ -217,11 +221,12 @@ class Runner:
             self._show_places()
 
     def _show_places(self) -> None:
-        near = self._queue.snapshot().waiting[:SHOWN_PLACES]
-        for job, place in near:
-            if self._shown.get(job.id, place.ahead) != place.ahead:
-                self._delivery.show(job, partial(self._delivery.presenter.queued, job, place))
-        self._shown = {job.id: place.ahead for job, place in near}
+        places = self.queue.places()
+        near = self.queue.order()[:SHOWN_PLACES]
+        for job in near:
+            if self._shown.get(job.id) != places[job.id].ahead:
+                self._delivery.show_queued(job, places[job.id])
+        self._shown = {job.id: places[job.id].ahead for job in near}
 
     async def _run(self, job: Job, tickets: dict[int, asyncio.Future[None]]) -> None:
         outcome: Job | None = None
@@ -229,7 +234,7 @@ class Runner:
         try:
             job = await self._store.start(job.id, self._clock())
             await self._make_all(job, tickets)
-            outcome = await self._store.made(job.id)
+            outcome = await self._store.made(job.id, self._clock())
         except JobGone:
             log.info("job %s was ended while it ran", job.id)
         except asyncio.CancelledError:
@@ -256,22 +261,22 @@ class Runner:
         finally:
             for ticket in tickets.values():
                 self._slots.give_back(ticket)
-            self._queue.done(job.id)
+            self.queue.done(job.id)
             self._runs.pop(job.id, None)
             self._wake.set()
         # What it made before it broke is in the store; only the rest is made again.
         if again and (kept := await self._store.job(job.id)):
-            self._queue.add_first(kept)
+            self.queue.add_first(kept)
         elif outcome:
             self._answer(outcome)
 
     async def _make_all(self, job: Job, tickets: dict[int, asyncio.Future[None]]) -> None:
-        source = await self._store.picture(job.source)
+        source = await self._store.pictures.get(job.source)
         progress: dict[int, Progress] = {}
         try:
             async with asyncio.TaskGroup() as group:
-                for number, ticket in tickets.items():
-                    group.create_task(self._make(job, number, source, ticket, progress))
+                for number in tuple(tickets):
+                    group.create_task(self._make(job, number, source, tickets, progress))
         except ExceptionGroup as failures:
             # The first says it; the others were cancelled, or failed for the same reason.
             raise failures.exceptions[0] from failures
@@ -281,12 +286,37 @@ class Runner:
         job: Job,
         number: int,
         source: Picture,
-        ticket: asyncio.Future[None],
+        tickets: dict[int, asyncio.Future[None]],
         progress: dict[int, Progress],
     ) -> None:
-        await ticket
+        def on_progress(step: Progress) -> None:
+            progress[number] = step
+            self.queue.stepped(job.id, number, step.total - step.step)
+            self._delivery.show_progress(job, self._progress(job, step, progress))
+            if self._service.status.slots != self.queue.slots:
+                self._wake.set()
+
+        try:
+            await tickets[number]
+            request = self._request(job, number, source)
+            result = await self._service.generate(request, on_progress)
+        finally:
+            self._slots.give_back(tickets.pop(number))
+            self._wake.set()
+        self.queue.pace.measure(result)
+        self.queue.stepped(job.id, number, 0)
+        made = Picture(result.pixels, result.width, result.height)
+        await self._store.variant_made(
+            job.id,
+            number,
+            await self._store.pictures.put(made),
+            ignored_prompt=result.ignored_prompt,
+            depth=await self._put_depth(result),
+        )
+
+    def _request(self, job: Job, number: int, source: Picture) -> Img2ImgRequest:
         variant = job.variants[number]
-        request = Img2ImgRequest(
+        return Img2ImgRequest(
             # Of its own for each attempt, so that late news of the first cannot be mistaken.
             id=f"{job.id}-{number}-{job.attempts}",
             pixels=source.pixels,
@@ -298,49 +328,28 @@ class Runner:
             steps=job.steps,
             guidance_scale=job.guidance_scale,
             seed=variant.seed,
-            preview=self._preview,
-            return_depth=self._return_depth and number == 0,
-        )
-
-        def on_progress(step: Progress) -> None:
-            progress[number] = step
-            self._queue.stepped(job.id, number, step.total - step.step)
-            self._delivery.show(job, partial(self._running, job, step, progress))
-            if self._service.status.slots != self._queue.slots:
-                self._wake.set()
-
-        result = await self._service.generate(request, on_progress)
-        self._queue.pace.measure(result)
-        self._queue.stepped(job.id, number, 0)
-        made = Picture(result.pixels, result.width, result.height)
-        await self._store.variant_made(
-            job.id,
-            number,
-            await self._store.put_picture(made),
-            ignored_prompt=result.ignored_prompt,
-            depth=await self._put_depth(result),
+            # One picture grows before the person's eyes; that is enough.
+            preview=number == 0,
+            return_depth=number == 0,
         )
 
     async def _put_depth(self, result: Img2ImgResult) -> str | None:
         if result.depth is None:
             return None
         grey = Image.frombytes("L", (result.width, result.height), result.depth)
-        return await self._store.put_picture(
+        return await self._store.pictures.put(
             Picture(grey.convert("RGB").tobytes(), result.width, result.height)
         )
 
-    def _running(self, job: Job, newest: Progress, progress: dict[int, Progress]) -> Answer:
+    def _progress(self, job: Job, newest: Progress, steps: dict[int, Progress]) -> JobProgress:
         totals = [job.steps_of(v) if v.result is None else 0 for v in job.variants]
-        for number, step in progress.items():
+        for number, step in steps.items():
             totals[number] = step.total
-        return self._delivery.presenter.running(
-            job,
-            JobProgress(
-                step=sum(step.step for step in progress.values()),
-                total=sum(totals),
-                seconds_left=self._queue.seconds_left(job.id),
-                preview=newest.preview,
-            ),
+        return JobProgress(
+            step=sum(step.step for step in steps.values()),
+            total=sum(totals),
+            seconds_left=self.queue.seconds_left(job.id),
+            preview=newest.preview,
         )
 
     async def _put_back(self, job_id: str) -> bool:
@@ -357,9 +366,20 @@ class Runner:
             return None
 
     def _answer(self, job: Job) -> None:
-        task = self._spawn(self._delivery.answer(job), f"answer to {job.id}")
-        self._answers[job.id] = task
-        task.add_done_callback(lambda _: self._answers.pop(job.id, None))
+        self._idle.clear()
+        self._answers[job.id] = self._spawn(self._deliver(job), f"answer to {job.id}")
+
+    async def _deliver(self, job: Job) -> None:
+        try:
+            await self._delivery.answer(job)
+        finally:
+            del self._answers[job.id]
+
+    def _notice_idleness(self) -> None:
+        if len(self.queue) or self._runs or self._answers:
+            self._idle.clear()
+        else:
+            self._idle.set()
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """A task of the runner's own, also where a command's task asks for it."""
@@ -371,5 +391,6 @@ class Runner:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._notice_idleness()
         if not task.cancelled() and (error := task.exception()):
             log.critical("%s broke; it goes on at the next start", task.get_name(), exc_info=error)

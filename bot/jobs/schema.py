@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from bot.errors import StartError
+
 MIGRATIONS = (
     """
     CREATE TABLE job (
@@ -14,6 +16,7 @@ MIGRATIONS = (
         attempts INTEGER NOT NULL,
         error TEXT,
         ignored_prompt TEXT NOT NULL,
+        seconds REAL,
         created_at REAL NOT NULL,
         started_at REAL,
         finished_at REAL,
@@ -42,12 +45,14 @@ MIGRATIONS = (
         pictures INTEGER NOT NULL,
         PRIMARY KEY (day, state)
     ) WITHOUT ROWID;
+
+    CREATE TABLE gallery (guild_id INTEGER PRIMARY KEY, channel_id INTEGER NOT NULL);
     """,
 )
 
 
-class StoreTooNew(Exception):
-    """The store was written by a newer version of the bot; its sentence is for the operator."""
+class StoreTooNew(StartError):
+    """The store was written by a newer version of the bot."""
 
 
 def migrate(db: sqlite3.Connection) -> None:

@@ -14,12 +14,12 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
 
+from bot.errors import StartError
 from bot.jobs.forgetting import forget, scrub
 from bot.jobs.job import Job, JobState
-from bot.jobs.pictures import PictureFiles, content_hash
+from bot.jobs.pictures import PictureFiles
 from bot.jobs.rows import INSERT, job_pictures, job_row, result_role, row_job
 from bot.jobs.schema import migrate
-from bot.picture import Picture
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,8 +28,8 @@ RUNNABLE = (JobState.QUEUED, JobState.RUNNING)
 UNFINISHED = (*RUNNABLE, JobState.MADE)
 
 
-class StoreInUse(Exception):
-    """Another process has the store open; its sentence is for the operator."""
+class StoreLocked(StartError):
+    """Another process has this data directory open."""
 
 
 class JobGone(Exception):
@@ -51,15 +51,13 @@ class Store:
         self,
         thread: ThreadPoolExecutor,
         db: sqlite3.Connection,
-        files: PictureFiles,
+        pictures: PictureFiles,
         checkpoint: Callable[[str], None],
     ) -> None:
         self._thread = thread
         self._db = db
-        self._files = files
         self._checkpoint = checkpoint
-        # Pictures that are stored and not yet named by a row; touched on the store's thread only.
-        self._unnamed: set[str] = set()
+        self.pictures = pictures
 
     @classmethod
     @asynccontextmanager
@@ -69,41 +67,24 @@ class Store:
         """Open or make the store in `folder` and hold it alone until the block is left.
 
         Raises:
-            StoreInUse: another process holds it.
+            StoreLocked: another process holds it.
             StoreTooNew: a newer version of the bot wrote it.
-            OSError: the folder cannot be made or written.
+            StartError: the folder cannot be written to.
         """
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, "store") as thread:
-            files, db = await loop.run_in_executor(thread, _open, folder, checkpoint)
-            store = cls(thread, db, files, checkpoint)
+            pictures, db = await loop.run_in_executor(thread, _open, folder, checkpoint)
+            store = cls(thread, db, pictures, checkpoint)
             try:
                 await store._run(store._sweep)
                 yield store
             finally:
                 await loop.run_in_executor(thread, db.close)
 
-    async def put_picture(self, picture: Picture) -> str:
-        """Store a picture; its content hash. On the disk when this returns.
-
-        Until a job that names it is accepted it is kept; call `discard` if none will be.
-        """
-        hash_ = await asyncio.to_thread(content_hash, picture)
-        written = await asyncio.to_thread(self._files.write, picture)
-        await self._run(self._place, written, hash_)
-        return hash_
-
-    async def picture(self, hash_: str) -> Picture:
-        """The picture of that content hash.
-
-        Raises:
-            PictureLost: its file is gone or damaged.
-        """
-        return await asyncio.to_thread(self._files.read, hash_)
-
-    async def discard(self, hash_: str) -> None:
-        """No job will name this picture: delete it, unless another job does."""
-        await self._run(self._discard, [hash_])
+    async def discard(self, picture: str) -> None:
+        """No job will name this picture after all: delete it, unless another job does."""
+        self.pictures.named([picture])
+        await self._run(self._delete_unnamed, [picture])
 
     async def accept(self, job: Job) -> None:
         """From here on the job survives whatever happens to the process."""
@@ -113,13 +94,15 @@ class Store:
         """The job, or None if it is not kept."""
         return await self._run(self._find, job_id)
 
-    async def open_jobs(self) -> list[Job]:
+    async def unanswered(self) -> list[Job]:
         """Every job whose person has no answer yet, in the order of their acceptance."""
-        return await self._run(self._select, "finished_at IS NULL", ())
+        return await self._run(self._select, "finished_at IS NULL ORDER BY seq", ())
 
-    async def jobs_of(self, user_id: int) -> list[Job]:
-        """Every kept job of a person, oldest first."""
-        return await self._run(self._select, "user_id = ?", (user_id,))
+    async def jobs_of(self, user_id: int, limit: int = 1000) -> list[Job]:
+        """A person's kept jobs, newest first."""
+        return await self._run(
+            self._select, "user_id = ? ORDER BY seq DESC LIMIT ?", (user_id, limit)
+        )
 
     async def start(self, job_id: str, now: float) -> Job:
         """Begun, once more: one attempt is used up."""
@@ -146,9 +129,11 @@ class Store:
             "variant", job_id, (JobState.RUNNING,), "ignored_prompt = ?", (ignored_prompt,), named
         )
 
-    async def made(self, job_id: str) -> Job:
+    async def made(self, job_id: str, now: float) -> Job:
         """All of the job's pictures are stored."""
-        return await self._change("made", job_id, (JobState.RUNNING,), "state = 'made'")
+        return await self._change(
+            "made", job_id, (JobState.RUNNING,), "state = 'made', seconds = ? - started_at", (now,)
+        )
 
     async def fail(self, job_id: str, sentence: str) -> Job:
         """It will not be made, or cannot be shown; `sentence` says why."""
@@ -197,6 +182,28 @@ class Store:
         """Strip every job of a person to a count, answered or not; how many."""
         return await self._run(self._forget, user=user_id)
 
+    async def forget_job(self, job_id: str) -> None:
+        """Strip one job to a count."""
+        await self._run(self._forget, job=job_id)
+
+    async def gallery_of(self, guild_id: int) -> int | None:
+        """The channel that a server named for sharing, if it did."""
+        return await self._run(self._gallery_of, guild_id)
+
+    async def set_gallery(self, guild_id: int, channel_id: int | None) -> None:
+        """Name a server's channel for sharing, or none."""
+        if channel_id is None:
+            await self._run(
+                self._transact, "gallery", "DELETE FROM gallery WHERE guild_id = ?", (guild_id,)
+            )
+        else:
+            await self._run(
+                self._transact,
+                "gallery",
+                "REPLACE INTO gallery VALUES (?, ?)",
+                (guild_id, channel_id),
+            )
+
     async def tally(self) -> dict[tuple[str, str], tuple[int, int]]:
         """What is left of forgotten jobs: (day, state) → (jobs, pictures)."""
         return await self._run(self._tally)
@@ -240,7 +247,7 @@ class Store:
                 self._name(job_id, named)
             self._checkpoint(f"within {name}")
         self._checkpoint(f"after {name}")
-        self._unnamed.difference_update((named or {}).values())
+        self.pictures.named((named or {}).values())
         return self._find(job_id) if touched and job_id else None
 
     def _accept(self, job: Job) -> None:
@@ -250,7 +257,7 @@ class Store:
             self._name(job.id, job_pictures(job))
             self._checkpoint("within accept")
         self._checkpoint("after accept")
-        self._unnamed.difference_update(job_pictures(job).values())
+        self.pictures.named(job_pictures(job).values())
 
     def _name(self, job_id: str | None, named: dict[str, str]) -> None:
         self._db.executemany(
@@ -263,37 +270,37 @@ class Store:
         return found[0] if found else None
 
     def _select(self, where: str, values: tuple[object, ...]) -> list[Job]:
-        rows = self._db.execute(f"SELECT * FROM job WHERE {where} ORDER BY seq", values)  # noqa: S608
+        rows = self._db.execute(f"SELECT * FROM job WHERE {where}", values)  # noqa: S608
         return [row_job(row, self._named(row["seq"])) for row in rows.fetchall()]
 
     def _named(self, seq: int) -> dict[str, str]:
         return dict(self._db.execute("SELECT role, hash FROM picture WHERE job_seq = ?", (seq,)))
 
-    def _place(self, written: Path, hash_: str) -> None:
-        self._unnamed.add(hash_)
-        self._files.place(written, hash_)
-
-    def _discard(self, hashes: Iterable[str]) -> None:
-        for hash_ in hashes:
-            self._unnamed.discard(hash_)
-            if not self._is_named(hash_):
-                self._files.remove(hash_)
+    def _delete_unnamed(self, hashes: Iterable[str]) -> None:
+        self.pictures.delete([hash_ for hash_ in hashes if not self._is_named(hash_)])
 
     def _is_named(self, hash_: str) -> bool:
         query = "SELECT 1 FROM picture WHERE hash = ? LIMIT 1"
         return self._db.execute(query, (hash_,)).fetchone() is not None
 
-    def _forget(self, *, user: int | None = None, before: float | None = None) -> int:
+    def _forget(
+        self, *, user: int | None = None, before: float | None = None, job: str | None = None
+    ) -> int:
         self._checkpoint("before forget")
         with _Transaction(self._db):
-            forgotten, hashes = forget(self._db, self._checkpoint, user=user, before=before)
+            forgotten, hashes = forget(
+                self._db, self._checkpoint, user=user, before=before, job=job
+            )
         self._checkpoint("after forget")
-        for hash_ in hashes:
-            if hash_ not in self._unnamed and not self._is_named(hash_):
-                self._files.remove(hash_)
+        self._delete_unnamed(hashes)
         if forgotten:
             scrub(self._db)
         return forgotten
+
+    def _gallery_of(self, guild_id: int) -> int | None:
+        query = "SELECT channel_id FROM gallery WHERE guild_id = ?"
+        row = self._db.execute(query, (guild_id,)).fetchone()
+        return row["channel_id"] if row else None
 
     def _tally(self) -> dict[tuple[str, str], tuple[int, int]]:
         rows = self._db.execute("SELECT day, state, jobs, pictures FROM tally")
@@ -301,7 +308,9 @@ class Store:
 
     def _sweep(self) -> None:
         """A crash between a file and its row, or a row's end and its file's, leaves a stray."""
-        self._files.sweep({h for (h,) in self._db.execute("SELECT DISTINCT hash FROM picture")})
+        self.pictures.keep_only(
+            {hash_ for (hash_,) in self._db.execute("SELECT DISTINCT hash FROM picture")}
+        )
 
 
 class _Transaction:
@@ -320,10 +329,13 @@ class _Transaction:
 def _open(
     folder: Path, checkpoint: Callable[[str], None]
 ) -> tuple[PictureFiles, sqlite3.Connection]:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    db = sqlite3.connect(
-        folder / "jobs.sqlite3", timeout=0.0, isolation_level=None, check_same_thread=False
-    )
+    try:
+        pictures = PictureFiles(folder / "pictures", checkpoint)
+        db = sqlite3.connect(
+            folder / "redraw.sqlite3", timeout=0.0, isolation_level=None, check_same_thread=False
+        )
+    except (OSError, sqlite3.OperationalError) as error:
+        raise StartError(f"DATA_DIR {folder} cannot be written to: {error}.") from error
     try:
         db.row_factory = sqlite3.Row
         # Exclusive before the first access: the lock is then held until the process ends, however
@@ -340,12 +352,12 @@ def _open(
     except sqlite3.OperationalError as error:
         db.close()
         if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-            raise StoreInUse(
-                f"Another bot is running on {folder}: stop it first, or give this one another "
-                "DATA_DIR."
+            raise StoreLocked(
+                f"Another bot is already running with DATA_DIR {folder}: stop it, or give this one "
+                "a folder of its own."
             ) from error
         raise
     except BaseException:
         db.close()
         raise
-    return PictureFiles(folder / "pictures", checkpoint), db
+    return pictures, db
