@@ -106,6 +106,11 @@ class Job:
         return max(1, int(self.steps * variant.strength))
 
     @property
+    def missing(self) -> tuple[int, ...]:
+        """The numbers of the variants that are not made yet."""
+        return tuple(n for n, variant in enumerate(self.variants) if variant.result is None)
+
+    @property
     def total_steps(self) -> int:
         """Denoising steps of all variants together."""
         return sum(map(self.steps_of, self.variants))

@@ -10,24 +10,19 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
-from PIL import Image
-
 from bot.delivery import Delivery
 from bot.errors import PersonError, UnavailableError
-from bot.jobs.job import Job, JobProgress, JobState, Place
+from bot.jobs.job import Job, JobState, Place
+from bot.jobs.making import Maker, Tickets
 from bot.jobs.pictures import PictureLost
 from bot.jobs.queue import FairQueue
 from bot.jobs.retention import forget_old_jobs
 from bot.jobs.slots import Slots
 from bot.jobs.store import JobGone, Store
-from bot.picture import Picture
 from inference import (
-    Img2ImgRequest,
-    Img2ImgResult,
     InferenceError,
     InferenceService,
     ModelUnavailable,
-    Progress,
     ServiceState,
     ServiceStopped,
     WorkerDied,
@@ -88,6 +83,14 @@ class Runner:
         self._slots = Slots()
         self._accepting = asyncio.Lock()
         self._wake = asyncio.Event()
+        self._maker = Maker(
+            store=store,
+            service=service,
+            delivery=delivery,
+            queue=queue,
+            slots=self._slots,
+            stir=self._wake.set,
+        )
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._answers: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -214,9 +217,7 @@ class Runner:
                 job = self.queue.pop()
                 if job is None:
                     break
-                tickets = {
-                    n: self._slots.take() for n, v in enumerate(job.variants) if v.result is None
-                }
+                tickets = {n: self._slots.take() for n in job.missing}
                 self._runs[job.id] = self._spawn(self._run(job, tickets), f"job {job.id}")
             self._show_places()
 
@@ -228,12 +229,12 @@ class Runner:
                 self._delivery.show_queued(job, places[job.id])
         self._shown = {job.id: places[job.id].ahead for job in near}
 
-    async def _run(self, job: Job, tickets: dict[int, asyncio.Future[None]]) -> None:
+    async def _run(self, job: Job, tickets: Tickets) -> None:
         outcome: Job | None = None
-        again = False
+        again: Job | None = None
         try:
             job = await self._store.start(job.id, self._clock())
-            await self._make_all(job, tickets)
+            await self._maker.make(job, tickets)
             outcome = await self._store.made(job.id, self._clock())
         except JobGone:
             log.info("job %s was ended while it ran", job.id)
@@ -246,9 +247,12 @@ class Runner:
             self._halted = True
             again = await self._put_back(job.id)
         except WorkerDied as error:
-            again = job.attempts < ATTEMPTS
             log.warning("job %s, attempt %d: %s", job.id, job.attempts, error)
-            outcome = None if again else await self._fail(job.id, DIED_TWICE)
+            if job.attempts < ATTEMPTS:
+                # What it made before is in the store; only the rest is made again.
+                again = await self._store.job(job.id)
+            else:
+                outcome = await self._fail(job.id, DIED_TWICE)
         except PictureLost:
             log.exception("the source of job %s is lost", job.id)
             outcome = await self._fail(job.id, SOURCE_LOST)
@@ -262,102 +266,18 @@ class Runner:
             for ticket in tickets.values():
                 self._slots.give_back(ticket)
             self.queue.done(job.id)
-            self._runs.pop(job.id, None)
+            del self._runs[job.id]
             self._wake.set()
-        # What it made before it broke is in the store; only the rest is made again.
-        if again and (kept := await self._store.job(job.id)):
-            self.queue.add_first(kept)
+        if again:
+            self.queue.add_first(again)
         elif outcome:
             self._answer(outcome)
 
-    async def _make_all(self, job: Job, tickets: dict[int, asyncio.Future[None]]) -> None:
-        source = await self._store.pictures.get(job.source)
-        progress: dict[int, Progress] = {}
+    async def _put_back(self, job_id: str) -> Job | None:
         try:
-            async with asyncio.TaskGroup() as group:
-                for number in tuple(tickets):
-                    group.create_task(self._make(job, number, source, tickets, progress))
-        except ExceptionGroup as failures:
-            # The first says it; the others were cancelled, or failed for the same reason.
-            raise failures.exceptions[0] from failures
-
-    async def _make(
-        self,
-        job: Job,
-        number: int,
-        source: Picture,
-        tickets: dict[int, asyncio.Future[None]],
-        progress: dict[int, Progress],
-    ) -> None:
-        def on_progress(step: Progress) -> None:
-            progress[number] = step
-            self.queue.stepped(job.id, number, step.total - step.step)
-            self._delivery.show_progress(job, self._progress(job, step, progress))
-            if self._service.status.slots != self.queue.slots:
-                self._wake.set()
-
-        try:
-            await tickets[number]
-            request = self._request(job, number, source)
-            result = await self._service.generate(request, on_progress)
-        finally:
-            self._slots.give_back(tickets.pop(number))
-            self._wake.set()
-        self.queue.pace.measure(result)
-        self.queue.stepped(job.id, number, 0)
-        made = Picture(result.pixels, result.width, result.height)
-        await self._store.variant_made(
-            job.id,
-            number,
-            await self._store.pictures.put(made),
-            ignored_prompt=result.ignored_prompt,
-            depth=await self._put_depth(result),
-        )
-
-    def _request(self, job: Job, number: int, source: Picture) -> Img2ImgRequest:
-        variant = job.variants[number]
-        return Img2ImgRequest(
-            # Of its own for each attempt, so that late news of the first cannot be mistaken.
-            id=f"{job.id}-{number}-{job.attempts}",
-            pixels=source.pixels,
-            width=source.width,
-            height=source.height,
-            prompt=job.prompt,
-            negative_prompt=job.negative_prompt,
-            strength=variant.strength,
-            steps=job.steps,
-            guidance_scale=job.guidance_scale,
-            seed=variant.seed,
-            # One picture grows before the person's eyes; that is enough.
-            preview=number == 0,
-            return_depth=number == 0,
-        )
-
-    async def _put_depth(self, result: Img2ImgResult) -> str | None:
-        if result.depth is None:
-            return None
-        grey = Image.frombytes("L", (result.width, result.height), result.depth)
-        return await self._store.pictures.put(
-            Picture(grey.convert("RGB").tobytes(), result.width, result.height)
-        )
-
-    def _progress(self, job: Job, newest: Progress, steps: dict[int, Progress]) -> JobProgress:
-        totals = [job.steps_of(v) if v.result is None else 0 for v in job.variants]
-        for number, step in steps.items():
-            totals[number] = step.total
-        return JobProgress(
-            step=sum(step.step for step in steps.values()),
-            total=sum(totals),
-            seconds_left=self.queue.seconds_left(job.id),
-            preview=newest.preview,
-        )
-
-    async def _put_back(self, job_id: str) -> bool:
-        try:
-            await self._store.requeue(job_id)
+            return await self._store.requeue(job_id)
         except JobGone:
-            return False
-        return True
+            return None
 
     async def _fail(self, job_id: str, sentence: str) -> Job | None:
         try:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import TypeAlias
+
+Ticket: TypeAlias = "asyncio.Future[None]"
 
 
 class Slots:
@@ -12,7 +15,7 @@ class Slots:
     def __init__(self) -> None:
         self._size = 1
         self._used = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[Ticket] = deque()
 
     @property
     def free(self) -> bool:
@@ -24,14 +27,14 @@ class Slots:
         self._size = size
         self._admit()
 
-    def take(self) -> asyncio.Future[None]:
+    def take(self) -> Ticket:
         """A ticket, good when those taken before it are and a slot is free."""
-        ticket: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        ticket: Ticket = asyncio.get_running_loop().create_future()
         self._waiting.append(ticket)
         self._admit()
         return ticket
 
-    def give_back(self, ticket: asyncio.Future[None]) -> None:
+    def give_back(self, ticket: Ticket) -> None:
         """Its holder is through, or does not want to begin any more."""
         if ticket in self._waiting:
             self._waiting.remove(ticket)
