@@ -47,20 +47,23 @@ class Seen:
 
 @dataclass
 class Campaign:
-    """`private` is the share of people who want an answer for themselves."""
+    """`private` is the share of people who want an answer for themselves, `deleted` of those who
+    delete the reply that they wait for."""
 
     discord: FakeDiscord
     folder: Path
     application_id: int
     random: Random
     private: float = 0.1
+    deleted: float = 0.15
     seen: dict[str, Seen] = field(default_factory=lambda: defaultdict(Seen))
     killed_at: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     sent: int = 0
-    offset: float = 0.0
+    _impatient: set[int] = field(default_factory=set)
+    _cancelling: list[asyncio.Task[object]] = field(default_factory=list)
 
     def watch(self, message: Message) -> None:
-        """A message shows something new; some people delete their reply before it is answered."""
+        """A message shows something new; some people then cancel, or delete their reply."""
         found = SHOWN.search(message.text)
         if found is None or message.author_id != self.application_id:
             return
@@ -68,7 +71,16 @@ class Campaign:
         self.seen[job_id].kinds.append(kind)
         if kind.startswith("answer"):
             self.seen[job_id].answers.add(message.id)
-        elif kind == "queued" and not message.ephemeral and self.random.random() < 0.15:
+        elif message.channel_id in self._impatient:
+            self._impatient.remove(message.channel_id)
+            self._cancelling.append(
+                asyncio.create_task(
+                    self.discord.command(
+                        self.application_id, message.channel_id, message.channel_id + 1, "cancel"
+                    )
+                )
+            )
+        elif kind == "queued" and not message.ephemeral and self.random.random() < self.deleted:
             message.deleted = True
 
     async def round(
@@ -133,16 +145,17 @@ class Campaign:
         for _ in range(jobs):
             self.sent += 1
             channel = self.application_id * 1_000_000 + self.sent * 10
-            asked = await self.discord.command(
+            changes_mind = self.random.random() < 0.15
+            await self.discord.command(
                 self.application_id,
                 channel,
                 channel + 1,
                 "redraw",
-                prompt=self.random.choice(PROMPTS),
+                prompt="slow" if changes_mind else self.random.choice(PROMPTS),
                 private=self.random.random() < self.private,
             )
-            if asked and self.random.random() < 0.1:
-                await self.discord.command(self.application_id, channel, channel + 1, "cancel")
+            if changes_mind:
+                self._impatient.add(channel)
 
 
 def _death(process: BaseProcess) -> asyncio.Future[None]:

@@ -193,7 +193,7 @@ def _add_commands(
                 private=private,
             ),
             user_id=interaction.user.id,
-            source=await store.pictures.put(square(interaction.id % 251)),
+            source=await store.pictures.put(square(interaction.id)),
             prompt=prompt,
             now=clock(),
         )
@@ -210,9 +210,9 @@ def _add_commands(
                 await runner.cancel(job.id)
 
 
-def square(shade: int) -> Picture:
-    """A small picture of one grey."""
-    return Picture(bytes([shade]) * (SIZE * SIZE * 3), SIZE, SIZE)
+def square(number: int) -> Picture:
+    """A small picture, another one for every number."""
+    return Picture(number.to_bytes(24) * (SIZE * SIZE // 8), SIZE, SIZE)
 
 
 def job_for(
