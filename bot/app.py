@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -16,7 +18,9 @@ from bot.jobs.job import Job
 from bot.jobs.queue import FairQueue
 from bot.jobs.runner import Runner
 from bot.jobs.store import Store
+from bot.montage import labelled
 from bot.picture import Picture
+from bot.styles import SHIPPED, Styles
 from cogs.img2img.view import Img2ImgPresenter
 from inference import InferenceService, ServiceState
 from inference.models import find_model
@@ -40,6 +44,10 @@ async def encode_job(
     job: Job, pictures: Sequence[Picture], *, alt: str, write_settings: bool
 ) -> tuple[Upload, ...]:
     """A job's pictures as the files of its answer, all within one request."""
+    if job.layout == "grid":
+        labels = [f"{variant.strength:g}" for variant in job.variants]
+        sheet = await asyncio.to_thread(labelled, list(zip(pictures, labels, strict=True)), 2)
+        job, pictures = dataclasses.replace(job, variants=job.variants[:1]), [sheet]
     texts = [
         describe_settings(
             prompt=job.prompt,
@@ -63,7 +71,7 @@ async def encode_job(
     )
     return tuple(
         Upload(
-            filename=f"redraw-{job.id}-{number}.{file.extension}",
+            name=f"redraw-{job.id}-{number}.{file.extension}",
             data=file.data,
             description=alt,
             spoiler=job.spoiler,
@@ -102,6 +110,7 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
             model=model,
             intake=intake,
             store=store,
+            delivery=delivery,
             runner=Runner(
                 store=store,
                 service=inference,
@@ -109,6 +118,7 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
                 queue=queue,
                 retention_hours=settings.retention_hours,
             ),
+            styles=Styles(settings.styles_file or SHIPPED),
             inference=inference,
         )
         yield bot

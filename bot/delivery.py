@@ -110,19 +110,19 @@ def check_permissions(interaction: discord.Interaction[discord.Client]) -> None:
 class Upload:
     """A file to attach: bytes, so that an attempt can be repeated."""
 
-    filename: str
+    name: str
     data: bytes
     description: str
     spoiler: bool = False
 
+    @property
+    def filename(self) -> str:
+        """The name as Discord gets it: a spoiler is one by its name."""
+        return f"SPOILER_{self.name}" if self.spoiler else self.name
+
     def file(self) -> discord.File:
         """A fresh file for one attempt."""
-        return discord.File(
-            io.BytesIO(self.data),
-            self.filename,
-            description=self.description,
-            spoiler=self.spoiler,
-        )
+        return discord.File(io.BytesIO(self.data), self.filename, description=self.description)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +200,7 @@ class Delivery:
         where = job.destination
         await self._pacer.close(where.channel_id, where.message_id)
         try:
-            reaction = await self._deliver(job, await self._draw(job))
+            reaction = await self._deliver(job, await self.draw(job))
             if reaction in (Reaction.BLOCKED, Reaction.TOO_LARGE):
                 sentence = BLOCKED_SENTENCE if reaction is Reaction.BLOCKED else TOO_LARGE_SENTENCE
                 job = await self._store.change(job.id, state=JobState.FAILED, error=sentence)
@@ -215,7 +215,12 @@ class Delivery:
         finished = job.finished_at or self._clock()
         return await self._store.change(job.id, state=state, answered=True, finished_at=finished)
 
-    async def _draw(self, job: Job) -> Answer:
+    async def draw(self, job: Job) -> Answer:
+        """What a job's message looks like now.
+
+        Raises:
+            FileNotFoundError: a picture of it has been forgotten.
+        """
         if job.state is JobState.CANCELLED:
             return self._presenter.cancelled(job)
         if job.state is JobState.FAILED:

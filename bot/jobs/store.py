@@ -43,6 +43,9 @@ MIGRATIONS = (
         PRIMARY KEY (day, state)
     ) STRICT;
     """,
+    """
+    CREATE TABLE galleries (guild_id INTEGER PRIMARY KEY, channel_id INTEGER NOT NULL) STRICT;
+    """,
 )
 _JOB = TypeAdapter(Job)
 
@@ -127,6 +130,26 @@ class Store:
         jobs = await self._jobs("WHERE user_id = ? AND answered = 1", (user_id,))
         await self._forget(jobs)
         return len(jobs)
+
+    async def forget_job(self, job_id: str) -> None:
+        """Forget one answered job."""
+        await self._forget(await self._jobs("WHERE id = ? AND answered = 1", (job_id,)))
+
+    async def gallery_of(self, guild_id: int) -> int | None:
+        """The channel that a server named for sharing, if it did."""
+        query = "SELECT channel_id FROM galleries WHERE guild_id = ?"
+        async with self._database.execute(query, (guild_id,)) as rows:
+            row = await rows.fetchone()
+        return row[0] if row else None
+
+    async def set_gallery(self, guild_id: int, channel_id: int | None) -> None:
+        """Name a server's channel for sharing, or none."""
+        if channel_id is None:
+            await self._database.execute("DELETE FROM galleries WHERE guild_id = ?", (guild_id,))
+        else:
+            await self._database.execute(
+                "REPLACE INTO galleries VALUES (?, ?)", (guild_id, channel_id)
+            )
 
     async def counts(self) -> dict[tuple[str, str], int]:
         """(day, state) → how many forgotten jobs."""

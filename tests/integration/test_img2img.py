@@ -14,7 +14,7 @@ from aiohttp import web
 from PIL import Image
 
 from inference import LocalService
-from tests.support.house import House, open_house, text_of
+from tests.support.house import open_house, text_of
 from tests.support.pictures import file_of, photo
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -90,8 +90,9 @@ async def test_the_same_seed_gives_the_same_picture(
 async def test_a_link_is_followed(tmp_path: Path, noise_service: LocalService) -> None:
     page = b"<!doctype html><meta property='og:image' content='/cat'>"
     async with web_site(cat=(CAT[1], "image/png"), page=(page, "text/html")) as port:
-        operator = {"allowed_hosts": ("localhost",), "allowed_ports": (port,)}
-        async with open_house(tmp_path, noise_service, **operator) as house:
+        async with open_house(
+            tmp_path, noise_service, allowed_hosts=("localhost",), allowed_ports=(port,)
+        ) as house:
             for name in ("cat", "page"):
                 await house.alice.slash(
                     house.channel,
