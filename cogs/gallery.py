@@ -60,7 +60,11 @@ async def share(interaction: Interaction, job: Job, _number: int) -> None:
 
 @app_commands.default_permissions(manage_guild=True)
 @app_commands.guild_only()
-class Settings(commands.GroupCog, group_name="settings"):
+class Settings(
+    commands.GroupCog,
+    group_name=word("gallery.command"),
+    group_description=word("gallery.description"),
+):
     """`/settings gallery`, for those who manage the server."""
 
     def __init__(self, bot: RedrawBot) -> None:

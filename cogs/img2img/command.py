@@ -32,6 +32,19 @@ class Img2Img(commands.Cog):
         self.bot.tree.remove_command(self.menu.name, type=self.menu.type)
 
     @app_commands.command(name=word("img2img.command"), description=word("img2img.description"))
+    @app_commands.rename(
+        prompt=word("img2img.name.prompt"),
+        image=word("img2img.name.image"),
+        url=word("img2img.name.url"),
+        negative_prompt=word("img2img.name.negative_prompt"),
+        strength=word("img2img.name.strength"),
+        steps=word("img2img.name.steps"),
+        guidance=word("img2img.name.guidance"),
+        seed=word("img2img.name.seed"),
+        count=word("img2img.name.count"),
+        style=word("img2img.name.style"),
+        private=word("img2img.name.private"),
+    )
     @app_commands.describe(
         prompt=word("img2img.option.prompt"),
         image=word("img2img.option.image"),

@@ -89,22 +89,24 @@ async def test_the_same_seed_gives_the_same_picture(
 
 async def test_a_link_is_followed(tmp_path: Path, noise_service: LocalService) -> None:
     page = b"<!doctype html><meta property='og:image' content='/cat'>"
-    async with web_site(cat=(CAT[1], "image/png"), page=(page, "text/html")) as port:
-        async with open_house(
+    async with (
+        web_site(cat=(CAT[1], "image/png"), page=(page, "text/html")) as port,
+        open_house(
             tmp_path, noise_service, allowed_hosts=("localhost",), allowed_ports=(port,)
-        ) as house:
-            for name in ("cat", "page"):
-                await house.alice.slash(
-                    house.channel,
-                    "img2img",
-                    prompt=f"from the {name}",
-                    url=f"http://localhost:{port}/{name}",
-                    steps=2,
-                )
-                await house.settled()
-                assert f"from the {name}" in text_of(house.last)
-                assert "from a link" in text_of(house.last)
-                assert house.last.attachments
+        ) as house,
+    ):
+        for name in ("cat", "page"):
+            await house.alice.slash(
+                house.channel,
+                "img2img",
+                prompt=f"from the {name}",
+                url=f"http://localhost:{port}/{name}",
+                steps=2,
+            )
+            await house.settled()
+            assert f"from the {name}" in text_of(house.last)
+            assert "from a link" in text_of(house.last)
+            assert house.last.attachments
 
 
 async def test_with_neither_the_newest_picture_of_the_channel_is_taken_and_named(
