@@ -187,6 +187,7 @@ async def test_every_option_is_described_and_ranged(
             "steps": (1, 150),
             "guidance": (1.0, 20.0),
             "seed": (0, 2**32 - 1),
+            "count": (1, 4),
         }
 
 
