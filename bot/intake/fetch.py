@@ -17,6 +17,7 @@ from yarl import URL
 
 from bot.intake.addresses import is_public
 from bot.intake.errors import (
+    BadLink,
     DeadLink,
     FileTooLarge,
     LinkAnsweredBadly,
@@ -129,6 +130,8 @@ class Fetcher:
                 raise DeadLink from None
             except TimeoutError:
                 raise
+            except aiohttp.InvalidURL:
+                raise BadLink from None
             except (aiohttp.ClientError, OSError, ValueError, zlib.error):
                 raise DeadLink from None
 
