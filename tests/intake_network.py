@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import socket
 import struct
 import subprocess
@@ -273,6 +274,8 @@ async def _serve_hostile() -> None:
     await asyncio.to_thread(sys.stdin.read)
     for path, count in sent.items():
         print(path, count, flush=True)
+    # Not by returning, which would report every connection that is cut off.
+    os._exit(0)
 
 
 if __name__ == "__main__":
