@@ -206,7 +206,11 @@ async def _serve_hostile() -> None:
     empty = gzip.compress(b"") * 4000
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        path = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split(" ")[1].strip("/")
+        head = await reader.read(2000)
+        if not head:  # it gave up before it was heard
+            writer.close()
+            return
+        path = head.decode("latin-1").split(" ")[1].strip("/")
         count = 0
 
         async def write(data: bytes) -> None:

@@ -27,7 +27,7 @@ from bot.intake.errors import (
     TooManyRedirects,
 )
 from bot.intake.limits import IntakeLimits
-from bot.intake.links import check_host_and_port, host_of, parse_link
+from bot.intake.links import canonical_host, check_host_and_port, host_of, parse_link
 from bot.intake.loop import LoopThread
 
 Resolve = Callable[[str, int], list[tuple[Any, ...]]]
@@ -56,6 +56,8 @@ class Fetcher:
         resolve: Resolve | None = None,
     ) -> None:
         self._limits = limits
+        self._allowed_hosts = {canonical_host(name) for name in limits.allowed_hosts}
+        self._denied_hosts = {canonical_host(name) for name in limits.denied_hosts}
         self._find_picture = find_picture
         self._resolve = resolve or _getaddrinfo
         self._stack = AsyncExitStack()
@@ -120,10 +122,10 @@ class Fetcher:
             check_host_and_port(
                 url,
                 allowed_ports=self._limits.allowed_ports,
-                denied_hosts=self._limits.denied_hosts,
+                denied_hosts=self._denied_hosts,
             )
             way.url = url
-            trusted = host_of(url) in self._limits.allowed_hosts
+            trusted = host_of(url) in self._allowed_hosts
             session = self._trusted if trusted else self._public
             try:
                 async with session.get(url, allow_redirects=False) as response:

@@ -211,6 +211,15 @@ async def test_a_host_that_the_operator_allows_is_reached_by_its_name_only() -> 
                     await intake.fetch(f"http://{host}:{port}/")
 
 
+@pytest.mark.parametrize("written", ["nas.test", " NAS.Test. "])
+async def test_an_operator_may_write_a_host_as_it_comes(written: str) -> None:
+    limits = IntakeLimits(denied_hosts=(written,))
+    async with Intake(limits) as intake:
+        with watched_connections() as seen, pytest.raises(LinkRefused):
+            await intake.fetch("http://www.nas.test/")
+        assert seen == []
+
+
 @pytest.mark.parametrize("host", ["evil.test", "www.evil.test", "EVIL.test.", "a.b.evil.test"])
 async def test_a_denied_host_is_not_even_looked_up(host: str) -> None:
     limits = IntakeLimits(denied_hosts=("evil.test",), allowed_hosts=("evil.test",))
