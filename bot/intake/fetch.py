@@ -193,8 +193,9 @@ async def _read(response: aiohttp.ClientResponse, way: _Way) -> bytes:
 
 
 def _looks_like_page(body: bytes) -> bool:
-    """Markup starts with an angle bracket, and no picture format does."""
-    return body[:512].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
+    """Markup begins with an angle bracket, as no picture format does but SVG, which is XML."""
+    start = body[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return start.startswith(b"<") and not start.startswith((b"<svg", b"<?xml"))
 
 
 def _session(

@@ -145,6 +145,12 @@ async def test_a_page_that_is_hard_to_read_is_a_page_without_a_picture() -> None
             await intake.fetch(f"{site}/page")
 
 
+async def test_a_drawing_in_markup_is_left_to_the_decoder_to_refuse() -> None:
+    drawing = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>'
+    async with served(lambda *_: answer(drawing)) as (intake, site):
+        assert await intake.fetch(f"{site}/a.svg") == drawing
+
+
 @pytest.mark.parametrize("status", [300, 400, 403, 404, 410, 429, 500, 503])
 async def test_a_dead_link_names_the_status(status: int) -> None:
     async with served(lambda *_: answer(b"gone", f"{status} X")) as (intake, site):
@@ -276,7 +282,7 @@ async def test_every_kind_of_hostile_server_gets_its_sentence_and_no_more_than_t
             name, taken = await _end_of(intake, f"{site}/{kind}")
             # A machine that is busy may need the second for what is otherwise found sooner.
             assert name in (ENDS[kind].__name__, LinkTooSlow.__name__), kind
-            assert taken < 1.5, kind
+            assert taken < 3, kind
     # What the server wrote is what was read and what lies in the system's buffers.
     assert sent()
     assert all(count < 36 * 2**20 for count in sent().values()), sent()
@@ -299,7 +305,7 @@ async def _lag_among_hostile_servers(seconds: float) -> float:
         ends = await asyncio.gather(*(_end_of(intake, link) for link in links))
         watch.cancel()
     assert "fetched" not in {name for name, _ in ends}
-    assert max(taken for _, taken in ends) < seconds + 0.5
+    assert max(taken for _, taken in ends) < seconds + 2
     return sorted(lags)[int(len(lags) * 0.99)]
 
 
