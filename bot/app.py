@@ -7,8 +7,6 @@ import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from PIL import ImageColor
-
 from bot.client import RedrawBot, Services
 from bot.config import Settings
 from bot.delivery import Delivery, Upload
@@ -28,16 +26,6 @@ from inference.models import find_model
 # One request to Discord holds 25 MiB; the rest of it is the message itself.
 # https://discord.com/developers/docs/reference#uploading-files
 REQUEST_BYTES = 24 * 2**20
-
-
-def intake_limits(settings: Settings) -> IntakeLimits:
-    """The operator's wishes for links and pictures."""
-    return IntakeLimits(
-        allowed_ports=settings.allowed_ports,
-        allowed_hosts=settings.allowed_hosts,
-        denied_hosts=settings.denied_hosts,
-        background=ImageColor.getrgb(settings.background)[:3],
-    )
 
 
 async def encode_job(
@@ -99,7 +87,10 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
             job, pictures, alt=presenter.alt(job), write_settings=settings.write_settings
         )
 
-    async with Store.open(settings.data_dir) as store, Intake(intake_limits(settings)) as intake:
+    async with (
+        Store.open(settings.data_dir) as store,
+        Intake(IntakeLimits.from_settings(settings)) as intake,
+    ):
         bot = RedrawBot(settings)
         delivery = Delivery(bot, presenter, store, encode)
         queue = FairQueue(

@@ -57,7 +57,7 @@ def spellings(address: IPv4Address) -> Iterator[str]:
     yield str(number)
     yield f"{a}.{number & 0xFFFFFF}"
     yield f"{a}.{b}.{number & 0xFFFF}"
-    yield in_digits(str(address), "０１２３４５６７８９")  # noqa: RUF001 - full width, on purpose
+    yield in_digits(str(address), "０１２３４５６７８９")
     yield in_digits(str(address), "⓪①②③④⑤⑥⑦⑧⑨")
     yield str(address).replace(".", "。")
     yield "".join(f"%{ord(letter):02x}" for letter in str(address))
