@@ -238,6 +238,11 @@ async def test_a_private_picture_is_seen_by_its_owner_alone(house: House) -> Non
     assert result.response.ephemeral
     assert "secret" in text_of(result.response.message)
     assert result.response.attachments
+    gallery = house.env.guild.create_text_channel("gallery")
+    await house.bot.services.store.set_gallery(house.env.guild.id, gallery.id)
+    await press(house, house.alice, result.response.message, "Share")
+    assert gallery.last_message is not None
+    assert "secret" in text_of(gallery.last_message)
 
 
 async def test_sharing_needs_a_gallery_gives_credit_and_keeps_a_spoiler(house: House) -> None:
