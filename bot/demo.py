@@ -19,6 +19,7 @@ from simcord.preview import Preview
 from bot.app import open_bot
 from bot.client import RedrawBot
 from bot.config import Settings
+from bot.jobs.runner import Runner
 from bot.words import say
 from inference import LocalService
 from inference.models import POCKET, ModelEntry, find_model
@@ -55,7 +56,7 @@ async def run_demo(settings: Settings) -> None:
                 channel, viewers=people, layout="channel", port=settings.demo_port
             ) as preview:
                 print(say("en", "demo.link", url=preview.url), flush=True)  # noqa: T201
-                await _keep_fresh(env, preview)
+                await _keep_fresh(env, preview, bot.services.runner)
 
 
 async def _welcome(
@@ -75,15 +76,29 @@ async def _welcome(
     await target.send("\n".join(lines))
 
 
-async def _keep_fresh(env: simcord.Env, preview: Preview) -> None:
-    """Show the browser what the bot did by itself: progress, previews, answers."""
+async def _keep_fresh(env: simcord.Env, preview: Preview, runner: Runner) -> None:
+    """Show the browser what the bot did by itself: progress, previews, answers.
+
+    Only while it does something: what a person's own click did is shown anyway, and a click that
+    came during a refresh would be lost.
+    """
     closed = asyncio.create_task(preview.wait_closed())
-    shown = -1
+    shown, resting = -1, False
     while not closed.done():
+        rested, resting = resting, await _is_idle(runner)
         happened = len(env.http_requests)
-        if happened != shown:
-            # Refused while a click of the person's is being handled, which shows the state itself.
+        if happened != shown and not (rested and resting):
+            # Refused while a click of the person's is being handled.
             with contextlib.suppress(SetupError):
                 await preview.refresh()
                 shown = happened
         await asyncio.wait({closed}, timeout=REFRESH_SECONDS)
+
+
+async def _is_idle(runner: Runner) -> bool:
+    try:
+        async with asyncio.timeout(0):
+            await runner.wait_idle()
+    except TimeoutError:
+        return False
+    return True
