@@ -1,0 +1,38 @@
+"""The sizes and lengths of one training, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a training is made of. Minutes bound each stage on whatever machine it runs."""
+
+    cache: Path
+    out: Path
+    size: int = 256
+    vae_channels: tuple[int, ...] = (24, 48, 96, 96)
+    latent_channels: int = 4
+    unet_channels: tuple[int, ...] = (64, 128, 192)
+    text_width: int = 192
+    text_layers: int = 2
+    depth_width: int = 128
+    depth_layers: int = 4
+    crop: int = 64
+    vae_batch: int = 16
+    unet_batch: int = 64
+    pictures: int = 16_000
+    small_pictures: int = 24_000
+    vae_minutes: float = 18.0
+    depth_minutes: float = 4.0
+    unet_small_minutes: float = 20.0
+    unet_minutes: float = 45.0
+    seed: int = 0
+    threads: int = 0
+
+    @property
+    def downsampling(self) -> int:
+        """Pixels per latent, along one side."""
+        return int(2 ** (len(self.vae_channels) - 1))

@@ -1,0 +1,116 @@
+"""Stage `unet`: from noise, depth and words to latents; the text encoder learns along."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from inference.pocket.recipe import networks
+from inference.pocket.recipe.latents import SHAPES
+from inference.pocket.recipe.settings import Recipe
+from inference.pocket.recipe.training import Stage, autocast, device_of
+
+# How often the caption is left out, so that guidance has something to guide away from.
+# Ho and Salimans 2022, "Classifier-Free Diffusion Guidance".
+EMPTY_CAPTIONS = 0.12
+
+
+@dataclass(frozen=True)
+class Latents:
+    """One set of one shape: latents normalised to unit variance, depth, token ids."""
+
+    latents: torch.Tensor
+    depth: torch.Tensor
+    tokens: torch.Tensor
+
+
+def statistics(recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation of every latent channel over the small pictures: two (C,) tensors."""
+    state = torch.load(recipe.cache / "latents-small.pt", weights_only=True)
+    latents = state["latents"].float()
+    return latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+
+
+def load(recipe: Recipe, name: str) -> Latents:
+    """One set from the cache."""
+    state = torch.load(recipe.cache / f"latents-{name}.pt", weights_only=True)
+    mean, deviation = statistics(recipe)
+    words = networks.tokenizer()
+    tokens = words(state["captions"], padding="max_length", truncation=True, return_tensors="pt")
+    return Latents(
+        ((state["latents"].float() - mean[:, None, None]) / deviation[:, None, None]).half(),
+        state["depth"],
+        tokens.input_ids.short(),
+    )
+
+
+def _untrained(recipe: Recipe) -> tuple[torch.nn.Module, torch.nn.Module]:
+    torch.manual_seed(recipe.seed)
+    return networks.unet(recipe), networks.text_encoder(recipe, networks.tokenizer())
+
+
+def train_small(recipe: Recipe) -> Stage:
+    """On small pictures, or what is left of it."""
+    model, text = _untrained(recipe)
+    small = {"small": load(recipe, "small")}
+    return _run(recipe, "unet-small", recipe.unet_small_minutes, model, text, small, 1e-3)
+
+
+def train_full(recipe: Recipe) -> None:
+    """From the weights that the small pictures gave, on full-size ones, or what is left of it."""
+    model, text = _untrained(recipe)
+    first = train_small(recipe)
+    for key, module in (("unet", model), ("text", text)):
+        module.load_state_dict(first.average(key).state_dict())
+    full = {f"{a}x{d}": load(recipe, f"{a}x{d}") for (a, d), _ in SHAPES}
+    _run(recipe, "unet", recipe.unet_minutes, model, text, full, 6e-4)
+
+
+def train(recipe: Recipe) -> None:
+    """First on small pictures, then on full-size ones."""
+    train_full(recipe)
+
+
+def _run(
+    recipe: Recipe,
+    name: str,
+    minutes: float,
+    model: torch.nn.Module,
+    text: torch.nn.Module,
+    sets: dict[str, Latents],
+    rate: float,
+) -> Stage:
+    torch.manual_seed(recipe.seed)
+    device = device_of()
+    model = model.to(device, memory_format=torch.channels_last).train()
+    text = text.to(device).train()
+    stage = Stage(recipe, name, minutes, {"unet": model, "text": text}, rate)
+    words = networks.tokenizer()
+    empty = torch.tensor(words("", padding="max_length").input_ids, dtype=torch.int16)
+    alphas = networks.scheduler().alphas_cumprod
+    rng = np.random.default_rng(recipe.seed + stage.step)
+    torch.manual_seed(recipe.seed + stage.step)
+    names = list(sets)
+    sizes = np.array([len(sets[key].latents) for key in names], dtype=np.float64)
+    for _ in stage.steps():
+        chosen = sets[names[int(rng.choice(len(names), p=sizes / sizes.sum()))]]
+        rows = torch.from_numpy(rng.integers(0, len(chosen.latents), recipe.unet_batch))
+        clean = chosen.latents[rows].float().to(device)
+        depth = chosen.depth[rows].float().to(device)
+        tokens = chosen.tokens[rows].clone()
+        tokens[torch.rand(len(rows)) < EMPTY_CAPTIONS] = empty
+        times = torch.randint(0, len(alphas), (len(rows),))
+        signal = alphas[times].sqrt()[:, None, None, None].to(device)
+        noise_share = (1 - alphas[times]).sqrt()[:, None, None, None].to(device)
+        noise = torch.randn_like(clean)
+        noisy = signal * clean + noise_share * noise
+        # Salimans and Ho 2022, "Progressive Distillation": predict the velocity.
+        velocity = signal * noise - noise_share * clean
+        with autocast(device):
+            states = text(tokens.long().to(device)).last_hidden_state
+            inputs = torch.cat([noisy, depth], dim=1).contiguous(memory_format=torch.channels_last)
+            made = model(inputs, times.to(device), states).sample
+        stage.descend(torch.nn.functional.mse_loss(made.float(), velocity))
+    return stage

@@ -1,0 +1,149 @@
+"""What every stage shares: device, precision, a clock, a moving average, checkpoints."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from inference.pocket.recipe.settings import Recipe
+
+CHECKPOINT_SECONDS = 120.0
+REPORT_STEPS = 50
+
+
+def device_of() -> torch.device:
+    """The best device there is."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """bfloat16 where the processor multiplies it in hardware, else float32."""
+    fast = device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast)
+
+
+class Average:
+    """An exponential moving average of a module's weights; what is exported."""
+
+    def __init__(self, module: torch.nn.Module, decay: float = 0.999) -> None:
+        self.module = copy.deepcopy(module).eval().requires_grad_(False)
+        self.decay = decay
+        self.steps = 0
+
+    @torch.no_grad()
+    def update(self, module: torch.nn.Module) -> None:
+        """Move towards the module's weights; faster in the first steps."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        ours = list(self.module.parameters())
+        torch._foreach_lerp_(ours, [p.detach() for p in module.parameters()], 1 - decay)
+
+
+class Stage:
+    """A stage bounded by minutes: gives step numbers, the learning rate, and saves on the way."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        name: str,
+        minutes: float,
+        modules: dict[str, torch.nn.Module],
+        rate: float,
+    ) -> None:
+        self.path = recipe.cache / f"{name}.pt"
+        self.name = name
+        self.seconds = minutes * 60
+        self.modules = modules
+        self.averages = {key: Average(module) for key, module in modules.items()}
+        self.parameters = [p for module in modules.values() for p in module.parameters()]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=rate, weight_decay=0.01, betas=(0.9, 0.99)
+        )
+        self.rate = rate
+        self.spent = 0.0
+        self.step = 0
+        self.losses: list[float] = []
+        if self.path.exists():
+            self._load()
+
+    @property
+    def done(self) -> bool:
+        """Whether this stage has had its minutes."""
+        return self.spent >= self.seconds
+
+    def steps(self) -> Iterator[int]:
+        """One number a training step, until the minutes are over; checkpoints on the way."""
+        saved = last = time.monotonic()
+        while not self.done:
+            warm = min(1.0, (self.step + 1) / 200)
+            along = min(1.0, self.spent / self.seconds)
+            for group in self.optimizer.param_groups:
+                group["lr"] = (
+                    self.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * along)))
+                )
+            yield self.step
+            now = time.monotonic()
+            self.spent += now - last
+            last = now
+            self.step += 1
+            if self.step % REPORT_STEPS == 0:
+                mean = sum(self.losses[-200:]) / len(self.losses[-200:])
+                print(
+                    f"{self.name} {self.spent / 60:.1f} min step {self.step} loss {mean:.4f}",
+                    flush=True,
+                )
+            if now - saved > CHECKPOINT_SECONDS:
+                self.save()
+                saved = now
+        self.save()
+
+    def descend(self, loss: torch.Tensor) -> None:
+        """One optimiser step on this loss."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.losses.append(float(loss.detach()))
+        for key, module in self.modules.items():
+            self.averages[key].update(module)
+
+    def average(self, key: str) -> torch.nn.Module:
+        """The averaged weights of one of the modules."""
+        return self.averages[key].module
+
+    def save(self) -> None:
+        """Write everything that resuming needs, whole or not at all."""
+        state = {
+            "modules": {key: module.state_dict() for key, module in self.modules.items()},
+            "averages": {key: a.module.state_dict() for key, a in self.averages.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "spent": self.spent,
+            "step": self.step,
+        }
+        part = self.path.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self.path)
+
+    def _load(self) -> None:
+        state = torch.load(self.path, weights_only=True)
+        for key, module in self.modules.items():
+            module.load_state_dict(state["modules"][key])
+            self.averages[key].module.load_state_dict(state["averages"][key])
+            self.averages[key].steps = state["step"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.spent, self.step = state["spent"], state["step"]
+
+
+def averaged(recipe: Recipe, stage: str, key: str, module: torch.nn.Module) -> torch.nn.Module:
+    """The module with the averaged weights of a stage's last checkpoint, ready for use."""
+    path: Path = recipe.cache / f"{stage}.pt"
+    state = torch.load(path, weights_only=True)
+    module.load_state_dict(state["averages"][key])
+    return module.eval().requires_grad_(False)
