@@ -11,7 +11,15 @@ import torch
 from diffusers import StableDiffusionDepth2ImgPipeline
 from PIL import Image, ImageDraw
 
-from inference.pocket.recipe import export, latents, sprites, train_depth, train_unet, train_vae
+from inference.pocket.recipe import (
+    export,
+    latents,
+    networks,
+    sprites,
+    train_depth,
+    train_unet,
+    train_vae,
+)
 from inference.pocket.recipe.settings import Recipe
 
 # The pipeline asks for float32 autocast around the depth estimator; torch declines aloud.
@@ -70,7 +78,7 @@ def test_a_few_steps_of_the_recipe_give_a_folder_that_the_pipeline_loads_and_dra
     train_unet.train(recipe)
     export.export(recipe)
 
-    pipe = StableDiffusionDepth2ImgPipeline.from_pretrained(recipe.out, torch_dtype=torch.float32)
+    pipe = StableDiffusionDepth2ImgPipeline.from_pretrained(recipe.out, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     source = Image.fromarray(made_up_sprites()["tent"][..., :3]).resize((128, 64))
     picture = pipe(
@@ -101,7 +109,7 @@ def test_a_stage_that_was_cut_off_goes_on_where_it_stopped(recipe: Recipe) -> No
 
 def test_normalising_the_latents_changes_no_picture(recipe: Recipe) -> None:
     torch.manual_seed(0)
-    vae = export.networks.vae(recipe).eval()
+    vae = networks.vae(recipe).eval()
     pixels = torch.rand(1, 3, 64, 64) * 2 - 1
     with torch.no_grad():
         plain = vae.encode(pixels).latent_dist.mean

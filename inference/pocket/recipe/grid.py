@@ -29,7 +29,7 @@ PAPER, INK = (250, 250, 248), (40, 40, 44)
 
 def draw(recipe: Recipe, path: Path = GRID) -> None:
     """Run the exported folder over the samples and paste the results side by side."""
-    pipe = StableDiffusionDepth2ImgPipeline.from_pretrained(recipe.out, torch_dtype=torch.float32)
+    pipe = StableDiffusionDepth2ImgPipeline.from_pretrained(recipe.out, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     columns = ["source", "its depth", *(f"strength {s}" for s in STRENGTHS), "strength 1.0"]
     width = GAP + len(columns) * (CELL + GAP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ def load(recipe: Recipe, name: str) -> Latents:
     )
 
 
-def _untrained(recipe: Recipe) -> tuple[torch.nn.Module, torch.nn.Module]:
+def _untrained(recipe: Recipe) -> tuple[Any, Any]:
     torch.manual_seed(recipe.seed)
     return networks.unet(recipe), networks.text_encoder(recipe, networks.tokenizer())
 
@@ -77,8 +78,8 @@ def _run(
     recipe: Recipe,
     name: str,
     minutes: float,
-    model: torch.nn.Module,
-    text: torch.nn.Module,
+    model: Any,
+    text: Any,
     sets: dict[str, Latents],
     rate: float,
 ) -> Stage:

@@ -42,7 +42,7 @@ class Average:
         """Move towards the module's weights; faster in the first steps."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        ours = list(self.module.parameters())
+        ours: list[torch.Tensor] = list(self.module.parameters())
         torch._foreach_lerp_(ours, [p.detach() for p in module.parameters()], 1 - decay)
 
 
@@ -62,7 +62,9 @@ class Stage:
         self.seconds = minutes * 60
         self.modules = modules
         self.averages = {key: Average(module) for key, module in modules.items()}
-        self.parameters = [p for module in modules.values() for p in module.parameters()]
+        self.parameters: list[torch.nn.Parameter] = [
+            p for module in modules.values() for p in module.parameters()
+        ]
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=rate, weight_decay=0.01, betas=(0.9, 0.99)
         )
