@@ -56,7 +56,7 @@ def export(recipe: Recipe) -> None:
         "objects": list(OBJECTS),
         "colours": COLOURS,
         "prompts": list(PROMPTS),
-        "sample_size": recipe.size,
+        "sample_size": recipe.native,
         "defaults": DEFAULTS,
     }
     path = recipe.out / "vocabulary.json"

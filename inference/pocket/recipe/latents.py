@@ -1,6 +1,6 @@
 """Stage `latents`: pictures, depth and captions turned into what the UNet learns from, once.
 
-Two sets: small pictures, a quarter of the area, on which the UNet learns fast what things are,
+Two sets: small pictures, less than half the area, on which the UNet learns fast what things are,
 and pictures of full size, square and oblong, on which it learns to draw them.
 """
 
@@ -20,8 +20,8 @@ PHOTO_SHARE = 0.03
 # How many of the full-size pictures have their true relief instead of the estimator's map; the
 # small ones all have. Both, so that the UNet follows a better estimator as well as this one.
 EXACT_SHARE = 0.5
-# Sides of the full-size set in 64ths of a pixel multiple, and how often.
-SHAPES = (((4, 4), 0.8), ((5, 3), 0.1), ((3, 5), 0.1))
+# Sides of the full-size set in quarters of the recipe's size, and how often.
+SHAPES = (((3, 3), 0.8), ((4, 2), 0.1), ((2, 4), 0.1))
 
 
 def spread(depth: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:

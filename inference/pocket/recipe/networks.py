@@ -45,7 +45,7 @@ def unet(recipe: Recipe) -> UNet2DConditionModel:
     """Attention at the lowest level only: it costs the square of the area elsewhere."""
     levels = len(recipe.unet_channels)
     return UNet2DConditionModel(
-        sample_size=recipe.size // recipe.downsampling,
+        sample_size=recipe.native // recipe.downsampling,
         in_channels=recipe.latent_channels + 1,
         out_channels=recipe.latent_channels,
         block_out_channels=recipe.unet_channels,

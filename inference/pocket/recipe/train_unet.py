@@ -91,8 +91,10 @@ def _run(
     words = networks.tokenizer()
     empty = torch.tensor(words("", padding="max_length").input_ids, dtype=torch.int16)
     alphas = networks.scheduler().alphas_cumprod
-    rng = np.random.default_rng(recipe.seed + stage.step)
-    torch.manual_seed(recipe.seed + stage.step)
+    # Every process draws its own pictures and noise.
+    draw = recipe.seed + stage.step + 1_000_000 * stage.rank
+    rng = np.random.default_rng(draw)
+    torch.manual_seed(draw)
     names = list(sets)
     sizes = np.array([len(sets[key].latents) for key in names], dtype=np.float64)
     for _ in stage.steps():
