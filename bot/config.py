@@ -5,10 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-Hosts = Annotated[tuple[str, ...], NoDecode]
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+# Lists are written `a, b, c` in .env, not as JSON.
+Numbers = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_split)]
+Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -20,20 +29,23 @@ class Settings(BaseSettings):
 
     # Discord
     discord_token: SecretStr | None = None
-    sync_guild_ids: Annotated[tuple[int, ...], NoDecode] = ()
+    sync_guild_ids: Numbers = ()
     user_install: bool = False
     message_content: bool = False
 
     # Model
     model: str = "sd2-depth"
+    demo_model: str = "pocket"
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    batch_rows: int = Field(default=0, ge=0, description="0 measures it")
+    batch_rows: int = Field(default=0, ge=0)
 
     # Requests
     max_steps: int = Field(default=50, ge=1, le=150)
     queue_limit: int = Field(default=200, ge=1)
     queue_limit_per_person: int = Field(default=5, ge=1)
+    styles_file: Path | None = None
+    gallery_channel: int | None = None
     role_weights: dict[int, int] = Field(default_factory=dict)
 
     # Storage
@@ -41,7 +53,7 @@ class Settings(BaseSettings):
     retention_hours: float = Field(default=24.0, gt=0)
 
     # Pictures and links
-    allowed_ports: Annotated[tuple[int, ...], NoDecode] = (80, 443)
+    allowed_ports: Numbers = (80, 443)
     allowed_hosts: Hosts = ()
     denied_hosts: Hosts = ()
     background: str = Field(default="#ffffff", pattern=r"^#[0-9a-fA-F]{6}$")

@@ -1,9 +1,7 @@
-"""What a person may be told when something does not work.
+"""What a person may be told when something does not work, and the one place that tells it.
 
     PersonError                     carries one plain sentence; never a traceback
-    ├── SourceError                 the picture that was to be redrawn
-    │   ├── fetching a link         bot.intake.fetch
-    │   └── decoding the bytes      bot.intake.decode
+    ├── SourceError                 the picture that was to be redrawn: bot.intake.errors, cogs
     ├── RequestError                what was asked for: options, limits, permissions
     └── UnavailableError            not the person's fault: loading, queue full, worker died
 
@@ -43,3 +41,16 @@ class RequestError(PersonError):
 
 class UnavailableError(PersonError):
     """The bot cannot do it now; trying later may help."""
+
+
+class Unexpected(PersonError):
+    """A bug. The reference is what the operator finds in the log."""
+
+    text = (
+        "Something went wrong on my side. If it happens again, tell whoever runs this bot "
+        "the reference {reference}."
+    )
+
+
+class StartError(Exception):
+    """The bot cannot start, or not go on; the operator is told why and what to do."""

@@ -14,6 +14,7 @@ from inference.errors import (
     WorkerDied,
 )
 from inference.service import InferenceService, ServiceState, ServiceStatus
+from inference.supervisor import LocalService
 from inference.types import Img2ImgRequest, Img2ImgResult, Preview, Progress, Timings
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Img2ImgResult",
     "InferenceError",
     "InferenceService",
+    "LocalService",
     "ModelUnavailable",
     "NotANumber",
     "OutOfMemory",

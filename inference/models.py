@@ -7,12 +7,15 @@ from pathlib import Path
 
 from inference.errors import ModelUnavailable
 
+POCKET = Path(__file__).parent / "pocket"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEntry:
     """One model that can redraw pictures.
 
-    `source` is a hub repository or a local `save_pretrained` folder. `pixels` is the area that
+    `source` is a hub repository, a local `save_pretrained` folder, or empty for weights made up
+    in code. `pixels` is the area that
     the model was trained at, `multiple` what both sides must be divisible by. `notice` is shown
     with its pictures where a person should know more (a toy, noise), else empty.
     """
@@ -40,9 +43,41 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             name="pocket",
-            source=str(Path(__file__).parent / "pocket"),
+            source=str(POCKET),
             licence="MIT",
+            pixels=256 * 256,
+            strength=0.9,
+            steps=20,
+            guidance_scale=4.0,
+            notice=("Drawn by a toy model with a small vocabulary; the real bot loads a full one."),
+        ),
+        ModelEntry(
+            name="noise",
+            source="",
+            licence="none: random weights",
             pixels=128 * 128,
+            steps=20,
+            notice="Drawn with random weights: this picture is noise.",
+        ),
+        # Through the plain adapter: one request after the other, no depth.
+        ModelEntry(
+            name="sd15",
+            source="stable-diffusion-v1-5/stable-diffusion-v1-5",
+            licence="creativeml-openrail-m",
+        ),
+        ModelEntry(
+            name="sdxl",
+            source="stabilityai/stable-diffusion-xl-base-1.0",
+            licence="openrail++",
+            pixels=1024 * 1024,
+            guidance_scale=6.0,
+        ),
+        ModelEntry(
+            name="sdxl-turbo",
+            source="stabilityai/sdxl-turbo",
+            licence="sai-nc-community",
+            steps=4,
+            guidance_scale=1.0,
         ),
     )
 }

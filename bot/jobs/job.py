@@ -22,7 +22,7 @@ class JobState(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Nothing more will happen to a job in this state."""
+        """Nothing more will be computed for a job in this state."""
         return self in (JobState.DELIVERED, JobState.FAILED, JobState.CANCELLED)
 
 
@@ -87,9 +87,26 @@ class Job:
     state: JobState = JobState.QUEUED
     attempts: int = 0
     error: str | None = None
+    # The person has the answer, whatever it was.
+    answered: bool = False
+    # A new message was about to be sent, when the old one could not be edited.
+    resending: bool = False
+    # From being started to being made.
+    seconds: float | None = None
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
+
+    @property
+    def total_steps(self) -> int:
+        """Denoising steps of all variants together."""
+        return sum(max(1, int(self.steps * variant.strength)) for variant in self.variants)
+
+    @property
+    def pictures(self) -> frozenset[str]:
+        """Every stored picture that belongs to this job."""
+        results = {variant.result for variant in self.variants}
+        return frozenset(name for name in {self.source, self.depth, *results} if name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,108 @@
+"""The command line: run | demo | render | check."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bot import logs
+from bot.config import Settings
+from bot.errors import PersonError, StartError
+from inference import InferenceError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    top = argparse.ArgumentParser(prog="python -m bot", description="Redraw, a Discord bot.")
+    commands = top.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="the real bot, from the settings in .env")
+    commands.add_parser("demo", help="the bot in a simulated Discord, in your browser")
+    commands.add_parser("check", help="what would keep the bot from starting, and the mend")
+    render = commands.add_parser("render", help="redraw one file, without Discord")
+    render.add_argument("source", type=Path, metavar="IN", help="the picture to redraw")
+    render.add_argument("prompt", metavar="PROMPT", help="what it should become")
+    render.add_argument("--out", type=Path, required=True, help="PNG, WebP or JPEG, by its name")
+    render.add_argument("--negative-prompt", default="", help="what it should not show")
+    render.add_argument("--strength", type=_in_range(0.05, 1.0), help="0.05 to 1")
+    render.add_argument("--steps", type=int, choices=range(1, 151), metavar="N", help="1 to 150")
+    render.add_argument("--guidance", type=_in_range(1.0, 20.0), help="1 to 20; 1 turns it off")
+    render.add_argument("--seed", type=int, help="the same seed gives the same picture")
+    render.add_argument("--model", help="a name in the catalogue, or a local folder")
+    return top
+
+
+def _in_range(low: float, high: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
+        return value
+
+    return number
+
+
+async def perform(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Run one command to its end; the exit code."""
+    # Each command's modules are imported when it is chosen: the bot needs no simulated Discord,
+    # and `check` must be able to say that something is not installed.
+    match arguments.command:
+        case "run":
+            from bot.run import run_bot
+
+            await run_bot(settings)
+        case "demo":
+            from bot.demo import run_demo
+
+            await run_demo(settings)
+        case "check":
+            from bot.check import check
+
+            return await check(settings)
+        case "render":
+            from bot.render import RenderOptions, render
+
+            await render(
+                settings,
+                RenderOptions(
+                    source=arguments.source,
+                    prompt=arguments.prompt,
+                    out=arguments.out,
+                    negative_prompt=arguments.negative_prompt,
+                    strength=arguments.strength,
+                    steps=arguments.steps,
+                    guidance=arguments.guidance,
+                    seed=arguments.seed,
+                ),
+            )
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, set up the log, run; every expected error is one sentence and exit code 1."""
+    arguments = parser().parse_args(argv)
+    overrides = {"model": arguments.model} if getattr(arguments, "model", None) else {}
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        for problem in error.errors():
+            name = ".".join(str(part) for part in problem["loc"]).upper()
+            print(f"{name}: {problem['msg']}.", file=sys.stderr)  # noqa: T201
+        return 1
+    token = settings.discord_token
+    logs.set_up(settings.log_level, [token.get_secret_value()] if token else [])
+    try:
+        return asyncio.run(perform(arguments, settings))
+    except (StartError, PersonError, InferenceError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

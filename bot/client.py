@@ -1,0 +1,97 @@
+"""The discord.py client: receives its services, loads the cogs, syncs, closes in order."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import discord
+from discord.ext import commands
+
+from bot.config import Settings
+from bot.delivery import Delivery
+from bot.intake import Intake
+from bot.jobs.runner import Runner
+from bot.jobs.store import Store
+from bot.styles import Styles
+from bot.tree import RedrawTree
+from bot.words import Translator
+from inference import InferenceService
+from inference.models import ModelEntry
+
+log = logging.getLogger(__name__)
+
+# The bot has no voice; discord.py would complain at every start that it cannot have one.
+discord.VoiceClient.warn_nacl = False
+discord.VoiceClient.warn_dave = False
+
+COGS = ("cogs.img2img", "cogs.queue", "cogs.history", "cogs.gallery", "cogs.privacy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the cogs may use. Opened and closed by the composition root, never by them."""
+
+    settings: Settings
+    model: ModelEntry
+    intake: Intake
+    store: Store
+    delivery: Delivery
+    runner: Runner
+    styles: Styles
+    inference: InferenceService
+
+
+def intents(settings: Settings) -> discord.Intents:
+    """As few as the commands need; message content only where the operator turned it on.
+
+    Without it, other people's messages come without attachments in a channel's history:
+    https://discord.com/developers/docs/events/gateway#message-content-intent
+    """
+    wanted = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
+    wanted.message_content = settings.message_content
+    return wanted
+
+
+class RedrawBot(commands.Bot):
+    """The bot. `services` is set by the composition root before the bot starts."""
+
+    services: Services
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(
+            command_prefix=commands.when_mentioned,
+            help_command=None,
+            tree_cls=RedrawTree,
+            intents=intents(settings),
+            allowed_contexts=discord.app_commands.AppCommandContext(
+                guild=True, dm_channel=True, private_channel=settings.user_install
+            ),
+            allowed_installs=discord.app_commands.AppInstallationType(
+                guild=True, user=settings.user_install
+            ),
+            allowed_mentions=discord.AllowedMentions.none(),
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+            max_messages=None,
+        )
+        self._sync_to = [discord.Object(guild) for guild in settings.sync_guild_ids]
+
+    async def setup_hook(self) -> None:
+        """Load every cog and publish the commands. A cog that fails to load stops the start."""
+        await self.tree.set_translator(Translator())
+        for cog in COGS:
+            await self.load_extension(cog)
+        if not self._sync_to:
+            await self.tree.sync()
+        for guild in self._sync_to:
+            # A guild's commands show at once, global ones may take a while: for trying things.
+            self.tree.copy_global_to(guild=guild)
+            await self.tree.sync(guild=guild)
+
+    async def on_ready(self) -> None:
+        """Say in the log that people can use the bot now."""
+        log.info("online as %s in %d servers", self.user, len(self.guilds))
+
+    async def on_message(self, message: discord.Message, /) -> None:
+        """No text commands: the cogs listen for mentions themselves."""

@@ -1,0 +1,122 @@
+"""Strangers' bytes → a verified picture. `Intake` is the face; everything else is behind it.
+
+a link       links → addresses → fetch    only public addresses, one time and size for the way
+the bytes    sandbox → child → decode     a process of few rights turns them into RGB pixels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from bot.intake.errors import (
+    BadLink,
+    BrokenPicture,
+    DeadLink,
+    FileTooLarge,
+    LinkAnsweredBadly,
+    LinkError,
+    LinkRefused,
+    LinkTooSlow,
+    NotAPicture,
+    PageWithoutPicture,
+    PictureError,
+    TooLong,
+    TooManyPixels,
+    TooManyRedirects,
+    TooMuchWork,
+)
+from bot.intake.limits import IntakeLimits
+from bot.picture import Picture
+
+__all__ = [
+    "BadLink",
+    "BrokenPicture",
+    "DeadLink",
+    "FileTooLarge",
+    "Intake",
+    "IntakeLimits",
+    "LinkAnsweredBadly",
+    "LinkError",
+    "LinkRefused",
+    "LinkTooSlow",
+    "NotAPicture",
+    "PageWithoutPicture",
+    "PictureError",
+    "TooLong",
+    "TooManyPixels",
+    "TooManyRedirects",
+    "TooMuchWork",
+]
+
+
+class Intake:
+    """Fetches links and opens pictures. Open it with `async with`; it closes what it opened.
+
+    `resolve` stands for `socket.getaddrinfo(host, port)` where a test needs names of its own.
+    """
+
+    def __init__(
+        self,
+        limits: IntakeLimits | None = None,
+        *,
+        resolve: Callable[[str, int], list[tuple[Any, ...]]] | None = None,
+    ) -> None:
+        self.limits = limits or IntakeLimits()
+        self._resolve = resolve
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        # Not at the top: the sandboxed child imports this package too, and has no business with
+        # a library that talks to the network.
+        from bot.intake.fetch import Fetcher
+        from bot.intake.sandbox import Sandbox
+
+        async with AsyncExitStack() as stack:
+            self._sandbox = await stack.enter_async_context(
+                Sandbox(
+                    workers=self.limits.decode_workers,
+                    memory=self.limits.decode_memory,
+                    seconds=self.limits.decode_seconds,
+                )
+            )
+            self._fetcher = await stack.enter_async_context(
+                Fetcher(self.limits, self._sandbox.find_picture, self._resolve)
+            )
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    async def fetch(self, url: str) -> bytes:
+        """The bytes that a link leads to; where that is a web page, those of its `og:image`.
+
+        Raises:
+            LinkError: one of its subclasses.
+            FileTooLarge: more than `limits.max_bytes`, also after decompression.
+        """
+        return await self._fetcher.fetch(url)
+
+    async def from_bytes(self, data: bytes, *, pixels: int, multiple: int) -> Picture:
+        """The picture in `data`, upright, in sRGB and at the size that `geometry.fit` gives.
+
+        Raises:
+            PictureError: one of its subclasses.
+        """
+        if len(data) > self.limits.max_bytes:
+            raise FileTooLarge(mebibytes=self.limits.max_bytes / 2**20)
+        return await self._sandbox.decode(
+            data,
+            pixels=pixels,
+            multiple=multiple,
+            max_pixels=self.limits.max_pixels,
+            background=self.limits.background,
+        )

@@ -1,0 +1,162 @@
+"""Bytes → RGB pixels of the model's size, right side up, in sRGB. Runs in the sandbox only."""
+
+from __future__ import annotations
+
+import warnings
+from io import BytesIO
+
+import pillow_heif
+from PIL import (
+    AvifImagePlugin,
+    ExifTags,
+    Image,
+    ImageCms,
+    MpoImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
+
+from bot.intake.errors import BrokenPicture, NotAPicture, TooManyPixels
+from bot.intake.geometry import fit
+from bot.picture import Picture
+
+# All plugins are loaded here, and not when a picture first asks for one: the sandbox can open no
+# file once it has started, modules included. `preinit` is what `Image.open` begins with.
+Image.preinit()
+_PLUGINS = (
+    AvifImagePlugin,
+    MpoImagePlugin,  # what two-lens cameras and some phones write under the name of JPEG
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+pillow_heif.register_heif_opener(thumbnails=False)
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF", "HEIF", "BMP", "TIFF")
+
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each value of the tag Orientation (Exif 3.0, section 4.6.5.1.6)."""
+
+
+def decode(
+    data: bytes, *, pixels: int, multiple: int, max_pixels: int, background: tuple[int, int, int]
+) -> Picture:
+    """The first frame of `data` as RGB in sRGB, of the size that `geometry.fit` gives.
+
+    `max_pixels` bounds the source, `pixels` the result. Transparency is laid on `background`.
+
+    Raises:
+        NotAPicture, BrokenPicture, TooManyPixels, TooLong: as `bot.intake.errors` describes.
+        Exception: whatever else a decoder raises over damaged bytes.
+    """
+    Image.MAX_IMAGE_PIXELS = max_pixels
+    with warnings.catch_warnings():
+        # Everything else that decoders warn about is no news here: the bytes are a stranger's.
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            image: Image.Image = Image.open(BytesIO(data), formats=FORMATS)
+            return _redrawable(image, pixels, multiple, background)
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+            raise TooManyPixels(megapixels=max_pixels / 1e6) from None
+        except UnidentifiedImageError:
+            if _has_known_signature(data):
+                raise BrokenPicture from None
+            raise NotAPicture from None
+
+
+def _has_known_signature(data: bytes) -> bool:
+    accepts = [Image.OPEN[name][1] for name in FORMATS]
+    return any(accept is not None and accept(data[:16]) is True for accept in accepts)
+
+
+def _redrawable(
+    image: Image.Image, pixels: int, multiple: int, background: tuple[int, int, int]
+) -> Picture:
+    size = fit(*image.size, pixels, multiple)
+    if image.format in ("JPEG", "MPO"):
+        # Lets the JPEG decoder drop detail that would be resized away; twice the size is kept.
+        image.draft(None, (2 * size[0], 2 * size[1]))
+    profile = image.info.get("icc_profile")
+    image.load()
+    # Pillow applies a TIFF's orientation while loading, so its size may be the other way round.
+    if image.format == "TIFF":
+        size = fit(*image.size, pixels, multiple)
+    turn = _TRANSPOSE.get(_orientation(image))
+    # Resized before anything else is done with it: 50 megapixels fit in memory a few times only.
+    image = _resizable(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    if turn is not None:
+        image = image.transpose(turn)
+    if image.mode in ("LA", "RGBA"):
+        opacity = image.getchannel("A")
+        colours = _to_srgb(image.convert(image.mode[:-1]), profile)
+        image = Image.composite(colours, Image.new("RGB", image.size, background), opacity)
+    else:
+        image = _to_srgb(image, profile)
+    return Picture(image.tobytes(), image.width, image.height)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The tag's value; 1, upright, where the metadata is damaged, since the pixels are not."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # noqa: BLE001 - the parser raises whatever the damage leads to
+        return 1
+
+
+def _resizable(image: Image.Image) -> Image.Image:
+    """8 bits a channel, in a mode that can be resampled: L, LA, RGB, RGBA or CMYK."""
+    mode = image.mode
+    if mode.startswith("I;16"):
+        return _scaled_to_8_bits(image.convert("I"), 0, 65535)
+    if mode in ("I", "F"):
+        # Neither has a white point of its own; the range that is used becomes black to white.
+        low, high = image.getextrema()
+        assert isinstance(low, (int, float))
+        assert isinstance(high, (int, float))
+        return _scaled_to_8_bits(image, low, high)
+    if mode == "LAB":
+        # Pillow's own conversion knows no LAB.
+        to_srgb = ImageCms.buildTransform(
+            ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB"
+        )
+        converted = ImageCms.applyTransform(image, to_srgb)
+        assert converted is not None
+        return converted
+    if mode in ("L", "LA", "RGB", "RGBA", "CMYK") and "transparency" not in image.info:
+        return image
+    if mode in ("1", "L") and not image.has_transparency_data:
+        return image.convert("L")
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _scaled_to_8_bits(image: Image.Image, low: float, high: float) -> Image.Image:
+    scale = 255 / (high - low) if high > low else 0.0
+    # Half a step is added because the conversion cuts off the fraction.
+    return image.point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """`image` (L, RGB or CMYK) as RGB; a profile that is damaged or of another kind is ignored,
+    as browsers do."""
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(BytesIO(profile))
+            space = source.profile.xcolor_space.strip()
+            if space == "RGB" and image.mode == "L":
+                image = image.convert("RGB")
+            if {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}.get(space) == image.mode:
+                target = ImageCms.createProfile("sRGB")
+                converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+                assert converted is not None
+                return converted
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            pass
+    return image.convert("RGB")

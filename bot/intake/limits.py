@@ -1,0 +1,43 @@
+"""How much of a stranger's link or picture is taken, and what the operator allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from bot.config import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeLimits:
+    """Sizes are in bytes and pixels, times in seconds of wall time.
+
+    `allowed_hosts` are reached even if their address is not public; they are matched whole, by
+    name. `denied_hosts` are refused with all their subdomains, and win over `allowed_hosts`.
+    `background` (red, green, blue) is what transparent pictures are laid on.
+    """
+
+    max_bytes: int = 20 * 2**20
+    total_seconds: float = 15.0
+    max_redirects: int = 5
+    allowed_ports: tuple[int, ...] = (80, 443)
+    allowed_hosts: tuple[str, ...] = ()
+    denied_hosts: tuple[str, ...] = ()
+
+    max_pixels: int = 50_000_000
+    decode_seconds: float = 5.0
+    decode_memory: int = 2**30
+    decode_workers: int = 2
+    background: tuple[int, int, int] = (255, 255, 255)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The operator's wishes, and the defaults for what is no matter of taste."""
+        red, green, blue = bytes.fromhex(settings.background.removeprefix("#"))
+        return cls(
+            allowed_ports=settings.allowed_ports,
+            allowed_hosts=settings.allowed_hosts,
+            denied_hosts=settings.denied_hosts,
+            background=(red, green, blue),
+        )

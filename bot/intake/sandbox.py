@@ -1,0 +1,233 @@
+"""A few kept child processes that open strangers' bytes, with little memory, time and rights.
+
+A child gets an empty environment, so no secret is in it to be found, and `child.py` gives up
+memory beyond the limit and the right to open anything. What it answers is checked here: the
+worst that a picture can do is to end its child, which costs that one request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from bot.intake.errors import (
+    BrokenPicture,
+    NotAPicture,
+    PictureError,
+    TooLong,
+    TooManyPixels,
+    TooMuchWork,
+)
+from bot.intake.geometry import MAX_ASPECT
+from bot.picture import Picture
+
+log = logging.getLogger(__name__)
+
+_START_SECONDS = 30.0
+_TASKS_A_CHILD = 200
+"""After so many a child is replaced, so that what a library leaks does not add up."""
+
+_MAX_HEADER = 64 * 1024
+_ROOT = Path(__file__).resolve().parents[2]
+# Nothing of the bot's own, but Python does not start on Windows without this one.
+_ENVIRONMENT = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
+# Isolated mode: neither PYTHON* variables nor the working directory can change what it runs.
+_COMMAND = (
+    "-I",
+    "-c",
+    "import sys; sys.path.insert(0, sys.argv[1]); from bot.intake.child import main; main()",
+    str(_ROOT),
+)
+
+
+class Sandbox:
+    """Opens pictures and pages in child processes, at most `workers` at a time.
+
+    `memory` is the address space of a child in bytes, `seconds` the wall time of one task.
+    Children start when they are first needed.
+    """
+
+    def __init__(self, *, workers: int, memory: int, seconds: float) -> None:
+        self._memory = memory
+        self._seconds = seconds
+        self._slots = asyncio.Semaphore(workers)
+        self._idle: list[_Child] = []
+        self._warned = False
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._closed = True
+        while self._idle:
+            await self._idle.pop().end()
+
+    async def decode(
+        self,
+        data: bytes,
+        *,
+        pixels: int,
+        multiple: int,
+        max_pixels: int,
+        background: tuple[int, int, int],
+    ) -> Picture:
+        """As `bot.intake.decode.decode`, in a child.
+
+        Raises:
+            PictureError: one of its subclasses.
+        """
+        task = {
+            "kind": "picture",
+            "pixels": pixels,
+            "multiple": multiple,
+            "max_pixels": max_pixels,
+            "background": background,
+        }
+        answer, body = await self._run(task, data, longest=3 * pixels)
+        # Only the names are taken from the child: its words could be a stranger's.
+        refusals: dict[str, PictureError] = {
+            "NotAPicture": NotAPicture(),
+            "BrokenPicture": BrokenPicture(),
+            "TooManyPixels": TooManyPixels(megapixels=max_pixels / 1e6),
+            "TooLong": TooLong(limit=MAX_ASPECT),
+        }
+        match answer:
+            case {"error": str(name)} if name in refusals:
+                raise refusals[name]
+            case {"width": int(width), "height": int(height)} if (
+                0 < width * height <= pixels
+                and len(body) == 3 * width * height
+                and width % multiple == height % multiple == 0
+            ):
+                return Picture(body, width, height)
+        raise TooMuchWork
+
+    async def find_picture(self, page: bytes) -> str | None:
+        """As `bot.intake.page.find_picture`, in a child; None also where that fails."""
+        try:
+            answer, _ = await self._run({"kind": "page"}, page, longest=0)
+        except PictureError:
+            return None
+        url = answer.get("url")
+        return url if isinstance(url, str) else None
+
+    async def _run(
+        self, task: dict[str, Any], body: bytes, *, longest: int
+    ) -> tuple[dict[str, Any], bytes]:
+        async with self._slots:
+            child = await self._ready_child()
+            try:
+                async with asyncio.timeout(self._seconds):
+                    answer = await child.ask(task | {"length": len(body)}, body, longest)
+            except (OSError, EOFError, ValueError, RecursionError) as error:
+                # It hung, it died, or its answer is none.
+                log.warning("A sandboxed decoder was ended: %s", type(error).__name__)
+                await child.kill()
+                raise TooMuchWork from None
+            except BaseException:
+                await child.kill()
+                raise
+            if child.tasks < _TASKS_A_CHILD and not self._closed:
+                self._idle.append(child)
+            else:
+                await child.end()
+            return answer
+
+    async def _ready_child(self) -> _Child:
+        while self._idle:
+            child = self._idle.pop()
+            if child.alive:
+                return child
+            await child.kill()
+        child = await _Child.start(self._memory)
+        if not child.limited and not self._warned:
+            self._warned = True
+            log.warning(
+                "This system has no memory limits for processes; pictures are opened without."
+            )
+        return child
+
+
+class _Child:
+    """One process. Whoever takes it asks one thing at a time, and kills it if that fails."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.tasks = 0
+        self.limited = False
+
+    @classmethod
+    async def start(cls, memory: int) -> Self:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *_COMMAND,
+            str(memory),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=_MAX_HEADER,
+            env=_ENVIRONMENT,
+        )
+        child = cls(process)
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                hello, _ = await child._read(longest=0)
+        except (OSError, EOFError, ValueError) as error:
+            await child.kill()
+            raise RuntimeError("The sandboxed decoder does not start.") from error
+        except BaseException:
+            await child.kill()
+            raise
+        child.limited = hello.get("limited") is True
+        return child
+
+    @property
+    def alive(self) -> bool:
+        return self._process.returncode is None
+
+    async def ask(
+        self, header: dict[str, Any], body: bytes, longest: int
+    ) -> tuple[dict[str, Any], bytes]:
+        assert self._process.stdin is not None
+        self.tasks += 1
+        self._process.stdin.write(json.dumps(header).encode() + b"\n")
+        self._process.stdin.write(body)
+        await self._process.stdin.drain()
+        return await self._read(longest)
+
+    async def _read(self, longest: int) -> tuple[dict[str, Any], bytes]:
+        assert self._process.stdout is not None
+        header = json.loads(await self._process.stdout.readline())
+        if not isinstance(header, dict):
+            raise ValueError("the child's answer has no header")
+        length = header.get("length")
+        if not isinstance(length, int) or not 0 <= length <= longest:
+            raise ValueError("the child's answer has no valid length")
+        return header, await self._process.stdout.readexactly(length)
+
+    async def end(self) -> None:
+        """Let it finish by itself, as it does when its input ends."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            async with asyncio.timeout(1):
+                await self._process.wait()
+        except TimeoutError:
+            await self.kill()
+
+    async def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()

@@ -1,0 +1,70 @@
+"""Everything a person reads, by key and language: one TOML file a language in `bot/locales`."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.errors import PersonError
+
+LANGUAGES = ("en", "de", "fr", "es", "ja")
+
+
+@cache
+def catalogue(language: str) -> dict[str, str]:
+    """Key (`section.key`) → template, for one of `LANGUAGES`."""
+    text = files("bot").joinpath("locales", f"{language}.toml").read_text(encoding="utf-8")
+    return {
+        f"{section}.{key}": template
+        for section, entries in tomllib.loads(text).items()
+        for key, template in entries.items()
+    }
+
+
+def language_of(locale: str) -> str:
+    """Discord's locale (`de`, `es-ES`, `en-GB`) → one of `LANGUAGES`; English if there is none."""
+    language = locale.split("-", maxsplit=1)[0]
+    return language if language in LANGUAGES else "en"
+
+
+def say(locale: str | discord.Locale, key: str, **params: Any) -> str:
+    """The sentence `key` in the person's language, or in English where it is not translated.
+
+    Raises:
+        KeyError: no such key, not even in English.
+    """
+    template = catalogue(language_of(str(locale))).get(key) or catalogue("en")[key]
+    return template.format(**params)
+
+
+def say_error(locale: str | discord.Locale, error: PersonError) -> str:
+    """The error's sentence in the person's language; its class name is the key."""
+    template = catalogue(language_of(str(locale))).get(f"errors.{type(error).__name__}")
+    return (template or error.text).format(**error.params)
+
+
+def word(key: str) -> app_commands.locale_str:
+    """A name or description for a command's signature, translated by `Translator`."""
+    return app_commands.locale_str(catalogue("en")[key], key=key)
+
+
+class Translator(app_commands.Translator):
+    """Gives Discord the command names, options and descriptions in every language we have."""
+
+    async def translate(
+        self,
+        string: app_commands.locale_str,
+        locale: discord.Locale,
+        context: app_commands.TranslationContextTypes,
+    ) -> str | None:
+        """The translation, or None where there is none (English is the source)."""
+        key = string.extras.get("key")
+        language = language_of(str(locale))
+        if key is None or language == "en":
+            return None
+        return catalogue(language).get(key)

@@ -1,0 +1,90 @@
+"""`/queue` shows what waits and runs; `/cancel` ends jobs: one's own, or a server's."""
+
+from __future__ import annotations
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.client import RedrawBot
+from bot.jobs.job import Job
+from bot.tree import tell
+from bot.words import say, word
+from cogs.img2img.buttons import may_manage
+from cogs.img2img.view import duration
+
+# Lines of one's own jobs; a message holds 2,000 characters.
+SHOWN = 10
+PROMPT_CHARACTERS = 80
+
+
+class Queue(commands.Cog):
+    """`/queue` and `/cancel`."""
+
+    def __init__(self, bot: RedrawBot) -> None:
+        self.bot = bot
+
+    @app_commands.command(name=word("queue.command"), description=word("queue.description"))
+    async def queue(self, interaction: discord.Interaction[RedrawBot]) -> None:
+        """Say what runs and waits, and where one's own stand."""
+        services = self.bot.services
+        locale = str(interaction.locale)
+        places = services.runner.places()
+        lines = [
+            say(
+                locale,
+                "queue.summary",
+                running=len(services.runner.running),
+                waiting=len(places),
+                model=services.model.name,
+                state=services.inference.status.detail,
+            )
+        ]
+        lines += [
+            say(locale, "queue.running", prompt=_short(job))
+            for job in services.runner.running
+            if job.user_id == interaction.user.id
+        ]
+        own = [job for job in services.runner.queue.order() if job.user_id == interaction.user.id]
+        for job in own[:SHOWN]:
+            place = places[job.id]
+            wait = (
+                say(locale, "queue.unknown")
+                if place.seconds is None
+                else duration(locale, place.seconds)
+            )
+            lines.append(
+                say(locale, "queue.waiting", prompt=_short(job), ahead=place.ahead, wait=wait)
+            )
+        await tell(interaction, "\n".join(lines))
+
+    @app_commands.command(name=word("cancel.command"), description=word("cancel.description"))
+    @app_commands.describe(everyone=word("cancel.option.everyone"))
+    async def cancel(
+        self, interaction: discord.Interaction[RedrawBot], everyone: bool = False
+    ) -> None:
+        """End all of one's own jobs, or, for moderators, all of the server's."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        runner = self.bot.services.runner
+        jobs = [*runner.running, *runner.queue.order()]
+        mine = [
+            job
+            for job in jobs
+            if job.user_id == interaction.user.id or (everyone and may_manage(interaction, job))
+        ]
+        ended = [job for job in mine if await runner.cancel(job.id)]
+        await interaction.edit_original_response(
+            content=say(interaction.locale, "cancel.done", count=len(ended))
+        )
+
+
+def _short(job: Job) -> str:
+    prompt = job.prompt
+    if len(prompt) > PROMPT_CHARACTERS:
+        prompt = prompt[: PROMPT_CHARACTERS - 1] + "…"
+    return discord.utils.escape_markdown(prompt)
+
+
+async def setup(bot: RedrawBot) -> None:
+    """Called by discord.py when the extension is loaded."""
+    await bot.add_cog(Queue(bot))

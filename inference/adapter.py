@@ -1,0 +1,105 @@
+"""The plain way, for diffusers pipelines that cannot be stepped from outside: one whole call.
+
+Progress and cancelling go through the pipeline's step callback.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from PIL import Image
+
+from inference.engine import Event
+from inference.errors import DeadlineExceeded, OutOfMemory
+from inference.messages import Failed, Started
+from inference.schedulers import new_scheduler
+from inference.types import Img2ImgRequest, Img2ImgResult, Progress, Timings
+
+
+class _Cancelled(Exception):
+    pass
+
+
+class WholeCallEngine:
+    """One request after the other through `pipe`, with the engine's own face."""
+
+    def __init__(self, pipe: Any, report: Callable[[Event], None]) -> None:
+        self.pipe = pipe
+        self.report = report
+        self._own_scheduler = pipe.scheduler
+        self._inbox: queue.SimpleQueue[Img2ImgRequest | None] = queue.SimpleQueue()
+        self._cancelled: set[str] = set()
+        self._stopping = False
+
+    def submit(self, request: Img2ImgRequest) -> None:
+        """Put a request in line."""
+        self._inbox.put(request)
+
+    def cancel(self, request_id: str) -> None:
+        """End a request that waits or runs, within one step."""
+        self._cancelled.add(request_id)
+
+    def stop(self) -> None:
+        """Return from `run`; the request under way ends with its step."""
+        self._stopping = True
+        self._inbox.put(None)
+
+    def run(self) -> None:
+        """Serve until stopped."""
+        while (request := self._inbox.get()) is not None and not self._stopping:
+            if request.id in self._cancelled:
+                self._cancelled.discard(request.id)
+            elif request.deadline is not None and time.time() > request.deadline:
+                error = DeadlineExceeded("It waited too long and was dropped.")
+                self.report(Failed(request.id, error))
+            else:
+                self._serve(request)
+
+    def _serve(self, request: Img2ImgRequest) -> None:
+        self.report(Started(request.id))
+        start = time.monotonic()
+        steps = 0
+
+        def on_step(_pipe: Any, step: int, _time: Any, values: dict[str, Any]) -> dict[str, Any]:
+            nonlocal steps
+            steps = step + 1
+            if self._stopping or request.id in self._cancelled:
+                # Setting the pipeline's interrupt flag would still decode a half-done picture.
+                raise _Cancelled
+            self.report(Progress(id=request.id, step=steps, total=self.pipe.num_timesteps))
+            return values
+
+        self.pipe.scheduler = new_scheduler(self._own_scheduler, request.scheduler)
+        try:
+            image = self.pipe(
+                prompt=request.prompt,
+                negative_prompt=request.negative_prompt if request.guidance_scale > 1 else None,
+                image=Image.frombytes("RGB", (request.width, request.height), request.pixels),
+                # At least one step, or the pipeline has nothing to begin with.
+                strength=max(request.strength, 1 / request.steps),
+                num_inference_steps=request.steps,
+                guidance_scale=request.guidance_scale,
+                generator=torch.Generator("cpu").manual_seed(request.seed),
+                callback_on_step_end=on_step,
+            ).images[0]
+        except _Cancelled:
+            self._cancelled.discard(request.id)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            error = OutOfMemory("This picture is too large for the device's memory.")
+            self.report(Failed(request.id, error))
+        else:
+            self.report(
+                Img2ImgResult(
+                    id=request.id,
+                    pixels=image.tobytes(),
+                    width=image.width,
+                    height=image.height,
+                    steps_run=steps,
+                    timings=Timings(prepare=0.0, steps=time.monotonic() - start, decode=0.0),
+                )
+            )

@@ -1,0 +1,270 @@
+"""The step loop: requests join and leave the batch between denoising steps.
+
+Continuous batching as language-model servers do it (Yu et al. 2022, "Orca"), for a UNet: each turn
+takes the running requests of one latent shape, makes one UNet call for all their rows, and lets
+each request's own scheduler step its own slice.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+from inference.errors import DeadlineExceeded, InferenceError, OutOfMemory
+from inference.messages import Failed, Started
+from inference.types import Img2ImgRequest, Img2ImgResult, Preview, Progress, Timings
+
+log = logging.getLogger(__name__)
+
+# A preview is a copy from the device, which waits for it: no more often than a person looks.
+PREVIEW_SECONDS = 0.4
+
+
+class Running(Protocol):
+    """What the loop needs to know of a request under way."""
+
+    request: Img2ImgRequest
+    step: int
+    timesteps: list[Any]
+    ignored_prompt: str
+
+    @property
+    def rows(self) -> int:
+        """Rows in a UNet call."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Only equal shapes share a UNet call."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """No step is left."""
+        ...
+
+
+class StepModel(Protocol):
+    """What the loop drives; `inference.depth2img.Depth2ImgModel` is one."""
+
+    def prepare(self, request: Img2ImgRequest) -> Any:
+        """Everything before the first step: a `Running`."""
+        ...
+
+    def predict(self, batch: Sequence[Any]) -> None:
+        """One step of every request in the batch."""
+        ...
+
+    def decode(self, one: Any) -> bytes:
+        """RGB bytes of a finished request."""
+        ...
+
+    def preview(self, one: Any) -> Preview:
+        """A small picture of a request under way."""
+        ...
+
+    def depth_picture(self, one: Any) -> bytes:
+        """The depth map that steers it, 8-bit grey."""
+        ...
+
+
+Event = Started | Progress | Img2ImgResult | Failed
+
+
+@dataclass(slots=True)
+class _Job:
+    one: Any
+    joined: float
+    prepared: float
+    denoised: float = 0.0
+    previewed: float = 0.0
+
+
+@dataclass(slots=True)
+class Engine:
+    """Owns the device's one thread: `run` until `stop`.
+
+    `row_limit` bounds the rows of all running requests together, `request_limit` their number.
+    `submit`, `cancel` and `stop` may be called from any thread; `report` is called from `run`'s.
+    """
+
+    model: StepModel
+    report: Callable[[Event], None]
+    row_limit: int = 2
+    request_limit: int = 64
+    turns: int = 0
+    _inbox: queue.SimpleQueue[tuple[str, Any]] = field(default_factory=queue.SimpleQueue)
+    _waiting: deque[Img2ImgRequest] = field(default_factory=deque)
+    _running: list[_Job] = field(default_factory=list)
+    _finished: deque[_Job] = field(default_factory=deque)
+    _shapes: deque[tuple[int, int]] = field(default_factory=deque)
+    _stopping: bool = False
+
+    def submit(self, request: Img2ImgRequest) -> None:
+        """Put a request in line."""
+        self._inbox.put(("submit", request))
+
+    def cancel(self, request_id: str) -> None:
+        """End a request wherever it is, within one step; unknown ids are ignored."""
+        self._inbox.put(("cancel", request_id))
+
+    def stop(self) -> None:
+        """Return from `run` after the step under way."""
+        self._inbox.put(("stop", None))
+
+    def run(self) -> None:
+        """Turn the loop until stopped. Errors of the device that no request caused are raised."""
+        while not self._stopping:
+            self.turn()
+
+    def turn(self) -> None:
+        """One round: hear, admit at most one, one step for one shape, decode at most one."""
+        self._hear(block=not (self._waiting or self._running or self._finished))
+        if self._stopping:
+            return
+        self._admit()
+        self._step()
+        if self._finished:
+            self._decode(self._finished.popleft())
+        self.turns += 1
+
+    def _hear(self, *, block: bool) -> None:
+        while True:
+            try:
+                what, value = self._inbox.get(block=block)
+            except queue.Empty:
+                return
+            block = False
+            match what:
+                case "submit":
+                    self._waiting.append(value)
+                case "cancel":
+                    self._waiting = deque(r for r in self._waiting if r.id != value)
+                    self._running = [j for j in self._running if j.one.request.id != value]
+                    self._finished = deque(j for j in self._finished if j.one.request.id != value)
+                case "stop":
+                    self._stopping = True
+
+    def _admit(self) -> None:
+        if not self._waiting or len(self._running) >= self.request_limit:
+            return
+        request = self._waiting[0]
+        rows = 2 if request.guidance_scale > 1 else 1
+        if self._running and sum(job.one.rows for job in self._running) + rows > self.row_limit:
+            return
+        self._waiting.popleft()
+        if request.deadline is not None and time.time() > request.deadline:
+            self.report(Failed(request.id, DeadlineExceeded("It waited too long and was dropped.")))
+            return
+        self.report(Started(request.id))
+        joined = time.monotonic()
+        try:
+            one = self.model.prepare(request)
+        except torch.OutOfMemoryError:
+            self._free_memory()
+            self._out_of_memory(request)
+        except InferenceError as error:
+            self.report(Failed(request.id, error))
+        else:
+            self._running.append(_Job(one, joined, time.monotonic()))
+            if one.shape not in self._shapes:
+                self._shapes.append(one.shape)
+
+    def _step(self) -> None:
+        if not self._running:
+            return
+        present = {job.one.shape for job in self._running}
+        self._shapes = deque(shape for shape in self._shapes if shape in present)
+        shape = self._shapes[0]
+        self._shapes.rotate(-1)
+        batch = [job for job in self._running if job.one.shape == shape]
+        try:
+            self.model.predict([job.one for job in batch])
+        except torch.OutOfMemoryError:
+            self._shrink(batch)
+            return
+        for job in batch:
+            self._tell(job)
+        now = time.monotonic()
+        for job in batch:
+            if job.one.finished:
+                job.denoised = now
+                self._finished.append(job)
+        self._running = [job for job in self._running if not job.one.finished]
+
+    def _tell(self, job: _Job) -> None:
+        one, preview = job.one, None
+        now = time.monotonic()
+        if one.request.preview and not one.finished and now - job.previewed > PREVIEW_SECONDS:
+            job.previewed = now
+            preview = self.model.preview(one)
+        total = len(one.timesteps)
+        self.report(Progress(id=one.request.id, step=one.step, total=total, preview=preview))
+
+    def _shrink(self, batch: list[_Job]) -> None:
+        """Out of memory in a step: fewer rows from now on; the youngest begins again later."""
+        self._free_memory()
+        youngest = max(batch, key=lambda job: job.joined)
+        self._running.remove(youngest)
+        request = youngest.one.request
+        if len(batch) == 1 and not self._running:
+            self._out_of_memory(request)
+            return
+        rows = sum(job.one.rows for job in batch)
+        self.row_limit = max(2, min(self.row_limit, rows) - youngest.one.rows)
+        log.warning("out of memory with %d rows: at most %d from now on", rows, self.row_limit)
+        self._waiting.appendleft(request)
+
+    def _out_of_memory(self, request: Img2ImgRequest) -> None:
+        if self._running:
+            # It may fit once the others have left.
+            self._waiting.append(request)
+            return
+        self.report(
+            Failed(request.id, OutOfMemory("This picture is too large for the device's memory."))
+        )
+
+    def _decode(self, job: _Job) -> None:
+        one = job.one
+        request: Img2ImgRequest = one.request
+        try:
+            pixels = self.model.decode(one)
+            depth = self.model.depth_picture(one) if request.return_depth else None
+        except torch.OutOfMemoryError:
+            self._free_memory()
+            if self._running:
+                # Decoded again once there is room; its steps are not lost.
+                self._finished.append(job)
+            else:
+                self._out_of_memory(request)
+            return
+        except InferenceError as error:
+            self.report(Failed(request.id, error))
+            return
+        self.report(
+            Img2ImgResult(
+                id=request.id,
+                pixels=pixels,
+                width=request.width,
+                height=request.height,
+                steps_run=len(one.timesteps),
+                timings=Timings(
+                    prepare=job.prepared - job.joined,
+                    steps=job.denoised - job.prepared,
+                    decode=time.monotonic() - job.denoised,
+                ),
+                ignored_prompt=one.ignored_prompt,
+                depth=depth,
+            )
+        )
+
+    def _free_memory(self) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

@@ -1,0 +1,122 @@
+"""What the worker runs: the engine for depth-to-image, the plain adapter for other pipelines."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionDepth2ImgPipeline
+from diffusers.utils import logging as diffusers_logging
+
+from inference.adapter import WholeCallEngine
+from inference.depth2img import PADDED_ROWS, Depth2ImgModel
+from inference.devices import choose_device, choose_dtype
+from inference.engine import Engine
+from inference.loading import load_pipeline
+from inference.messages import Ready, WorkerConfig
+from inference.types import Img2ImgRequest
+
+log = logging.getLogger(__name__)
+
+# Compiling is bounded: sizes that are not reached in time are served by padding to larger ones
+# that were, or not at all.
+COMPILE_SECONDS = 180.0
+# Of the memory that is free after loading; the rest is for decoding and for what fragments.
+MEMORY_SHARE = 0.7
+MOST_ROWS = PADDED_ROWS[-1]
+
+
+def make_engine(
+    config: WorkerConfig, report: Callable[[Any], None]
+) -> tuple[Engine | WholeCallEngine, Ready]:
+    """Load the model, warm it up and measure what it can take.
+
+    Raises:
+        ModelUnavailable: with a sentence that says why and what to do.
+    """
+    _quiet()
+    device = choose_device(config.device)
+    if device.type == "cpu":
+        _use_all_cores()
+    dtype = choose_dtype(config.dtype, device)
+    pipe = load_pipeline(config.entry, device, dtype, config.cache_dir)
+    pipe.set_progress_bar_config(disable=True)
+    names = {"device": device.type, "dtype": str(dtype).removeprefix("torch.")}
+    if not isinstance(pipe, StableDiffusionDepth2ImgPipeline):
+        return WholeCallEngine(pipe, report), Ready(slots=1, **names)
+    if device.type == "cuda":
+        pipe.unet.to(memory_format=torch.channels_last)
+        pipe.vae.to(memory_format=torch.channels_last)
+    model = Depth2ImgModel(pipe)
+    rows = config.batch_rows or _measure_rows(model, config.entry.pixels)
+    if device.type == "cuda":
+        _compile(model, config.entry.pixels, rows)
+    # Batching does not pay on a CPU: its products are saturated by one request already.
+    requests = 1 if device.type == "cpu" and not config.batch_rows else rows
+    engine = Engine(model, report, row_limit=rows, request_limit=requests)
+    return engine, Ready(slots=max(1, min(requests, rows // 2)), **names)
+
+
+def _quiet() -> None:
+    """A line a library prints for developers is noise in an operator's log."""
+    warnings.simplefilter("ignore")
+    diffusers_logging.set_verbosity_error()
+
+
+def _use_all_cores() -> None:
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+
+
+def _trial(pixels: int, number: int, *, guidance: float = 2.0) -> Img2ImgRequest:
+    side = int(pixels**0.5) // 64 * 64
+    return Img2ImgRequest(
+        id=f"warm-up {number}",
+        pixels=os.urandom(side * side * 3),
+        width=side,
+        height=side,
+        prompt="warm up",
+        strength=1.0,
+        steps=2,
+        guidance_scale=guidance,
+        seed=number,
+    )
+
+
+def _measure_rows(model: Depth2ImgModel, pixels: int) -> int:
+    """How many rows fit, by the peak of one call with two and with four. On a CPU: one request."""
+    if model.device.type != "cuda":
+        model.predict([model.prepare(_trial(pixels, 0))])
+        return 2
+    peaks = []
+    for requests in (1, 2):
+        batch = [model.prepare(_trial(pixels, number)) for number in range(requests)]
+        torch.cuda.reset_peak_memory_stats()
+        model.predict(batch)
+        peaks.append(torch.cuda.max_memory_allocated())
+        for one in batch:
+            model.decode(one)
+    a_row = max(1, (peaks[1] - peaks[0]) // 2)
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info()
+    return int(max(2, min(MOST_ROWS, MEMORY_SHARE * free // a_row)))
+
+
+def _compile(model: Depth2ImgModel, pixels: int, rows: int) -> None:
+    """Compile before "ready", as long as that takes no longer than `COMPILE_SECONDS`."""
+    start = time.monotonic()
+    sizes = [size for size in PADDED_ROWS if size <= rows]
+    model.compile(sizes, dynamic=False)
+    for size in reversed(sizes):
+        # Without guidance a request is one row, so that every size can be warmed exactly.
+        batch = [model.prepare(_trial(pixels, n, guidance=1.0)) for n in range(size)]
+        model.predict(batch)
+        if time.monotonic() - start > COMPILE_SECONDS:
+            model.compiled_rows = tuple(s for s in sizes if s >= size)
+            break
+    log.info("compiled in %.0f s", time.monotonic() - start)

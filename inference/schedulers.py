@@ -1,0 +1,33 @@
+"""The schedulers that a request may name, made from the model's own configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    PNDMScheduler,
+    UniPCMultistepScheduler,
+)
+
+from inference.types import Scheduler
+
+SCHEDULERS: dict[Scheduler, tuple[type[Any], dict[str, Any]]] = {
+    # Lu et al. 2022, "DPM-Solver++", with the noise levels of Karras et al. 2022, "Elucidating the
+    # Design Space of Diffusion-Based Generative Models".
+    "dpmpp_2m_karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
+    "ddim": (DDIMScheduler, {"clip_sample": False}),
+    "euler": (EulerDiscreteScheduler, {}),
+    "unipc": (UniPCMultistepScheduler, {}),
+    "pndm": (PNDMScheduler, {"skip_prk_steps": True}),
+}
+
+
+def new_scheduler(own: Any, name: Scheduler | None) -> Any:
+    """A fresh scheduler: the one named, or of the kind that the model came with (`own`)."""
+    if name is None:
+        return type(own).from_config(own.config)
+    kind, changes = SCHEDULERS[name]
+    return kind.from_config(own.config, **changes)

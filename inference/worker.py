@@ -1,0 +1,82 @@
+"""The worker process: loads the model, turns the engine's loop, talks to its parent over a pipe.
+
+Runs in a child of its own (spawned, never forked: CUDA does not survive a fork), because a fault of
+the device poisons the whole process, a hang cannot be ended in a thread, and torch holding the
+interpreter lock would make Discord's three seconds late. `inference.supervisor` watches it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import queue
+import signal
+import threading
+from multiprocessing.connection import Connection
+from typing import Any
+
+from inference.errors import ModelUnavailable
+from inference.messages import CannotLoad, Faulty, WorkerConfig
+
+log = logging.getLogger(__name__)
+
+# The worker needs none of the bot's secrets.
+SECRETS = ("DISCORD_TOKEN",)
+
+
+def main(pipe: Connection, config: WorkerConfig) -> None:
+    """The child's whole life. Ends when told to, when the model breaks, or with its parent."""
+    for name in SECRETS:
+        os.environ.pop(name, None)
+    # Heard at import: it would complain of torchvision, which is not needed.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    # Ctrl-C reaches the whole process group; the parent decides when this one ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(
+        level=config.log_level, format="{levelname:<7} worker: {message}", style="{"
+    )
+    outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    # Pickling and writing a picture must not hold up the device's thread.
+    writer = threading.Thread(target=_write, args=(pipe, outbox), daemon=True)
+    writer.start()
+    try:
+        module, function = config.factory.split(":")
+        engine, ready = getattr(importlib.import_module(module), function)(config, outbox.put)
+    except ModelUnavailable as error:
+        outbox.put(CannotLoad(error))
+        outbox.put(None)
+        writer.join()
+        return
+    threading.Thread(target=_read, args=(pipe, engine), daemon=True).start()
+    outbox.put(ready)
+    try:
+        engine.run()
+    except Exception as error:
+        log.exception("the worker cannot go on")
+        outbox.put(Faulty(f"{type(error).__name__}: {error}".splitlines()[0]))
+    outbox.put(None)
+    writer.join(timeout=5)
+
+
+def _read(pipe: Connection, engine: Any) -> None:
+    while True:
+        try:
+            what, value = pipe.recv()
+        except (EOFError, OSError):
+            # The parent is gone, perhaps killed; nobody waits for anything here.
+            os._exit(0)
+        if what == "submit":
+            engine.submit(value)
+        elif what == "cancel":
+            engine.cancel(value)
+        else:
+            engine.stop()
+
+
+def _write(pipe: Connection, outbox: queue.SimpleQueue[Any]) -> None:
+    while (message := outbox.get()) is not None:
+        try:
+            pipe.send(message)
+        except OSError:
+            return

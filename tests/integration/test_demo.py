@@ -1,0 +1,101 @@
+"""The demo as a newcomer meets it: a link, a browser, a picture. The screenshots are kept in
+`artifacts/`, and the README shows them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Locator, Page, async_playwright, expect
+
+from tests.support.pictures import photo
+
+ARTIFACTS = Path(__file__).parents[2] / "artifacts"
+CHROMIUM = shutil.which("chromium")
+
+pytestmark = [
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(
+        CHROMIUM is None and "CI" not in os.environ, reason="needs Debian's chromium"
+    ),
+]
+
+
+@asynccontextmanager
+async def demo() -> AsyncIterator[str]:
+    """`make demo`'s own command, on a free port; gives the link that it prints."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "bot", "demo"),
+        env={**os.environ, "DEMO_PORT": "0", "DTYPE": "float32"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            while not (
+                link := re.search(rb"http://127\.0\.0\.1:\S+", await process.stdout.readline())
+            ):
+                assert process.returncode is None
+        yield link[0].decode()
+    finally:
+        process.terminate()
+        await asyncio.wait_for(process.wait(), 20)
+
+
+@asynccontextmanager
+async def browser_page(url: str) -> AsyncIterator[Page]:
+    async with async_playwright() as playwright:
+        assert CHROMIUM is not None, "CI installs it"
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
+        )
+        page = await browser.new_page(viewport={"width": 1180, "height": 900})
+        page.set_default_timeout(30_000)
+        await page.goto(url)
+        yield page
+        await browser.close()
+
+
+async def img2img(page: Page, prompt: str, picture: Path | None = None) -> None:
+    """Type the command as a person does: pick it, write the prompt, choose a file, send."""
+    await page.locator("#channel-composer-input").click()
+    await page.keyboard.type("/img2img")
+    await page.get_by_role("option").filter(has_text="img2img").first.click()
+    await page.get_by_label("prompt, required").fill(prompt)
+    if picture is not None:
+        await page.get_by_text("more").last.click()
+        await page.get_by_role("option").filter(has_text="image").first.click()
+        await page.locator("input.command-file-input").set_input_files(picture)
+    await page.get_by_role("button", name="Send").click()
+
+
+def redrawn(page: Page, prompt: str) -> Locator:
+    """The finished picture, by its alt text."""
+    return page.get_by_alt_text(f"{prompt} (a picture redrawn by AI)").last
+
+
+async def test_a_newcomer_redraws_a_picture_in_the_browser(tmp_path: Path) -> None:
+    ARTIFACTS.mkdir(exist_ok=True)
+    file = tmp_path / "mine.png"
+    photo(320, 240).save(file)
+    async with demo() as url, browser_page(url) as page:
+        await img2img(page, "a fox on a blue background", file)
+        await expect(page.get_by_text("from mine.png").last).to_be_visible()
+        await expect(redrawn(page, "a fox on a blue background")).to_be_visible(timeout=120_000)
+        await page.wait_for_timeout(1000)
+        await page.screenshot(path=ARTIFACTS / "demo-first.png")
+        # Again, as the other person, without a file: the newest picture of the channel is taken.
+        await page.get_by_label("Viewing as").select_option(label="bob")
+        await img2img(page, "a panda on a pink background")
+        await expect(redrawn(page, "a panda on a pink background")).to_be_visible(timeout=120_000)
+        await page.wait_for_timeout(1000)
+        await page.screenshot(path=ARTIFACTS / "demo.png")
