@@ -42,7 +42,7 @@ def vae(recipe: Recipe) -> AutoencoderKL:
 
 
 def unet(recipe: Recipe) -> UNet2DConditionModel:
-    """Attention at the lowest level only: it costs the square of the area elsewhere."""
+    """Attention at all levels but the first, where it would cost more than it gives."""
     levels = len(recipe.unet_channels)
     return UNet2DConditionModel(
         sample_size=recipe.native // recipe.downsampling,
@@ -50,8 +50,8 @@ def unet(recipe: Recipe) -> UNet2DConditionModel:
         out_channels=recipe.latent_channels,
         block_out_channels=recipe.unet_channels,
         layers_per_block=1,
-        down_block_types=("DownBlock2D",) * (levels - 1) + ("CrossAttnDownBlock2D",),
-        up_block_types=("CrossAttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
+        down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * (levels - 1),
+        up_block_types=("CrossAttnUpBlock2D",) * (levels - 1) + ("UpBlock2D",),
         mid_block_type="UNetMidBlock2DCrossAttn",
         cross_attention_dim=recipe.text_width,
         attention_head_dim=tuple(max(1, width // 32) for width in recipe.unet_channels),
