@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ BATCHED = 1e-4
 
 
 @pytest.fixture(scope="module")
-def model() -> Iterator[Depth2ImgModel]:
+def model() -> Depth2ImgModel:
     pipe: Any = tiny.build()
     pipe.set_progress_bar_config(disable=True)
     return Depth2ImgModel(pipe)
@@ -126,7 +125,7 @@ def test_sixteen_in_one_batch_are_each_as_alone(
         for index in range(16)
     ]
     batch = [model.prepare(one) for one in wanted]
-    latents = {}
+    latents: dict[str, torch.Tensor] = {}
     while batch:
         model.predict(batch)
         latents |= {one.request.id: one.latents for one in batch if one.finished}
@@ -161,7 +160,7 @@ def test_what_was_cached_changes_nothing(model: Depth2ImgModel) -> None:
 def test_padding_to_compiled_sizes_changes_nothing(model: Depth2ImgModel) -> None:
     """What a compiled UNet does to a batch, without the compiler."""
     padded = Depth2ImgModel(model.pipe)
-    padded.compiled_rows = (4, 8)
+    padded.padded_rows = {(8, 8): (4, 8)}
     batch = [padded.prepare(request(f"r{n}", seed=n, guidance_scale=1.0)) for n in range(3)]
     while not batch[0].finished:
         padded.predict(batch)
