@@ -20,10 +20,10 @@ from tests.support.engines import (
     mixed,
     new_engine,
     relative,
-    request,
     run_alone,
     run_plain,
 )
+from tests.support.requests import request
 
 pytestmark = LIBRARY_WARNINGS
 

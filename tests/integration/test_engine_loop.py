@@ -27,9 +27,9 @@ from tests.support.engines import (
     mixed,
     new_engine,
     relative,
-    request,
     run_alone,
 )
+from tests.support.requests import request
 
 pytestmark = LIBRARY_WARNINGS
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -15,7 +14,7 @@ from inference.engine import Engine, Event
 from inference.messages import Failed
 from inference.schedulers import new_scheduler
 from inference.types import Img2ImgRequest, Img2ImgResult, Progress, Scheduler
-from tests.support.pictures import photo
+from tests.support.requests import request
 
 LIBRARY_WARNINGS = pytest.mark.filterwarnings(
     # The pipeline enters autocast around its depth estimator in every precision.
@@ -25,24 +24,6 @@ LIBRARY_WARNINGS = pytest.mark.filterwarnings(
 )
 SCHEDULERS: tuple[Scheduler, ...] = get_args(Scheduler)
 WORDS = ["a red fox in the snow", "a boat at night", "old stone bridge", "glass", "watercolour"]
-
-
-def request(
-    id_: str = "one", *, width: int = 64, height: int = 64, **changes: Any
-) -> Img2ImgRequest:
-    """A small request: ten steps with guidance unless told otherwise."""
-    made = Img2ImgRequest(
-        id=id_,
-        pixels=photo(width, height, seed=changes.get("seed", 0)).tobytes(),
-        width=width,
-        height=height,
-        prompt="a red fox",
-        strength=0.7,
-        steps=10,
-        guidance_scale=5.0,
-        seed=0,
-    )
-    return replace(made, **changes)
 
 
 def mixed(
