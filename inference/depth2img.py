@@ -22,6 +22,7 @@ from diffusers import StableDiffusionDepth2ImgPipeline
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
+from inference import weighting
 from inference.errors import NotANumber
 from inference.schedulers import new_scheduler
 from inference.types import Img2ImgRequest, Preview
@@ -240,7 +241,11 @@ class Depth2ImgModel:
         found = self._cache.get(key)
         if isinstance(found, torch.Tensor):
             return found
-        made: torch.Tensor = self.pipe.encode_prompt(prompt, self.device, 1, False)[0]
+        made: torch.Tensor
+        if weighting.is_weighted(prompt):
+            made = weighting.embed(self.pipe, prompt)
+        else:
+            made = self.pipe.encode_prompt(prompt, self.device, 1, False)[0]
         self._keep(key, made)
         return made
 

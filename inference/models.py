@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference.errors import ModelUnavailable
+from inference.types import Scheduler
 
 POCKET = Path(__file__).parent / "pocket"
 
@@ -15,9 +16,10 @@ class ModelEntry:
     """One model that can redraw pictures.
 
     `source` is a hub repository, a local `save_pretrained` folder, or empty for weights made up
-    in code. `pixels` is the area that
-    the model was trained at, `multiple` what both sides must be divisible by. `notice` is shown
-    with its pictures where a person should know more (a toy, noise), else empty.
+    in code. `pixels` is the area that the model was trained at, `multiple` what both sides must be
+    divisible by. `notice` is shown
+    with its pictures where a person should know more (a toy, noise), else empty. `scheduler`
+    replaces the one that the weights come with.
     """
 
     name: str
@@ -28,6 +30,7 @@ class ModelEntry:
     strength: float = 0.7
     steps: int = 25
     guidance_scale: float = 7.5
+    scheduler: Scheduler | None = None
     notice: str = ""
 
 
@@ -40,6 +43,8 @@ MODELS: dict[str, ModelEntry] = {
             name="sd2-depth",
             source="sd2-community/stable-diffusion-2-depth",
             licence="openrail++",
+            # It comes with PNDM, which wants twice the steps and one more call.
+            scheduler="dpmpp_2m_karras",
         ),
         ModelEntry(
             name="pocket",
