@@ -28,6 +28,7 @@ from inference.devices import is_out_of_memory
 from inference.errors import ModelUnavailable
 from inference.messages import Loading
 from inference.models import ModelEntry
+from inference.schedulers import new_scheduler
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,9 @@ def load_pipeline(
     if entry.source == "":
         return tiny.build().to(device, dtype)
     try:
-        return _from_folder(_folder(entry, cache_dir, report), dtype).to(device)
+        pipe = _from_folder(_folder(entry, cache_dir, report), dtype)
+        pipe.scheduler = new_scheduler(pipe.scheduler, entry.scheduler)
+        return pipe.to(device)
     except errors.GatedRepoError as error:
         raise ModelUnavailable(
             f"{entry.source} is gated: accept its terms on its page, then set HF_TOKEN to your "
@@ -89,6 +92,8 @@ def _os_error(entry: ModelEntry, error: OSError) -> str:
         return (
             f"The disk is full: {entry.name} needs room to be downloaded. Free some, start again."
         )
+    if "Unable to load weights" in str(error):
+        return f"{entry.source} has a damaged weights file: fetch it again."
     if "safetensors" in str(error):
         return f"{entry.source} has no safetensors weights, and nothing else is loaded."
     return f"{entry.source} cannot be loaded: {_first_line(error)}"
@@ -100,15 +105,18 @@ def _first_line(error: Exception) -> str:
 
 
 def _from_folder(folder: str, dtype: torch.dtype) -> Any:
-    options: dict[str, Any] = {"torch_dtype": dtype, "use_safetensors": True}
+    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
     index = DiffusionPipeline.load_config(folder)
     if index.get("_class_name") != StableDiffusionDepth2ImgPipeline.__name__:
         return AutoPipelineForImage2Image.from_pretrained(folder, **options)
-    # Repositories of that time name DPTFeatureExtractor, which transformers 5 no longer has.
-    options["feature_extractor"] = DPTImageProcessor.from_pretrained(
-        folder, subfolder="feature_extractor"
+    # Repositories of that time name DPTFeatureExtractor, which transformers 5 no longer has, and
+    # the library looks it up even if another is passed: it is left out, and put in afterwards.
+    pipe = StableDiffusionDepth2ImgPipeline.from_pretrained(
+        folder, feature_extractor=None, **options
     )
-    return StableDiffusionDepth2ImgPipeline.from_pretrained(folder, **options)
+    preparer = DPTImageProcessor.from_pretrained(folder, subfolder="feature_extractor")
+    pipe.register_modules(feature_extractor=preparer)
+    return pipe
 
 
 def _folder(entry: ModelEntry, cache_dir: Path, report: Callable[[Loading], None]) -> str:

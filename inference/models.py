@@ -17,9 +17,8 @@ class ModelEntry:
 
     `source` is a hub repository, a local `save_pretrained` folder, or empty for weights made up
     in code. `pixels` is the area that the model was trained at, `multiple` what both sides must be
-    divisible by. `notice` is shown
-    with its pictures where a person should know more (a toy, noise), else empty. `scheduler`
-    replaces the one that the weights come with.
+    divisible by. `scheduler` takes the place of the one that comes with the weights, unless None.
+    `notice` is shown with its pictures where a person should know more (a toy, noise), else empty.
     """
 
     name: str
@@ -43,14 +42,14 @@ MODELS: dict[str, ModelEntry] = {
             name="sd2-depth",
             source="sd2-community/stable-diffusion-2-depth",
             licence="openrail++",
-            # It comes with PNDM, which wants twice the steps and one more call.
+            # In place of PNDM, which takes a step more and needs twice as many.
             scheduler="dpmpp_2m_karras",
         ),
         ModelEntry(
             name="pocket",
             source=str(POCKET),
             licence="MIT",
-            pixels=192 * 192,
+            pixels=256 * 256,
             strength=0.9,
             steps=20,
             guidance_scale=4.0,
@@ -69,6 +68,7 @@ MODELS: dict[str, ModelEntry] = {
             name="sd15",
             source="stable-diffusion-v1-5/stable-diffusion-v1-5",
             licence="creativeml-openrail-m",
+            scheduler="dpmpp_2m_karras",
         ),
         ModelEntry(
             name="sdxl",

@@ -80,7 +80,7 @@ async def test_a_dead_worker_is_replaced_and_only_what_ran_in_it_is_told(fault: 
         behind = [asyncio.create_task(answer(service, "fine", n, steps=20)) for n in range(3, 7)]
         assert isinstance(await bad, WorkerDied)
         assert all(isinstance(one, WorkerDied) for one in await asyncio.gather(*beside))
-        assert service.status.state is ServiceState.RESTARTING
+        assert service.status.detail == "starting the model again"
         assert all(isinstance(one, Img2ImgResult) for one in await asyncio.gather(*behind))
         assert service.status.state is ServiceState.READY
         assert service.worker_pid != before
