@@ -290,12 +290,13 @@ async def test_show_is_for_those_who_may_see_the_channel(house: House) -> None:
     assert "a fox" in text_of(shown.response.message)
     choices = await house.alice.autocomplete(house.channel, "show", "id", "fox")
     assert [choice["value"] for choice in choices] == [job.id]
-    guild = house.env.guild
+    guild, me = house.env.guild, house.bot.user
+    assert me is not None
     hidden = guild.create_text_channel(
         "staff",
         overwrites={
             guild.default_role: discord.PermissionOverwrite(view_channel=False),
-            house.bot.user: discord.PermissionOverwrite(view_channel=True),
+            me: discord.PermissionOverwrite(view_channel=True),
         },
     )
     role = guild.create_role("staff", permissions=discord.Permissions.all())
