@@ -21,8 +21,7 @@ from bot.client import RedrawBot
 from bot.config import Settings
 from bot.jobs.runner import Runner
 from bot.words import say
-from inference import LocalService
-from inference.models import POCKET, ModelEntry, find_model
+from inference import POCKET, LocalService, ModelEntry, find_model
 
 # How often the browser is shown what the bot has changed by itself.
 REFRESH_SECONDS = 0.25
