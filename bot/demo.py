@@ -37,7 +37,12 @@ async def run_demo(settings: Settings) -> None:
     model = find_model(settings.demo_model)
     with tempfile.TemporaryDirectory(prefix="redraw-demo-") as folder:
         settings = settings.model_copy(
-            update={"data_dir": Path(folder), "model": settings.demo_model}
+            update={
+                "data_dir": Path(folder),
+                "model": settings.demo_model,
+                # So that with neither file nor link the sample pictures are found.
+                "message_content": True,
+            }
         )
         async with (
             LocalService(
@@ -47,6 +52,7 @@ async def run_demo(settings: Settings) -> None:
             simcord.run(bot, settle_timeout=30.0) as env,
             bot.services.runner,
         ):
+            env.backend.bot_user.name = "Redraw"
             guild = env.create_guild("Redraw demo")
             channel = guild.create_text_channel("pictures", topic=model.notice)
             people = [guild.add_member(env.create_user(name)) for name in ("alice", "bob")]
@@ -62,14 +68,18 @@ async def _welcome(
     bot: RedrawBot, member: MemberActor, channel: ChannelHandle, model: ModelEntry
 ) -> None:
     """Pictures to try it with, and what the small model knows."""
-    for sample in sorted((POCKET / "samples").glob("*.png")):
-        await member.send(channel, attachments=[(sample.name, sample.read_bytes())])
+    samples = sorted((POCKET / "samples").glob("*.png"))
+    await member.send(
+        channel,
+        say("en", "demo.samples"),
+        attachments=[(sample.name, sample.read_bytes()) for sample in samples],
+    )
     lines = [say("en", "demo.welcome")]
     if model.notice:
         lines.append(model.notice)
     if model.name == "pocket":
         prompts = json.loads((POCKET / "vocabulary.json").read_text(encoding="utf-8"))["prompts"]
-        lines.append(say("en", "demo.prompts", prompts="\n".join(f"- {text}" for text in prompts)))
+        lines.append(say("en", "demo.prompts", prompts=" · ".join(prompts)))
     target = bot.get_channel(channel.id)
     assert isinstance(target, discord.TextChannel)
     await target.send("\n".join(lines))
