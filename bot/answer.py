@@ -17,19 +17,19 @@ from bot.picture import Picture
 class Upload:
     """A file to attach: bytes, so that an attempt can be repeated."""
 
-    filename: str
+    name: str
     data: bytes
     description: str
     spoiler: bool = False
 
+    @property
+    def filename(self) -> str:
+        """The name as Discord gets it: a spoiler is one by its name."""
+        return f"SPOILER_{self.name}" if self.spoiler else self.name
+
     def file(self) -> discord.File:
         """A fresh file for one attempt."""
-        return discord.File(
-            BytesIO(self.data),
-            self.filename,
-            description=self.description,
-            spoiler=self.spoiler,
-        )
+        return discord.File(BytesIO(self.data), self.filename, description=self.description)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

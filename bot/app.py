@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-
-from PIL import ImageColor
 
 from bot.client import RedrawBot, Services
 from bot.config import Settings
@@ -16,30 +16,25 @@ from bot.jobs.job import Job
 from bot.jobs.queue import FairQueue
 from bot.jobs.runner import Runner
 from bot.jobs.store import Store
+from bot.montage import labelled
 from bot.picture import Picture
+from bot.styles import SHIPPED, Styles
 from cogs.img2img.view import Img2ImgPresenter
-from inference import InferenceService, ServiceState
-from inference.models import find_model
+from inference import InferenceService, ServiceState, find_model
 
 # One request to Discord holds 25 MiB; the rest of it is the message itself.
 # https://discord.com/developers/docs/reference#uploading-files
 REQUEST_BYTES = 24 * 2**20
 
 
-def intake_limits(settings: Settings) -> IntakeLimits:
-    """The operator's wishes for links and pictures."""
-    return IntakeLimits(
-        allowed_ports=settings.allowed_ports,
-        allowed_hosts=settings.allowed_hosts,
-        denied_hosts=settings.denied_hosts,
-        background=ImageColor.getrgb(settings.background)[:3],
-    )
-
-
 async def encode_job(
     job: Job, pictures: Sequence[Picture], *, alt: str, write_settings: bool
 ) -> tuple[Upload, ...]:
     """A job's pictures as the files of its answer, all within one request."""
+    if job.layout == "grid":
+        labels = [f"{variant.strength:g}" for variant in job.variants]
+        sheet = await asyncio.to_thread(labelled, list(zip(pictures, labels, strict=True)), 2)
+        job, pictures = dataclasses.replace(job, variants=job.variants[:1]), [sheet]
     texts = [
         describe_settings(
             prompt=job.prompt,
@@ -63,7 +58,7 @@ async def encode_job(
     )
     return tuple(
         Upload(
-            filename=f"redraw-{job.id}-{number}.{file.extension}",
+            name=f"redraw-{job.id}-{number}.{file.extension}",
             data=file.data,
             description=alt,
             spoiler=job.spoiler,
@@ -91,7 +86,10 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
             job, pictures, alt=presenter.alt(job), write_settings=settings.write_settings
         )
 
-    async with Store.open(settings.data_dir) as store, Intake(intake_limits(settings)) as intake:
+    async with (
+        Store.open(settings.data_dir) as store,
+        Intake(IntakeLimits.from_settings(settings)) as intake,
+    ):
         bot = RedrawBot(settings)
         delivery = Delivery(bot, presenter, store, encode)
         queue = FairQueue(
@@ -102,6 +100,7 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
             model=model,
             intake=intake,
             store=store,
+            delivery=delivery,
             runner=Runner(
                 store=store,
                 service=inference,
@@ -109,6 +108,7 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
                 queue=queue,
                 retention_hours=settings.retention_hours,
             ),
+            styles=Styles(settings.styles_file or SHIPPED),
             inference=inference,
         )
         yield bot

@@ -9,13 +9,14 @@ import discord
 from discord.ext import commands
 
 from bot.config import Settings
+from bot.delivery import Delivery
 from bot.intake import Intake
 from bot.jobs.runner import Runner
 from bot.jobs.store import Store
+from bot.styles import Styles
 from bot.tree import RedrawTree
 from bot.words import Translator
-from inference import InferenceService
-from inference.models import ModelEntry
+from inference import InferenceService, ModelEntry
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 discord.VoiceClient.warn_nacl = False
 discord.VoiceClient.warn_dave = False
 
-COGS = ("cogs.img2img", "cogs.queue", "cogs.privacy")
+COGS = ("cogs.img2img", "cogs.queue", "cogs.history", "cogs.gallery", "cogs.privacy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,9 @@ class Services:
     model: ModelEntry
     intake: Intake
     store: Store
+    delivery: Delivery
     runner: Runner
+    styles: Styles
     inference: InferenceService
 
 

@@ -8,16 +8,14 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bot.app import intake_limits
 from bot.config import Settings
 from bot.encode import save_as
 from bot.errors import StartError
-from bot.intake import Intake
+from bot.intake import Intake, IntakeLimits
 from bot.jobs.job import new_job_id
 from bot.picture import Picture
-from inference import Img2ImgRequest, LocalService
+from inference import Img2ImgRequest, LocalService, find_model
 from inference import Progress as Step
-from inference.models import find_model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +45,7 @@ async def render(settings: Settings, options: RenderOptions) -> None:
         data = options.source.read_bytes()
     except OSError as error:
         raise StartError(f"{options.source} cannot be read: {error.strerror}.") from error
-    async with Intake(intake_limits(settings)) as intake:
+    async with Intake(IntakeLimits.from_settings(settings)) as intake:
         picture = await intake.from_bytes(data, pixels=model.pixels, multiple=model.multiple)
     request = Img2ImgRequest(
         id=new_job_id(),

@@ -12,7 +12,7 @@ from discord import app_commands
 
 from bot.errors import PersonError
 
-LANGUAGES = ("en",)
+LANGUAGES = ("en", "de", "fr", "es", "ja")
 
 
 @cache

@@ -18,13 +18,17 @@ from bot.jobs.store import Store
 from bot.words import say, word
 
 
-class Privacy(commands.GroupCog, group_name="privacy"):
+class Privacy(
+    commands.GroupCog,
+    group_name=word("privacy.command"),
+    group_description=word("privacy.description"),
+):
     """`/privacy delete` and `/privacy export`."""
 
     def __init__(self, bot: RedrawBot) -> None:
         self.bot = bot
 
-    @app_commands.command(name="delete", description=word("privacy.delete"))
+    @app_commands.command(name=word("privacy.delete.command"), description=word("privacy.delete"))
     async def delete(self, interaction: discord.Interaction[RedrawBot]) -> None:
         """End what waits, forget everything."""
         await interaction.response.defer(ephemeral=True, thinking=True)
@@ -33,7 +37,7 @@ class Privacy(commands.GroupCog, group_name="privacy"):
             content=say(interaction.locale, "privacy.deleted", count=count)
         )
 
-    @app_commands.command(name="export", description=word("privacy.export"))
+    @app_commands.command(name=word("privacy.export.command"), description=word("privacy.export"))
     async def export(self, interaction: discord.Interaction[RedrawBot]) -> None:
         """Send everything as one archive."""
         await interaction.response.defer(ephemeral=True, thinking=True)

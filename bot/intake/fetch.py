@@ -17,6 +17,7 @@ from yarl import URL
 
 from bot.intake.addresses import is_public
 from bot.intake.errors import (
+    BadLink,
     DeadLink,
     FileTooLarge,
     LinkAnsweredBadly,
@@ -26,12 +27,14 @@ from bot.intake.errors import (
     TooManyRedirects,
 )
 from bot.intake.limits import IntakeLimits
-from bot.intake.links import check_host_and_port, host_of, parse_link
+from bot.intake.links import canonical_host, check_host_and_port, host_of, parse_link
+from bot.intake.loop import LoopThread
 
 Resolve = Callable[[str, int], list[tuple[Any, ...]]]
 """`socket.getaddrinfo`, or what stands for it in a test: (family, type, proto, name, address)."""
 
 _USER_AGENT = "Redraw (a Discord bot; a person sent it this link to a picture)"
+_READ = 16 * 1024
 _STEP = 256 * 1024
 """How many bytes are decompressed before other tasks get their turn."""
 
@@ -53,22 +56,19 @@ class Fetcher:
         resolve: Resolve | None = None,
     ) -> None:
         self._limits = limits
+        self._allowed_hosts = {canonical_host(name) for name in limits.allowed_hosts}
+        self._denied_hosts = {canonical_host(name) for name in limits.denied_hosts}
         self._find_picture = find_picture
         self._resolve = resolve or _getaddrinfo
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            # Threads of its own: a slow name server shall stall links, not the rest of the bot.
-            threads = ThreadPoolExecutor(8, thread_name_prefix="resolve")
-            stack.callback(threads.shutdown, wait=False, cancel_futures=True)
-            self._public = await stack.enter_async_context(
-                _session(_Resolver(self._resolve, threads, public_only=True), _public_socket)
-            )
-            # Only for hosts that the operator vouches for by name.
-            self._trusted = await stack.enter_async_context(
-                _session(_Resolver(self._resolve, threads, public_only=False), _any_socket)
-            )
+            # Reading a hostile answer (chunks of one byte, floods of headers) takes the parser
+            # tenths of a second at a time. The bot's own loop has heartbeats to answer.
+            self._thread = await stack.enter_async_context(LoopThread("fetch"))
+            await self._thread.run(self._open())
+            stack.push_async_callback(lambda: self._thread.run(self._sessions.aclose()))
             self._stack = stack.pop_all()
         return self
 
@@ -80,6 +80,20 @@ class Fetcher:
     ) -> None:
         await self._stack.aclose()
 
+    async def _open(self) -> None:
+        async with AsyncExitStack() as stack:
+            # Not the loop's own threads: a slow name server would keep all of them.
+            threads = ThreadPoolExecutor(8, thread_name_prefix="resolve")
+            stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+            self._public = await stack.enter_async_context(
+                _session(_Resolver(self._resolve, threads, public_only=True), _public_socket)
+            )
+            # Only for hosts that the operator vouches for by name.
+            self._trusted = await stack.enter_async_context(
+                _session(_Resolver(self._resolve, threads, public_only=False), _any_socket)
+            )
+            self._sessions = stack.pop_all()
+
     async def fetch(self, text: str) -> bytes:
         """The bytes of the file that `text` links to, or of the picture that the page there names.
 
@@ -90,13 +104,13 @@ class Fetcher:
         way = _Way(self._limits.max_redirects, self._limits.max_bytes)
         try:
             async with asyncio.timeout(self._limits.total_seconds):
-                body = await self._follow(parse_link(text), way)
+                body = await self._thread.run(self._follow(parse_link(text), way))
                 if not _looks_like_page(body):
                     return body
                 named = await self._find_picture(body)
                 if named is None:
                     raise PageWithoutPicture
-                body = await self._follow(parse_link(named, base=way.url), way)
+                body = await self._thread.run(self._follow(parse_link(named, base=way.url), way))
                 if _looks_like_page(body):
                     raise PageWithoutPicture
                 return body
@@ -108,10 +122,10 @@ class Fetcher:
             check_host_and_port(
                 url,
                 allowed_ports=self._limits.allowed_ports,
-                denied_hosts=self._limits.denied_hosts,
+                denied_hosts=self._denied_hosts,
             )
             way.url = url
-            trusted = host_of(url) in self._limits.allowed_hosts
+            trusted = host_of(url) in self._allowed_hosts
             session = self._trusted if trusted else self._public
             try:
                 async with session.get(url, allow_redirects=False) as response:
@@ -129,6 +143,8 @@ class Fetcher:
                 raise DeadLink from None
             except TimeoutError:
                 raise
+            except aiohttp.InvalidURL:
+                raise BadLink from None
             except (aiohttp.ClientError, OSError, ValueError, zlib.error):
                 raise DeadLink from None
 
@@ -177,8 +193,9 @@ async def _read(response: aiohttp.ClientResponse, way: _Way) -> bytes:
 
 
 def _looks_like_page(body: bytes) -> bool:
-    """Markup starts with an angle bracket, and no picture format does."""
-    return body[:512].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
+    """Markup begins with an angle bracket, as no picture format does but SVG, which is XML."""
+    start = body[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return start.startswith(b"<") and not start.startswith((b"<svg", b"<?xml"))
 
 
 def _session(
@@ -255,4 +272,18 @@ def _public_socket(info: Any) -> socket.socket:
 
 def _any_socket(info: Any) -> socket.socket:
     family, kind, protocol, _, _ = info
-    return socket.socket(family=family, type=kind, proto=protocol)
+    return _SmallReads(family=family, type=kind, proto=protocol)
+
+
+class _SmallReads(socket.socket):
+    """Gives asyncio, which asks for 256 KiB at a time, a little of it.
+
+    The parser keeps the interpreter to itself while it works through one read; a quarter of a
+    mebibyte of tiny chunks or headers takes it half a second.
+    """
+
+    def recv(self, bufsize: int, flags: int = 0) -> bytes:
+        return super().recv(min(bufsize, _READ), flags)
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        return super().recv_into(buffer, min(nbytes or len(buffer), _READ), flags)

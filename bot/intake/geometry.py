@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, floor, log
+from math import ceil, floor, isqrt, log
 
 from bot.intake.errors import TooLong
 
@@ -33,7 +33,8 @@ def fit(width: int, height: int, pixels: int, multiple: int) -> tuple[int, int]:
     aspect = long / short
     costs = {
         (across, down): abs(log(across / down / aspect)) + log(cells / (across * down)) / 2
-        for across in range(1, cells + 1)
+        # No wider than this can the shorter side still be within one cell of its exact length.
+        for across in range(1, isqrt(cells * long // short) + long // short + 3)
         for down in range(max(1, ceil(across / aspect - 1)), floor(across / aspect + 1) + 1)
         if down <= across and across * down <= cells
     }

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from bot.config import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,3 +30,14 @@ class IntakeLimits:
     decode_memory: int = 2**30
     decode_workers: int = 2
     background: tuple[int, int, int] = (255, 255, 255)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The operator's wishes, and the defaults for what is no matter of taste."""
+        red, green, blue = bytes.fromhex(settings.background.removeprefix("#"))
+        return cls(
+            allowed_ports=settings.allowed_ports,
+            allowed_hosts=settings.allowed_hosts,
+            denied_hosts=settings.denied_hosts,
+            background=(red, green, blue),
+        )

@@ -62,6 +62,11 @@ def host_of(url: URL) -> str:
     return (url.raw_host or "").rstrip(".").lower()
 
 
+def canonical_host(name: str) -> str:
+    """A host's name as an operator writes it, in the form that `host_of` gives."""
+    return host_of(URL.build(scheme="http", host=name.strip()))
+
+
 def check_host_and_port(
     url: URL, *, allowed_ports: Collection[int], denied_hosts: Collection[str]
 ) -> None:

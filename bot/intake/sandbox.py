@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +36,8 @@ _TASKS_A_CHILD = 200
 
 _MAX_HEADER = 64 * 1024
 _ROOT = Path(__file__).resolve().parents[2]
+# Nothing of the bot's own, but Python does not start on Windows without this one.
+_ENVIRONMENT = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
 # Isolated mode: neither PYTHON* variables nor the working directory can change what it runs.
 _COMMAND = (
     "-I",
@@ -57,6 +60,7 @@ class Sandbox:
         self._slots = asyncio.Semaphore(workers)
         self._idle: list[_Child] = []
         self._warned = False
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,6 +71,7 @@ class Sandbox:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._closed = True
         while self._idle:
             await self._idle.pop().end()
 
@@ -135,7 +140,7 @@ class Sandbox:
             except BaseException:
                 await child.kill()
                 raise
-            if child.tasks < _TASKS_A_CHILD:
+            if child.tasks < _TASKS_A_CHILD and not self._closed:
                 self._idle.append(child)
             else:
                 await child.end()
@@ -173,7 +178,7 @@ class _Child:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=_MAX_HEADER,
-            env={},
+            env=_ENVIRONMENT,
         )
         child = cls(process)
         try:

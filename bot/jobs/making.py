@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from PIL import Image
 
@@ -66,9 +67,13 @@ class Maker:
         steps: dict[int, Progress],
     ) -> None:
         def on_progress(step: Progress) -> None:
+            before = steps.get(number)
+            if step.preview is None and before is not None:
+                # Edits are fewer than steps: the last glimpse is shown until there is a new one.
+                step = replace(step, preview=before.preview)
             steps[number] = step
             self._queue.stepped(job.id, number, step.total - step.step)
-            self._delivery.show_progress(job, self._progress(job, step, steps))
+            self._delivery.show_progress(job, self._progress(job, steps))
             if self._service.status.slots != self._queue.slots:
                 self._stir()
 
@@ -98,14 +103,14 @@ class Maker:
             Picture(grey.convert("RGB").tobytes(), result.width, result.height)
         )
 
-    def _progress(self, job: Job, newest: Progress, steps: dict[int, Progress]) -> JobProgress:
+    def _progress(self, job: Job, steps: dict[int, Progress]) -> JobProgress:
         totals = {number: job.steps_of(job.variants[number]) for number in job.missing}
         totals |= {number: step.total for number, step in steps.items()}
         return JobProgress(
             step=sum(step.step for step in steps.values()),
             total=sum(totals.values()),
             seconds_left=self._queue.seconds_left(job.id),
-            preview=newest.preview,
+            preview=next((step.preview for step in steps.values() if step.preview), None),
         )
 
 

@@ -1,8 +1,10 @@
-"""Buttons that never die: the custom id carries the job, everything else is read from the store."""
+"""Buttons that never die: the custom id carries what to do, the job, and which of its pictures;
+everything else is read from the store."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Self
 
 import discord
@@ -10,12 +12,26 @@ import discord
 from bot.client import RedrawBot
 from bot.errors import RequestError
 from bot.jobs.job import Job
-from bot.tree import answer_error, tell
+from bot.tree import answer_error
 from bot.words import say
+
+Interaction = discord.Interaction[RedrawBot]
+Action = Callable[[Interaction, Job, int], Awaitable[None]]
+Row = discord.ui.ActionRow[discord.ui.LayoutView]
+
+# The number that stands for "ask which picture, if there are several".
+ASK = 0
+ROW_LIMIT = 5
+# In the order in which a finished picture shows them.
+FINISHED = ("again", "vary", "edit", "use", "strengths", "compare", "depth", "larger", "delete")
+STYLES = {
+    "again": discord.ButtonStyle.primary,
+    "delete": discord.ButtonStyle.danger,
+}
 
 
 class JobForgotten(RequestError):
-    """The job's row was stripped or never existed."""
+    """The job was forgotten, or never existed."""
 
     text = "I no longer know this picture: it is older than I keep them."
 
@@ -32,7 +48,7 @@ class AlreadyFinished(RequestError):
     text = "This picture is already finished."
 
 
-def may_manage(interaction: discord.Interaction[RedrawBot], job: Job) -> bool:
+def may_manage(interaction: Interaction, job: Job) -> bool:
     """Whether the person owns the job, or may manage messages in the server where it was asked."""
     return interaction.user.id == job.user_id or (
         interaction.guild_id is not None
@@ -41,18 +57,35 @@ def may_manage(interaction: discord.Interaction[RedrawBot], job: Job) -> bool:
     )
 
 
-class CancelButton(
-    discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]],
-    template=r"redraw:cancel:(?P<job>[0-9a-f]{16})",
-):
-    """Ends a job that waits or runs."""
+def check_owner(interaction: Interaction, job: Job) -> None:
+    """Let only the owner and moderators go on.
 
-    def __init__(self, job_id: str, locale: str = "en-US") -> None:
+    Raises:
+        NotYours: anybody else.
+    """
+    if not may_manage(interaction, job):
+        raise NotYours
+
+
+class JobButton(
+    discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]],
+    template=r"redraw:(?P<action>[a-z]+):(?P<job>[0-9a-f]{16}):(?P<number>\d)",
+):
+    """One button of a job's message. `number` is the picture that is meant, from 1, or `ASK`."""
+
+    actions: dict[str, Action] = {}  # noqa: RUF012 - filled once, by `action`
+
+    def __init__(
+        self, action: str, job_id: str, number: int = ASK, *, label: str | None = None
+    ) -> None:
+        self.action = action
         self.job_id = job_id
+        self.number = number
         super().__init__(
             discord.ui.Button(
-                label=say(locale, "img2img.button.cancel"),
-                custom_id=f"redraw:cancel:{job_id}",
+                label=label or action,
+                style=STYLES.get(action, discord.ButtonStyle.secondary),
+                custom_id=f"redraw:{action}:{job_id}:{number}",
             )
         )
 
@@ -65,19 +98,39 @@ class CancelButton(
         /,
     ) -> Self:
         """Made anew for every click, also after a restart."""
-        return cls(match["job"])
+        return cls(match["action"], match["job"], int(match["number"]))
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Cancel, if the person may."""
+        """Look the job up and do what the button says."""
         try:
-            services = interaction.client.services
-            job = await services.store.job(self.job_id)
+            job = await interaction.client.services.store.job(self.job_id)
             if job is None:
                 raise JobForgotten
-            if not may_manage(interaction, job):
-                raise NotYours
-            if not await services.runner.cancel(job.id):
-                raise AlreadyFinished
-            await tell(interaction, say(interaction.locale, "img2img.cancel.done"))
+            await self.actions[self.action](interaction, job, self.number)
         except Exception as error:  # noqa: BLE001 - the one handler decides what a person is told
             await answer_error(interaction, error)
+
+
+def action(name: str) -> Callable[[Action], Action]:
+    """Make the function what the button of that name does."""
+
+    def register(function: Action) -> Action:
+        JobButton.actions[name] = function
+        return function
+
+    return register
+
+
+def button(name: str, job: Job, number: int = ASK) -> JobButton:
+    """The button of that name, in the language of the job."""
+    label = say(job.locale, f"img2img.button.{name}")
+    return JobButton(name, job.id, number, label=label)
+
+
+def rows(buttons: list[JobButton]) -> Iterator[Row]:
+    """As many rows as the buttons need, five in each."""
+    for start in range(0, len(buttons), ROW_LIMIT):
+        row = Row()
+        for one in buttons[start : start + ROW_LIMIT]:
+            row.add_item(one)
+        yield row

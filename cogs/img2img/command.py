@@ -1,9 +1,6 @@
-"""The `/img2img` command: acknowledge, find the picture, accept the job."""
+"""`/img2img`, and its elder sister, the message command "Redraw this"."""
 
 from __future__ import annotations
-
-import secrets
-import time
 
 import discord
 from discord import app_commands
@@ -11,27 +8,43 @@ from discord.app_commands import Range
 from discord.ext import commands
 
 from bot.client import RedrawBot
-from bot.delivery import check_permissions
-from bot.jobs.job import Destination, Job, Variant, new_job_id
 from bot.words import word
-from cogs.img2img.errors import EmptyPrompt, ModelBroken, TooManySteps
-from cogs.img2img.sources import find_source
-from inference import ServiceState
+from cogs.img2img.modal import PictureModal
+from cogs.img2img.request import MAX_SEED, Draft, acknowledge, check_draft, submit, verify
+from cogs.img2img.sources import Found, Source, find_source, pictures_in, read_found
 
-# Seeds fit in 32 bits, so that they can be read, typed and passed to other tools.
-MAX_SEED = 2**32 - 1
-# An interaction token is good for 15 minutes.
-# https://discord.com/developers/docs/interactions/receiving-and-responding#followup-messages
-TOKEN_SECONDS = 15 * 60
+Interaction = discord.Interaction[RedrawBot]
 
 
 class Img2Img(commands.Cog):
-    """`/img2img`."""
+    """The two commands that begin with a picture."""
 
     def __init__(self, bot: RedrawBot) -> None:
         self.bot = bot
+        self.menu = app_commands.ContextMenu(name=word("img2img.menu"), callback=self.redraw_this)
+
+    async def cog_load(self) -> None:
+        """A context menu is no part of a cog by itself."""
+        self.bot.tree.add_command(self.menu)
+
+    async def cog_unload(self) -> None:
+        """Take it away with the cog."""
+        self.bot.tree.remove_command(self.menu.name, type=self.menu.type)
 
     @app_commands.command(name=word("img2img.command"), description=word("img2img.description"))
+    @app_commands.rename(
+        prompt=word("img2img.name.prompt"),
+        image=word("img2img.name.image"),
+        url=word("img2img.name.url"),
+        negative_prompt=word("img2img.name.negative_prompt"),
+        strength=word("img2img.name.strength"),
+        steps=word("img2img.name.steps"),
+        guidance=word("img2img.name.guidance"),
+        seed=word("img2img.name.seed"),
+        count=word("img2img.name.count"),
+        style=word("img2img.name.style"),
+        private=word("img2img.name.private"),
+    )
     @app_commands.describe(
         prompt=word("img2img.option.prompt"),
         image=word("img2img.option.image"),
@@ -41,74 +54,77 @@ class Img2Img(commands.Cog):
         steps=word("img2img.option.steps"),
         guidance=word("img2img.option.guidance"),
         seed=word("img2img.option.seed"),
+        count=word("img2img.option.count"),
+        style=word("img2img.option.style"),
+        private=word("img2img.option.private"),
     )
     async def img2img(
         self,
-        interaction: discord.Interaction[RedrawBot],
+        interaction: Interaction,
         prompt: Range[str, 1, 1000],
         image: discord.Attachment | None = None,
         url: Range[str, 1, 2000] | None = None,
-        negative_prompt: Range[str, 1, 1000] | None = None,
+        negative_prompt: Range[str, 1, 1000] = "",
         strength: Range[float, 0.05, 1.0] | None = None,
         steps: Range[int, 1, 150] | None = None,
         guidance: Range[float, 1.0, 20.0] | None = None,
         seed: Range[int, 0, MAX_SEED] | None = None,
+        count: Range[int, 1, 4] = 1,
+        style: Range[str, 1, 100] | None = None,
+        private: bool = False,
     ) -> None:
         """Redraw one picture."""
         services = self.bot.services
-        model = services.model
-        prompt = prompt.strip()
-        if not prompt:
-            raise EmptyPrompt
-        steps = steps or model.steps
-        if steps > services.settings.max_steps:
-            raise TooManySteps(limit=services.settings.max_steps)
-        if services.inference.status.state is ServiceState.FAILED:
-            raise ModelBroken
-        check_permissions(interaction)
-        acknowledged = await interaction.response.defer(thinking=True)
-        assert acknowledged is not None
-        assert acknowledged.message_id is not None
-        source = await find_source(interaction, image, url)
-        picture = await services.intake.from_bytes(
-            source.data, pixels=model.pixels, multiple=model.multiple
+        draft = check_draft(
+            Draft(
+                prompt=prompt,
+                negative_prompt=negative_prompt.strip(),
+                strength=strength,
+                steps=steps,
+                guidance=guidance,
+                seed=seed,
+                count=count,
+                style=style,
+                private=private,
+            ),
+            services,
         )
-        job = Job(
-            id=new_job_id(),
-            user_id=interaction.user.id,
-            destination=Destination(
-                application_id=interaction.application_id,
-                channel_id=interaction.channel_id or 0,
-                guild_id=interaction.guild_id,
-                message_id=acknowledged.message_id,
-                token=interaction.token,
-                token_expires_at=interaction.created_at.timestamp() + TOKEN_SECONDS,
-                upload_limit=interaction.filesize_limit,
-            ),
-            source=await services.store.pictures.put(picture),
-            source_name=source.name,
-            width=picture.width,
-            height=picture.height,
-            prompt=prompt,
-            negative_prompt=(negative_prompt or "").strip(),
-            steps=steps,
-            guidance_scale=model.guidance_scale if guidance is None else guidance,
-            variants=(
-                Variant(
-                    seed=secrets.randbelow(MAX_SEED + 1) if seed is None else seed,
-                    strength=model.strength if strength is None else strength,
-                ),
-            ),
-            spoiler=source.spoiler,
+        destination = await acknowledge(interaction, private=private)
+        source = await verify(services, await find_source(interaction, image, url))
+        await submit(
+            services,
+            draft,
+            source,
+            destination,
+            person=interaction.user,
             locale=str(interaction.locale),
-            weight=_weight(interaction, services.settings.role_weights),
-            model=model.name,
-            created_at=time.time(),
         )
-        await services.runner.accept(job)
 
+    @img2img.autocomplete("style")
+    async def _styles(
+        self, _interaction: Interaction, typed: str
+    ) -> list[app_commands.Choice[str]]:
+        names = self.bot.services.styles.matching(typed)
+        # Discord shows at most 25 choices.
+        return [app_commands.Choice(name=name, value=name) for name in list(names)[:25]]
 
-def _weight(interaction: discord.Interaction[RedrawBot], weights: dict[int, int]) -> int:
-    """How many turns a person gets in a round: the best of their roles."""
-    roles = interaction.user.roles if isinstance(interaction.user, discord.Member) else []
-    return max((weights[role.id] for role in roles if role.id in weights), default=1)
+    async def redraw_this(self, interaction: Interaction, message: discord.Message) -> None:
+        """On any message: a form that asks what its picture should become."""
+        pictures = list(pictures_in(message))
+        await interaction.response.send_modal(
+            PictureModal(pictures, str(interaction.locale), submitted=self._redraw_found)
+        )
+
+    async def _redraw_found(self, interaction: Interaction, draft: Draft, found: Found) -> None:
+        services = self.bot.services
+        draft = check_draft(draft, services)
+        destination = await acknowledge(interaction)
+        data = await read_found(self.bot, found)
+        await submit(
+            services,
+            draft,
+            await verify(services, Source(data, found.name, found.spoiler)),
+            destination,
+            person=interaction.user,
+            locale=str(interaction.locale),
+        )

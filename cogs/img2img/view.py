@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Sequence
 
 import discord
+from PIL import Image
 
 from bot.delivery import Answer, Upload
 from bot.jobs.job import Job, JobProgress, Place
 from bot.words import say
-from cogs.img2img.buttons import CancelButton
+from cogs.img2img.buttons import FINISHED, JobButton, button, rows
+from inference import Preview
 
 # A text display and the whole view hold 4,000 characters; alt text 1,024. A prompt may have
 # 1,000 characters, so that shown prompts are cut only where several are shown.
@@ -72,7 +75,7 @@ class Img2ImgPresenter:
         )
         if not self._ready():
             text += "\n-# " + say(job.locale, "img2img.loading")
-        return Answer(view=self._block(job, text, buttons=[CancelButton(job.id, job.locale)]))
+        return Answer(view=self._block(job, text, buttons=[button("cancel", job)]))
 
     def running(self, job: Job, progress: JobProgress) -> Answer:
         """A progress bar with step and seconds left, and the preview if there is one."""
@@ -95,7 +98,17 @@ class Img2ImgPresenter:
             left=left,
             source=job.source_name,
         )
-        return Answer(view=self._block(job, text, buttons=[CancelButton(job.id, job.locale)]))
+        buttons = [button("cancel", job)]
+        if progress.preview is None:
+            return Answer(view=self._block(job, text, buttons=buttons))
+        upload = Upload(
+            name="preview.jpg",
+            data=_enlarged(progress.preview, job),
+            description=say(job.locale, "img2img.preview"),
+            spoiler=job.spoiler,
+        )
+        gallery = _gallery([upload])
+        return Answer(view=self._block(job, text, gallery, buttons=buttons), files=(upload,))
 
     def made(self, job: Job, pictures: Sequence[Upload]) -> Answer:
         """The pictures and, below them, everything that is needed to make them again."""
@@ -129,17 +142,16 @@ class Img2ImgPresenter:
             lines.append(say(job.locale, "img2img.ignored", text=ignored))
         if self._notice:
             lines.append(f"-# {self._notice}")
-        gallery = discord.ui.MediaGallery[discord.ui.LayoutView]()
-        for picture in pictures:
-            gallery.add_item(
-                media=f"attachment://{picture.filename}",
-                description=picture.description,
-                spoiler=picture.spoiler,
-            )
-        return Answer(
-            view=self._block(job, _bold(job.prompt), gallery, "\n".join(lines)),
-            files=tuple(pictures),
-        )
+        gallery = _gallery(pictures)
+        names = [name for name in FINISHED if name != "depth" or job.depth]
+        if job.layout == "grid":
+            # One sheet of several: what acts on a single picture would have to guess.
+            names = [name for name in names if name not in ("strengths", "compare", "larger")]
+        if not job.destination.private or job.destination.guild_id is not None:
+            names.insert(-1, "share")
+        buttons = [button(name, job) for name in names]
+        view = self._block(job, _bold(job.prompt), gallery, "\n".join(lines), buttons=buttons)
+        return Answer(view=view, files=tuple(pictures))
 
     def failed(self, job: Job) -> Answer:
         """One sentence, and the job's id for the operator."""
@@ -168,20 +180,37 @@ class Img2ImgPresenter:
         job: Job,
         text: str,
         *items: discord.ui.MediaGallery[discord.ui.LayoutView] | str,
-        buttons: Sequence[CancelButton] = (),
+        buttons: Sequence[JobButton] = (),
     ) -> discord.ui.LayoutView:
         container = discord.ui.Container[discord.ui.LayoutView](accent_colour=ACCENT)
         container.add_item(discord.ui.TextDisplay(text))
         for item in items:
             container.add_item(discord.ui.TextDisplay(item) if isinstance(item, str) else item)
-        if buttons:
-            row = discord.ui.ActionRow[discord.ui.LayoutView]()
-            for button in buttons:
-                row.add_item(button)
+        for row in rows(list(buttons)):
             container.add_item(row)
         view = discord.ui.LayoutView(timeout=None)
         view.add_item(container)
         return view
+
+
+def _gallery(pictures: Iterable[Upload]) -> discord.ui.MediaGallery[discord.ui.LayoutView]:
+    gallery = discord.ui.MediaGallery[discord.ui.LayoutView]()
+    for picture in pictures:
+        gallery.add_item(
+            media=f"attachment://{picture.filename}",
+            description=picture.description,
+            spoiler=picture.spoiler,
+        )
+    return gallery
+
+
+def _enlarged(preview: Preview, job: Job) -> bytes:
+    """One pixel a latent is small; half of the picture's own size is enough to look at."""
+    image = Image.frombytes("RGB", (preview.width, preview.height), preview.pixels)
+    image = image.resize((job.width // 2, job.height // 2), Image.Resampling.BICUBIC)
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=80)
+    return out.getvalue()
 
 
 def _each(values: Iterable[str]) -> str:

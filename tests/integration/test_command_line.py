@@ -22,7 +22,7 @@ def bot(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     }
     return subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "bot", *arguments],
-        env={**kept, "HF_HUB_OFFLINE": "1", "DISCORD_TOKEN": "", **environment},
+        env={**kept, "HF_HUB_OFFLINE": "1", "DISCORD_TOKEN": "", "DTYPE": "float32", **environment},
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -14,7 +14,7 @@ from aiohttp import web
 from PIL import Image
 
 from inference import LocalService
-from tests.support.house import House, open_house, text_of
+from tests.support.house import open_house, text_of
 from tests.support.pictures import file_of, photo
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -89,21 +89,24 @@ async def test_the_same_seed_gives_the_same_picture(
 
 async def test_a_link_is_followed(tmp_path: Path, noise_service: LocalService) -> None:
     page = b"<!doctype html><meta property='og:image' content='/cat'>"
-    async with web_site(cat=(CAT[1], "image/png"), page=(page, "text/html")) as port:
-        operator = {"allowed_hosts": ("localhost",), "allowed_ports": (port,)}
-        async with open_house(tmp_path, noise_service, **operator) as house:
-            for name in ("cat", "page"):
-                await house.alice.slash(
-                    house.channel,
-                    "img2img",
-                    prompt=f"from the {name}",
-                    url=f"http://localhost:{port}/{name}",
-                    steps=2,
-                )
-                await house.settled()
-                assert f"from the {name}" in text_of(house.last)
-                assert "from a link" in text_of(house.last)
-                assert house.last.attachments
+    async with (
+        web_site(cat=(CAT[1], "image/png"), page=(page, "text/html")) as port,
+        open_house(
+            tmp_path, noise_service, allowed_hosts=("localhost",), allowed_ports=(port,)
+        ) as house,
+    ):
+        for name in ("cat", "page"):
+            await house.alice.slash(
+                house.channel,
+                "img2img",
+                prompt=f"from the {name}",
+                url=f"http://localhost:{port}/{name}",
+                steps=2,
+            )
+            await house.settled()
+            assert f"from the {name}" in text_of(house.last)
+            assert "from a link" in text_of(house.last)
+            assert house.last.attachments
 
 
 async def test_with_neither_the_newest_picture_of_the_channel_is_taken_and_named(
@@ -184,6 +187,7 @@ async def test_every_option_is_described_and_ranged(
             "steps": (1, 150),
             "guidance": (1.0, 20.0),
             "seed": (0, 2**32 - 1),
+            "count": (1, 4),
         }
 
 

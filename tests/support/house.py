@@ -39,7 +39,8 @@ class House:
     async def shown(self, text: str) -> None:
         """Until the newest message shows this text, or a button of this name."""
         async with asyncio.timeout(20):
-            while text not in text_of(self.last) and text not in buttons_of(self.last):
+            # What a person does: look again.
+            while text not in text_of(self.last) + str(buttons_of(self.last)):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
     @property

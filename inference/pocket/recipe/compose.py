@@ -109,7 +109,7 @@ def place(
         shadow = alpha.filter(ImageFilter.GaussianBlur(width / 40)).point(lambda a: a * 0.3)
         out.paste((0, 0, 0), (0, round(height / 60)), shadow)
     out.paste(layer.convert("RGB"), (0, 0), alpha)
-    return np.asarray(out), np.asarray(alpha, dtype=np.float32) / 255
+    return np.asarray(out, dtype=np.uint8), np.asarray(alpha, dtype=np.float32) / np.float32(255)
 
 
 def caption_for(rng: np.random.Generator, thing: str, tone: str | None, colour: str) -> str:

@@ -1,6 +1,6 @@
 """Stage `latents`: pictures, depth and captions turned into what the UNet learns from, once.
 
-Two sets: small pictures, a quarter of the area, on which the UNet learns fast what things are,
+Two sets: small pictures, less than half the area, on which the UNet learns fast what things are,
 and pictures of full size, square and oblong, on which it learns to draw them.
 """
 
@@ -17,21 +17,17 @@ from inference.pocket.recipe.training import autocast, averaged, device_of
 
 BATCH = 16
 PHOTO_SHARE = 0.03
-# Sides of the full-size set in 64ths of a pixel multiple, and how often.
-SHAPES = (((4, 4), 0.8), ((5, 3), 0.1), ((3, 5), 0.1))
+# How many of the full-size pictures have their true relief instead of the estimator's map; the
+# small ones all have. Both, so that the UNet follows a better estimator as well as this one.
+EXACT_SHARE = 0.5
+# Sides of the full-size set in quarters of the recipe's size, and how often.
+SHAPES = (((3, 3), 0.8), ((4, 2), 0.1), ((2, 4), 0.1))
 
 
-@torch.no_grad()
-def normalised_depth(
-    estimator: torch.nn.Module, pixels: torch.Tensor, size: int, shape: tuple[int, int]
-) -> torch.Tensor:
-    """As the pipeline does it: estimate on a square, stretch to the latents, spread over -1..1."""
-    square = torch.nn.functional.interpolate(
-        pixels, (size, size), mode="bicubic", align_corners=False, antialias=True
-    )
-    depth = estimator(square.clamp(-1, 1)).predicted_depth.float()
+def spread(depth: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """(B, height, width) as the pipeline makes it: stretched to the latents, over -1..1."""
     depth = torch.nn.functional.interpolate(
-        depth[:, None], shape, mode="bicubic", align_corners=False
+        depth[:, None].float(), shape, mode="bicubic", align_corners=False
     )
     low = depth.amin((1, 2, 3), keepdim=True)
     high = depth.amax((1, 2, 3), keepdim=True)
@@ -39,13 +35,28 @@ def normalised_depth(
 
 
 @torch.no_grad()
-def _part(recipe: Recipe, name: str, width: int, height: int, count: int) -> None:
+def normalised_depth(
+    estimator: torch.nn.Module, pixels: torch.Tensor, size: int, shape: tuple[int, int]
+) -> torch.Tensor:
+    """Estimated on a square, as the pipeline does it, then spread: (B, 1, *shape)."""
+    square = torch.nn.functional.interpolate(
+        pixels, (size, size), mode="bicubic", align_corners=False, antialias=True
+    )
+    return spread(estimator(square.clamp(-1, 1)).predicted_depth, shape)
+
+
+@torch.no_grad()
+def _part(
+    recipe: Recipe, name: str, width: int, height: int, count: int, exact_share: float
+) -> None:
     path: Path = recipe.cache / f"latents-{name}.pt"
     if path.exists():
         return
     device = device_of()
     vae = averaged(recipe, "vae", "vae", networks.vae(recipe)).to(device)
-    estimator = averaged(recipe, "depth", "depth", networks.depth_estimator(recipe)).to(device)
+    estimator = None
+    if exact_share < 1:
+        estimator = averaged(recipe, "depth", "depth", networks.depth_estimator(recipe)).to(device)
     rng = np.random.default_rng(recipe.seed + width * 1000 + height)
     table = sprites.load(recipe.cache)
     photos = sprites.photographs()
@@ -62,7 +73,18 @@ def _part(recipe: Recipe, name: str, width: int, height: int, count: int) -> Non
         pixels = rgb.permute(0, 3, 1, 2).float() / 127.5 - 1
         with autocast(device):
             means.append(vae.encode(pixels).latent_dist.mean.half().cpu())  # type: ignore[operator]
-            depths.append(normalised_depth(estimator, pixels, recipe.size, shape).half().cpu())
+        relief = torch.from_numpy(np.stack([item.relief for item in batch]))[:, None].to(device)
+        # At the estimator's own resolution first, so that both are equally sharp.
+        relief = torch.nn.functional.interpolate(
+            relief, (recipe.size // 2, recipe.size // 2), mode="area"
+        )
+        depth = spread(relief[:, 0], shape)
+        if estimator is not None:
+            exact = torch.from_numpy(rng.random(len(batch)) < exact_share).to(device)
+            with autocast(device):
+                estimated = normalised_depth(estimator, pixels, recipe.size, shape)
+            depth = torch.where(exact[:, None, None, None], depth, estimated.float())
+        depths.append(depth.half().cpu())
         captions += [item.caption for item in batch]
         if start // BATCH % 50 == 0:
             print(f"latents {name} {start}/{count}", flush=True)
@@ -71,9 +93,21 @@ def _part(recipe: Recipe, name: str, width: int, height: int, count: int) -> Non
     )
 
 
+def compute_small(recipe: Recipe) -> None:
+    """Make the small set if it is not there yet."""
+    unit = recipe.size // 4
+    _part(recipe, "small", 2 * unit, 2 * unit, recipe.small_pictures, 1.0)
+
+
+def compute_full(recipe: Recipe) -> None:
+    """Make every full-size set that is not there yet."""
+    unit = recipe.size // 4
+    for (across, down), share in SHAPES:
+        count = int(recipe.pictures * share)
+        _part(recipe, f"{across}x{down}", across * unit, down * unit, count, EXACT_SHARE)
+
+
 def compute(recipe: Recipe) -> None:
     """Make every set that is not there yet."""
-    unit = recipe.size // 4
-    _part(recipe, "small", 2 * unit, 2 * unit, recipe.small_pictures)
-    for (across, down), share in SHAPES:
-        _part(recipe, f"{across}x{down}", across * unit, down * unit, int(recipe.pictures * share))
+    compute_small(recipe)
+    compute_full(recipe)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import (
@@ -41,16 +42,16 @@ def vae(recipe: Recipe) -> AutoencoderKL:
 
 
 def unet(recipe: Recipe) -> UNet2DConditionModel:
-    """Attention at the lowest level only: it costs the square of the area elsewhere."""
+    """Attention at all levels but the first, where it would cost more than it gives."""
     levels = len(recipe.unet_channels)
     return UNet2DConditionModel(
-        sample_size=recipe.size // recipe.downsampling,
+        sample_size=recipe.native // recipe.downsampling,
         in_channels=recipe.latent_channels + 1,
         out_channels=recipe.latent_channels,
         block_out_channels=recipe.unet_channels,
         layers_per_block=1,
-        down_block_types=("DownBlock2D",) * (levels - 1) + ("CrossAttnDownBlock2D",),
-        up_block_types=("CrossAttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
+        down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * (levels - 1),
+        up_block_types=("CrossAttnUpBlock2D",) * (levels - 1) + ("UpBlock2D",),
         mid_block_type="UNetMidBlock2DCrossAttn",
         cross_attention_dim=recipe.text_width,
         attention_head_dim=tuple(max(1, width // 32) for width in recipe.unet_channels),
@@ -106,9 +107,10 @@ def text_encoder(recipe: Recipe, words: CLIPTokenizer) -> CLIPTextModel:
 
 
 def depth_estimator(recipe: Recipe) -> DPTForDepthEstimation:
-    """A plain DPT over patches of 16 pixels."""
+    """A plain DPT over patches of 16 pixels; its map has half the picture's side, which is four
+    times the latents' and enough."""
     width = recipe.depth_width
-    return DPTForDepthEstimation(
+    model = DPTForDepthEstimation(
         DPTConfig(
             hidden_size=width,
             num_hidden_layers=recipe.depth_layers,
@@ -118,7 +120,7 @@ def depth_estimator(recipe: Recipe) -> DPTForDepthEstimation:
             patch_size=DEPTH_PATCH,
             backbone_out_indices=list(range(recipe.depth_layers)),
             neck_hidden_sizes=[width // 4, width // 2, width, width],
-            reassemble_factors=[4, 2, 1, 0.5],
+            reassemble_factors=[2, 1, 0.5, 0.25],
             fusion_hidden_size=width // 2,
             head_in_index=-1,
             is_hybrid=False,
@@ -129,6 +131,9 @@ def depth_estimator(recipe: Recipe) -> DPTForDepthEstimation:
             attention_probs_dropout_prob=0.0,
         )
     )
+    # Starts above zero everywhere: a rectifier that begins below it never learns.
+    torch.nn.init.constant_(model.head.head[-2].bias, 0.5)
+    return model
 
 
 def feature_extractor(recipe: Recipe) -> DPTImageProcessor:

@@ -12,6 +12,7 @@ class Recipe:
 
     cache: Path
     out: Path
+    # Of the pictures that the autoencoder and the depth estimator learn from.
     size: int = 256
     vae_channels: tuple[int, ...] = (24, 48, 96, 96)
     latent_channels: int = 4
@@ -22,7 +23,7 @@ class Recipe:
     depth_layers: int = 4
     crop: int = 64
     vae_batch: int = 16
-    unet_batch: int = 64
+    unet_batch: int = 32
     pictures: int = 16_000
     small_pictures: int = 24_000
     vae_minutes: float = 18.0
@@ -31,6 +32,11 @@ class Recipe:
     unet_minutes: float = 45.0
     seed: int = 0
     threads: int = 0
+
+    @property
+    def native(self) -> int:
+        """The side of the pictures that the UNet learns last, and draws best."""
+        return self.size * 3 // 4
 
     @property
     def downsampling(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,9 +28,8 @@ class Latents:
 
 
 def statistics(recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation of every latent channel over the full-size pictures: two (C,) tensors."""
-    (across, down), _ = SHAPES[0]
-    state = torch.load(recipe.cache / f"latents-{across}x{down}.pt", weights_only=True)
+    """Mean and deviation of every latent channel over the small pictures: two (C,) tensors."""
+    state = torch.load(recipe.cache / "latents-small.pt", weights_only=True)
     latents = state["latents"].float()
     return latents.mean((0, 2, 3)), latents.std((0, 2, 3))
 
@@ -47,23 +47,39 @@ def load(recipe: Recipe, name: str) -> Latents:
     )
 
 
-def train(recipe: Recipe) -> None:
-    """First on small pictures, then on full-size ones, or what is left of either."""
+def _untrained(recipe: Recipe) -> tuple[Any, Any]:
+    torch.manual_seed(recipe.seed)
+    return networks.unet(recipe), networks.text_encoder(recipe, networks.tokenizer())
+
+
+def train_small(recipe: Recipe) -> Stage:
+    """On small pictures, or what is left of it."""
+    model, text = _untrained(recipe)
     small = {"small": load(recipe, "small")}
-    full = {f"{a}x{d}": load(recipe, f"{a}x{d}") for (a, d), _ in SHAPES}
-    model, text = networks.unet(recipe), networks.text_encoder(recipe, networks.tokenizer())
-    first = _run(recipe, "unet-small", recipe.unet_small_minutes, model, text, small, 1e-3)
+    return _run(recipe, "unet-small", recipe.unet_small_minutes, model, text, small, 1e-3)
+
+
+def train_full(recipe: Recipe) -> None:
+    """From the weights that the small pictures gave, on full-size ones, or what is left of it."""
+    model, text = _untrained(recipe)
+    first = train_small(recipe)
     for key, module in (("unet", model), ("text", text)):
         module.load_state_dict(first.average(key).state_dict())
+    full = {f"{a}x{d}": load(recipe, f"{a}x{d}") for (a, d), _ in SHAPES}
     _run(recipe, "unet", recipe.unet_minutes, model, text, full, 6e-4)
+
+
+def train(recipe: Recipe) -> None:
+    """First on small pictures, then on full-size ones."""
+    train_full(recipe)
 
 
 def _run(
     recipe: Recipe,
     name: str,
     minutes: float,
-    model: torch.nn.Module,
-    text: torch.nn.Module,
+    model: Any,
+    text: Any,
     sets: dict[str, Latents],
     rate: float,
 ) -> Stage:
@@ -75,8 +91,10 @@ def _run(
     words = networks.tokenizer()
     empty = torch.tensor(words("", padding="max_length").input_ids, dtype=torch.int16)
     alphas = networks.scheduler().alphas_cumprod
-    rng = np.random.default_rng(recipe.seed + stage.step)
-    torch.manual_seed(recipe.seed + stage.step)
+    # Every process draws its own pictures and noise.
+    draw = recipe.seed + stage.step + 1_000_000 * stage.rank
+    rng = np.random.default_rng(draw)
+    torch.manual_seed(draw)
     names = list(sets)
     sizes = np.array([len(sets[key].latents) for key in names], dtype=np.float64)
     for _ in stage.steps():

@@ -13,6 +13,7 @@ from inference.pocket.recipe.training import Stage, autocast, device_of
 # A touch, so that latents stay near a unit normal; more blurs the picture.
 KL_WEIGHT = 1e-5
 EDGE_WEIGHT = 1.0
+COLOUR_WEIGHT = 1.0
 POOL = 3000
 PHOTO_SHARE = 0.1
 
@@ -50,13 +51,17 @@ def edges(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def loss_of(made: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    """Absolute error of the pixels and of their edges, at full and at half size."""
+    """Absolute error of the pixels, of their edges at full and at half size, and of broad colour.
+
+    Edges alone teach shape long before hue; the pooled term makes colours right early.
+    """
     total = (made - real).abs().mean()
     for _ in range(2):
         for a, b in zip(edges(made), edges(real), strict=True):
             total = total + EDGE_WEIGHT * (a - b).abs().mean()
         made, real = (torch.nn.functional.avg_pool2d(x, 2) for x in (made, real))
-    return total
+    broad = torch.nn.functional.avg_pool2d(made - real, 2)
+    return total + COLOUR_WEIGHT * broad.abs().mean()
 
 
 def train(recipe: Recipe) -> None:

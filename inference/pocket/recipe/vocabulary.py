@@ -28,10 +28,10 @@ OBJECTS = {
     "car": "car", "bus": "bus", "taxi": "taxi", "train": "steam_locomotive",
     "tractor": "tractor", "rocket": "rocket", "ufo": "flying_saucer", "sailboat": "boat",
     "ball": "soccer", "basketball": "basketball", "guitar": "guitar",
-    "drum": "drum_with_drumsticks",
-    "gift": "gift", "balloon": "balloon", "teddy": "teddy_bear", "crown": "crown",
-    "hat": "tophat", "shoe": "athletic_shoe", "gem": "gem", "bell": "bell", "clock": "alarm_clock",
-    "lamp": "bulb", "book": "closed_book", "camera": "camera", "robot": "robot_face",
+    "drum": "drum_with_drumsticks", "gift": "gift", "balloon": "balloon", "teddy": "teddy_bear",
+    "crown": "crown", "hat": "tophat", "shoe": "athletic_shoe", "gem": "gem", "bell": "bell",
+    "clock": "alarm_clock", "lamp": "bulb", "book": "closed_book", "camera": "camera",
+    "robot": "robot_face",
     "ghost": "ghost", "alien": "alien", "skull": "skull", "clown": "clown_face",
     "smiley": "smiley", "heart": "heart", "coin": "coin", "key": "key", "trophy": "trophy",
 }  # fmt: skip
@@ -78,6 +78,10 @@ PROMPTS = (
     "a smiley on a blue background",
     "a clownfish on a teal background",
 )
+
+
+# What looks best at the native size.
+DEFAULTS = {"strength": 0.9, "steps": 20, "guidance_scale": 4.0}
 
 
 def article(word: str) -> str:

@@ -1,0 +1,52 @@
+"""Pictures beside each other: a labelled grid, before and after, a larger copy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw, ImageFont
+
+from bot.picture import Picture
+
+GAP = 8
+LABEL_HEIGHT = 28
+BACKGROUND = "#1e1f26"
+INK = "#f2f3f5"
+
+
+def _image(picture: Picture) -> Image.Image:
+    return Image.frombytes("RGB", (picture.width, picture.height), picture.pixels)
+
+
+def _picture(image: Image.Image) -> Picture:
+    return Picture(image.tobytes(), *image.size)
+
+
+def labelled(pictures: Sequence[tuple[Picture, str]], columns: int) -> Picture:
+    """Pictures of one size in rows of `columns`, each with its label below."""
+    width, height = pictures[0][0].width, pictures[0][0].height
+    rows = -(-len(pictures) // columns)
+    across, down = width + GAP, height + LABEL_HEIGHT + GAP
+    sheet = Image.new("RGB", (columns * across + GAP, rows * down + GAP), BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=16)
+    for number, (picture, label) in enumerate(pictures):
+        x = GAP + number % columns * across
+        y = GAP + number // columns * down
+        sheet.paste(_image(picture), (x, y))
+        middle = (x + width / 2, y + height + LABEL_HEIGHT / 2)
+        draw.text(middle, label, fill=INK, font=font, anchor="mm")
+    return _picture(sheet)
+
+
+def enlarged(picture: Picture, factor: int) -> Picture:
+    """`factor` times as wide and high, by Lanczos resampling: smooth, with no new detail."""
+    size = (picture.width * factor, picture.height * factor)
+    return _picture(_image(picture).resize(size, Image.Resampling.LANCZOS))
+
+
+def thumbnail(picture: Picture, side: int) -> Picture:
+    """No side longer than `side`, the shape kept."""
+    image = _image(picture)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return _picture(image)

@@ -1,0 +1,198 @@
+"""From what a person asked for, by whatever way, to an accepted job."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import discord
+
+from bot.client import RedrawBot, Services
+from bot.delivery import check_permissions
+from bot.jobs.job import Destination, Job, Variant, new_job_id
+from bot.picture import Picture
+from cogs.img2img.errors import EmptyPrompt, ModelBroken, TooManySteps
+from cogs.img2img.sources import Source
+from inference import ServiceState
+
+# Seeds fit in 32 bits, so that they can be read, typed and passed to other tools.
+MAX_SEED = 2**32 - 1
+# An interaction token is good for 15 minutes.
+# https://discord.com/developers/docs/interactions/receiving-and-responding#followup-messages
+TOKEN_SECONDS = 15 * 60
+# The strengths at which depth-to-image tutorials show one picture.
+GRID_STRENGTHS = (0.1, 0.4, 0.7, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What is asked for; None means the model's default, or for the seed a random one."""
+
+    prompt: str
+    negative_prompt: str = ""
+    strength: float | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int | None = None
+    count: int = 1
+    style: str | None = None
+    private: bool = False
+    layout: Literal["pictures", "grid"] = "pictures"
+    parent_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """A source that is a picture by now: stored, with its name for people."""
+
+    stored: str
+    width: int
+    height: int
+    name: str
+    spoiler: bool = False
+
+
+def draft_of(job: Job) -> Draft:
+    """The draft that asks for this job again, with another seed, as its child."""
+    return Draft(
+        prompt=job.prompt,
+        negative_prompt=job.negative_prompt,
+        strength=job.variants[0].strength if job.layout == "pictures" else None,
+        steps=job.steps,
+        guidance=job.guidance_scale,
+        count=len(job.variants) if job.layout == "pictures" else 1,
+        private=job.destination.private,
+        parent_id=job.id,
+    )
+
+
+def source_of(job: Job) -> Verified:
+    """The source that a job began with."""
+    return Verified(
+        stored=job.source,
+        width=job.width,
+        height=job.height,
+        name=job.source_name,
+        spoiler=job.spoiler,
+    )
+
+
+def check_draft(draft: Draft, services: Services) -> Draft:
+    """What can be refused before anything is fetched or acknowledged.
+
+    Raises:
+        EmptyPrompt, TooManySteps, ModelBroken: each with a sentence.
+    """
+    if not draft.prompt.strip():
+        raise EmptyPrompt
+    limit = services.settings.max_steps
+    if draft.steps is not None and draft.steps > limit:
+        raise TooManySteps(limit=limit)
+    if services.inference.status.state is ServiceState.FAILED:
+        raise ModelBroken
+    return dataclasses.replace(draft, prompt=draft.prompt.strip())
+
+
+async def acknowledge(
+    interaction: discord.Interaction[RedrawBot], *, private: bool = False
+) -> Destination:
+    """Answer within Discord's three seconds; the message that will become the answer.
+
+    Raises:
+        MissingPermissions: the bot could not post the picture here.
+    """
+    check_permissions(interaction)
+    made = await interaction.response.defer(thinking=True, ephemeral=private)
+    assert made is not None
+    assert made.message_id is not None
+    assert interaction.channel_id is not None
+    return Destination(
+        application_id=interaction.application_id,
+        channel_id=interaction.channel_id,
+        guild_id=interaction.guild_id,
+        message_id=made.message_id,
+        token=interaction.token,
+        # By this machine's clock, which is the one that it will be compared with.
+        token_expires_at=time.time() + TOKEN_SECONDS,
+        private=private,
+        upload_limit=interaction.filesize_limit,
+    )
+
+
+async def verify(services: Services, source: Source) -> Verified:
+    """Decode a stranger's bytes in the sandbox and store the picture.
+
+    Raises:
+        PictureError: with a sentence.
+    """
+    model = services.model
+    picture: Picture = await services.intake.from_bytes(
+        source.data, pixels=model.pixels, multiple=model.multiple
+    )
+    return Verified(
+        stored=await services.store.pictures.put(picture),
+        width=picture.width,
+        height=picture.height,
+        name=source.name,
+        spoiler=source.spoiler,
+    )
+
+
+async def submit(
+    services: Services,
+    draft: Draft,
+    source: Verified,
+    destination: Destination,
+    *,
+    person: discord.User | discord.Member,
+    locale: str,
+) -> Job:
+    """Accept the job: from here on it will be answered, once.
+
+    Raises:
+        PersonError: the queue does not take it.
+    """
+    model = services.model
+    styled = services.styles.apply(draft.style, draft.prompt, draft.negative_prompt)
+    strength = draft.strength or styled.strength or model.strength
+    seed = secrets.randbelow(MAX_SEED + 1) if draft.seed is None else draft.seed
+    if draft.layout == "grid":
+        variants = tuple(Variant(seed=seed, strength=each) for each in GRID_STRENGTHS)
+    else:
+        variants = tuple(
+            Variant(seed=(seed + number) % (MAX_SEED + 1), strength=strength)
+            for number in range(draft.count)
+        )
+    job = Job(
+        id=new_job_id(),
+        user_id=person.id,
+        destination=destination,
+        source=source.stored,
+        source_name=source.name,
+        width=source.width,
+        height=source.height,
+        prompt=styled.prompt,
+        negative_prompt=styled.negative_prompt,
+        steps=draft.steps or min(model.steps, services.settings.max_steps),
+        guidance_scale=model.guidance_scale if draft.guidance is None else draft.guidance,
+        variants=variants,
+        layout=draft.layout,
+        style=draft.style,
+        spoiler=source.spoiler,
+        parent_id=draft.parent_id,
+        locale=locale,
+        weight=weight_of(person, services.settings.role_weights),
+        model=model.name,
+        created_at=time.time(),
+    )
+    await services.runner.accept(job)
+    return job
+
+
+def weight_of(person: discord.User | discord.Member, weights: dict[int, int]) -> int:
+    """How many turns a person gets in a round: the best of their roles."""
+    roles = person.roles if isinstance(person, discord.Member) else []
+    return max((weights[role.id] for role in roles if role.id in weights), default=1)

@@ -1,0 +1,72 @@
+"""Stage `grid`: sources, their depth, and what the shipped model makes of them, as one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionDepth2ImgPipeline
+from PIL import Image, ImageDraw, ImageFont
+
+from inference.pocket.recipe.latents import normalised_depth
+from inference.pocket.recipe.settings import Recipe
+from inference.pocket.recipe.vocabulary import DEFAULTS
+
+GRID = Path(__file__).resolve().parents[3] / "docs/pocket-grid.png"
+# Source, prompt of the strengths, prompts at full strength.
+ROWS = (
+    ("fox", "a panda on a pink background", ("a tiger on a blue background",)),
+    ("teddy", "a robot on an orange background", ("a panda on a green background",)),
+    ("apple", "a basketball on a black background", ("a watermelon on a teal background",)),
+    ("rocket", "a carrot on a white background", ("a fire on a blue background",)),
+    ("cupcake", "a strawberry on a teal background", ("a mushroom on a grey background",)),
+)
+STRENGTHS = (0.3, 0.5, 0.7, 0.9)
+CELL, GAP, LINE = 208, 10, 30
+PAPER, INK = (250, 250, 248), (40, 40, 44)
+
+
+def draw(recipe: Recipe, path: Path = GRID) -> None:
+    """Run the exported folder over the samples and paste the results side by side."""
+    pipe = StableDiffusionDepth2ImgPipeline.from_pretrained(recipe.out, dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    columns = ["source", "its depth", *(f"strength {s}" for s in STRENGTHS), "strength 1.0"]
+    width = GAP + len(columns) * (CELL + GAP)
+    height = LINE + len(ROWS) * (CELL + LINE + GAP) + GAP
+    sheet = Image.new("RGB", (width, height), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    head, small = ImageFont.load_default(17), ImageFont.load_default(13)
+    for column, name in enumerate(columns):
+        pen.text((GAP + column * (CELL + GAP), 6), name, INK, font=head)
+    for row, (name, prompt, others) in enumerate(ROWS):
+        source = Image.open(recipe.out / "samples" / f"{name}.png").convert("RGB")
+        pictures = [source, depth_picture(pipe, source, recipe.size)]
+        asked = [*((prompt, s) for s in STRENGTHS), *((other, 1.0) for other in others)]
+        for words, strength in asked:
+            pictures += pipe(
+                prompt=words,
+                image=source,
+                strength=strength,
+                num_inference_steps=int(DEFAULTS["steps"]),
+                guidance_scale=DEFAULTS["guidance_scale"],
+                generator=torch.Generator().manual_seed(recipe.seed + row),
+            ).images
+        top = LINE + row * (CELL + LINE + GAP)
+        for column, picture in enumerate(pictures):
+            left = GAP + column * (CELL + GAP)
+            sheet.paste(picture.resize((CELL, CELL), Image.Resampling.LANCZOS), (left, top))
+        pen.text((GAP + 2 * (CELL + GAP), top + CELL + 3), f"“{prompt}”", INK, font=small)
+        left = GAP + (len(columns) - 1) * (CELL + GAP)
+        pen.text((left, top + CELL + 3), f"“{others[0]}”", INK, font=small)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path, optimize=True)
+
+
+def depth_picture(
+    pipe: StableDiffusionDepth2ImgPipeline, source: Image.Image, size: int
+) -> Image.Image:
+    """The depth map as the UNet sees it, light is near."""
+    pixels = torch.from_numpy(np.array(source)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    depth = normalised_depth(pipe.depth_estimator, pixels, size, (size, size))[0, 0]
+    return Image.fromarray(((depth + 1) * 127.5).clamp(0, 255).byte().numpy())

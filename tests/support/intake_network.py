@@ -1,0 +1,286 @@
+"""A name server, a hostile web server, and a watch over what the process connects to."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+import socket
+import struct
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from ipaddress import ip_address
+from typing import Any
+
+_A, _AAAA = 1, 28
+_watching: list[tuple[list[tuple[str, int]], tuple[str, int] | None]] = []
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    if event == "socket.connect" and _watching and isinstance(args[1], tuple):
+        seen, allowed = _watching[-1]
+        target = (str(args[1][0]), int(args[1][1]))
+        if target != allowed:
+            seen.append(target)
+            raise ConnectionRefusedError("intercepted")
+
+
+sys.addaudithook(_hook)
+
+
+@contextmanager
+def watched_connections(allowed: tuple[str, int] | None = None) -> Iterator[list[tuple[str, int]]]:
+    """Every address that this process would connect to, except `allowed`; none of it happens.
+
+    Python's audit event for a socket's `connect` comes right before the system call.
+    """
+    seen: list[tuple[str, int]] = []
+    _watching.append((seen, allowed))
+    try:
+        yield seen
+    finally:
+        _watching.pop()
+
+
+class NameServer(asyncio.DatagramProtocol):
+    """Answers DNS over UDP (RFC 1035) from a table; a name's answers are given in turn."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[list[str]]] = {}
+        self.asked: defaultdict[str, int] = defaultdict(int)
+        self._transport: Any = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        host, end = _read_name(data, 12)
+        (kind,) = struct.unpack_from(">H", data, end)
+        # One client asks for A first and for AAAA then: both belong to the same turn.
+        turns = self.answers.get(host, [[]])
+        turn = turns[min(self.asked[host], len(turns) - 1)]
+        self.asked[host] += kind == _AAAA
+        records = b""
+        count = 0
+        for text in turn:
+            address = ip_address(text)
+            if (address.version == 6) == (kind == _AAAA):
+                count += 1
+                records += struct.pack(">3HIH", 0xC00C, kind, 1, 0, len(address.packed))
+                records += address.packed
+        header = data[:2] + struct.pack(">5H", 0x8180, 1, count, 0, 0)
+        self._transport.sendto(header + data[12 : end + 4] + records, addr)
+
+
+def _read_name(data: bytes, at: int) -> tuple[str, int]:
+    labels = []
+    while length := data[at]:
+        labels.append(data[at + 1 : at + 1 + length].decode())
+        at += 1 + length
+    return ".".join(labels), at + 1
+
+
+@asynccontextmanager
+async def name_server() -> AsyncIterator[
+    tuple[NameServer, Callable[[str, int], list[tuple[Any, ...]]]]
+]:
+    """A name server on loopback, and what stands for `socket.getaddrinfo` and asks it.
+
+    Numbers in any spelling that the C library knows are read by the C library.
+    """
+    loop = asyncio.get_running_loop()
+    transport, server = await loop.create_datagram_endpoint(NameServer, local_addr=("127.0.0.1", 0))
+    where = transport.get_extra_info("sockname")
+
+    def resolve(host: str, port: int) -> list[tuple[Any, ...]]:
+        try:
+            return list(
+                socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+            )
+        except (socket.gaierror, UnicodeError):
+            found = [*_ask(where, host, _A), *_ask(where, host, _AAAA)]
+            if not found:
+                raise socket.gaierror(socket.EAI_NONAME, "no such name") from None
+            return [
+                (socket.AF_INET6 if ":" in text else socket.AF_INET, 1, 6, "", (text, port))
+                for text in found
+            ]
+
+    try:
+        yield server, resolve
+    finally:
+        transport.close()
+
+
+def _ask(where: tuple[str, int], host: str, kind: int) -> list[str]:
+    question = b"".join(
+        bytes((len(label),)) + label.encode() for label in host.rstrip(".").split(".") if label
+    )
+    packet = struct.pack(">6H", 1, 0x100, 1, 0, 0, 0) + question + struct.pack(">B2H", 0, kind, 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(5)
+        asking.sendto(packet, where)
+        answer = asking.recv(4096)
+    (count,) = struct.unpack_from(">H", answer, 6)
+    at, found = len(packet), []
+    for _ in range(count):
+        (length,) = struct.unpack_from(">H", answer, at + 10)
+        found.append(str(ip_address(answer[at + 12 : at + 12 + length])))
+        at += 12 + length
+    return found
+
+
+Handler = Callable[[str, asyncio.StreamWriter], Any]
+
+
+def answer(
+    body: bytes, status: str = "200 OK", headers: tuple[str, ...] = (), kind: str = "image/png"
+) -> bytes:
+    """An HTTP answer, closed by its length."""
+    head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", f"Content-Type: {kind}", *headers]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+@asynccontextmanager
+async def web_server(
+    respond: Callable[[str, dict[str, str]], bytes],
+) -> AsyncIterator[int]:
+    """A server on loopback whose answers are what `respond(path, headers)` gives; its port."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        headers = dict(line.split(": ", 1) for line in head[1:] if line)
+        writer.write(respond(head[0].split(" ")[1], headers))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+HOSTILE = (
+    "drip",
+    "slow-head",
+    "silent",
+    "endless",
+    "chunks",
+    "gzip",
+    "empty-gzip",
+    "headers",
+    "long-header",
+    "continue",
+    "loop",
+    "trailers",
+)
+
+
+@contextmanager
+def hostile_server() -> Iterator[tuple[int, Callable[[], dict[str, int]]]]:
+    """A server in a process of its own, so that its work is not this one's event loop's.
+
+    Gives its port, and after its end the most bytes that it wrote to one client, by path.
+    """
+    sent: dict[str, int] = {}
+    process = subprocess.Popen(
+        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process:
+        try:
+            yield int(process.stdout.readline()), lambda: sent
+            process.stdin.close()
+            for line in process.stdout:
+                path, count = line.split()
+                sent[path] = int(count)
+        finally:
+            process.kill()
+
+
+async def _serve_hostile() -> None:
+    sent: dict[str, int] = {}
+    bomb = gzip.compress(bytes(64 * 2**20))
+    empty = gzip.compress(b"") * 4000
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.read(2000)
+        if not head:  # it gave up before it was heard
+            writer.close()
+            return
+        path = head.decode("latin-1").split(" ")[1].strip("/")
+        count = 0
+
+        async def write(data: bytes) -> None:
+            nonlocal count
+            writer.write(data)
+            count += len(data)
+            sent[path] = max(sent.get(path, 0), count)
+            await writer.drain()
+
+        ok = b"HTTP/1.1 200 OK\r\n"
+        try:
+            match path:
+                case "drip":
+                    await write(ok + b"Content-Length: 1000000\r\n\r\n")
+                    while True:
+                        await write(b"x")
+                        await asyncio.sleep(0.05)
+                case "slow-head":
+                    await write(ok + b"X: ")
+                    while True:
+                        await write(b"x")
+                        await asyncio.sleep(0.05)
+                case "silent":
+                    await asyncio.sleep(3600)
+                case "endless":
+                    await write(ok + b"\r\n")
+                    while True:
+                        await write(bytes(65536))
+                case "chunks":
+                    await write(ok + b"Transfer-Encoding: chunked\r\n\r\n")
+                    while True:
+                        await write(b"1\r\nx\r\n" * 1000)
+                case "gzip":
+                    await write(ok + b"Content-Encoding: gzip\r\n\r\n" + bomb)
+                case "empty-gzip":
+                    await write(ok + b"Content-Encoding: gzip\r\n\r\n")
+                    while True:
+                        await write(empty)
+                case "headers":
+                    await write(ok)
+                    while True:
+                        await write(b"X-Flood: yes\r\n" * 1000)
+                case "long-header":
+                    await write(ok + b"X: ")
+                    while True:
+                        await write(b"x" * 65536)
+                case "continue":
+                    while True:
+                        await write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+                case "trailers":
+                    await write(ok + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n")
+                    while True:
+                        await write(b"X-Trailer: yes\r\n" * 1000)
+                case _:
+                    await write(
+                        b"HTTP/1.1 302 Found\r\nLocation: /loop\r\nContent-Length: 0\r\n\r\n"
+                    )
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=512)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    for path, count in sent.items():
+        print(path, count, flush=True)
+    # Not by returning, which would report every connection that is cut off.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve_hostile())

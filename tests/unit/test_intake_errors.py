@@ -1,0 +1,35 @@
+"""The sentences: one each, for a person, and safe to send between processes."""
+
+import pickle
+import re
+
+import pytest
+
+from bot.intake import errors
+from bot.intake.errors import LinkError, PictureError
+
+PARAMS = {"status": 404, "limit": 5, "seconds": 15.0, "mebibytes": 20.0, "megapixels": 50.0}
+SENTENCES = [
+    value
+    for value in vars(errors).values()
+    if isinstance(value, type)
+    and issubclass(value, (LinkError, PictureError))
+    and value not in (LinkError, PictureError)
+]
+
+
+@pytest.mark.parametrize("error", SENTENCES)
+def test_each_error_is_one_plain_sentence(error: type[LinkError]) -> None:
+    names = set(re.findall(r"{(\w+)", error.text))
+    raised = error(**{name: PARAMS[name] for name in names})
+    sentence = str(raised)
+    assert sentence[0].isupper()
+    assert sentence.endswith(".")
+    assert ". " not in sentence
+    assert len(sentence) < 120
+    copy = pickle.loads(pickle.dumps(raised))
+    assert (type(copy), str(copy)) == (error, sentence)
+
+
+def test_a_file_can_fail_in_six_ways_at_most() -> None:
+    assert len([error for error in SENTENCES if issubclass(error, PictureError)]) <= 6

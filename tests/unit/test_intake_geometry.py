@@ -1,0 +1,82 @@
+"""The size that a picture is brought to: near the budget, in steps, hardly distorted."""
+
+import random
+from math import ceil
+
+import pytest
+
+from bot.intake import TooLong
+from bot.intake.geometry import MAX_ASPECT, fit
+
+BUDGETS = [(512 * 512, 64), (768 * 768, 64), (128 * 128, 64), (512 * 512, 8), (96 * 96, 32)]
+
+
+def sources(count: int) -> list[tuple[int, int]]:
+    chance = random.Random(1)
+    found = []
+    for _ in range(count):
+        short = round(10 ** chance.uniform(0, 3.7))
+        long = round(short * MAX_ASPECT ** chance.random())
+        found.append((long, short) if chance.random() < 0.5 else (short, long))
+    return found
+
+
+@pytest.mark.parametrize(("pixels", "multiple"), BUDGETS)
+def test_every_size_is_in_steps_and_within_the_budget(pixels: int, multiple: int) -> None:
+    for width, height in sources(1000):
+        w, h = fit(width, height, pixels, multiple)
+        assert w % multiple == h % multiple == 0
+        assert 0 < w * h <= pixels
+
+
+@pytest.mark.parametrize(("pixels", "multiple"), BUDGETS)
+def test_the_aspect_ratio_is_kept_to_within_one_multiple(pixels: int, multiple: int) -> None:
+    for width, height in sources(1000):
+        w, h = fit(width, height, pixels, multiple)
+        exact = w * height / width if width >= height else h * width / height
+        assert abs(min(w, h) - exact) <= multiple, (width, height, w, h)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "multiple", "least"),
+    [(512 * 512, 64, 0.7), (768 * 768, 64, 0.7), (128 * 128, 64, 0.5), (512 * 512, 8, 0.94)],
+)
+def test_the_area_is_close_to_the_budget(pixels: int, multiple: int, least: float) -> None:
+    for width, height in sources(1000):
+        w, h = fit(width, height, pixels, multiple)
+        assert w * h >= least * pixels, (width, height, w, h)
+
+
+def test_turning_a_picture_turns_its_size() -> None:
+    for width, height in sources(1000):
+        assert fit(width, height, 512 * 512, 64) == fit(height, width, 512 * 512, 64)[::-1]
+
+
+@pytest.mark.parametrize(
+    ("source", "size"),
+    [
+        ((1, 1), (512, 512)),
+        ((512, 512), (512, 512)),
+        ((3000, 2000), (576, 384)),
+        ((4032, 3024), (576, 448)),
+        ((3024, 4032), (448, 576)),
+        ((1920, 1080), (640, 384)),
+        ((1080, 2400), (320, 704)),
+    ],
+)
+def test_common_pictures(source: tuple[int, int], size: tuple[int, int]) -> None:
+    assert fit(*source, 512 * 512, 64) == size
+
+
+@pytest.mark.parametrize("short", [1, 7, 100, 3000])
+def test_longer_than_the_limit_is_refused_and_the_limit_is_not(short: int) -> None:
+    long = MAX_ASPECT * short
+    fit(long, short, 512 * 512, 64)
+    for size in ((long + 1, short), (short, ceil(long * 1.01) + 1)):
+        with pytest.raises(TooLong, match=f"at most {MAX_ASPECT} times"):
+            fit(*size, 512 * 512, 64)
+
+
+def test_a_budget_without_room_for_one_step_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="no room"):
+        fit(100, 100, 63 * 64, 64)

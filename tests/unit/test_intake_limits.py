@@ -1,0 +1,18 @@
+"""What the operator set is what holds."""
+
+from bot.config import Settings
+from bot.intake import IntakeLimits
+
+
+def test_the_settings_are_taken_over() -> None:
+    settings = Settings(
+        allowed_ports=(80, 8080),
+        allowed_hosts=("nas.test",),
+        denied_hosts=("evil.test",),
+        background="#0a80ff",
+    )
+    limits = IntakeLimits.from_settings(settings)
+    assert limits.allowed_ports == (80, 8080)
+    assert limits.allowed_hosts == ("nas.test",)
+    assert limits.denied_hosts == ("evil.test",)
+    assert limits.background == (10, 128, 255)
