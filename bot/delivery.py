@@ -13,10 +13,11 @@ import discord
 
 from bot.answer import Answer, Encode, Presenter, Upload
 from bot.jobs.job import Job, JobProgress, JobState, Place
+from bot.jobs.pictures import PictureLost
 from bot.jobs.store import JobGone, Store, no_checkpoint
 from bot.pacer import Pacer
 from bot.permissions import MissingPermissions, check_permissions
-from bot.reactions import Reaction, reaction_to, retry_after
+from bot.reactions import CannotDraw, Reaction, reaction_to, retry_after
 from bot.ways import Way, Ways, ways_to
 
 __all__ = [
@@ -43,7 +44,7 @@ SMALLEST_UPLOAD = 256 * 1024
 SENTENCES = {
     Reaction.BLOCKED: "Discord's moderation did not let this picture through.",
     Reaction.SMALLER: "The picture is larger than Discord takes here, even compressed.",
-    Reaction.MALFORMED: "The picture was made, but Discord did not accept the message it came in.",
+    Reaction.MALFORMED: "The picture was made, but its message could not be sent as it was built.",
     Reaction.LOST: "The picture was made, but its file could not be read again.",
 }
 UNREACHABLE = "The answer could not be delivered: Discord let it through on no way."
@@ -154,7 +155,12 @@ class Delivery:
                 reaction.name,
                 exc_info=error if reaction is Reaction.MALFORMED else None,
             )
+            old = self._clock() - job.created_at > PROGRESS_AGE
             match reaction:
+                case Reaction.RETRY if old and ways[0] is Way.BOT_EDIT:
+                    # discord.py waits out a 429, and 30046 comes with that status: it may well be
+                    # seen as a timeout only. Whether the edit arrived is looked up on the next way.
+                    closed.add(ways[0])
                 case Reaction.RETRY:
                     await self._sleep(max(pause, retry_after(error)))
                     pause = min(2 * pause, LONGEST_PAUSE)
@@ -171,10 +177,15 @@ class Delivery:
                     closed.add(ways[0])
 
     async def _attempt(self, way: Way, job: Job, limit: int) -> Exception | None:
+        within = replace(job.destination, upload_limit=limit)
         try:
-            within = replace(job.destination, upload_limit=limit)
             answer = await self.draw(replace(job, destination=within))
-            await self._pacer.answer(job.destination.channel_id)
+        except PictureLost as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - a bug of ours must not leave a person waiting
+            return CannotDraw(error)
+        await self._pacer.answer(job.destination.channel_id)
+        try:
             await self._ways.send(way, job, answer)
         except JobGone:
             raise

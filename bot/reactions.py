@@ -64,7 +64,19 @@ STATUSES: dict[int, Reaction] = {
 }
 # A connection that broke, and an answer that is no JSON or only half of it: `discord` hands on
 # what `json` or its own parsing raised.
-BROKEN = (aiohttp.ClientError, OSError, TimeoutError, ValueError, TypeError, KeyError)
+BROKEN = (
+    aiohttp.ClientError,
+    OSError,
+    TimeoutError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+)
+
+
+class CannotDraw(Exception):
+    """The answer could not even be built: a bug, which `args[0]` is."""
 
 
 def reaction_to(error: Exception, *, as_bot: bool) -> Reaction:

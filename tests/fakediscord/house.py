@@ -90,7 +90,8 @@ class PlainPresenter:
         gallery = discord.ui.MediaGallery[discord.ui.LayoutView]()
         for picture in pictures:
             gallery.add_item(media=f"attachment://{picture.filename}")
-        answer.view.add_item(gallery)
+        if pictures:
+            answer.view.add_item(gallery)
         return Answer(view=answer.view, files=tuple(pictures))
 
     def failed(self, job: Job) -> Answer:
