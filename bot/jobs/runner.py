@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import time
@@ -133,7 +134,11 @@ class Runner:
         self._stopping = True
         for task in self._loops:
             task.cancel()
-        await asyncio.wait(self._tasks, timeout=GRACE_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE_SECONDS):
+                # What is made meanwhile has an answer to be sent.
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
         late = list(self._tasks)
         for task in late:
             task.cancel()

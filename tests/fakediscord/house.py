@@ -28,6 +28,7 @@ from bot.picture import Picture
 from inference import (
     Img2ImgRequest,
     Img2ImgResult,
+    InferenceService,
     OutOfMemory,
     Progress,
     ServiceState,
@@ -145,7 +146,8 @@ async def open_bot(
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     checkpoint: Callable[[str], None] = no_checkpoint,
-    engine: FastEngine | None = None,
+    engine: InferenceService | None = None,
+    limit: int = 10_000,
 ) -> AsyncIterator[Bot]:
     """Logged in and running, but not connected to the gateway."""
     client = discord.Client(intents=discord.Intents.none(), max_messages=None)
@@ -161,7 +163,7 @@ async def open_bot(
         )
         runner = Runner(
             store=store,
-            queue=FairQueue(limit=10_000, limit_per_person=10_000),
+            queue=FairQueue(limit=limit, limit_per_person=10_000),
             service=engine or FastEngine(),
             delivery=delivery,
             clock=clock,

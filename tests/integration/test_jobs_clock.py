@@ -1,0 +1,59 @@
+"""Answers on a pretended clock, past all that a token and a message's age allow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+from bot.jobs.job import Job, JobState
+from bot.jobs.queue import TooSlowForPrivate
+from tests.fakediscord.office import Engine, open_office
+from tests.fakediscord.world import World
+
+
+async def test_a_hundred_jobs_over_more_than_an_hour_are_answered_once_or_refused(
+    tmp_path: Path,
+) -> None:
+    """200 s for four jobs at a time: the last are done after an hour. Every fifth is private."""
+    world, engine = World(), Engine(seconds=200.0)
+    kinds: Counter[str] = Counter()
+    async with open_office(tmp_path, engine, world) as office:
+        # One job of that pace has been seen.
+        await office.ask(1)
+        await office.idle()
+        began_at: dict[str, float] = {}
+
+        def may_end(request_id: str) -> bool:
+            began = began_at.setdefault(request_id, world.now())
+            return world.now() - began >= 200.0
+
+        engine.may_end = may_end
+        accepted: list[Job] = []
+        for n in range(100):
+            job = await office.job(100 + n, private=n % 5 == 0)
+            try:
+                await office.bot.runner.accept(job)
+            except TooSlowForPrivate:
+                kinds["refused"] += 1
+            else:
+                accepted.append(job)
+        while not all(office.answers(job) for job in accepted):
+            await engine.until(lambda: len(engine.inside) == 4 or not office.bot.runner.places())
+            # Answers that are under way arrive before the clock goes on.
+            while office.bot.runner._answers:
+                await asyncio.wait(office.bot.runner._answers.values())
+            world.offset += 100.0
+            await engine.tell()
+            await asyncio.sleep(0.005)
+        await office.idle()
+        for job in accepted:
+            [answer] = office.answers(job)
+            waited = next(when for when, text in answer.shown if "answer" in text) - job.created_at
+            kinds["token" if waited < 900 else "bot" if waited < 3600 else "old"] += 1
+            kinds["private"] += job.destination.private
+            assert answer.id == job.destination.message_id
+            assert (await office.state(job)).state is JobState.DELIVERED
+    assert kinds["refused"] + len(accepted) == 100
+    # All of the ways were gone, and nobody was refused who could have been answered.
+    assert all(kinds[kind] for kind in ("refused", "private", "token", "bot", "old")), kinds
