@@ -32,13 +32,13 @@ def normalise_latents(vae: Any, mean: torch.Tensor, deviation: torch.Tensor) -> 
 
 
 def pipeline(recipe: Recipe, stage: str = "unet") -> StableDiffusionDepth2ImgPipeline:
-    """The trained parts put together; `stage` is where the UNet comes from."""
+    """The trained parts put together; `stage` is where UNet and text encoder come from."""
     words = networks.tokenizer()
     vae = averaged(recipe, "vae", "vae", networks.vae(recipe))
     normalise_latents(vae, *statistics(recipe))
     return StableDiffusionDepth2ImgPipeline(
         vae=vae,
-        text_encoder=averaged(recipe, "text", "text", networks.text_encoder(recipe, words)),
+        text_encoder=averaged(recipe, stage, "text", networks.text_encoder(recipe, words)),
         tokenizer=words,
         unet=averaged(recipe, stage, "unet", networks.unet(recipe)),
         scheduler=networks.scheduler(),
@@ -56,7 +56,7 @@ def export(recipe: Recipe) -> None:
         "objects": list(OBJECTS),
         "colours": COLOURS,
         "prompts": list(PROMPTS),
-        "sample_size": recipe.native,
+        "sample_size": recipe.native if stage == "unet" else recipe.size // 2,
         "defaults": DEFAULTS,
     }
     path = recipe.out / "vocabulary.json"

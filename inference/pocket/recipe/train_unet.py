@@ -1,4 +1,4 @@
-"""Stage `unet`: from noise, depth and words to latents; the text encoder stays as it is."""
+"""Stage `unet`: from noise, depth and words to latents; the text encoder learns along."""
 
 from __future__ import annotations
 
@@ -51,16 +51,20 @@ def train_small(recipe: Recipe) -> Stage:
     """On small pictures, or what is left of it."""
     torch.manual_seed(recipe.seed)
     small = {"small": load(recipe, "small")}
+    text = averaged(recipe, "text", "text", networks.text_encoder(recipe, networks.tokenizer()))
+    text.requires_grad_(True)
     model = networks.unet(recipe)
-    return _run(recipe, "unet-small", recipe.unet_small_minutes, model, small, 1e-3)
+    return _run(recipe, "unet-small", recipe.unet_small_minutes, model, text, small, 1e-3)
 
 
 def train_full(recipe: Recipe) -> None:
     """From the weights that the small pictures gave, on full-size ones, or what is left of it."""
-    model = networks.unet(recipe)
-    model.load_state_dict(train_small(recipe).average("unet").state_dict())
+    model, text = networks.unet(recipe), networks.text_encoder(recipe, networks.tokenizer())
+    first = train_small(recipe)
+    for key, module in (("unet", model), ("text", text)):
+        module.load_state_dict(first.average(key).state_dict())
     full = {f"{a}x{d}": load(recipe, f"{a}x{d}") for (a, d), _ in SHAPES}
-    _run(recipe, "unet", recipe.unet_minutes, model, full, 6e-4)
+    _run(recipe, "unet", recipe.unet_minutes, model, text, full, 6e-4)
 
 
 def train(recipe: Recipe) -> None:
@@ -73,15 +77,16 @@ def _run(
     name: str,
     minutes: float,
     model: Any,
+    text: Any,
     sets: dict[str, Latents],
     rate: float,
 ) -> Stage:
     torch.manual_seed(recipe.seed)
     device = device_of()
     model = model.to(device, memory_format=torch.channels_last).train()
+    text = text.to(device).train()
     words = networks.tokenizer()
-    text = averaged(recipe, "text", "text", networks.text_encoder(recipe, words)).to(device)
-    stage = Stage(recipe, name, minutes, {"unet": model}, rate)
+    stage = Stage(recipe, name, minutes, {"unet": model, "text": text}, rate)
     empty = torch.tensor(words("", padding="max_length").input_ids, dtype=torch.int16)
     alphas = networks.scheduler().alphas_cumprod
     # Every process draws its own pictures and noise.
@@ -105,8 +110,7 @@ def _run(
         # Salimans and Ho 2022, "Progressive Distillation": predict the velocity.
         velocity = signal * noise - noise_share * clean
         with autocast(device):
-            with torch.no_grad():
-                states = text(tokens.long().to(device)).last_hidden_state
+            states = text(tokens.long().to(device)).last_hidden_state
             inputs = torch.cat([noisy, depth], dim=1).contiguous(memory_format=torch.channels_last)
             made = model(inputs, times.to(device), states).sample
         stage.descend(torch.nn.functional.mse_loss(made.float(), velocity))

@@ -162,7 +162,7 @@ class Stage:
         flat = torch.cat([p.reshape(-1) for p in self.parameters])
         dist.all_reduce(flat)
         flat /= dist.get_world_size()
-        parts = flat.split([p.numel() for p in self.parameters])
+        parts = torch.split(flat, [p.numel() for p in self.parameters])
         for p, part in zip(self.parameters, parts, strict=True):
             p.copy_(part.view_as(p))
 
