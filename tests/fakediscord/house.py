@@ -115,7 +115,7 @@ async def as_png(job: Job, pictures: Sequence[Picture]) -> tuple[Upload, ...]:
         out = BytesIO()
         Image.frombytes("RGB", (picture.width, picture.height), picture.pixels).save(out, "PNG")
         uploads.append(
-            Upload(filename=f"{job.id}-{number}.png", data=out.getvalue(), description="redrawn")
+            Upload(name=f"{job.id}-{number}.png", data=out.getvalue(), description="redrawn")
         )
     return tuple(uploads)
 
