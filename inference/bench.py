@@ -37,6 +37,7 @@ from inference.depth2img import Depth2ImgModel
 from inference.devices import choose_device, choose_dtype
 from inference.engine import Engine, Event
 from inference.loading import load_pipeline
+from inference.messages import Failed
 from inference.models import find_model
 from inference.types import Img2ImgRequest, Img2ImgResult
 
@@ -183,6 +184,8 @@ def run_engine(
 
     def report(event: Event) -> None:
         nonlocal left
+        if isinstance(event, Failed):
+            raise event.error
         if isinstance(event, Img2ImgResult):
             left -= 1
             done(1)
