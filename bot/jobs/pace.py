@@ -53,13 +53,12 @@ class Pace:
         heapq.heapify(free)
         done = []
         for job in waiting:
-            ends = [
-                heapq.heapreplace(free, end)
-                for variant in job.variants
-                if variant.result is None
-                for end in [free[0] + self._around + job.steps_of(variant) * self._step]
-            ]
-            done.append(max(ends, default=free[0]))
+            ends = [free[0]]
+            for number in job.missing:
+                seconds = self._around + job.steps_of(job.variants[number]) * self._step
+                ends.append(free[0] + seconds)
+                heapq.heapreplace(free, ends[-1])
+            done.append(max(ends))
         return done
 
 
