@@ -20,8 +20,7 @@ from bot.montage import labelled
 from bot.picture import Picture
 from bot.styles import SHIPPED, Styles
 from cogs.img2img.view import Img2ImgPresenter
-from inference import InferenceService, ServiceState
-from inference.models import find_model
+from inference import InferenceService, ServiceState, find_model
 
 # One request to Discord holds 25 MiB; the rest of it is the message itself.
 # https://discord.com/developers/docs/reference#uploading-files

@@ -17,8 +17,7 @@ from rich.console import Console
 
 from bot.config import Settings
 from bot.run import invite_link, no_token
-from inference import ModelUnavailable
-from inference.models import ModelEntry, find_model
+from inference import ModelEntry, ModelUnavailable, find_model
 
 # What a full model's files take on the disk, and a day of pictures beside them.
 FREE_BYTES = 6 * 2**30

@@ -16,8 +16,7 @@ from bot.jobs.store import Store
 from bot.styles import Styles
 from bot.tree import RedrawTree
 from bot.words import Translator
-from inference import InferenceService
-from inference.models import ModelEntry
+from inference import InferenceService, ModelEntry
 
 log = logging.getLogger(__name__)
 

@@ -1,168 +1,60 @@
-"""Answers a job exactly once, whatever Discord does.
-
-The answer is an edit of the message that the person already has: repeating an edit adds nothing.
-Within the interaction token's 15 minutes through the token, after that with the bot's own. Only if
-the message is gone or can no longer be edited, a new one is sent, with the job's id as an enforced
-nonce. Nothing is delivered by follow-up, which has no nonce.
-"""
+"""Answers a job exactly once, whatever Discord does; shows its progress until then."""
 
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from enum import Enum, auto
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 
-import aiohttp
 import discord
 
-from bot.errors import RequestError
-from bot.jobs.job import Destination, Job, JobProgress, JobState, Place
-from bot.jobs.store import Store
+from bot.answer import Answer, Encode, Presenter, Upload
+from bot.jobs.job import Job, JobProgress, JobState, Place
+from bot.jobs.store import JobGone, Store, no_checkpoint
 from bot.pacer import Pacer
-from bot.picture import Picture
+from bot.permissions import MissingPermissions, check_permissions
+from bot.reactions import Reaction, reaction_to, retry_after
+from bot.ways import Way, Ways, ways_to
+
+__all__ = [
+    "Answer",
+    "Delivery",
+    "Encode",
+    "MissingPermissions",
+    "Presenter",
+    "Upload",
+    "check_permissions",
+]
 
 log = logging.getLogger(__name__)
 
-# A token that is about to end might end under way.
-TOKEN_MARGIN = 20.0
-# Seconds between attempts where trying again can help; then it is left for the next start.
-BACK_OFF = (0.5, 2.0, 8.0, 30.0, 60.0)
-# Discord enforces a nonce for "the past few minutes"; after a longer gap the channel is searched.
-# https://discord.com/developers/docs/resources/message#create-message
-SEARCH_LIMIT = 100
+PROGRESS_SECONDS = 10.0
+# Messages older than an hour may be edited a few times only (error 30046): these are for answers.
+PROGRESS_AGE = 55 * 60.0
+# Between attempts the pause doubles from the first to the last of these; after a day of them
+# nobody waits any more.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
+GIVE_UP_SECONDS = 24 * 3600.0
+SMALLEST_UPLOAD = 256 * 1024
 
-
-class Reaction(Enum):
-    """What is done about an error of Discord's."""
-
-    RETRY = auto()
-    OTHER_WAY = auto()
-    BLOCKED = auto()
-    TOO_LARGE = auto()
-    GIVE_UP = auto()
-
-
-# https://discord.com/developers/docs/topics/opcodes-and-status-codes#json
-REACTIONS: dict[int, Reaction] = {
-    10003: Reaction.GIVE_UP,  # unknown channel: it was deleted
-    10008: Reaction.OTHER_WAY,  # unknown message: it was deleted
-    10015: Reaction.OTHER_WAY,  # unknown webhook: the token is gone
-    10062: Reaction.OTHER_WAY,  # unknown interaction
-    20009: Reaction.BLOCKED,  # explicit content
-    30046: Reaction.OTHER_WAY,  # too many edits of an old message
-    40005: Reaction.TOO_LARGE,  # request entity too large
-    40060: Reaction.OTHER_WAY,  # already acknowledged
-    50001: Reaction.GIVE_UP,  # missing access
-    50013: Reaction.GIVE_UP,  # missing permissions
-    50027: Reaction.OTHER_WAY,  # invalid webhook token
-    200000: Reaction.BLOCKED,  # automod
-    240000: Reaction.BLOCKED,  # content blocked
+SENTENCES = {
+    Reaction.BLOCKED: "Discord's moderation did not let this picture through.",
+    Reaction.SMALLER: "The picture is larger than Discord takes here, even compressed.",
+    Reaction.MALFORMED: "The picture was made, but Discord did not accept the message it came in.",
+    Reaction.LOST: "The picture was made, but its file could not be read again.",
 }
-
-BLOCKED_SENTENCE = "Discord did not let this picture or its prompt through."
-TOO_LARGE_SENTENCE = "Discord found this picture too large to take."
-
-
-def reaction_to(error: Exception) -> Reaction:
-    """By Discord's own code, then by status: 401, 403 and 404 are never repeated as they were."""
-    if isinstance(error, discord.HTTPException):
-        if error.code in REACTIONS:
-            return REACTIONS[error.code]
-        if error.status == 413:
-            return Reaction.TOO_LARGE
-        if error.status >= 500 or error.status == 429:
-            return Reaction.RETRY
-        return Reaction.OTHER_WAY
-    return Reaction.RETRY
-
-
-class MissingPermissions(RequestError):
-    """Found before anything is made, not after."""
-
-    text = "I am not allowed to answer here: in this channel I need {permissions}."
-
-
-def check_permissions(interaction: discord.Interaction[discord.Client]) -> None:
-    """Refuse now what could not be answered later.
-
-    Raises:
-        MissingPermissions: the bot lacks something in this channel.
-    """
-    if interaction.guild_id is None:
-        return
-    allowed = interaction.app_permissions
-    thread = isinstance(interaction.channel, discord.Thread)
-    send = "send_messages_in_threads" if thread else "send_messages"
-    missing = [
-        name for name in ("view_channel", send, "attach_files") if not getattr(allowed, name)
-    ]
-    if missing:
-        names = ", ".join(name.replace("_", " ").title() for name in missing)
-        raise MissingPermissions(permissions=names)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
-    """A file to attach: bytes, so that an attempt can be repeated."""
-
-    name: str
-    data: bytes
-    description: str
-    spoiler: bool = False
-
-    @property
-    def filename(self) -> str:
-        """The name as Discord gets it: a spoiler is one by its name."""
-        return f"SPOILER_{self.name}" if self.spoiler else self.name
-
-    def file(self) -> discord.File:
-        """A fresh file for one attempt."""
-        return discord.File(io.BytesIO(self.data), self.filename, description=self.description)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What a message becomes: a Components V2 view and the files that it shows."""
-
-    view: discord.ui.LayoutView
-    files: tuple[Upload, ...] = ()
-
-
-class Presenter(Protocol):
-    """Turns a job into what a person sees. The cog implements it; delivery only sends it."""
-
-    def queued(self, job: Job, place: Place) -> Answer:
-        """Accepted and waiting."""
-        ...
-
-    def running(self, job: Job, progress: JobProgress) -> Answer:
-        """A step was taken; `progress.preview` may carry a small picture."""
-        ...
-
-    def made(self, job: Job, pictures: Sequence[Upload]) -> Answer:
-        """The pictures, with settings and buttons."""
-        ...
-
-    def failed(self, job: Job) -> Answer:
-        """`job.error` is the sentence."""
-        ...
-
-    def cancelled(self, job: Job) -> Answer:
-        """The owner or a moderator ended it."""
-        ...
-
-
-Encode = Callable[[Job, Sequence[Picture]], Awaitable[tuple[Upload, ...]]]
+UNREACHABLE = "The answer could not be delivered: Discord let it through on no way."
 
 
 class Delivery:
-    """Sends what the presenter draws. `clock` is seconds since the epoch; `sleep` waits between
-    attempts."""
+    """Sends what the presenter draws, as `client`, which must be logged in by then.
+
+    `encode` compresses a job's pictures to fit its `upload_limit`. `clock` gives seconds since the
+    epoch, `sleep` waits on the same clock. `checkpoint` is called at each point between two writes.
+    """
 
     def __init__(
         self,
@@ -171,52 +63,58 @@ class Delivery:
         store: Store,
         encode: Encode,
         *,
+        pacer: Pacer | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        checkpoint: Callable[[str], None] = no_checkpoint,
     ) -> None:
-        self._client = client
         self._presenter = presenter
         self._store = store
         self._encode = encode
+        self._pacer = pacer or Pacer()
         self._clock = clock
         self._sleep = sleep
-        self._pacer = Pacer()
+        self._ways = Ways(client, store, clock, checkpoint)
+        self._refused = False
+        self._newest: dict[str, tuple[Job, Callable[[], Answer]]] = {}
+        self._showing: dict[str, asyncio.Task[None]] = {}
+        self._progress_calls: dict[str, asyncio.Task[None]] = {}
+        self._quiet: set[str] = set()
+
+    async def close(self) -> None:
+        """Stop showing progress."""
+        tasks = list(self._showing.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def show_queued(self, job: Job, place: Place) -> None:
-        """Show a place in line, when there is room for an edit."""
-        self._offer(job, lambda: self._presenter.queued(job, place))
+        """Show a place in line, when the channel has room for an edit."""
+        self._show(job, partial(self._presenter.queued, job, place))
 
     def show_progress(self, job: Job, progress: JobProgress) -> None:
-        """Show progress, when there is room for an edit."""
-        self._offer(job, lambda: self._presenter.running(job, progress))
+        """Show progress, when the channel has room for an edit."""
+        self._show(job, partial(self._presenter.running, job, progress))
 
-    async def answer(self, job: Job) -> Job:
-        """Give the person the pictures or the sentence, and remember that they have it.
+    async def answer(self, job: Job) -> None:
+        """Give a made, failed or cancelled job's person what they wait for, and record it.
 
-        Raises:
-            Exception: Discord cannot be reached for minutes; the job stays unanswered and is
-                answered at the next start.
+        Returns when that is done, or when no way is left and the log says so. Cancelling it is
+        safe at any moment: called again, also after a restart, it goes on where it was.
         """
-        where = job.destination
-        await self._pacer.close(where.channel_id, where.message_id)
+        self._quiet.add(job.id)
+        self._newest.pop(job.id, None)
+        if call := self._progress_calls.get(job.id):
+            await asyncio.wait({call})
         try:
-            reaction = await self._deliver(job, await self.draw(job))
-            if reaction in (Reaction.BLOCKED, Reaction.TOO_LARGE):
-                sentence = BLOCKED_SENTENCE if reaction is Reaction.BLOCKED else TOO_LARGE_SENTENCE
-                job = await self._store.change(job.id, state=JobState.FAILED, error=sentence)
-                reaction = await self._deliver(job, self._presenter.failed(job))
+            await self._answer(job)
+        except JobGone:
+            log.info("job %s was forgotten before it was answered", job.id)
         finally:
-            self._pacer.reopen(where.message_id)
-        state = job.state
-        if state is JobState.MADE:
-            state = JobState.DELIVERED if reaction is None else JobState.FAILED
-        if reaction is not None:
-            log.warning("job %s: Discord takes no answer for it (%s)", job.id, reaction.name)
-        finished = job.finished_at or self._clock()
-        return await self._store.change(job.id, state=state, answered=True, finished_at=finished)
+            self._quiet.discard(job.id)
 
     async def draw(self, job: Job) -> Answer:
-        """What a job's message looks like now.
+        """What a made, failed or cancelled job's message looks like.
 
         Raises:
             FileNotFoundError: a picture of it has been forgotten.
@@ -225,97 +123,110 @@ class Delivery:
             return self._presenter.cancelled(job)
         if job.state is JobState.FAILED:
             return self._presenter.failed(job)
-        names = [variant.result for variant in job.variants if variant.result]
-        pictures = [await self._store.pictures.get(name) for name in names]
+        pictures = [await self._store.pictures.get(v.result) for v in job.variants if v.result]
         return self._presenter.made(job, await self._encode(job, pictures))
 
-    async def _deliver(self, job: Job, answer: Answer) -> Reaction | None:
-        """By edit, else by a new message. None if the person has it."""
-        reaction = await self._insist(lambda: self._edit(job.destination, answer))
-        if reaction is not Reaction.OTHER_WAY:
-            return reaction
-        if job.destination.private:
-            return Reaction.GIVE_UP
-        if job.resending and await self._already_sent(job):
-            return None
-        await self._store.change(job.id, resending=True)
-        return await self._insist(lambda: self._send(job, answer))
-
-    async def _insist(self, attempt: Callable[[], Awaitable[None]]) -> Reaction | None:
-        """Try, with pauses where trying again can help.
-
-        Raises:
-            Exception: the last error, after all pauses.
-        """
-        for pause in (*BACK_OFF, None):
-            try:
-                await attempt()
-            except (discord.HTTPException, aiohttp.ClientError, OSError, TimeoutError) as error:
-                reaction = reaction_to(error)
-                if reaction is not Reaction.RETRY:
-                    return reaction
-                if pause is None:
-                    raise
-                await self._sleep(pause)
-            else:
-                return None
-        raise AssertionError("unreachable")
-
-    def _offer(self, job: Job, draw: Callable[[], Answer]) -> None:
-        where = job.destination
-        self._pacer.offer(where.channel_id, where.message_id, lambda: self._edit(where, draw()))
-
-    async def _edit(self, where: Destination, answer: Answer) -> None:
-        """One edit, through the token while it lives, else with the bot's own."""
-        files = [upload.file() for upload in answer.files]
-        expires = where.token_expires_at or 0.0
-        if where.token is not None and (where.private or self._clock() < expires - TOKEN_MARGIN):
-            try:
-                webhook = discord.Webhook.partial(
-                    where.application_id, where.token, client=self._client
-                )
-                await webhook.edit_message(where.message_id, view=answer.view, attachments=files)
-            except discord.HTTPException as error:
-                # The token may end early; the message is still ours.
-                if where.private or reaction_to(error) is not Reaction.OTHER_WAY:
-                    raise
-                files = [upload.file() for upload in answer.files]
-            else:
+    async def _answer(self, job: Job) -> None:
+        began = self._clock()
+        pause = FIRST_PAUSE
+        limit = job.destination.upload_limit
+        closed: set[Way] = set()
+        while not self._refused:
+            ways = [way for way in ways_to(job, self._clock()) if way not in closed]
+            if not ways or self._clock() - began > GIVE_UP_SECONDS:
+                log.error("no way is left to answer job %s", job.id)
+                if job.state is JobState.MADE:
+                    await self._store.fail(job.id, UNREACHABLE)
+                await self._store.answered(job.id, self._clock())
                 return
-        message = self._channel(where).get_partial_message(where.message_id)
-        await message.edit(view=answer.view, attachments=files)
+            error = await self._attempt(ways[0], job, limit)
+            if error is None:
+                await self._store.answered(job.id, self._clock())
+                return
+            # A new message may have been begun: the store knows.
+            job = await self._reread(job.id)
+            reaction = reaction_to(error, as_bot=ways[0] is not Way.TOKEN_EDIT)
+            log.warning(
+                "answer to job %s by %s: %s → %s",
+                job.id,
+                ways[0].name,
+                _described(error),
+                reaction.name,
+                exc_info=error if reaction is Reaction.MALFORMED else None,
+            )
+            match reaction:
+                case Reaction.RETRY:
+                    await self._sleep(max(pause, retry_after(error)))
+                    pause = min(2 * pause, LONGEST_PAUSE)
+                case Reaction.KEEP:
+                    log.critical("Discord refuses the bot's token; answers wait for the next start")
+                    self._refused = True
+                case Reaction.SMALLER if job.state is JobState.MADE and limit > SMALLEST_UPLOAD:
+                    limit //= 2
+                case Reaction.OTHER_WAY:
+                    closed.add(ways[0])
+                case _ if job.state is JobState.MADE:
+                    job = await self._store.fail(job.id, SENTENCES[reaction])
+                case _:
+                    closed.add(ways[0])
 
-    async def _send(self, job: Job, answer: Answer) -> None:
-        channel = self._channel(job.destination)
-        mention = discord.ui.TextDisplay[discord.ui.LayoutView](f"<@{job.user_id}>")
-        view = discord.ui.LayoutView(timeout=None)
-        for item in (mention, *answer.view.children):
-            view.add_item(item)
-        await channel.send(
-            view=view,
-            files=[upload.file() for upload in answer.files],
-            nonce=job.id,
-            allowed_mentions=discord.AllowedMentions(users=[discord.Object(job.user_id)]),
-        )
-
-    async def _already_sent(self, job: Job) -> bool:
-        """Whether a new message of an earlier attempt is in the channel: it carries the job's id in
-        a file name, a button or its text."""
-        channel = self._channel(job.destination)
-        after = discord.Object(job.destination.message_id)
+    async def _attempt(self, way: Way, job: Job, limit: int) -> Exception | None:
         try:
-            async for message in channel.history(limit=SEARCH_LIMIT, after=after):
-                mine = self._client.user is not None and message.author.id == self._client.user.id
-                if mine and job.id in _traces(message):
-                    return True
-        except discord.HTTPException:
-            return False
-        return False
+            within = replace(job.destination, upload_limit=limit)
+            answer = await self.draw(replace(job, destination=within))
+            await self._pacer.answer(job.destination.channel_id)
+            await self._ways.send(way, job, answer)
+        except JobGone:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the table has a reaction
+            return error
+        return None
 
-    def _channel(self, where: Destination) -> discord.PartialMessageable:
-        return self._client.get_partial_messageable(where.channel_id, guild_id=where.guild_id)
+    async def _reread(self, job_id: str) -> Job:
+        job = await self._store.job(job_id)
+        if job is None:
+            raise JobGone(f"Job {job_id} was forgotten.")
+        return job
+
+    def _show(self, job: Job, draw: Callable[[], Answer]) -> None:
+        """Of several states only the newest is shown, and none once the answer is under way.
+        Nothing is promised: whatever goes wrong is left to the answer."""
+        if job.id in self._quiet or self._clock() - job.created_at > PROGRESS_AGE:
+            return
+        self._newest[job.id] = (job, draw)
+        if job.id not in self._showing:
+            task = asyncio.create_task(self._keep_showing(job), name=f"progress of {job.id}")
+            self._showing[job.id] = task
+
+    async def _keep_showing(self, job: Job) -> None:
+        try:
+            while job.id in self._newest:
+                await self._pacer.progress(job.destination.channel_id)
+                if newest := self._newest.pop(job.id, None):
+                    call = asyncio.create_task(self._show_once(*newest))
+                    self._progress_calls[job.id] = call
+                    # Not cut off half-way: it could then arrive after the answer.
+                    await asyncio.shield(call)
+        finally:
+            del self._showing[job.id]
+
+    async def _show_once(self, job: Job, draw: Callable[[], Answer]) -> None:
+        ways = ways_to(job, self._clock())
+        try:
+            if ways[0] in (Way.TOKEN_EDIT, Way.BOT_EDIT):
+                async with asyncio.timeout(PROGRESS_SECONDS):
+                    await self._ways.edit(ways[0], job, draw())
+        except Exception as error:  # noqa: BLE001 - progress is a courtesy
+            log.info("progress of job %s: %s", job.id, _described(error))
+            if isinstance(error, discord.HTTPException) and error.status < 500:
+                # Ten thousand refused requests in ten minutes ban the address.
+                self._quiet.add(job.id)
+        finally:
+            del self._progress_calls[job.id]
 
 
-def _traces(message: discord.Message) -> str:
-    names = " ".join(attachment.filename for attachment in message.attachments)
-    return names + " ".join(repr(component.to_dict()) for component in message.components)
+def _described(error: Exception) -> str:
+    """For the log. Only Discord's own words: others may hold an address with a token in it."""
+    if isinstance(error, discord.HTTPException):
+        return f"{error.status} {error.code} {error.text}"
+    return type(error).__name__

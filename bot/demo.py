@@ -19,9 +19,9 @@ from simcord.preview import Preview
 from bot.app import open_bot
 from bot.client import RedrawBot
 from bot.config import Settings
+from bot.jobs.runner import Runner
 from bot.words import say
-from inference import LocalService
-from inference.models import POCKET, ModelEntry, find_model
+from inference import POCKET, LocalService, ModelEntry, find_model
 
 # How often the browser is shown what the bot has changed by itself.
 REFRESH_SECONDS = 0.25
@@ -37,7 +37,12 @@ async def run_demo(settings: Settings) -> None:
     model = find_model(settings.demo_model)
     with tempfile.TemporaryDirectory(prefix="redraw-demo-") as folder:
         settings = settings.model_copy(
-            update={"data_dir": Path(folder), "model": settings.demo_model}
+            update={
+                "data_dir": Path(folder),
+                "model": settings.demo_model,
+                # So that with neither file nor link the sample pictures are found.
+                "message_content": True,
+            }
         )
         async with (
             LocalService(
@@ -47,6 +52,7 @@ async def run_demo(settings: Settings) -> None:
             simcord.run(bot, settle_timeout=30.0) as env,
             bot.services.runner,
         ):
+            env.backend.bot_user.name = "Redraw"
             guild = env.create_guild("Redraw demo")
             channel = guild.create_text_channel("pictures", topic=model.notice)
             people = [guild.add_member(env.create_user(name)) for name in ("alice", "bob")]
@@ -55,35 +61,53 @@ async def run_demo(settings: Settings) -> None:
                 channel, viewers=people, layout="channel", port=settings.demo_port
             ) as preview:
                 print(say("en", "demo.link", url=preview.url), flush=True)  # noqa: T201
-                await _keep_fresh(env, preview)
+                await _keep_fresh(env, preview, bot.services.runner)
 
 
 async def _welcome(
     bot: RedrawBot, member: MemberActor, channel: ChannelHandle, model: ModelEntry
 ) -> None:
     """Pictures to try it with, and what the small model knows."""
-    for sample in sorted((POCKET / "samples").glob("*.png")):
-        await member.send(channel, attachments=[(sample.name, sample.read_bytes())])
+    samples = sorted((POCKET / "samples").glob("*.png"))
+    await member.send(
+        channel,
+        say("en", "demo.samples"),
+        attachments=[(sample.name, sample.read_bytes()) for sample in samples],
+    )
     lines = [say("en", "demo.welcome")]
     if model.notice:
         lines.append(model.notice)
     if model.name == "pocket":
         prompts = json.loads((POCKET / "vocabulary.json").read_text(encoding="utf-8"))["prompts"]
-        lines.append(say("en", "demo.prompts", prompts="\n".join(f"- {text}" for text in prompts)))
+        lines.append(say("en", "demo.prompts", prompts=" · ".join(prompts)))
     target = bot.get_channel(channel.id)
     assert isinstance(target, discord.TextChannel)
     await target.send("\n".join(lines))
 
 
-async def _keep_fresh(env: simcord.Env, preview: Preview) -> None:
-    """Show the browser what the bot did by itself: progress, previews, answers."""
+async def _keep_fresh(env: simcord.Env, preview: Preview, runner: Runner) -> None:
+    """Show the browser what the bot did by itself: progress, previews, answers.
+
+    Only while it does something: what a person's own click did is shown anyway, and a click that
+    came during a refresh would be lost.
+    """
     closed = asyncio.create_task(preview.wait_closed())
-    shown = -1
+    shown, resting = -1, False
     while not closed.done():
+        rested, resting = resting, await _is_idle(runner)
         happened = len(env.http_requests)
-        if happened != shown:
-            # Refused while a click of the person's is being handled, which shows the state itself.
+        if happened != shown and not (rested and resting):
+            # Refused while a click of the person's is being handled.
             with contextlib.suppress(SetupError):
                 await preview.refresh()
                 shown = happened
         await asyncio.wait({closed}, timeout=REFRESH_SECONDS)
+
+
+async def _is_idle(runner: Runner) -> bool:
+    try:
+        async with asyncio.timeout(0):
+            await runner.wait_idle()
+    except TimeoutError:
+        return False
+    return True

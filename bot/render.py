@@ -14,9 +14,8 @@ from bot.errors import StartError
 from bot.intake import Intake, IntakeLimits
 from bot.jobs.job import new_job_id
 from bot.picture import Picture
-from inference import Img2ImgRequest, LocalService
+from inference import Img2ImgRequest, LocalService, find_model
 from inference import Progress as Step
-from inference.models import find_model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,13 +32,7 @@ class Privacy(
     async def delete(self, interaction: discord.Interaction[RedrawBot]) -> None:
         """End what waits, forget everything."""
         await interaction.response.defer(ephemeral=True, thinking=True)
-        services = self.bot.services
-        person = interaction.user.id
-        for job in [*services.runner.running, *services.runner.queue.order()]:
-            if job.user_id == person:
-                await services.runner.cancel(job.id)
-        await services.runner.wait_answered(person)
-        count = await services.store.forget_user(person)
+        count = await self.bot.services.runner.forget(interaction.user.id)
         await interaction.edit_original_response(
             content=say(interaction.locale, "privacy.deleted", count=count)
         )

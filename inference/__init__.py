@@ -13,17 +13,21 @@ from inference.errors import (
     ServiceStopped,
     WorkerDied,
 )
+from inference.models import MODELS, POCKET, ModelEntry, find_model
 from inference.service import InferenceService, ServiceState, ServiceStatus
 from inference.supervisor import LocalService
 from inference.types import Img2ImgRequest, Img2ImgResult, Preview, Progress, Timings
 
 __all__ = [
+    "MODELS",
+    "POCKET",
     "DeadlineExceeded",
     "Img2ImgRequest",
     "Img2ImgResult",
     "InferenceError",
     "InferenceService",
     "LocalService",
+    "ModelEntry",
     "ModelUnavailable",
     "NotANumber",
     "OutOfMemory",
@@ -34,4 +38,5 @@ __all__ = [
     "ServiceStopped",
     "Timings",
     "WorkerDied",
+    "find_model",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import itertools
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from diffusers import StableDiffusionDepth2ImgPipeline
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
+from inference import weighting
 from inference.errors import NotANumber
 from inference.schedulers import new_scheduler
 from inference.types import Img2ImgRequest, Preview
@@ -28,13 +30,14 @@ from inference.types import Img2ImgRequest, Preview
 # What repeats is kept within this many bytes: at 512 × 512 one picture's latents and depth are
 # 36 kB in half precision, one prompt's embedding 158 kB.
 CACHE_BYTES = 64 * 2**20
-# Row counts that a compiled UNet is prepared for; a batch is padded to the next of them.
-PADDED_ROWS = (1, 2, 4, 8, 16, 32)
 
 
 @dataclass(slots=True, kw_only=True)
 class Denoising:
-    """A request under way. Latents (1, C, h, w), depth (1, 1, h, w), text (rows, 77, D)."""
+    """A request under way. Latents (1, C, h, w), depth (1, 1, h, w), text (rows, 77, D).
+
+    `torn` while its scheduler takes a step: if that does not end, its state is worth nothing.
+    """
 
     request: Img2ImgRequest
     latents: torch.Tensor
@@ -45,6 +48,7 @@ class Denoising:
     step_options: dict[str, Any]
     ignored_prompt: str
     step: int = 0
+    torn: bool = False
     original: torch.Tensor | None = None
 
     @property
@@ -92,7 +96,9 @@ class Depth2ImgModel:
         self.device = self.pipe.device
         self.dtype = self.pipe.unet.dtype
         self._cache: LRUCache[str, torch.Tensor | _Encoded] = LRUCache(cache_bytes, _bytes_of)
-        self.compiled_rows: tuple[int, ...] = ()
+        # Latent shape → the row counts that batches of it are padded to.
+        self.padded_rows: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._marks: deque[torch.cuda.Event] = deque()
         self._projection = self._fit_projection()
         self.unet_calls = 0
 
@@ -154,11 +160,14 @@ class Depth2ImgModel:
                 unconditional, conditional = rows.chunk(2)
                 scale = one.request.guidance_scale
                 rows = unconditional + scale * (conditional - unconditional)
+            one.torn = True
             out = one.scheduler.step(rows, one.timesteps[one.step], one.latents, **one.step_options)
             one.latents = out.prev_sample
             if one.request.preview:
                 one.original = _predicted_original(out, one.scheduler)
+            one.torn = False
             one.step += 1
+        self._pace()
 
     @torch.no_grad()
     def decode(self, one: Denoising) -> bytes:
@@ -198,18 +207,22 @@ class Depth2ImgModel:
         size = (one.request.width, one.request.height)
         return Image.fromarray(grey, "L").resize(size, Image.Resampling.BICUBIC).tobytes()
 
-    def compile(self, rows: Sequence[int], **options: Any) -> None:
-        """Compile the UNet's repeated blocks; batches are padded to one of `rows` from then on.
-
-        What it compiles for is warmed by the caller, one size after the other.
-        """
-        self.pipe.unet.compile_repeated_blocks(**options)
-        self.compiled_rows = tuple(sorted(rows))
+    def _pace(self) -> None:
+        """Wait for the step before the one just launched: the device always has the next step at
+        hand, and the loop is never further ahead of it than that."""
+        if self.device.type != "cuda":
+            return
+        mark = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        mark.record()
+        self._marks.append(mark)
+        if len(self._marks) > 1:
+            self._marks.popleft().synchronize()
 
     def _unet(self, inputs: torch.Tensor, times: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
         self.unet_calls += 1
         rows = inputs.shape[0]
-        padded = next((size for size in self.compiled_rows if size >= rows), rows)
+        sizes = self.padded_rows.get((inputs.shape[2], inputs.shape[3]), ())
+        padded = next((size for size in sizes if size >= rows), rows)
         if padded > rows:
             inputs, times, text = (
                 torch.cat([part, part[-1:].repeat(padded - rows, *[1] * (part.dim() - 1))])
@@ -228,7 +241,11 @@ class Depth2ImgModel:
         found = self._cache.get(key)
         if isinstance(found, torch.Tensor):
             return found
-        made: torch.Tensor = self.pipe.encode_prompt(prompt, self.device, 1, False)[0]
+        made: torch.Tensor
+        if weighting.is_weighted(prompt):
+            made = weighting.embed(self.pipe, prompt)
+        else:
+            made = self.pipe.encode_prompt(prompt, self.device, 1, False)[0]
         self._keep(key, made)
         return made
 

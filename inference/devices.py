@@ -50,6 +50,25 @@ def memory_bytes(device: torch.device) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+# How the allocators of the CPU, of Apple's GPU and of cuBLAS say it; CUDA has a class of its own.
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the device had no room; after freeing some, it can go on."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
+
+
+def free_memory() -> None:
+    """Give back what torch's allocator keeps for later."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
 def _bfloat16_is_faster() -> bool:
     """A convolution as the UNet makes them, in both precisions. Processors without hardware
     bfloat16 products are 50 to 100 times slower in it, so that a few tries tell."""

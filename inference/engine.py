@@ -15,8 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import torch
-
+from inference.devices import free_memory, is_out_of_memory
 from inference.errors import DeadlineExceeded, InferenceError, OutOfMemory
 from inference.messages import Failed, Started
 from inference.types import Img2ImgRequest, Img2ImgResult, Preview, Progress, Timings
@@ -34,6 +33,7 @@ class Running(Protocol):
     step: int
     timesteps: list[Any]
     ignored_prompt: str
+    torn: bool
 
     @property
     def rows(self) -> int:
@@ -52,7 +52,12 @@ class Running(Protocol):
 
 
 class StepModel(Protocol):
-    """What the loop drives; `inference.depth2img.Depth2ImgModel` is one."""
+    """What the loop drives; `inference.depth2img.Depth2ImgModel` is one.
+
+    `InferenceError`s that `prepare` and `decode` raise go to whoever asked, and so does a lack of
+    memory where nothing else can be freed. A `RuntimeError` else is how torch tells of a broken
+    device: it ends the loop.
+    """
 
     def prepare(self, request: Img2ImgRequest) -> Any:
         """Everything before the first step: a `Running`."""
@@ -167,15 +172,13 @@ class Engine:
         joined = time.monotonic()
         try:
             one = self.model.prepare(request)
-        except torch.OutOfMemoryError:
-            self._free_memory()
-            self._out_of_memory(request)
-        except InferenceError as error:
-            self.report(Failed(request.id, error))
-        else:
-            self._running.append(_Job(one, joined, time.monotonic()))
-            if one.shape not in self._shapes:
-                self._shapes.append(one.shape)
+        except Exception as error:  # noqa: BLE001 - looked at in one place
+            if self._excuse(request, error):
+                self._waiting.append(request)
+            return
+        self._running.append(_Job(one, joined, time.monotonic()))
+        if one.shape not in self._shapes:
+            self._shapes.append(one.shape)
 
     def _step(self) -> None:
         if not self._running:
@@ -187,7 +190,9 @@ class Engine:
         batch = [job for job in self._running if job.one.shape == shape]
         try:
             self.model.predict([job.one for job in batch])
-        except torch.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             self._shrink(batch)
             return
         for job in batch:
@@ -209,27 +214,41 @@ class Engine:
         self.report(Progress(id=one.request.id, step=one.step, total=total, preview=preview))
 
     def _shrink(self, batch: list[_Job]) -> None:
-        """Out of memory in a step: fewer rows from now on; the youngest begins again later."""
-        self._free_memory()
+        """Out of memory in a step: fewer rows from now on; the youngest begins again later, and
+        with it whose scheduler was stopped half-way through a step."""
+        free_memory()
         youngest = max(batch, key=lambda job: job.joined)
-        self._running.remove(youngest)
-        request = youngest.one.request
-        if len(batch) == 1 and not self._running:
-            self._out_of_memory(request)
+        back = [job for job in batch if job.one.torn or job is youngest]
+        self._running = [job for job in self._running if job not in back]
+        if not self._running and len(batch) == 1:
+            self._too_large(youngest.one.request)
             return
         rows = sum(job.one.rows for job in batch)
         self.row_limit = max(2, min(self.row_limit, rows) - youngest.one.rows)
         log.warning("out of memory with %d rows: at most %d from now on", rows, self.row_limit)
-        self._waiting.appendleft(request)
+        self._waiting.extendleft(job.one.request for job in reversed(back))
 
-    def _out_of_memory(self, request: Img2ImgRequest) -> None:
-        if self._running:
-            # It may fit once the others have left.
-            self._waiting.append(request)
-            return
-        self.report(
-            Failed(request.id, OutOfMemory("This picture is too large for the device's memory."))
-        )
+    def _excuse(self, request: Img2ImgRequest, error: Exception) -> bool:
+        """Whether what went wrong with one request alone is worth another try, once the others
+        have left; if not, it has been reported. A broken device's error is raised again."""
+        if is_out_of_memory(error):
+            free_memory()
+            if self._running:
+                self.row_limit = max(2, sum(job.one.rows for job in self._running))
+                return True
+            self._too_large(request)
+        elif isinstance(error, InferenceError):
+            self.report(Failed(request.id, error))
+        elif isinstance(error, RuntimeError):
+            raise error
+        else:
+            log.error("request %s", request.id, exc_info=error)
+            self.report(Failed(request.id, InferenceError("The model cannot make this picture.")))
+        return False
+
+    def _too_large(self, request: Img2ImgRequest) -> None:
+        error = OutOfMemory("This picture is too large for the device's memory.")
+        self.report(Failed(request.id, error))
 
     def _decode(self, job: _Job) -> None:
         one = job.one
@@ -237,16 +256,10 @@ class Engine:
         try:
             pixels = self.model.decode(one)
             depth = self.model.depth_picture(one) if request.return_depth else None
-        except torch.OutOfMemoryError:
-            self._free_memory()
-            if self._running:
-                # Decoded again once there is room; its steps are not lost.
+        except Exception as error:  # noqa: BLE001 - looked at in one place
+            if self._excuse(request, error):
+                # Its steps are not lost.
                 self._finished.append(job)
-            else:
-                self._out_of_memory(request)
-            return
-        except InferenceError as error:
-            self.report(Failed(request.id, error))
             return
         self.report(
             Img2ImgResult(
@@ -264,7 +277,3 @@ class Engine:
                 depth=depth,
             )
         )
-
-    def _free_memory(self) -> None:
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()

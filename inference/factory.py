@@ -14,7 +14,7 @@ from diffusers import StableDiffusionDepth2ImgPipeline
 from diffusers.utils import logging as diffusers_logging
 
 from inference.adapter import WholeCallEngine
-from inference.depth2img import PADDED_ROWS, Depth2ImgModel
+from inference.depth2img import Depth2ImgModel
 from inference.devices import choose_device, choose_dtype
 from inference.engine import Engine
 from inference.loading import load_pipeline
@@ -23,8 +23,9 @@ from inference.types import Img2ImgRequest
 
 log = logging.getLogger(__name__)
 
-# Compiling is bounded: sizes that are not reached in time are served by padding to larger ones
-# that were, or not at all.
+# Row counts that the UNet is compiled for; a batch is padded to the next of them.
+PADDED_ROWS = (1, 2, 4, 8, 16, 32)
+# Compiling is bounded: sizes that are not reached in time are padded to larger ones that were.
 COMPILE_SECONDS = 180.0
 # Of the memory that is free after loading; the rest is for decoding and for what fragments.
 MEMORY_SHARE = 0.7
@@ -44,7 +45,7 @@ def make_engine(
     if device.type == "cpu":
         _use_all_cores()
     dtype = choose_dtype(config.dtype, device)
-    pipe = load_pipeline(config.entry, device, dtype, config.cache_dir)
+    pipe = load_pipeline(config.entry, device, dtype, config.cache_dir, report)
     pipe.set_progress_bar_config(disable=True)
     names = {"device": device.type, "dtype": str(dtype).removeprefix("torch.")}
     if not isinstance(pipe, StableDiffusionDepth2ImgPipeline):
@@ -108,15 +109,28 @@ def _measure_rows(model: Depth2ImgModel, pixels: int) -> int:
 
 
 def _compile(model: Depth2ImgModel, pixels: int, rows: int) -> None:
-    """Compile before "ready", as long as that takes no longer than `COMPILE_SECONDS`."""
+    """Compile the UNet's repeated blocks before "ready", within about `COMPILE_SECONDS`.
+
+    Square pictures of the model's own size are compiled for; other shapes run as they are, since
+    compiling for each that comes along would make people wait for minutes.
+    """
     start = time.monotonic()
     sizes = [size for size in PADDED_ROWS if size <= rows]
-    model.compile(sizes, dynamic=False)
-    for size in reversed(sizes):
-        # Without guidance a request is one row, so that every size can be warmed exactly.
-        batch = [model.prepare(_trial(pixels, n, guidance=1.0)) for n in range(size)]
-        model.predict(batch)
-        if time.monotonic() - start > COMPILE_SECONDS:
-            model.compiled_rows = tuple(s for s in sizes if s >= size)
-            break
+    model.pipe.unet.compile_repeated_blocks(dynamic=False)
+    try:
+        for size in reversed(sizes):
+            # Without guidance a request is one row, so that every size can be had exactly.
+            batch = [model.prepare(_trial(pixels, n, guidance=1.0)) for n in range(size)]
+            model.predict(batch)
+            shape = batch[0].shape
+            model.padded_rows = {shape: (size, *model.padded_rows.get(shape, ()))}
+            if time.monotonic() - start > COMPILE_SECONDS:
+                break
+    except Exception:
+        # No compiler on this machine, or one that does not fit: slower, and right.
+        log.warning("the UNet is not compiled", exc_info=True)
+        torch.compiler.set_stance("force_eager")
+        model.padded_rows = {}
+        return
+    torch.compiler.set_stance("eager_on_recompile")
     log.info("compiled in %.0f s", time.monotonic() - start)

@@ -24,6 +24,13 @@ class WorkerConfig:
     log_level: int = logging.INFO
 
 
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """What the start is at, as a person may read it: "downloading …", "loading the model"."""
+
+    detail: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
     """The model is loaded and warm; `slots` requests at once fill its batch."""

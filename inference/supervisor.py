@@ -11,22 +11,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import multiprocessing
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from inference.child import Child
 from inference.errors import InferenceError, ModelUnavailable, ServiceStopped, WorkerDied
-from inference.messages import CannotLoad, Failed, Faulty, Ready, Started, WorkerConfig
+from inference.messages import CannotLoad, Failed, Faulty, Loading, Ready, Started, WorkerConfig
 from inference.models import find_model
 from inference.service import ServiceState, ServiceStatus
 from inference.types import Img2ImgRequest, Img2ImgResult, Progress
-from inference.worker import main as worker_main
 
 log = logging.getLogger(__name__)
 
@@ -78,9 +74,8 @@ class LocalService:
         self._pending: dict[str, _Pending] = {}
         self._status = ServiceStatus(state=ServiceState.LOADING, detail="loading the model")
         self._changed = asyncio.Event()
-        self._pipe: Connection | None = None
-        self._process: BaseProcess | None = None
-        self._heard = 0.0
+        self._child: Child | None = None
+        self._patience: asyncio.Timeout | None = None
         self._deaths = 0
         self._stopping = False
         self._supervising: asyncio.Task[None] | None = None
@@ -93,7 +88,7 @@ class LocalService:
     @property
     def worker_pid(self) -> int | None:
         """The worker's process id, for whoever watches processes."""
-        return self._process.pid if self._process else None
+        return self._child.pid if self._child else None
 
     async def __aenter__(self) -> Self:
         self._supervising = asyncio.create_task(self._supervise(), name="inference supervisor")
@@ -105,13 +100,11 @@ class LocalService:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        assert self._supervising is not None
         self._stopping = True
         self._fail_all(ServiceStopped("The bot is stopping; this picture goes on after its start."))
-        self._send("stop", None)
-        assert self._supervising is not None
-        _, late = await asyncio.wait({self._supervising}, timeout=STOP_SECONDS)
-        if late:
-            self._kill()
+        if self._child is not None and self._status.state is ServiceState.READY:
+            self._child.send("stop", None)
             await asyncio.wait({self._supervising}, timeout=STOP_SECONDS)
         self._supervising.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -126,7 +119,6 @@ class LocalService:
         while self._status.state is not ServiceState.READY:
             if self._status.state is ServiceState.FAILED:
                 raise ModelUnavailable(self._status.detail)
-            self._changed.clear()
             await self._changed.wait()
 
     async def wait_failed(self) -> None:
@@ -136,7 +128,6 @@ class LocalService:
             ModelUnavailable: always, with the reason.
         """
         while self._status.state is not ServiceState.FAILED:
-            self._changed.clear()
             await self._changed.wait()
         raise ModelUnavailable(self._status.detail)
 
@@ -153,18 +144,24 @@ class LocalService:
         pending = _Pending(request, on_progress, asyncio.get_running_loop().create_future())
         self._pending[request.id] = pending
         if self._status.state is ServiceState.READY:
-            self._send("submit", request)
+            self._submit(pending)
         try:
             return await pending.answer
-        except asyncio.CancelledError:
-            self._send("cancel", request.id)
+        except BaseException:
+            if self._child is not None:
+                self._child.send("cancel", request.id)
             raise
         finally:
             self._pending.pop(request.id, None)
+            if not self._pending:
+                self._watch(None)
 
     async def _supervise(self) -> None:
         while not self._stopping:
-            reason = await self._live_once()
+            try:
+                reason = await self._live_once()
+            except OSError as error:
+                reason = f"no process could be started ({error.strerror})"
             if self._stopping:
                 return
             if isinstance(reason, ModelUnavailable):
@@ -172,69 +169,69 @@ class LocalService:
                 return
             self._deaths += 1
             log.error("the worker died: %s", reason)
-            begun = [p for p in self._pending.values() if p.started]
-            for pending in begun:
+            for pending in [one for one in self._pending.values() if one.started]:
                 self._answer(pending, WorkerDied("The model broke down over this picture."))
             if self._deaths >= DEATHS_IN_A_ROW:
                 self._give_up(
-                    f"The model died {self._deaths} times in a row, the last time: {reason}"
+                    f"The model died {self._deaths} times in a row, the last time: {reason}."
                 )
                 return
             self._set(ServiceState.RESTARTING, "starting the model again")
 
     async def _live_once(self) -> ModelUnavailable | str:
         """One worker's life from start to end; why it ended."""
-        loop = asyncio.get_running_loop()
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(
-            target=worker_main, args=(theirs, self._config), name="redraw-worker", daemon=True
-        )
-        await loop.run_in_executor(None, process.start)
-        theirs.close()
-        self._pipe, self._process, self._heard = ours, process, loop.time()
-        messages: asyncio.Queue[Any] = asyncio.Queue()
-        reader = threading.Thread(target=_read, args=(ours, loop, messages), daemon=True)
-        reader.start()
+        child = await Child.start(self._config)
+        self._child = child
         reason: ModelUnavailable | str | None = None
         try:
-            while True:
-                try:
-                    async with asyncio.timeout(self._patience()):
-                        message = await messages.get()
-                except TimeoutError:
-                    reason = "it took no step for too long"
-                    break
-                self._heard = loop.time()
-                if message is None:
-                    break
-                if isinstance(message, CannotLoad):
-                    reason = message.error
-                elif isinstance(message, Faulty):
-                    reason = message.reason
-                else:
-                    self._take(message)
+            async with asyncio.timeout(None) as self._patience:
+                while (message := await child.receive()) is not None:
+                    match message:
+                        case CannotLoad(error=error):
+                            reason = error
+                        case Faulty(reason=fault):
+                            reason = fault
+                            break
+                        case _:
+                            self._take(message)
+                    self._watch(self._deadline if self._pending else None)
+        except TimeoutError:
+            reason = f"it took no step for {self._deadline:.0f} seconds"
         finally:
-            self._kill()
-            self._pipe = None
-            await loop.run_in_executor(None, process.join, STOP_SECONDS)
-            ours.close()
-        return reason or f"it ended with exit code {process.exitcode}"
+            self._child = self._patience = None
+            ended = await asyncio.shield(child.close())
+        return reason or ended
 
-    def _patience(self) -> float | None:
-        """Seconds until silence counts as a hang: none while nothing has begun."""
-        if not any(pending.started for pending in self._pending.values()):
-            return None
+    @property
+    def _deadline(self) -> float:
         return self._step_deadline or STEP_DEADLINE.get(self._status.device, 600.0)
+
+    def _watch(self, seconds: float | None) -> None:
+        """From now on a silence of so many seconds counts as a hang; never, if None."""
+        if self._patience is None:
+            return
+        if seconds is None or self._status.state is not ServiceState.READY:
+            self._patience.reschedule(None)
+        else:
+            self._patience.reschedule(asyncio.get_running_loop().time() + seconds)
+
+    def _submit(self, pending: _Pending) -> None:
+        assert self._child is not None
+        self._child.send("submit", pending.request)
+        if self._patience is not None and self._patience.when() is None:
+            self._watch(self._deadline)
 
     def _take(self, message: object) -> None:
         match message:
+            case Loading(detail=detail):
+                self._set(self._status.state, detail)
             case Ready(slots=slots, device=device, dtype=dtype):
                 self._set(ServiceState.READY, "ready", slots=slots, device=device, dtype=dtype)
                 for waiting in self._pending.values():
-                    self._send("submit", waiting.request)
+                    self._submit(waiting)
             case Started(id=id_) | Progress(id=id_) | Img2ImgResult(id=id_) | Failed(id=id_):
-                if pending := self._pending.get(id_):
+                pending = self._pending.get(id_)
+                if pending is not None and not pending.answer.done():
                     self._hear_of(pending, message)
 
     def _hear_of(
@@ -244,18 +241,21 @@ class LocalService:
             case Started():
                 pending.started = True
             case Progress():
-                if pending.on_progress and not pending.answer.done():
-                    pending.on_progress(message)
+                if pending.on_progress is not None:
+                    try:
+                        pending.on_progress(message)
+                    except Exception as error:  # noqa: BLE001 - it is the caller's, and goes there
+                        self._answer(pending, error)
             case Img2ImgResult():
                 self._deaths = 0
                 self._answer(pending, message)
             case Failed(error=error):
                 self._answer(pending, error)
 
-    def _answer(self, pending: _Pending, what: Img2ImgResult | InferenceError) -> None:
+    def _answer(self, pending: _Pending, what: Img2ImgResult | Exception) -> None:
         if pending.answer.done():
             return
-        if isinstance(what, InferenceError):
+        if isinstance(what, Exception):
             pending.answer.set_exception(what)
         else:
             pending.answer.set_result(what)
@@ -266,32 +266,11 @@ class LocalService:
         self._fail_all(ModelUnavailable(reason))
 
     def _fail_all(self, error: InferenceError) -> None:
-        for pending in list(self._pending.values()):
+        for pending in self._pending.values():
             self._answer(pending, error)
 
     def _set(self, state: ServiceState, detail: str, **more: Any) -> None:
         self._status = ServiceStatus(state=state, detail=detail, **more)
+        # Whoever waits looks again; the next change is another event.
         self._changed.set()
-
-    def _send(self, what: str, value: object) -> None:
-        if self._pipe is not None:
-            # A broken pipe means a dead worker, which the reader reports.
-            with contextlib.suppress(OSError):
-                self._pipe.send((what, value))
-
-    def _kill(self) -> None:
-        if self._process is not None and self._process.is_alive():
-            self._process.kill()
-
-
-def _read(pipe: Connection, loop: asyncio.AbstractEventLoop, messages: asyncio.Queue[Any]) -> None:
-    """Blocks in a thread of its own; ends with the worker."""
-    while True:
-        try:
-            message = pipe.recv()
-        except (EOFError, OSError):
-            message = None
-        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody listens any more
-            loop.call_soon_threadsafe(messages.put_nowait, message)
-        if message is None:
-            return
+        self._changed = asyncio.Event()

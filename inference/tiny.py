@@ -88,7 +88,11 @@ def build(seed: int = 0) -> StableDiffusionDepth2ImgPipeline:
         tokenizer=tokenizer,
         unet=unet.eval(),
         scheduler=DDIMScheduler(
-            beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False
+            beta_schedule="scaled_linear",
+            beta_start=0.00085,
+            beta_end=0.012,
+            clip_sample=False,
+            steps_offset=1,
         ),
         depth_estimator=depth_estimator.eval(),
         feature_extractor=DPTImageProcessor(size={"height": 64, "width": 64}),

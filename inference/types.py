@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Scheduler = Literal["dpmpp_2m_karras", "ddim", "euler", "unipc", "pndm"]
-"""Names of the diffusers schedulers that a request may choose; `None` means the model's own."""
+"""Names of the diffusers schedulers that a request may choose; `None` means the catalogue's choice
+for the model, or else the one that comes with its weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

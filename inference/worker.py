@@ -31,12 +31,17 @@ def main(pipe: Connection, config: WorkerConfig) -> None:
         os.environ.pop(name, None)
     # Heard at import: it would complain of torchvision, which is not needed.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    # Ctrl-C reaches the whole process group; the parent decides when this one ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C and a service manager's SIGTERM reach every process of the bot; the parent decides
+    # when this one ends, so that a request under way is not lost to a stop.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     logging.basicConfig(
         level=config.log_level, format="{levelname:<7} worker: {message}", style="{"
     )
+    inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
     outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    # From the first moment on: a parent that goes while the model loads takes this process along.
+    threading.Thread(target=_listen, args=(pipe, inbox), daemon=True).start()
     # Pickling and writing a picture must not hold up the device's thread.
     writer = threading.Thread(target=_write, args=(pipe, outbox), daemon=True)
     writer.start()
@@ -45,33 +50,46 @@ def main(pipe: Connection, config: WorkerConfig) -> None:
         engine, ready = getattr(importlib.import_module(module), function)(config, outbox.put)
     except ModelUnavailable as error:
         outbox.put(CannotLoad(error))
-        outbox.put(None)
-        writer.join()
-        return
-    threading.Thread(target=_read, args=(pipe, engine), daemon=True).start()
-    outbox.put(ready)
-    try:
-        engine.run()
     except Exception as error:
-        log.exception("the worker cannot go on")
-        outbox.put(Faulty(f"{type(error).__name__}: {error}".splitlines()[0]))
+        log.exception("the model cannot be started")
+        outbox.put(Faulty(_in_one_line(error)))
+    else:
+        threading.Thread(target=_pass_on, args=(inbox, engine), daemon=True).start()
+        outbox.put(ready)
+        try:
+            engine.run()
+        except Exception as error:
+            log.exception("the worker cannot go on")
+            outbox.put(Faulty(_in_one_line(error)))
     outbox.put(None)
     writer.join(timeout=5)
+    # A broken device can hang the interpreter's own ending; nothing here is worth that.
+    os._exit(0)
 
 
-def _read(pipe: Connection, engine: Any) -> None:
+def _in_one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _listen(pipe: Connection, inbox: queue.SimpleQueue[tuple[str, Any]]) -> None:
     while True:
         try:
-            what, value = pipe.recv()
+            inbox.put(pipe.recv())
         except (EOFError, OSError):
             # The parent is gone, perhaps killed; nobody waits for anything here.
             os._exit(0)
-        if what == "submit":
-            engine.submit(value)
-        elif what == "cancel":
-            engine.cancel(value)
-        else:
-            engine.stop()
+
+
+def _pass_on(inbox: queue.SimpleQueue[tuple[str, Any]], engine: Any) -> None:
+    while True:
+        what, value = inbox.get()
+        match what:
+            case "submit":
+                engine.submit(value)
+            case "cancel":
+                engine.cancel(value)
+            case "stop":
+                engine.stop()
 
 
 def _write(pipe: Connection, outbox: queue.SimpleQueue[Any]) -> None:

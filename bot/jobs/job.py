@@ -11,7 +11,8 @@ from inference import Preview
 
 
 class JobState(StrEnum):
-    """`MADE`: the pictures are stored; `DELIVERED`: the person has them."""
+    """`MADE`: the pictures are stored; `DELIVERED`: the person has them. A job that is `FAILED` or
+    `CANCELLED` still owes its person a sentence until `Job.finished_at` is set."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -22,7 +23,7 @@ class JobState(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Nothing more will be computed for a job in this state."""
+        """Nothing more will be made in this state."""
         return self in (JobState.DELIVERED, JobState.FAILED, JobState.CANCELLED)
 
 
@@ -61,7 +62,12 @@ class Destination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One accepted request. Times are seconds since the epoch; pictures are content hashes."""
+    """One accepted request. Times are seconds since the epoch; pictures are content hashes.
+
+    `attempts` counts how often it was begun. `finished_at` is when its person was answered.
+    `post_channel_id` and `post_since` are set before the answer is sent as a new message, so that
+    a restart knows where to look for one that may have arrived.
+    """
 
     id: str
     user_id: int
@@ -87,20 +93,27 @@ class Job:
     state: JobState = JobState.QUEUED
     attempts: int = 0
     error: str | None = None
-    # The person has the answer, whatever it was.
-    answered: bool = False
-    # A new message was about to be sent, when the old one could not be edited.
-    resending: bool = False
     # From being started to being made.
     seconds: float | None = None
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
+    post_channel_id: int | None = None
+    post_since: float | None = None
+
+    def steps_of(self, variant: Variant) -> int:
+        """How many denoising steps a variant takes, as `Img2ImgRequest` counts them."""
+        return max(1, int(self.steps * variant.strength))
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """The numbers of the variants that are not made yet."""
+        return tuple(n for n, variant in enumerate(self.variants) if variant.result is None)
 
     @property
     def total_steps(self) -> int:
         """Denoising steps of all variants together."""
-        return sum(max(1, int(self.steps * variant.strength)) for variant in self.variants)
+        return sum(map(self.steps_of, self.variants))
 
     @property
     def pictures(self) -> frozenset[str]:

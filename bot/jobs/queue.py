@@ -1,139 +1,212 @@
-"""Who is next: fair between people, in order for each, within limits, with an honest estimate."""
+"""The fair order of waiting jobs, in memory; rebuilt from the store at every start.
+
+Weighted round robin over people: in every round each person with waiting jobs has as many turns as
+their weight, in one go; a person's own jobs keep their order.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from bot.errors import RequestError, UnavailableError
 from bot.jobs.job import Job, Place
+from bot.jobs.pace import Pace, spoken
 
-# How much a new measurement moves the seconds per step.
-SMOOTHING = 0.2
-# A private answer can only be edited while its interaction token lives: 15 minutes; two are kept
-# for decoding, uploading and retrying.
+# An interaction token lives for 15 minutes and a private answer needs it; two are kept in hand.
 PRIVATE_SECONDS = 13 * 60
 
 
 class QueueFull(UnavailableError):
     """The whole queue is at its limit."""
 
-    text = "So many pictures are waiting that I take no more just now: try again in {minutes} min."
+    text = "So many pictures are waiting that I take no more just now: try again in {wait}."
 
 
 class TooManyOfYours(RequestError):
     """The person's own limit."""
 
-    text = "You have {count} pictures waiting already; ask again when one of them is done."
+    text = (
+        "You have {count} pictures waiting already, which is as many as one person may have: "
+        "the next one should be done in {wait}."
+    )
 
 
 class TooSlowForPrivate(UnavailableError):
     """The answer would come after the only way to give it has closed."""
 
     text = (
-        "The queue is too long for a private picture just now (about {minutes} min): "
+        "The queue is too long for a private picture just now (about {wait}): "
         "ask without `private`, or try again later."
     )
 
 
+@dataclass(slots=True)
+class _Person:
+    weight: int = 1
+    turns: int = 1
+    jobs: deque[Job] = field(default_factory=deque)
+
+
 class FairQueue:
-    """Weighted round robin over people: in each round a person gets `weight` jobs."""
+    """At most `limit` jobs wait; of one person `limit_per_person` wait or run."""
 
     def __init__(self, *, limit: int = 200, limit_per_person: int = 5) -> None:
         self._limit = limit
         self._limit_per_person = limit_per_person
-        # People in the order of their turns; whoever has had theirs goes to the end.
-        self._people: OrderedDict[int, deque[Job]] = OrderedDict()
-        self._credit: dict[int, int] = {}
-        self.seconds_per_step: float | None = None
+        # The first is whose turn it is.
+        self._people: OrderedDict[int, _Person] = OrderedDict()
+        self._running: dict[str, Job] = {}
+        self._steps_left: dict[str, list[int]] = {}
+        self._order: list[Job] | None = None
+        self.pace = Pace()
+        self.slots = 1
 
     def __len__(self) -> int:
-        return sum(len(jobs) for jobs in self._people.values())
+        return sum(len(person.jobs) for person in self._people.values())
 
-    def admit(self, job: Job, *, running: int, slots: int) -> None:
-        """Refuse the job if it may not join; `running` of the person's jobs have left the line.
+    def check(self, job: Job) -> None:
+        """Whether the job may be added.
 
         Raises:
-            QueueFull, TooManyOfYours, TooSlowForPrivate: with a sentence.
+            QueueFull, TooManyOfYours, TooSlowForPrivate: it may not.
         """
-        own = len(self._people.get(job.user_id, ())) + running
+        waiting = self.order()
+        if len(waiting) >= self._limit:
+            raise QueueFull(wait=spoken(self._seconds_until_free(None)))
+        own = sum(other.user_id == job.user_id for other in [*self.running, *waiting])
         if own >= self._limit_per_person:
-            raise TooManyOfYours(count=own)
-        if len(self) >= self._limit:
-            wait = self._seconds(self.waiting_steps(), slots) or 60.0
-            raise QueueFull(minutes=max(1, round(wait / 60)))
-        seconds = self._seconds(self.waiting_steps() + job.total_steps, slots)
-        if job.destination.private and seconds is not None and seconds > PRIVATE_SECONDS:
-            raise TooSlowForPrivate(minutes=round(seconds / 60))
+            raise TooManyOfYours(count=own, wait=spoken(self._seconds_until_free(job.user_id)))
+        if job.destination.private:
+            seconds = self.place_of_new(job).seconds
+            if seconds is not None and seconds > PRIVATE_SECONDS:
+                raise TooSlowForPrivate(wait=spoken(seconds))
 
-    def push(self, job: Job, *, first: bool = False) -> None:
-        """Put a job at the end of its person's line, or back at its beginning."""
-        line = self._people.setdefault(job.user_id, deque())
-        if first:
-            line.appendleft(job)
-            self._people.move_to_end(job.user_id, last=False)
-        else:
-            line.append(job)
+    def add(self, job: Job) -> None:
+        """Behind the same person's other jobs."""
+        person = self._people.setdefault(job.user_id, _Person(turns=job.weight))
+        person.weight = job.weight
+        person.jobs.append(job)
+        self._order = None
+
+    def add_first(self, job: Job) -> None:
+        """Before everything else: it had its turn already."""
+        person = self._people.setdefault(job.user_id, _Person())
+        person.jobs.appendleft(job)
+        person.turns += 1
+        self._people.move_to_end(job.user_id, last=False)
+        self._order = None
 
     def pop(self) -> Job | None:
-        """The next job, or None."""
-        if not self._people:
-            return None
-        person, line = next(iter(self._people.items()))
-        job = line.popleft()
-        credit = self._credit.get(person, line[0].weight if line else 1) - 1
-        if not line:
-            del self._people[person]
-            self._credit.pop(person, None)
-        elif credit <= 0:
-            self._people.move_to_end(person)
-            self._credit.pop(person, None)
-        else:
-            self._credit[person] = credit
+        """The job whose turn it is, which is running from now on."""
+        job = next(_turns(self._people), None)
+        if job is not None:
+            self._order = None
+            self._running[job.id] = job
+            self._steps_left[job.id] = [
+                job.steps_of(v) if v.result is None else 0 for v in job.variants
+            ]
         return job
 
     def remove(self, job_id: str) -> Job | None:
-        """Take a waiting job out of the line; None if it does not wait."""
-        for person, line in self._people.items():
-            for job in line:
+        """Take a waiting job out; None if it does not wait."""
+        for user_id, person in self._people.items():
+            for job in person.jobs:
                 if job.id == job_id:
-                    line.remove(job)
-                    if not line:
-                        del self._people[person]
-                        self._credit.pop(person, None)
+                    person.jobs.remove(job)
+                    if not person.jobs:
+                        del self._people[user_id]
+                    self._order = None
                     return job
         return None
 
-    def order(self) -> Iterator[Job]:
-        """All waiting jobs in the order in which they will be taken if nobody else comes."""
-        copy = FairQueue()
-        copy._people = OrderedDict((person, deque(line)) for person, line in self._people.items())
-        copy._credit = dict(self._credit)
-        while (job := copy.pop()) is not None:
-            yield job
+    @property
+    def running(self) -> tuple[Job, ...]:
+        """The jobs that were begun and are not done."""
+        return tuple(self._running.values())
 
-    def places(self, *, running_steps: int, slots: int) -> dict[str, Place]:
-        """Every waiting job's place; `running_steps` are still to be done before the first."""
-        places = {}
-        steps = running_steps
-        for ahead, job in enumerate(self.order()):
-            steps += job.total_steps
-            places[job.id] = Place(ahead=ahead, seconds=self._seconds(steps, slots))
-        return places
+    def stepped(self, job_id: str, variant: int, left: int) -> None:
+        """A running job's variant has `left` steps to go."""
+        self._steps_left[job_id][variant] = left
 
-    def waiting_steps(self) -> int:
-        """Steps of all waiting jobs together."""
-        return sum(job.total_steps for line in self._people.values() for job in line)
+    def done(self, job_id: str) -> None:
+        """The job runs no more."""
+        self._running.pop(job_id, None)
+        self._steps_left.pop(job_id, None)
 
-    def measured(self, seconds: float, steps: int) -> None:
-        """Learn from a finished request how long a step takes, everything around it included."""
-        sample = seconds / max(1, steps)
-        if self.seconds_per_step is None:
-            self.seconds_per_step = sample
-        else:
-            self.seconds_per_step += SMOOTHING * (sample - self.seconds_per_step)
+    def order(self) -> list[Job]:
+        """The waiting jobs as they would be begun if nobody came or went."""
+        if self._order is None:
+            copies = OrderedDict(
+                (user_id, _Person(person.weight, person.turns, person.jobs.copy()))
+                for user_id, person in self._people.items()
+            )
+            self._order = list(_turns(copies))
+        return self._order
 
-    def _seconds(self, steps: int, slots: int) -> float | None:
-        if self.seconds_per_step is None:
+    def place_of_new(self, job: Job) -> Place:
+        """Where the job would stand if it were added now."""
+        people = OrderedDict(
+            (user_id, _Person(person.weight, person.turns, person.jobs.copy()))
+            for user_id, person in self._people.items()
+        )
+        people.setdefault(job.user_id, _Person(job.weight, job.weight)).jobs.append(job)
+        order = list(_turns(people))
+        index = next(n for n, other in enumerate(order) if other.id == job.id)
+        finish = self._finish_times(order[: index + 1])
+        return Place(ahead=index, seconds=finish[-1] if finish else None)
+
+    def seconds_left(self, job_id: str) -> float | None:
+        """Until a running job is done, its variants side by side as far as the slots go."""
+        left = [steps for steps in self._steps_left.get(job_id, ()) if steps]
+        seconds = [self.pace.seconds(steps) for steps in left]
+        if any(each is None for each in seconds):
             return None
-        return steps * self.seconds_per_step / max(1, slots)
+        known = [each for each in seconds if each is not None]
+        return max([*known, sum(known) / self.slots], default=0.0)
+
+    def places(self) -> dict[str, Place]:
+        """Every waiting job's place, in their order."""
+        order = self.order()
+        finish = self._finish_times(order)
+        return {
+            job.id: Place(ahead=n, seconds=finish[n] if finish else None)
+            for n, job in enumerate(order)
+        }
+
+    def _finish_times(self, order: list[Job]) -> list[float] | None:
+        running = [steps for left in self._steps_left.values() for steps in left if steps]
+        return self.pace.finish_times(running, order, self.slots)
+
+    def _seconds_until_free(self, user_id: int | None) -> float | None:
+        """Until the first job (of that person) is done."""
+        running = [
+            self.seconds_left(job.id)
+            for job in self._running.values()
+            if user_id in (None, job.user_id)
+        ]
+        order = self.order()
+        finish = self._finish_times(order)
+        if finish is None or None in running:
+            return None
+        waiting = [
+            seconds
+            for job, seconds in zip(order, finish, strict=True)
+            if user_id in (None, job.user_id)
+        ]
+        return min([*(left for left in running if left is not None), *waiting], default=0.0)
+
+
+def _turns(people: OrderedDict[int, _Person]) -> Iterator[Job]:
+    """Take jobs out of `people`, one a turn, until none is left."""
+    while people:
+        user_id, person = next(iter(people.items()))
+        job = person.jobs.popleft()
+        person.turns -= 1
+        if not person.jobs:
+            del people[user_id]
+        elif person.turns <= 0:
+            person.turns = person.weight
+            people.move_to_end(user_id)
+        yield job

@@ -1,111 +1,127 @@
-"""Takes accepted jobs in order, runs them through the service, and has them answered.
-
-Its tasks are its own, not the Discord client's: they start when the client can send and end before
-it closes, and nothing that Discord does can end them.
-"""
+"""Takes jobs from accepted to answered: feeds the engine, keeps its pictures, has them sent."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import dataclasses
+import contextvars
 import logging
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Self
 
-from PIL import Image
-
-from bot.jobs.job import Job, JobProgress, JobState, Place, Variant
+from bot.delivery import Delivery
+from bot.errors import PersonError, UnavailableError
+from bot.jobs.job import Job, JobState, Place
+from bot.jobs.making import Maker, Tickets
+from bot.jobs.pictures import PictureLost
 from bot.jobs.queue import FairQueue
-from bot.jobs.store import Store
-from bot.picture import Picture
+from bot.jobs.retention import forget_old_jobs
+from bot.jobs.slots import Slots
+from bot.jobs.store import JobGone, Store
 from inference import (
-    Img2ImgRequest,
-    Img2ImgResult,
     InferenceError,
     InferenceService,
     ModelUnavailable,
-    Progress,
+    ServiceState,
     ServiceStopped,
     WorkerDied,
 )
 
 log = logging.getLogger(__name__)
 
-# A job whose worker died is tried once more.
-MAX_ATTEMPTS = 2
-RETENTION_SECONDS = 600.0
+# Begun, and once more if the worker died under it.
+ATTEMPTS = 2
+# Of the ten seconds that stopping may take, what running jobs and answers get to end by
+# themselves; the model's process takes up to five more.
+GRACE_SECONDS = 3.0
+# Only so far back is a waiting person's place kept up to date in the reply.
+SHOWN_PLACES = 5
+# How long a person's data is kept after they asked for its end, so that their replies can say so.
+FAREWELL_SECONDS = 5.0
+
+DIED_TWICE = "The model broke down over this picture twice, so it was given up."
+SOURCE_LOST = "The picture to redraw could not be read again."
+BROKEN = "Something went wrong while the picture was made. The operator can find it in the log."
 
 
-class Answers(Protocol):
-    """What the runner needs of delivery."""
+class ModelGone(UnavailableError):
+    """The model gave up for good; the operator has to act."""
 
-    def show_queued(self, job: Job, place: Place) -> None:
-        """Show a place in line, when there is room for an edit."""
-        ...
-
-    def show_progress(self, job: Job, progress: JobProgress) -> None:
-        """Show progress, when there is room for an edit."""
-        ...
-
-    async def answer(self, job: Job) -> Job:
-        """Give the person the pictures, or the sentence; the job as it is stored then."""
-        ...
+    text = "The model is not running, so nothing new can be taken in: {detail}"
 
 
-@dataclasses.dataclass(slots=True)
-class _Running:
-    job: Job
-    task: asyncio.Task[None]
-    cancelled: bool = False
-    done_steps: dict[str, int] = dataclasses.field(default_factory=dict)
+class Stopping(UnavailableError):
+    """The bot is on its way out."""
 
-    @property
-    def steps_left(self) -> int:
-        return max(0, self.job.total_steps - sum(self.done_steps.values()))
+    text = "The bot is about to restart. Please try again in a minute."
 
 
 class Runner:
-    """`async with Runner(...)`: takes up what was left unanswered, then whatever is accepted."""
+    """`async with Runner(...)`: takes up what was left unanswered, then whatever is accepted.
+
+    Its tasks are its own, not the Discord client's: enter it once the client is logged in, leave it
+    before the client closes. `clock` gives seconds since the epoch.
+    """
 
     def __init__(
         self,
         *,
         store: Store,
-        service: InferenceService,
-        delivery: Answers,
         queue: FairQueue,
+        service: InferenceService,
+        delivery: Delivery,
         retention_hours: float = 24.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
+        self.queue = queue
         self._service = service
         self._delivery = delivery
-        self.queue = queue
         self._retention_hours = retention_hours
         self._clock = clock
-        self._running: dict[str, _Running] = {}
-        self._answering: dict[str, tuple[asyncio.Task[None], int]] = {}
+        self._slots = Slots()
+        self._accepting = asyncio.Lock()
         self._wake = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._maker = Maker(
+            store=store,
+            service=service,
+            delivery=delivery,
+            queue=queue,
+            slots=self._slots,
+            stir=self._wake.set,
+        )
+        self._runs: dict[str, asyncio.Task[None]] = {}
+        self._answers: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._shown: dict[str, int] = {}
         self._stopping = False
+        self._halted = False
+        self._context = contextvars.copy_context()
 
     async def __aenter__(self) -> Self:
+        self._context = contextvars.copy_context()
+        begun: list[Job] = []
         for job in await self._store.unanswered():
-            if job.state in (JobState.QUEUED, JobState.RUNNING):
-                self.queue.push(job)
+            if job.state is JobState.QUEUED:
+                self.queue.add(job)
+            elif job.state is not JobState.RUNNING:
+                self._answer(job)
+            elif job.attempts < ATTEMPTS:
+                begun.append(job)
             else:
-                self._answer_soon(job)
+                self._answer(await self._store.fail(job.id, DIED_TWICE))
+        for job in reversed(begun):
+            self.queue.add_first(job)
+        self._wake.set()
         self._loops = [
-            asyncio.create_task(self._dispatch(), name="dispatch"),
-            asyncio.create_task(self._forget(), name="forget"),
+            self._spawn(self._dispatch(), "dispatcher"),
+            self._spawn(
+                forget_old_jobs(self._store, self._retention_hours, self._clock), "retention"
+            ),
         ]
-        self._stir()
         return self
 
     async def __aexit__(
@@ -115,240 +131,186 @@ class Runner:
         traceback: TracebackType | None,
     ) -> None:
         self._stopping = True
-        work = [*self._loops, *(running.task for running in self._running.values())]
-        for task in work:
+        for task in self._loops:
             task.cancel()
-        # Answers under way are given a moment; what is not out by then goes out at the next start.
-        late = [task for task, _ in self._answering.values()]
-        if late:
-            await asyncio.wait(late, timeout=3.0)
+        await asyncio.wait(self._tasks, timeout=GRACE_SECONDS)
+        late = list(self._tasks)
         for task in late:
             task.cancel()
-        await asyncio.gather(*work, *late, return_exceptions=True)
+        await asyncio.gather(*late, return_exceptions=True)
+        await self._delivery.close()
 
     async def accept(self, job: Job) -> Place:
-        """Remember the job for good and put it in line.
+        """Take the job in: once this returns, its person will be answered.
 
         Raises:
-            PersonError: the queue does not take it; nothing was remembered.
+            PersonError: why not; its source is deleted again if no other job names it.
         """
-        running = sum(r.job.user_id == job.user_id for r in self._running.values())
-        self.queue.admit(job, running=running, slots=self._slots)
-        # In line before it is on disk, so that a second request at the same moment is counted.
-        self.queue.push(job)
         try:
-            await self._store.accept(job)
-        except BaseException:
-            self.queue.remove(job.id)
+            async with self._accepting:
+                self._check_open()
+                self.queue.check(job)
+                await self._store.accept(job)
+                self.queue.add(job)
+                self._idle.clear()
+        except PersonError:
+            await self._store.discard(job.source)
             raise
-        place = self.places().get(job.id, Place(ahead=0, seconds=None))
-        self._delivery.show_queued(job, place)
-        self._stir()
+        place = self.queue.places()[job.id]
+        self._shown[job.id] = place.ahead
+        # In the runner's own context: what shows progress is no part of the command.
+        self._context.copy().run(self._delivery.show_queued, job, place)
+        self._wake.set()
         return place
 
     async def cancel(self, job_id: str) -> bool:
-        """End a job that waits or runs; False if it is already made. Its answer says so."""
-        job = self.queue.remove(job_id)
-        if job is not None:
-            await self._finish(job, JobState.CANCELLED)
-            return True
-        running = self._running.get(job_id)
-        if running is None or running.task.done():
+        """End a waiting or running job; False if it is neither. Whoever may is asked before."""
+        try:
+            job = await self._store.cancel(job_id)
+        except JobGone:
             return False
-        running.cancelled = True
-        running.task.cancel()
-        await asyncio.wait({running.task})
+        if self.queue.remove(job_id) is None and (run := self._runs.get(job_id)):
+            run.cancel()
+        self._answer(job)
         return True
+
+    async def forget(self, user_id: int) -> int:
+        """End a person's jobs and delete all that is kept of them; how many jobs there were."""
+        jobs = await self._store.jobs_of(user_id)
+        for job in jobs:
+            await self.cancel(job.id)
+        answers = [self._answers[job.id] for job in jobs if job.id in self._answers]
+        if answers:
+            await asyncio.wait(answers, timeout=FAREWELL_SECONDS)
+        for answer in answers:
+            answer.cancel()
+        return await self._store.forget_user(user_id)
 
     def places(self) -> dict[str, Place]:
         """Every waiting job's place in line."""
-        steps = sum(running.steps_left for running in self._running.values())
-        return self.queue.places(running_steps=steps, slots=self._slots)
+        return self.queue.places()
 
     @property
     def running(self) -> tuple[Job, ...]:
         """The jobs that are being made now."""
-        return tuple(running.job for running in self._running.values())
+        return self.queue.running
 
     async def wait_idle(self) -> None:
-        """Until nothing waits, runs or is being answered."""
+        """Until nothing waits, runs or is still to be answered."""
+        self._notice_idleness()
         await self._idle.wait()
 
-    async def wait_answered(self, user_id: int) -> None:
-        """Until every answer to a person that is under way has arrived or failed."""
-        mine = [task for task, owner in self._answering.values() if owner == user_id]
-        if mine:
-            await asyncio.wait(mine)
-
-    @property
-    def _slots(self) -> int:
-        return max(1, self._service.status.slots)
-
-    def _stir(self) -> None:
-        self._idle.clear()
-        self._wake.set()
+    def _check_open(self) -> None:
+        if self._stopping:
+            raise Stopping
+        status = self._service.status
+        if status.state is ServiceState.FAILED:
+            raise ModelGone(detail=status.detail)
 
     async def _dispatch(self) -> None:
         while True:
-            used = sum(len(r.job.variants) for r in self._running.values())
-            if len(self.queue) and used < self._slots:
-                job = self.queue.pop()
-                assert job is not None
-                task = asyncio.create_task(self._run(job), name=f"job {job.id}")
-                self._running[job.id] = _Running(job, task)
-                task.add_done_callback(partial(self._ended, job.id))
-                continue
-            if not (len(self.queue) or self._running or self._answering):
-                self._idle.set()
-            self._wake.clear()
             await self._wake.wait()
+            self._wake.clear()
+            self._slots.resize(self._service.status.slots)
+            self.queue.slots = self._service.status.slots
+            while self._slots.free and not self._halted:
+                job = self.queue.pop()
+                if job is None:
+                    break
+                tickets = {n: self._slots.take() for n in job.missing}
+                self._runs[job.id] = self._spawn(self._run(job, tickets), f"job {job.id}")
+            self._show_places()
 
-    def _ended(self, job_id: str, _: asyncio.Task[None]) -> None:
-        running = self._running.pop(job_id)
-        if not running.task.cancelled() and (error := running.task.exception()) is not None:
-            log.error("job %s", job_id, exc_info=error)
-        for job in self.queue.order():
-            if place := self.places().get(job.id):
-                self._delivery.show_queued(job, place)
-        self._stir()
+    def _show_places(self) -> None:
+        places = self.queue.places()
+        near = self.queue.order()[:SHOWN_PLACES]
+        for job in near:
+            if self._shown.get(job.id) != places[job.id].ahead:
+                self._delivery.show_queued(job, places[job.id])
+        self._shown = {job.id: places[job.id].ahead for job in near}
 
-    async def _run(self, job: Job) -> None:
-        """One attempt at a job: running → made, or back in line, or failed, or cancelled."""
-        if job.attempts >= MAX_ATTEMPTS:
-            sentence = "The model broke down over this picture twice: try another size or prompt."
-            await self._finish(job, JobState.FAILED, error=sentence)
-            return
+    async def _run(self, job: Job, tickets: Tickets) -> None:
+        outcome: Job | None = None
+        again: Job | None = None
         try:
-            job = await self._store.change(
-                job.id,
-                state=JobState.RUNNING,
-                attempts=job.attempts + 1,
-                started_at=self._clock(),
-            )
-            results = await self._generate(job)
-            made = await self._store_results(job, results)
+            job = await self._store.start(job.id, self._clock())
+            await self._maker.make(job, tickets)
+            outcome = await self._store.made(job.id, self._clock())
+        except JobGone:
+            log.info("job %s was ended while it ran", job.id)
         except asyncio.CancelledError:
-            running = self._running.get(job.id)
-            if running is not None and running.cancelled:
-                await self._finish(job, JobState.CANCELLED)
+            await self._put_back(job.id)
+            raise
+        except (ServiceStopped, ModelUnavailable) as error:
+            # Not the job's fault; it waits for the next start, and so does everything else.
+            log.warning("nothing runs any more: %s", error)
+            self._halted = True
+            again = await self._put_back(job.id)
+        except WorkerDied as error:
+            log.warning("job %s, attempt %d: %s", job.id, job.attempts, error)
+            if job.attempts < ATTEMPTS:
+                # What it made before is in the store; only the rest is made again.
+                again = await self._store.job(job.id)
             else:
-                # The bot is stopping, which is not the job's fault.
-                await self._put_back(job, attempts=job.attempts - 1)
-        except WorkerDied:
-            await self._put_back(job, attempts=job.attempts)
-            if not self._stopping:
-                self.queue.push(dataclasses.replace(job, state=JobState.QUEUED), first=True)
-        except (ServiceStopped, ModelUnavailable):
-            # Kept for the next start.
-            await self._put_back(job, attempts=job.attempts - 1)
+                outcome = await self._fail(job.id, DIED_TWICE)
+        except PictureLost:
+            log.exception("the source of job %s is lost", job.id)
+            outcome = await self._fail(job.id, SOURCE_LOST)
         except InferenceError as error:
-            await self._finish(job, JobState.FAILED, error=str(error))
+            log.warning("job %s: %s", job.id, error)
+            outcome = await self._fail(job.id, str(error))
         except Exception:
             log.exception("job %s", job.id)
-            sentence = f"Something went wrong on my side (reference {job.id})."
-            await self._finish(job, JobState.FAILED, error=sentence)
-        else:
-            self._answer_soon(made)
+            outcome = await self._fail(job.id, BROKEN)
+        finally:
+            for ticket in tickets.values():
+                self._slots.give_back(ticket)
+            self.queue.done(job.id)
+            del self._runs[job.id]
+            self._wake.set()
+        if again:
+            self.queue.add_first(again)
+        elif outcome:
+            self._answer(outcome)
 
-    async def _put_back(self, job: Job, *, attempts: int) -> None:
-        await self._store.change(job.id, state=JobState.QUEUED, attempts=max(0, attempts))
-
-    async def _generate(self, job: Job) -> list[Img2ImgResult]:
-        source = await self._store.pictures.get(job.source)
+    async def _put_back(self, job_id: str) -> Job | None:
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(
-                        self._service.generate(
-                            self._request(job, number, variant, source),
-                            lambda progress: self._progress(job, progress),
-                        )
-                    )
-                    for number, variant in enumerate(job.variants)
-                ]
-        except* InferenceError as errors:
-            # The first to fail ended the others; it is the one to answer for.
-            raise errors.exceptions[0] from None
-        return [task.result() for task in tasks]
+            return await self._store.requeue(job_id)
+        except JobGone:
+            return None
 
-    def _request(self, job: Job, number: int, variant: Variant, source: Picture) -> Img2ImgRequest:
-        return Img2ImgRequest(
-            id=f"{job.id}-{number}",
-            pixels=source.pixels,
-            width=source.width,
-            height=source.height,
-            prompt=job.prompt,
-            negative_prompt=job.negative_prompt,
-            strength=variant.strength,
-            steps=job.steps,
-            guidance_scale=job.guidance_scale,
-            seed=variant.seed,
-            # One picture grows before the person's eyes; that is enough.
-            preview=number == 0,
-            return_depth=number == 0,
-        )
+    async def _fail(self, job_id: str, sentence: str) -> Job | None:
+        try:
+            return await self._store.fail(job_id, sentence)
+        except JobGone:
+            return None
 
-    def _progress(self, job: Job, progress: Progress) -> None:
-        running = self._running.get(job.id)
-        if running is None or running.cancelled:
-            return
-        running.done_steps[progress.id] = progress.step
-        pace = self.queue.seconds_per_step
-        self._delivery.show_progress(
-            job,
-            JobProgress(
-                step=sum(running.done_steps.values()),
-                total=job.total_steps,
-                seconds_left=None if pace is None else running.steps_left * pace,
-                preview=progress.preview,
-            ),
-        )
+    def _answer(self, job: Job) -> None:
+        self._idle.clear()
+        self._answers[job.id] = self._spawn(self._deliver(job), f"answer to {job.id}")
 
-    async def _store_results(self, job: Job, results: list[Img2ImgResult]) -> Job:
-        variants = []
-        for variant, result in zip(job.variants, results, strict=True):
-            picture = Picture(result.pixels, result.width, result.height)
-            name = await self._store.pictures.put(picture)
-            variants.append(dataclasses.replace(variant, result=name))
-            self.queue.measured(result.timings.total, result.steps_run)
-        depth = None
-        if results[0].depth is not None:
-            size = (results[0].width, results[0].height)
-            grey = Image.frombytes("L", size, results[0].depth)
-            depth = await self._store.pictures.put(Picture(grey.convert("RGB").tobytes(), *size))
-        now = self._clock()
-        return await self._store.change(
-            job.id,
-            state=JobState.MADE,
-            variants=tuple(variants),
-            depth=depth,
-            ignored_prompt=results[0].ignored_prompt,
-            seconds=now - (job.started_at or now),
-        )
-
-    async def _finish(self, job: Job, state: JobState, error: str | None = None) -> None:
-        job = await self._store.change(job.id, state=state, error=error, finished_at=self._clock())
-        self._answer_soon(job)
-
-    def _answer_soon(self, job: Job) -> None:
-        """Answer in a task of its own: a slow Discord must not keep the device waiting."""
-        task = asyncio.create_task(self._answer(job), name=f"answer {job.id}")
-        self._answering[job.id] = (task, job.user_id)
-        task.add_done_callback(partial(self._answered, job.id))
-
-    def _answered(self, job_id: str, _: asyncio.Task[None]) -> None:
-        self._answering.pop(job_id, None)
-        self._stir()
-
-    async def _answer(self, job: Job) -> None:
+    async def _deliver(self, job: Job) -> None:
         try:
             await self._delivery.answer(job)
-        except Exception:
-            log.exception("job %s is made but could not be answered; trying at next start", job.id)
+        finally:
+            del self._answers[job.id]
 
-    async def _forget(self) -> None:
-        """Delete what is older than the operator keeps, now and every ten minutes."""
-        while True:
-            with contextlib.suppress(OSError):
-                await self._store.forget_before(self._clock() - self._retention_hours * 3600)
-            await asyncio.sleep(RETENTION_SECONDS)
+    def _notice_idleness(self) -> None:
+        if len(self.queue) or self._runs or self._answers:
+            self._idle.clear()
+        else:
+            self._idle.set()
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """A task of the runner's own, also where a command's task asks for it."""
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(work, name=name, context=self._context.copy())
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._notice_idleness()
+        if not task.cancelled() and (error := task.exception()):
+            log.critical("%s broke; it goes on at the next start", task.get_name(), exc_info=error)

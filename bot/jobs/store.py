@@ -1,243 +1,363 @@
-"""The durable memory of jobs: SQLite in WAL mode, every change one transaction."""
+"""The durable store: jobs in SQLite, pictures as files beside it. Every change is one transaction.
+
+SQLite runs on one thread of its own. A change is one function on that thread, so that a task that
+is cancelled while it waits leaves a whole transaction behind, never half of one.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import fcntl
-import logging
-import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import IO, Any
-
-import aiosqlite
-from pydantic import TypeAdapter
+from typing import ParamSpec, Self, TypeVar
 
 from bot.errors import StartError
-from bot.jobs.job import Job
+from bot.jobs.forgetting import forget, scrub
+from bot.jobs.job import Job, JobState
 from bot.jobs.pictures import PictureFiles
+from bot.jobs.rows import INSERT, job_pictures, job_row, result_role, row_job
+from bot.jobs.schema import migrate
 
-log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
 
-# Applied in order; `PRAGMA user_version` counts how many have been.
-MIGRATIONS = (
-    """
-    CREATE TABLE jobs (
-        id TEXT PRIMARY KEY,
-        user_id INTEGER NOT NULL,
-        state TEXT NOT NULL,
-        answered INTEGER NOT NULL,
-        created_at REAL NOT NULL,
-        finished_at REAL,
-        token TEXT,
-        body TEXT NOT NULL
-    ) STRICT;
-    CREATE INDEX jobs_by_state ON jobs (state, answered);
-    CREATE INDEX jobs_by_user ON jobs (user_id, created_at);
-    CREATE TABLE counts (
-        day TEXT NOT NULL,
-        state TEXT NOT NULL,
-        jobs INTEGER NOT NULL,
-        PRIMARY KEY (day, state)
-    ) STRICT;
-    """,
-    """
-    CREATE TABLE galleries (guild_id INTEGER PRIMARY KEY, channel_id INTEGER NOT NULL) STRICT;
-    """,
-)
-_JOB = TypeAdapter(Job)
+RUNNABLE = (JobState.QUEUED, JobState.RUNNING)
+UNFINISHED = (*RUNNABLE, JobState.MADE)
 
 
 class StoreLocked(StartError):
     """Another process has this data directory open."""
 
 
-class Store:
-    """Jobs and their pictures below one folder. Made by `Store.open`."""
+class JobGone(Exception):
+    """The job is not in a state that allows the change: cancelled, forgotten, or never there."""
 
-    def __init__(self, database: aiosqlite.Connection, pictures: PictureFiles) -> None:
-        self._database = database
+
+def no_checkpoint(_name: str) -> None:
+    """Where nobody watches the points between two writes."""
+
+
+class Store:
+    """`async with Store.open(folder) as store`. One process at a time; safe for many tasks.
+
+    `checkpoint` is called, on whichever thread, with the name of each point between two writes.
+    Changing methods return the job as it is afterwards and raise `JobGone`.
+    """
+
+    def __init__(
+        self,
+        thread: ThreadPoolExecutor,
+        db: sqlite3.Connection,
+        pictures: PictureFiles,
+        checkpoint: Callable[[str], None],
+    ) -> None:
+        self._thread = thread
+        self._db = db
+        self._checkpoint = checkpoint
         self.pictures = pictures
-        # One change at a time: a change reads the row that it writes.
-        self._changing = asyncio.Lock()
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, folder: Path) -> AsyncIterator[Store]:
-        """The store in `folder`, made if need be, locked against any other process.
+    async def open(
+        cls, folder: Path, *, checkpoint: Callable[[str], None] = no_checkpoint
+    ) -> AsyncIterator[Self]:
+        """Open or make the store in `folder` and hold it alone until the block is left.
 
         Raises:
-            StoreLocked: another process has it open.
+            StoreLocked: another process holds it.
+            StoreTooNew: a newer version of the bot wrote it.
             StartError: the folder cannot be written to.
         """
-        with await asyncio.to_thread(_lock, folder):
-            path = folder / "redraw.sqlite3"
-            async with aiosqlite.connect(path, isolation_level=None) as database:
-                await _prepare(database)
-                store = cls(database, PictureFiles(folder / "pictures"))
-                await store.sweep()
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, "store") as thread:
+            pictures, db = await loop.run_in_executor(thread, _open, folder, checkpoint)
+            store = cls(thread, db, pictures, checkpoint)
+            try:
+                await store._run(store._sweep)
                 yield store
+            finally:
+                await loop.run_in_executor(thread, db.close)
+
+    async def discard(self, picture: str) -> None:
+        """No job will name this picture after all: delete it, unless another job does."""
+        self.pictures.named([picture])
+        await self._run(self._delete_unnamed, [picture])
 
     async def accept(self, job: Job) -> None:
-        """Remember a new job: from here on it will be answered."""
-        await self._write(job, "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
-
-    async def change(self, job_id: str, **fields: Any) -> Job:
-        """Change fields of a job in one transaction; the job as it is now.
-
-        The interaction token is blanked once the job is answered: nothing needs it any more.
-
-        Raises:
-            KeyError: no such job.
-        """
-        async with self._changing:
-            job = await self.job(job_id)
-            if job is None:
-                raise KeyError(job_id)
-            job = dataclasses.replace(job, **fields)
-            if job.answered:
-                blank = dataclasses.replace(job.destination, token=None)
-                job = dataclasses.replace(job, destination=blank)
-            await self._write(job, "REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
-            return job
+        """From here on the job survives whatever happens to the process."""
+        await self._run(self._accept, job)
 
     async def job(self, job_id: str) -> Job | None:
-        """The job, or None if it was never accepted or has been forgotten."""
-        found = await self._jobs("WHERE id = ?", (job_id,))
-        return found[0] if found else None
+        """The job, or None if it is not kept."""
+        return await self._run(self._find, job_id)
 
     async def unanswered(self) -> list[Job]:
-        """Every job that somebody still waits for, oldest first."""
-        return await self._jobs("WHERE answered = 0 ORDER BY created_at, rowid", ())
+        """Every job whose person has no answer yet, in the order of their acceptance."""
+        return await self._run(self._select, "finished_at IS NULL ORDER BY seq", ())
 
     async def jobs_of(self, user_id: int, limit: int = 1000) -> list[Job]:
-        """A person's jobs, newest first."""
-        return await self._jobs(
-            "WHERE user_id = ? ORDER BY created_at DESC, rowid DESC LIMIT ?", (user_id, limit)
+        """A person's kept jobs, newest first."""
+        return await self._run(
+            self._select, "user_id = ? ORDER BY seq DESC LIMIT ?", (user_id, limit)
+        )
+
+    async def start(self, job_id: str, now: float) -> Job:
+        """Begun, once more: one attempt is used up."""
+        return await self._change(
+            "start",
+            job_id,
+            RUNNABLE,
+            "state = 'running', attempts = attempts + 1, started_at = ?",
+            (now,),
+        )
+
+    async def requeue(self, job_id: str) -> Job:
+        """Stopped through no fault of its own: it waits again, with its attempt given back."""
+        return await self._change(
+            "requeue", job_id, (JobState.RUNNING,), "state = 'queued', attempts = attempts - 1"
+        )
+
+    async def variant_made(
+        self, job_id: str, number: int, result: str, *, ignored_prompt: str, depth: str | None
+    ) -> Job:
+        """One of the job's pictures is stored."""
+        named = {result_role(number): result} | ({"depth": depth} if depth else {})
+        return await self._change(
+            "variant", job_id, (JobState.RUNNING,), "ignored_prompt = ?", (ignored_prompt,), named
+        )
+
+    async def made(self, job_id: str, now: float) -> Job:
+        """All of the job's pictures are stored."""
+        return await self._change(
+            "made", job_id, (JobState.RUNNING,), "state = 'made', seconds = ? - started_at", (now,)
+        )
+
+    async def fail(self, job_id: str, sentence: str) -> Job:
+        """It will not be made, or cannot be shown; `sentence` says why."""
+        return await self._change(
+            "fail", job_id, UNFINISHED, "state = 'failed', error = ?", (sentence,)
+        )
+
+    async def cancel(self, job_id: str) -> Job:
+        """Its owner or a moderator ended it before it was made."""
+        return await self._change("cancel", job_id, RUNNABLE, "state = 'cancelled'")
+
+    async def posting(self, job_id: str, channel_id: int, now: float) -> Job:
+        """The answer is about to be sent to that channel as a new message."""
+        return await self._change(
+            "posting",
+            job_id,
+            tuple(JobState),
+            "post_channel_id = ?, post_since = ?",
+            (channel_id, now),
+        )
+
+    async def answered(self, job_id: str, now: float) -> Job:
+        """Its person has the pictures or the sentence. The interaction token is blanked."""
+        return await self._change(
+            "answered",
+            job_id,
+            (JobState.MADE, JobState.FAILED, JobState.CANCELLED, JobState.DELIVERED),
+            "state = iif(state = 'made', 'delivered', state), finished_at = ?, token = NULL",
+            (now,),
+        )
+
+    async def blank_expired_tokens(self, now: float) -> None:
+        """An expired token opens nothing; it is not kept either."""
+        await self._run(
+            self._transact,
+            "blank",
+            "UPDATE job SET token = NULL WHERE token IS NOT NULL AND token_expires_at <= ?",
+            (now,),
         )
 
     async def forget_before(self, moment: float) -> int:
-        """Forget answered jobs that were finished before `moment` (seconds since the epoch);
-        only how many there were on which day is kept. How many were forgotten."""
-        jobs = await self._jobs("WHERE answered = 1 AND finished_at < ?", (moment,))
-        await self._forget(jobs)
-        return len(jobs)
+        """Strip every job that was answered before `moment` to a count; how many."""
+        return await self._run(self._forget, before=moment)
 
     async def forget_user(self, user_id: int) -> int:
-        """Forget every job of a person that is answered; how many."""
-        jobs = await self._jobs("WHERE user_id = ? AND answered = 1", (user_id,))
-        await self._forget(jobs)
-        return len(jobs)
+        """Strip every job of a person to a count, answered or not; how many."""
+        return await self._run(self._forget, user=user_id)
 
     async def forget_job(self, job_id: str) -> None:
-        """Forget one answered job."""
-        await self._forget(await self._jobs("WHERE id = ? AND answered = 1", (job_id,)))
+        """Strip one job to a count."""
+        await self._run(self._forget, job=job_id)
 
     async def gallery_of(self, guild_id: int) -> int | None:
         """The channel that a server named for sharing, if it did."""
-        query = "SELECT channel_id FROM galleries WHERE guild_id = ?"
-        async with self._database.execute(query, (guild_id,)) as rows:
-            row = await rows.fetchone()
-        return row[0] if row else None
+        return await self._run(self._gallery_of, guild_id)
 
     async def set_gallery(self, guild_id: int, channel_id: int | None) -> None:
         """Name a server's channel for sharing, or none."""
         if channel_id is None:
-            await self._database.execute("DELETE FROM galleries WHERE guild_id = ?", (guild_id,))
+            await self._run(
+                self._transact, "gallery", "DELETE FROM gallery WHERE guild_id = ?", (guild_id,)
+            )
         else:
-            await self._database.execute(
-                "REPLACE INTO galleries VALUES (?, ?)", (guild_id, channel_id)
+            await self._run(
+                self._transact,
+                "gallery",
+                "REPLACE INTO gallery VALUES (?, ?)",
+                (guild_id, channel_id),
             )
 
-    async def counts(self) -> dict[tuple[str, str], int]:
-        """(day, state) → how many forgotten jobs."""
-        async with self._database.execute("SELECT day, state, jobs FROM counts") as rows:
-            return {(day, state): jobs async for day, state, jobs in rows}
+    async def tally(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """What is left of forgotten jobs: (day, state) → (jobs, pictures)."""
+        return await self._run(self._tally)
 
-    async def sweep(self) -> None:
-        """Delete picture files that no job names: a crash can leave one behind."""
-        named = await self._named()
-        swept = await asyncio.to_thread(self.pictures.keep_only, named)
-        if swept:
-            log.info("swept %d picture files that no job names", swept)
+    async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, lambda: work(*args, **kwargs))
 
-    async def _named(self) -> set[str]:
-        return {name for job in await self._jobs("", ()) for name in job.pictures}
+    async def _change(
+        self,
+        name: str,
+        job_id: str,
+        allowed: tuple[JobState, ...],
+        assignments: str,
+        values: tuple[object, ...] = (),
+        named: dict[str, str] | None = None,
+    ) -> Job:
+        marks = ", ".join("?" * len(allowed))
+        statement = f"UPDATE job SET {assignments} WHERE id = ? AND state IN ({marks})"  # noqa: S608
+        changed = await self._run(
+            self._transact, name, statement, (*values, job_id, *allowed), job_id, named
+        )
+        if changed is None:
+            raise JobGone(f"Job {job_id} is gone or past {name!r}.")
+        return changed
 
-    async def _forget(self, jobs: Iterable[Job]) -> None:
-        jobs = list(jobs)
-        if not jobs:
-            return
-        async with self._changing:
-            await self._database.execute("BEGIN IMMEDIATE")
-            for job in jobs:
-                day = time.strftime("%Y-%m-%d", time.gmtime(job.created_at))
-                await self._database.execute(
-                    "INSERT INTO counts VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET jobs = jobs + 1",
-                    (day, job.state),
-                )
-                await self._database.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
-            await self._database.execute("COMMIT")
-            # The write-ahead log still holds what was deleted, until it is emptied.
-            await self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        gone = {name for job in jobs for name in job.pictures} - await self._named()
-        await asyncio.to_thread(self.pictures.delete, gone)
+    # From here on everything runs on the store's thread.
 
-    async def _jobs(self, where: str, values: tuple[Any, ...]) -> list[Job]:
-        query = f"SELECT body, token FROM jobs {where}"  # noqa: S608 - `where` is ours
-        async with self._database.execute(query, values) as rows:
-            return [_load(body, token) async for body, token in rows]
+    def _transact(
+        self,
+        name: str,
+        statement: str,
+        values: tuple[object, ...],
+        job_id: str | None = None,
+        named: dict[str, str] | None = None,
+    ) -> Job | None:
+        self._checkpoint(f"before {name}")
+        with _Transaction(self._db):
+            touched = self._db.execute(statement, values).rowcount
+            if touched and named:
+                self._name(job_id, named)
+            self._checkpoint(f"within {name}")
+        self._checkpoint(f"after {name}")
+        self.pictures.named((named or {}).values())
+        return self._find(job_id) if touched and job_id else None
 
-    async def _write(self, job: Job, statement: str) -> None:
-        destination = job.destination
-        bare = dataclasses.replace(job, destination=dataclasses.replace(destination, token=None))
-        await self._database.execute(
-            statement,
-            (
-                job.id,
-                job.user_id,
-                job.state,
-                job.answered,
-                job.created_at,
-                job.finished_at,
-                destination.token,
-                _JOB.dump_json(bare).decode(),
-            ),
+    def _accept(self, job: Job) -> None:
+        self._checkpoint("before accept")
+        with _Transaction(self._db):
+            self._db.execute(INSERT, job_row(job))
+            self._name(job.id, job_pictures(job))
+            self._checkpoint("within accept")
+        self._checkpoint("after accept")
+        self.pictures.named(job_pictures(job).values())
+
+    def _name(self, job_id: str | None, named: dict[str, str]) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO picture SELECT seq, ?, ? FROM job WHERE id = ?",
+            [(role, hash_, job_id) for role, hash_ in named.items()],
+        )
+
+    def _find(self, job_id: str) -> Job | None:
+        found = self._select("id = ?", (job_id,))
+        return found[0] if found else None
+
+    def _select(self, where: str, values: tuple[object, ...]) -> list[Job]:
+        rows = self._db.execute(f"SELECT * FROM job WHERE {where}", values)  # noqa: S608
+        return [row_job(row, self._named(row["seq"])) for row in rows.fetchall()]
+
+    def _named(self, seq: int) -> dict[str, str]:
+        return dict(self._db.execute("SELECT role, hash FROM picture WHERE job_seq = ?", (seq,)))
+
+    def _delete_unnamed(self, hashes: Iterable[str]) -> None:
+        self.pictures.delete([hash_ for hash_ in hashes if not self._is_named(hash_)])
+
+    def _is_named(self, hash_: str) -> bool:
+        query = "SELECT 1 FROM picture WHERE hash = ? LIMIT 1"
+        return self._db.execute(query, (hash_,)).fetchone() is not None
+
+    def _forget(
+        self, *, user: int | None = None, before: float | None = None, job: str | None = None
+    ) -> int:
+        self._checkpoint("before forget")
+        with _Transaction(self._db):
+            forgotten, hashes = forget(
+                self._db, self._checkpoint, user=user, before=before, job=job
+            )
+        self._checkpoint("after forget")
+        self._delete_unnamed(hashes)
+        if forgotten:
+            scrub(self._db)
+        return forgotten
+
+    def _gallery_of(self, guild_id: int) -> int | None:
+        query = "SELECT channel_id FROM gallery WHERE guild_id = ?"
+        row = self._db.execute(query, (guild_id,)).fetchone()
+        return row["channel_id"] if row else None
+
+    def _tally(self) -> dict[tuple[str, str], tuple[int, int]]:
+        rows = self._db.execute("SELECT day, state, jobs, pictures FROM tally")
+        return {(row["day"], row["state"]): (row["jobs"], row["pictures"]) for row in rows}
+
+    def _sweep(self) -> None:
+        """A crash between a file and its row, or a row's end and its file's, leaves a stray."""
+        self.pictures.keep_only(
+            {hash_ for (hash_,) in self._db.execute("SELECT DISTINCT hash FROM picture")}
         )
 
 
-def _load(body: str, token: str | None) -> Job:
-    job = _JOB.validate_json(body)
-    return dataclasses.replace(job, destination=dataclasses.replace(job.destination, token=token))
+class _Transaction:
+    """`BEGIN IMMEDIATE` … `COMMIT`, or `ROLLBACK` on an error."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._db.execute("ROLLBACK" if kind else "COMMIT")
 
 
-def _lock(folder: Path) -> IO[str]:
-    """The open lock file; the lock goes with it, also when the process is killed."""
+def _open(
+    folder: Path, checkpoint: Callable[[str], None]
+) -> tuple[PictureFiles, sqlite3.Connection]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w")
-    except OSError as error:
-        raise StartError(f"DATA_DIR {folder} cannot be written to: {error.strerror}.") from error
+        pictures = PictureFiles(folder / "pictures", checkpoint)
+        db = sqlite3.connect(
+            folder / "redraw.sqlite3", timeout=0.0, isolation_level=None, check_same_thread=False
+        )
+    except (OSError, sqlite3.OperationalError) as error:
+        raise StartError(f"DATA_DIR {folder} cannot be written to: {error}.") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise StoreLocked(
-            f"Another bot is already running with DATA_DIR {folder}: stop it, or give this one "
-            "a folder of its own."
-        ) from error
-    return lock
-
-
-async def _prepare(database: aiosqlite.Connection) -> None:
-    await database.execute("PRAGMA journal_mode = WAL")
-    # A transaction that was reported as done survives a power cut.
-    await database.execute("PRAGMA synchronous = FULL")
-    # What is deleted is overwritten.
-    await database.execute("PRAGMA secure_delete = ON")
-    async with database.execute("PRAGMA user_version") as rows:
-        row = await rows.fetchone()
-    version = row[0] if row else 0
-    for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
-        await database.executescript(f"BEGIN; {migration} PRAGMA user_version = {number}; COMMIT;")
+        db.row_factory = sqlite3.Row
+        # Exclusive before the first access: the lock is then held until the process ends, however
+        # it ends, and a second bot cannot even read (https://www.sqlite.org/wal.html#noshm).
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        with closing(db.execute("PRAGMA journal_mode = WAL")) as mode:
+            mode.fetchone()
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA secure_delete = ON")
+        db.execute("BEGIN EXCLUSIVE")
+        db.execute("COMMIT")
+        migrate(db)
+    except sqlite3.OperationalError as error:
+        db.close()
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            raise StoreLocked(
+                f"Another bot is already running with DATA_DIR {folder}: stop it, or give this one "
+                "a folder of its own."
+            ) from error
+        raise
+    except BaseException:
+        db.close()
+        raise
+    return pictures, db

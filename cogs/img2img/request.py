@@ -115,7 +115,8 @@ async def acknowledge(
         guild_id=interaction.guild_id,
         message_id=made.message_id,
         token=interaction.token,
-        token_expires_at=interaction.created_at.timestamp() + TOKEN_SECONDS,
+        # By this machine's clock, which is the one that it will be compared with.
+        token_expires_at=time.time() + TOKEN_SECONDS,
         private=private,
         upload_limit=interaction.filesize_limit,
     )

@@ -238,6 +238,11 @@ async def test_a_private_picture_is_seen_by_its_owner_alone(house: House) -> Non
     assert result.response.ephemeral
     assert "secret" in text_of(result.response.message)
     assert result.response.attachments
+    gallery = house.env.guild.create_text_channel("gallery")
+    await house.bot.services.store.set_gallery(house.env.guild.id, gallery.id)
+    await press(house, house.alice, result.response.message, "Share")
+    assert gallery.last_message is not None
+    assert "secret" in text_of(gallery.last_message)
 
 
 async def test_sharing_needs_a_gallery_gives_credit_and_keeps_a_spoiler(house: House) -> None:
@@ -285,20 +290,24 @@ async def test_show_is_for_those_who_may_see_the_channel(house: House) -> None:
     assert "a fox" in text_of(shown.response.message)
     choices = await house.alice.autocomplete(house.channel, "show", "id", "fox")
     assert [choice["value"] for choice in choices] == [job.id]
-    hidden = house.env.guild.create_text_channel(
+    guild, me = house.env.guild, house.bot.user
+    assert me is not None
+    hidden = guild.create_text_channel(
         "staff",
-        overwrites={house.env.guild.default_role: discord.PermissionOverwrite(view_channel=False)},
+        overwrites={
+            guild.default_role: discord.PermissionOverwrite(view_channel=False),
+            me: discord.PermissionOverwrite(view_channel=True),
+        },
     )
-    await house.bot.services.store.change(job.id, destination=_moved(job, hidden.id))
-    refused = await slash(house, house.bob, "show", id=job.id)
+    role = guild.create_role("staff", permissions=discord.Permissions.all())
+    carol = guild.add_member(house.env.create_user("carol"), roles=[role])
+    await carol.slash(hidden, "img2img", prompt="ours", image=CAT)
+    await house.settled()
+    (theirs,) = await house.bot.services.store.jobs_of(carol.id)
+    refused = await slash(house, house.bob, "show", id=theirs.id)
     assert "no longer know" in refused.response.content
-    assert "a fox" in text_of((await slash(house, house.alice, "show", id=job.id)).response.message)
-
-
-def _moved(job: Job, channel_id: int) -> Any:
-    import dataclasses
-
-    return dataclasses.replace(job.destination, channel_id=channel_id)
+    seen = await slash(house, carol, "show", id=theirs.id)
+    assert "ours" in text_of(seen.response.message)
 
 
 async def test_redraw_this_asks_what_a_messages_picture_should_become(house: House) -> None:

@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Locator, Page, async_playwright, expect
 
+from bot.words import say
 from tests.support.pictures import photo
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
+GLIMPSE = say("en", "img2img.preview")
 CHROMIUM = shutil.which("chromium")
 
 pytestmark = [
@@ -99,3 +101,49 @@ async def test_a_newcomer_redraws_a_picture_in_the_browser(tmp_path: Path) -> No
         await expect(redrawn(page, "a panda on a pink background")).to_be_visible(timeout=120_000)
         await page.wait_for_timeout(1000)
         await page.screenshot(path=ARTIFACTS / "demo.png")
+
+
+async def shot(page: Page, name: str) -> None:
+    """A screenshot for a person to look at, once the page has come to rest."""
+    await page.wait_for_timeout(700)
+    await page.screenshot(path=ARTIFACTS / f"{name}.png")
+
+
+async def test_the_whole_conversation_in_the_browser(tmp_path: Path) -> None:
+    ARTIFACTS.mkdir(exist_ok=True)
+    file = tmp_path / "mine.png"
+    photo(320, 240).save(file)
+    async with demo() as url, browser_page(url) as page:
+        await img2img(page, "a fox on a blue background", file)
+        await expect(page.get_by_alt_text(GLIMPSE)).to_be_visible(timeout=60_000)
+        await page.screenshot(path=ARTIFACTS / "conversation-1-preview.png")
+        await expect(redrawn(page, "a fox on a blue background")).to_be_visible(timeout=60_000)
+        await shot(page, "conversation-2-done")
+
+        await page.get_by_role("button", name="Edit").last.click()
+        await page.get_by_label("Prompt", exact=False).first.fill("a panda on a pink background")
+        await shot(page, "conversation-3-edit")
+        await page.get_by_role("button", name="Submit").click()
+        await expect(redrawn(page, "a panda on a pink background")).to_be_visible(timeout=60_000)
+        await shot(page, "conversation-4-edited")
+
+        await page.get_by_role("button", name="Strengths").last.click()
+        sheets = page.get_by_alt_text("a panda on a pink background (a picture redrawn by AI)")
+        await expect(sheets).to_have_count(2, timeout=120_000)
+        await shot(page, "conversation-5-strengths")
+
+        await page.get_by_role("button", name="Before/after").last.click()
+        await expect(page.get_by_text("Only you can see this").last).to_be_visible()
+        await shot(page, "conversation-6-before-after")
+
+        # The sheet holds four pictures: it asks which.
+        await page.get_by_role("button", name="Use this").last.click()
+        await page.get_by_role("button", name="Use this 3").click()
+        await page.get_by_label("Prompt", exact=False).first.fill("an owl on a purple background")
+        await page.get_by_role("button", name="Submit").click()
+        await expect(redrawn(page, "an owl on a purple background")).to_be_visible(timeout=60_000)
+        await shot(page, "conversation-7-used")
+
+        await page.get_by_role("button", name="Delete").last.click()
+        await expect(redrawn(page, "an owl on a purple background")).to_have_count(0)
+        await shot(page, "conversation-8-deleted")

@@ -10,7 +10,7 @@ from itertools import cycle
 import pytest
 
 from bot.intake import DeadLink, Intake, IntakeLimits, LinkError, LinkRefused
-from tests.intake_network import answer, name_server, watched_connections, web_server
+from tests.support.intake_network import answer, name_server, watched_connections, web_server
 
 # Written down again and not imported: from the IANA special-purpose registries and the issue of
 # clouds that keep a service on an address that looks public.

@@ -25,8 +25,8 @@ from bot.intake import (
     PictureError,
     TooManyRedirects,
 )
-from tests.intake_network import HOSTILE, answer, hostile_server, name_server, web_server
-from tests.intake_pictures import encoded, quarters
+from tests.support.intake_network import HOSTILE, answer, hostile_server, name_server, web_server
+from tests.support.intake_pictures import encoded, quarters
 
 PICTURE = encoded(quarters(), "PNG")
 

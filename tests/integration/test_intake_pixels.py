@@ -16,7 +16,7 @@ from PIL import ExifTags, Image
 
 from bot.intake import Intake, IntakeLimits, TooLong
 from bot.picture import Picture
-from tests.intake_pictures import (
+from tests.support.intake_pictures import (
     BUDGET,
     DISPLAY_P3,
     FORMATS,

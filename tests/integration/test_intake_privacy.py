@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 from bot.encode import DIGITAL_SOURCE_TYPE, encode
 from bot.intake import Intake, IntakeLimits
 from bot.picture import Picture
-from tests.intake_pictures import FORMATS, QUARTERS, encoded, quarters, rgb_profile
+from tests.support.intake_pictures import FORMATS, QUARTERS, encoded, quarters, rgb_profile
 
 # The places that the formats have for words of the maker's. Twenty-five pictures of each format.
 EACH = 25

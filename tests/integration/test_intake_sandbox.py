@@ -27,7 +27,7 @@ from bot.intake import (
     TooMuchWork,
     sandbox,
 )
-from tests.intake_pictures import BUDGET, encoded, odd_pictures, quarters
+from tests.support.intake_pictures import BUDGET, encoded, odd_pictures, quarters
 
 SMALL = {"pixels": 64 * 64, "multiple": 64}
 PLAIN = encoded(quarters(), "PNG")

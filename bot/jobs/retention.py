@@ -1,0 +1,28 @@
+"""Forgets what is older than the operator keeps, while the bot runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from bot.jobs.store import Store
+
+log = logging.getLogger(__name__)
+
+INTERVAL_SECONDS = 600.0
+
+
+async def forget_old_jobs(store: Store, hours: float, clock: Callable[[], float]) -> None:
+    """Now and every ten minutes, for ever: strip jobs that were answered more than `hours` ago to
+    counts, and blank the interaction tokens that have expired."""
+    while True:
+        try:
+            forgotten = await store.forget_before(clock() - hours * 3600)
+            await store.blank_expired_tokens(clock())
+        except OSError:
+            log.exception("old jobs could not be forgotten; trying again later")
+        else:
+            if forgotten:
+                log.info("forgot %d jobs that were answered %g hours ago", forgotten, hours)
+        await asyncio.sleep(INTERVAL_SECONDS)

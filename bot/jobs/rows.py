@@ -1,0 +1,88 @@
+"""A job as rows of the store, and back."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from bot.jobs.job import Destination, Job, JobState, Variant
+
+# What changes, is searched for, or is a secret has a column; everything else is in `request`.
+COLUMNS = (
+    "id",
+    "user_id",
+    "state",
+    "attempts",
+    "error",
+    "ignored_prompt",
+    "seconds",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "token",
+    "token_expires_at",
+    "post_channel_id",
+    "post_since",
+    "request",
+)
+INSERT = f"INSERT INTO job ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{c}' for c in COLUMNS)})"  # noqa: S608
+
+
+def job_row(job: Job) -> dict[str, Any]:
+    """The parameters of `INSERT`."""
+    request = asdict(job)
+    destination = request["destination"]
+    columns: dict[str, Any] = {
+        "token": destination.pop("token"),
+        "token_expires_at": destination.pop("token_expires_at"),
+    }
+    for name in COLUMNS:
+        if name in request:
+            columns[name] = request.pop(name)
+    del request["source"], request["depth"]
+    for variant in request["variants"]:
+        del variant["result"]
+    return columns | {"request": json.dumps(request)}
+
+
+def job_pictures(job: Job) -> dict[str, str]:
+    """Role → content hash of every picture that the job names."""
+    named = {"source": job.source, "depth": job.depth}
+    named |= {result_role(n): variant.result for n, variant in enumerate(job.variants)}
+    return {role: hash_ for role, hash_ in named.items() if hash_ is not None}
+
+
+def result_role(number: int) -> str:
+    """The role of a variant's result."""
+    return f"result {number}"
+
+
+def row_job(row: sqlite3.Row, pictures: Mapping[str, str]) -> Job:
+    """The job of a row of `job` and its rows of `picture`."""
+    request = json.loads(row["request"])
+    destination = Destination(
+        **request.pop("destination"),
+        token=row["token"],
+        token_expires_at=row["token_expires_at"],
+    )
+    variants = tuple(
+        Variant(**variant, result=pictures.get(result_role(n)))
+        for n, variant in enumerate(request.pop("variants"))
+    )
+    columns = {
+        name: row[name]
+        for name in COLUMNS
+        if name not in ("state", "token", "token_expires_at", "request")
+    }
+    return Job(
+        **request,
+        **columns,
+        state=JobState(row["state"]),
+        destination=destination,
+        variants=variants,
+        source=pictures["source"],
+        depth=pictures.get("depth"),
+    )

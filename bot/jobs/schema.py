@@ -1,0 +1,71 @@
+"""The store's tables, and the way from each version of them to the next."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from bot.errors import StartError
+
+MIGRATIONS = (
+    """
+    CREATE TABLE job (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        user_id INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        error TEXT,
+        ignored_prompt TEXT NOT NULL,
+        seconds REAL,
+        created_at REAL NOT NULL,
+        started_at REAL,
+        finished_at REAL,
+        token TEXT,
+        token_expires_at REAL,
+        post_channel_id INTEGER,
+        post_since REAL,
+        request TEXT NOT NULL
+    );
+    CREATE INDEX job_open ON job (seq) WHERE finished_at IS NULL;
+    CREATE INDEX job_finished ON job (finished_at) WHERE finished_at IS NOT NULL;
+    CREATE INDEX job_user ON job (user_id);
+
+    CREATE TABLE picture (
+        job_seq INTEGER NOT NULL REFERENCES job (seq) ON DELETE CASCADE,
+        role TEXT NOT NULL,
+        hash TEXT NOT NULL,
+        PRIMARY KEY (job_seq, role)
+    ) WITHOUT ROWID;
+    CREATE INDEX picture_hash ON picture (hash);
+
+    CREATE TABLE tally (
+        day TEXT NOT NULL,
+        state TEXT NOT NULL,
+        jobs INTEGER NOT NULL,
+        pictures INTEGER NOT NULL,
+        PRIMARY KEY (day, state)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE gallery (guild_id INTEGER PRIMARY KEY, channel_id INTEGER NOT NULL);
+    """,
+)
+
+
+class StoreTooNew(StartError):
+    """The store was written by a newer version of the bot."""
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring the tables to this version, each step in a transaction of its own.
+
+    Raises:
+        StoreTooNew: a newer bot has been here; going on could lose what it wrote.
+    """
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise StoreTooNew(
+            f"The job store has version {version}, this bot knows {len(MIGRATIONS)}: "
+            "run the newer bot, or point DATA_DIR at another folder."
+        )
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")

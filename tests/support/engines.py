@@ -1,0 +1,136 @@
+"""What tests of the engine share: requests by the dozen, and the plain way to compare with."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+
+from inference.engine import Engine, Event
+from inference.messages import Failed
+from inference.schedulers import new_scheduler
+from inference.types import Img2ImgRequest, Img2ImgResult, Progress, Scheduler
+from tests.support.requests import request
+
+LIBRARY_WARNINGS = pytest.mark.filterwarnings(
+    # The pipeline enters autocast around its depth estimator in every precision.
+    "ignore:In CPU autocast:UserWarning",
+    # The schedulers hand tensors to numpy.
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+)
+SCHEDULERS: tuple[Scheduler, ...] = get_args(Scheduler)
+WORDS = ["a red fox in the snow", "a boat at night", "old stone bridge", "glass", "watercolour"]
+
+
+def mixed(
+    number: int, *, seed: int = 0, sizes: Iterable[tuple[int, int]] = ((64, 64),)
+) -> list[Img2ImgRequest]:
+    """Requests that differ in everything a person can choose, the same ones for the same seed."""
+    rng = random.Random(seed)
+    made = []
+    for index in range(number):
+        width, height = rng.choice(list(sizes))
+        made.append(
+            request(
+                f"r{index}",
+                width=width,
+                height=height,
+                prompt=rng.choice(WORDS),
+                negative_prompt=rng.choice(["", "blue"]),
+                strength=rng.choice([0.3, 0.5, 0.7, 0.9, 1.0]),
+                steps=rng.choice([8, 10, 14, 20]),
+                guidance_scale=rng.choice([1.0, 3.0, 7.5]),
+                seed=rng.randrange(2**63),
+                scheduler=SCHEDULERS[index % len(SCHEDULERS)],
+            )
+        )
+    return made
+
+
+def run_plain(pipe: Any, wanted: Img2ImgRequest, output_type: str = "latent") -> Any:
+    """The library's own call for one request: latents, or pixels in 0..1."""
+    from PIL import Image
+
+    own = pipe.scheduler
+    pipe.scheduler = new_scheduler(own, wanted.scheduler)
+    try:
+        return pipe(
+            prompt=wanted.prompt,
+            negative_prompt=wanted.negative_prompt or None,
+            image=Image.frombytes("RGB", (wanted.width, wanted.height), wanted.pixels),
+            strength=wanted.strength,
+            num_inference_steps=wanted.steps,
+            guidance_scale=wanted.guidance_scale,
+            generator=torch.Generator("cpu").manual_seed(wanted.seed),
+            output_type=output_type,
+        ).images
+    finally:
+        pipe.scheduler = own
+
+
+def run_alone(model: Any, wanted: Img2ImgRequest) -> torch.Tensor:
+    """The engine's own way for one request with nobody beside it: the final latents."""
+    one = model.prepare(wanted)
+    while not one.finished:
+        model.predict([one])
+    latents: torch.Tensor = one.latents
+    return latents
+
+
+def relative(got: torch.Tensor, wanted: torch.Tensor) -> float:
+    """The largest difference over the largest value."""
+    return float((got - wanted).abs().max() / wanted.abs().max())
+
+
+def array(result: Img2ImgResult) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """The picture as (height, width, 3)."""
+    return np.frombuffer(result.pixels, np.uint8).reshape(result.height, result.width, 3)
+
+
+class Recorder:
+    """Hears what an engine reports."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[int, Event]] = []
+        self.engine: Engine | None = None
+
+    def __call__(self, event: Event) -> None:
+        turn = self.engine.turns if self.engine else 0
+        self.events.append((turn, event))
+
+    @property
+    def results(self) -> dict[str, Img2ImgResult]:
+        return {e.id: e for _, e in self.events if isinstance(e, Img2ImgResult)}
+
+    @property
+    def failures(self) -> dict[str, Exception]:
+        return {e.id: e.error for _, e in self.events if isinstance(e, Failed)}
+
+    def steps(self, id_: str) -> list[int]:
+        """The turns in which a request took its steps."""
+        return [turn for turn, e in self.events if isinstance(e, Progress) and e.id == id_]
+
+
+def new_engine(model: Any, **options: Any) -> tuple[Engine, Recorder]:
+    """An engine that a test turns by hand, and what it reports."""
+    recorder = Recorder()
+    engine = Engine(model, recorder, **options)
+    recorder.engine = engine
+    return engine, recorder
+
+
+def finish(
+    engine: Engine, recorder: Recorder, ids: Iterable[str], *, most_turns: int = 500
+) -> None:
+    """Turn until every one of these has ended."""
+    left = set(ids)
+    for _ in range(most_turns):
+        left -= recorder.results.keys() | recorder.failures.keys()
+        if not left:
+            return
+        engine.turn()
+    raise AssertionError(f"after {most_turns} turns {left} have not ended")

@@ -1,0 +1,27 @@
+"""Requests that tests send, without loading torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from inference.types import Img2ImgRequest
+from tests.support.pictures import photo
+
+
+def request(
+    id_: str = "one", *, width: int = 64, height: int = 64, **changes: Any
+) -> Img2ImgRequest:
+    """A small request: ten steps with guidance unless told otherwise."""
+    made = Img2ImgRequest(
+        id=id_,
+        pixels=photo(width, height, seed=changes.get("seed", 0)).tobytes(),
+        width=width,
+        height=height,
+        prompt="a red fox",
+        strength=0.7,
+        steps=10,
+        guidance_scale=5.0,
+        seed=0,
+    )
+    return replace(made, **changes)

@@ -1,0 +1,47 @@
+"""What the bot's status line says while the model loads, breaks and is ready."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import discord
+
+from bot import presence
+from inference import ServiceState, ServiceStatus
+from tests.support.services import READY, ScriptedService
+
+
+class Gateway:
+    """The network end of a client: what would be sent to Discord."""
+
+    def __init__(self) -> None:
+        self.sent: asyncio.Queue[tuple[discord.Status, str]] = asyncio.Queue()
+
+    async def wait_until_ready(self) -> None:
+        pass
+
+    async def change_presence(
+        self, *, status: discord.Status, activity: discord.CustomActivity | None
+    ) -> None:
+        await self.sent.put((status, str(activity) if activity else ""))
+
+
+async def test_the_status_line_follows_the_model(monkeypatch: Any) -> None:
+    monkeypatch.setattr(presence, "POLL_SECONDS", 0.001)
+    gateway: Any = Gateway()
+    loading = ServiceStatus(state=ServiceState.LOADING, detail="loading the model")
+    service = ScriptedService(status=loading)
+    task = asyncio.create_task(presence.show_state(gateway, service))
+    try:
+        async with asyncio.timeout(5):
+            assert await gateway.sent.get() == (discord.Status.idle, "loading the model")
+            service.status = READY
+            assert await gateway.sent.get() == (discord.Status.online, "")
+            service.status = ServiceStatus(
+                state=ServiceState.RESTARTING, detail="starting the model again"
+            )
+            assert await gateway.sent.get() == (discord.Status.idle, "starting the model again")
+        assert gateway.sent.empty()
+    finally:
+        task.cancel()
