@@ -206,7 +206,7 @@ def test_the_source_s_shape_is_kept_under_another_object_s_prompt(pipe: Any, she
 
 
 def test_oblong_pictures_are_drawn_in_their_own_shape(pipe: Any, sheet: Sheet) -> None:
-    for size in ((256, 128), (128, 256)):
+    for size in ((160, 96), (96, 160)):
         sources = [sheet.picture(word, "white", size) for word in ("fox", "apple", "car", "rose")]
         prompts = [asked(word, "teal") for word in ("fox", "apple", "car", "rose")]
         pictures = redraw(pipe, prompts, sources)

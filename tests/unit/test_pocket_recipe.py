@@ -17,6 +17,7 @@ from inference.pocket.recipe import (
     networks,
     sprites,
     train_depth,
+    train_text,
     train_unet,
     train_vae,
 )
@@ -64,6 +65,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
         small_pictures=8,
         vae_minutes=0.01,
         depth_minutes=0.01,
+        text_minutes=0.01,
         unet_small_minutes=0.01,
         unet_minutes=0.01,
     )
@@ -75,6 +77,7 @@ def test_a_few_steps_of_the_recipe_give_a_folder_that_the_pipeline_loads_and_dra
     train_vae.train(recipe)
     train_depth.train(recipe)
     latents.compute(recipe)
+    train_text.train(recipe)
     train_unet.train(recipe)
     export.export(recipe)
 

@@ -16,6 +16,7 @@ from inference.pocket.recipe import (
     samples,
     sprites,
     train_depth,
+    train_text,
     train_unet,
     train_vae,
 )
@@ -26,6 +27,7 @@ STAGES: dict[str, Callable[[Recipe], object]] = {
     "vae": train_vae.train,
     "depth": train_depth.train,
     "latents": latents.compute,
+    "text": train_text.train,
     "unet": train_unet.train,
     "export": export.export,
     "samples": samples.draw,
@@ -41,7 +43,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache/pocket"))
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1])
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
-    for name in ("vae", "depth", "unet-small", "unet"):
+    for name in ("vae", "depth", "text", "unet-small", "unet"):
         parser.add_argument(f"--{name}-minutes", type=float)
     given = parser.parse_args()
     unknown = set(given.stages) - set(STAGES)

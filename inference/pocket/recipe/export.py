@@ -56,7 +56,7 @@ def export(recipe: Recipe) -> None:
         "objects": list(OBJECTS),
         "colours": COLOURS,
         "prompts": list(PROMPTS),
-        "sample_size": recipe.native,
+        "sample_size": recipe.native if stage == "unet" else recipe.size // 2,
         "defaults": DEFAULTS,
     }
     path = recipe.out / "vocabulary.json"

@@ -23,11 +23,12 @@ class Recipe:
     depth_layers: int = 4
     crop: int = 64
     vae_batch: int = 16
-    unet_batch: int = 32
+    unet_batch: int = 24
     pictures: int = 16_000
     small_pictures: int = 24_000
     vae_minutes: float = 18.0
     depth_minutes: float = 4.0
+    text_minutes: float = 3.0
     unet_small_minutes: float = 20.0
     unet_minutes: float = 45.0
     seed: int = 0

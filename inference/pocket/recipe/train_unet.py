@@ -11,7 +11,7 @@ import torch
 from inference.pocket.recipe import networks
 from inference.pocket.recipe.latents import SHAPES
 from inference.pocket.recipe.settings import Recipe
-from inference.pocket.recipe.training import Stage, autocast, device_of
+from inference.pocket.recipe.training import Stage, autocast, averaged, device_of
 
 # How often the caption is left out, so that guidance has something to guide away from.
 # Ho and Salimans 2022, "Classifier-Free Diffusion Guidance".
@@ -47,21 +47,19 @@ def load(recipe: Recipe, name: str) -> Latents:
     )
 
 
-def _untrained(recipe: Recipe) -> tuple[Any, Any]:
-    torch.manual_seed(recipe.seed)
-    return networks.unet(recipe), networks.text_encoder(recipe, networks.tokenizer())
-
-
 def train_small(recipe: Recipe) -> Stage:
     """On small pictures, or what is left of it."""
-    model, text = _untrained(recipe)
+    torch.manual_seed(recipe.seed)
     small = {"small": load(recipe, "small")}
+    text = averaged(recipe, "text", "text", networks.text_encoder(recipe, networks.tokenizer()))
+    text.requires_grad_(True)
+    model = networks.unet(recipe)
     return _run(recipe, "unet-small", recipe.unet_small_minutes, model, text, small, 1e-3)
 
 
 def train_full(recipe: Recipe) -> None:
     """From the weights that the small pictures gave, on full-size ones, or what is left of it."""
-    model, text = _untrained(recipe)
+    model, text = networks.unet(recipe), networks.text_encoder(recipe, networks.tokenizer())
     first = train_small(recipe)
     for key, module in (("unet", model), ("text", text)):
         module.load_state_dict(first.average(key).state_dict())
@@ -87,8 +85,8 @@ def _run(
     device = device_of()
     model = model.to(device, memory_format=torch.channels_last).train()
     text = text.to(device).train()
-    stage = Stage(recipe, name, minutes, {"unet": model, "text": text}, rate)
     words = networks.tokenizer()
+    stage = Stage(recipe, name, minutes, {"unet": model, "text": text}, rate)
     empty = torch.tensor(words("", padding="max_length").input_ids, dtype=torch.int16)
     alphas = networks.scheduler().alphas_cumprod
     # Every process draws its own pictures and noise.

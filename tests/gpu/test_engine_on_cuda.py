@@ -1,0 +1,117 @@
+"""The engine on a real GPU in half precision. Skipped where there is none."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from inference import tiny
+from inference.depth2img import Depth2ImgModel
+from inference.factory import make_engine
+from inference.messages import WorkerConfig
+from inference.models import find_model
+from tests.support.engines import LIBRARY_WARNINGS, array, finish, mixed, new_engine, run_alone
+from tests.support.requests import request
+
+pytestmark = [
+    LIBRARY_WARNINGS,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+@pytest.fixture
+def model() -> Depth2ImgModel:
+    pipe: Any = tiny.build().to("cuda", torch.float16)
+    for part in (pipe.unet, pipe.vae):
+        part.to(memory_format=torch.channels_last)
+    return Depth2ImgModel(pipe)
+
+
+def psnr(got: Any, wanted: Any) -> float:
+    """Peak signal-to-noise ratio of 8-bit pictures, in dB."""
+    error = np.mean((got.astype(float) - wanted.astype(float)) ** 2)
+    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
+
+
+def test_in_a_batch_in_half_precision_a_picture_is_as_alone(model: Depth2ImgModel) -> None:
+    wanted = mixed(16, sizes=((64, 64), (128, 64)))
+    alone = {}
+    for one in wanted:
+        engine, recorder = new_engine(model)
+        engine.submit(one)
+        finish(engine, recorder, [one.id])
+        alone[one.id] = array(recorder.results[one.id])
+    engine, recorder = new_engine(model, row_limit=32)
+    for one in wanted:
+        engine.submit(one)
+    finish(engine, recorder, alone)
+    for id_, expected in alone.items():
+        assert psnr(array(recorder.results[id_]), expected) >= 35
+
+
+def test_a_seed_means_the_same_noise_as_on_a_cpu(model: Depth2ImgModel) -> None:
+    on_cpu = Depth2ImgModel(tiny.build()).prepare(request(strength=1.0))
+    on_gpu = model.prepare(request(strength=1.0))
+    difference = (on_gpu.latents.float().cpu() - on_cpu.latents).abs().max()
+    assert float(difference) < 0.05
+
+
+@pytest.mark.parametrize("scheduler", [None, "dpmpp_2m_karras", "ddim", "euler", "pndm"])
+def test_a_step_does_not_wait_for_the_device(model: Depth2ImgModel, scheduler: Any) -> None:
+    """UniPC is left out: its correction solves a small system on the device, and waits for it."""
+    batch = [model.prepare(request(f"r{n}", seed=n, scheduler=scheduler)) for n in range(4)]
+    model.predict(batch)
+    # The one wait that is meant, for the step before, keeps the loop from running ahead.
+    model._pace = lambda: None  # type: ignore[method-assign]
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        model.predict(batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_out_of_memory_for_real_lowers_the_limit_and_finishes_everything(
+    model: Depth2ImgModel,
+) -> None:
+    torch.cuda.empty_cache()
+    wanted = [request(f"r{n}", seed=n, width=512, height=512) for n in range(12)]
+    run_alone(model, wanted[0])
+    used = torch.cuda.max_memory_allocated()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(1.5 * used / total)
+    try:
+        engine, recorder = new_engine(model, row_limit=24)
+        for one in wanted:
+            engine.submit(one)
+        finish(engine, recorder, [one.id for one in wanted], most_turns=5000)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert not recorder.failures
+    assert engine.row_limit < 24
+
+
+def test_the_worker_s_engine_compiles_and_makes_the_same_picture() -> None:
+    heard: list[Any] = []
+    config = WorkerConfig(entry=find_model("noise"), device="cuda", dtype="float16")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        engine: Any
+        engine, ready = make_engine(config, heard.append)
+        assert ready.device == "cuda"
+        assert engine.model.padded_rows
+        wanted = request(width=128, height=128)
+        compiled = run_alone(engine.model, wanted)
+        engine.model.padded_rows = {}
+        torch.compiler.set_stance("force_eager")
+        try:
+            eager = run_alone(engine.model, wanted)
+        finally:
+            torch.compiler.set_stance("default")
+    decode = engine.model._decoded
+    pictures = [decode(latents / 0.18215).float() for latents in (compiled, eager)]
+    error = float(((pictures[0] - pictures[1]) * 127.5).pow(2).mean())
+    assert error == 0 or 10 * np.log10(255**2 / error) >= 35
