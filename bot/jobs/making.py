@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -66,6 +67,8 @@ class Maker:
         tickets: Tickets,
         steps: dict[int, Progress],
     ) -> None:
+        own = contextvars.copy_context()
+
         def on_progress(step: Progress) -> None:
             before = steps.get(number)
             if step.preview is None and before is not None:
@@ -73,7 +76,8 @@ class Maker:
                 step = replace(step, preview=before.preview)
             steps[number] = step
             self._queue.stepped(job.id, number, step.total - step.step)
-            self._delivery.show_progress(job, self._progress(job, steps))
+            # In the job's own context: news of steps comes in the service's.
+            own.copy().run(self._delivery.show_progress, job, self._progress(job, steps))
             if self._service.status.slots != self._queue.slots:
                 self._stir()
 
