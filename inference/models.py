@@ -53,7 +53,7 @@ MODELS: dict[str, ModelEntry] = {
             multiple=32,
             strength=0.9,
             steps=20,
-            guidance_scale=4.0,
+            guidance_scale=3.0,
             notice=("Drawn by a toy model with a small vocabulary; the real bot loads a full one."),
         ),
         ModelEntry(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,8 @@ def draw(recipe: Recipe, path: Path = GRID) -> None:
     """Run the exported folder over the samples and paste the results side by side."""
     pipe = StableDiffusionDepth2ImgPipeline.from_pretrained(recipe.out, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
+    vocabulary = json.loads((recipe.out / "vocabulary.json").read_text(encoding="utf-8"))
+    side = vocabulary["sample_size"]
     columns = ["source", "its depth", *(f"strength {s}" for s in STRENGTHS), "strength 1.0"]
     width = GAP + len(columns) * (CELL + GAP)
     height = LINE + len(ROWS) * (CELL + LINE + GAP) + GAP
@@ -41,6 +44,7 @@ def draw(recipe: Recipe, path: Path = GRID) -> None:
         pen.text((GAP + column * (CELL + GAP), 6), name, INK, font=head)
     for row, (name, prompt, others) in enumerate(ROWS):
         source = Image.open(recipe.out / "samples" / f"{name}.png").convert("RGB")
+        source = source.resize((side, side), Image.Resampling.LANCZOS)
         pictures = [source, depth_picture(pipe, source, recipe.size)]
         asked = [*((prompt, s) for s in STRENGTHS), *((other, 1.0) for other in others)]
         for words, strength in asked:

@@ -81,7 +81,7 @@ PROMPTS = (
 
 
 # What looks best at the native size.
-DEFAULTS = {"strength": 0.9, "steps": 20, "guidance_scale": 4.0}
+DEFAULTS = {"strength": 0.9, "steps": 20, "guidance_scale": 3.0}
 
 
 def article(word: str) -> str:
