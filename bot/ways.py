@@ -4,6 +4,10 @@ An edit may be repeated as often as one likes. A new message may not, so it carr
 returns the existing message if the same author sent the same nonce in the past few minutes. Once
 those have passed, the channel is searched for the message instead. It is known by a mark: the id
 of its first component, derived from the job's.
+
+One case cannot be decided: the process is killed while it edits a reply that only its person sees,
+and the token expires before the next start. The person then gets a direct message, perhaps the
+second answer, rather than perhaps none.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable
 
 from bot.jobs.store import Store
@@ -20,7 +21,7 @@ async def forget_old_jobs(store: Store, hours: float, clock: Callable[[], float]
         try:
             forgotten = await store.forget_before(clock() - hours * 3600)
             await store.blank_expired_tokens(clock())
-        except OSError:
+        except (OSError, sqlite3.Error):
             log.exception("old jobs could not be forgotten; trying again later")
         else:
             if forgotten:

@@ -307,7 +307,9 @@ class Store:
         return {(row["day"], row["state"]): (row["jobs"], row["pictures"]) for row in rows}
 
     def _sweep(self) -> None:
-        """A crash between a file and its row, or a row's end and its file's, leaves a stray."""
+        """A crash between a file and its row, or a row's end and its file's, leaves a stray; one
+        right after forgetting leaves what was forgotten in the log."""
+        scrub(self._db)
         self.pictures.keep_only(
             {hash_ for (hash_,) in self._db.execute("SELECT DISTINCT hash FROM picture")}
         )
@@ -323,7 +325,13 @@ class _Transaction:
         self._db.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._db.execute("ROLLBACK" if kind else "COMMIT")
+        try:
+            if not kind:
+                self._db.execute("COMMIT")
+        finally:
+            # After a full disk SQLite has rolled back by itself, or has left it to us.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
 
 
 def _open(

@@ -89,7 +89,7 @@ class Campaign:
         """Start the bot, let people ask, and kill it: at a point, or at any moment."""
         process = self._start(kill_at, stuck=stuck)
         ready = asyncio.create_task(self.discord.wait_ready(self.application_id))
-        dead = _death(process)
+        dead = death(process)
         await asyncio.wait(
             {ready, dead}, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED
         )
@@ -117,7 +117,7 @@ class Campaign:
                 await self.discord.world.changed.wait()
         _signal(process, signal.SIGTERM)
         async with asyncio.timeout(10):
-            await _death(process)
+            await death(process)
         process.join()
         assert process.exitcode == 0
 
@@ -158,7 +158,8 @@ class Campaign:
                 self._impatient.add(channel)
 
 
-def _death(process: BaseProcess) -> asyncio.Future[None]:
+def death(process: BaseProcess) -> asyncio.Future[None]:
+    """Done when the process has ended."""
     loop = asyncio.get_running_loop()
     died = loop.create_future()
 

@@ -10,16 +10,22 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from tests.fakediscord.world import Interaction, Message, Refusal, World
+from tests.fakediscord.payloads import (
+    application_payload,
+    command_payload,
+    interaction_payload,
+    message_payload,
+    ready_payload,
+    user_payload,
+)
+from tests.fakediscord.world import Interaction, Refusal, World
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-ALL_PERMISSIONS = str((1 << 50) - 1)
 
 
 class Fault(Enum):
@@ -46,6 +52,7 @@ class FakeDiscord:
     port: int = 0
     faults: dict[str, list[Fault | Refusal]] = field(default_factory=lambda: defaultdict(list))
     requests: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    cdn: dict[str, bytes] = field(default_factory=dict)
     _gateways: dict[int, web.WebSocketResponse] = field(default_factory=dict)
     _packers: dict[int, Any] = field(default_factory=dict)
     _ready: dict[int, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
@@ -57,56 +64,13 @@ class FakeDiscord:
     async def command(
         self, application_id: int, channel_id: int, user_id: int, name: str, **options: Any
     ) -> Interaction | None:
-        """A person gives a slash command; None if the bot is not there to hear of it."""
+        """A person gives a slash command; None if the bot is not there to hear of it. An option
+        that is bytes is an attachment."""
         interaction = self.world.interact(application_id, channel_id, user_id)
-        user = _user(user_id)
-        data = {
-            "id": "1",
-            "name": name,
-            "type": 1,
-            "options": [
-                {"name": k, "value": v, "type": 5 if isinstance(v, bool) else 3}
-                for k, v in options.items()
-            ],
-        }
-        sent = await self._dispatch(
-            application_id,
-            "INTERACTION_CREATE",
-            {
-                "id": str(interaction.id),
-                "application_id": str(application_id),
-                "type": 2,
-                "data": data,
-                "guild_id": "7",
-                "channel_id": str(channel_id),
-                "channel": {
-                    "id": str(channel_id),
-                    "type": 0,
-                    "name": "pictures",
-                    "position": 0,
-                    "permission_overwrites": [],
-                    "permissions": ALL_PERMISSIONS,
-                },
-                "member": {
-                    "user": user,
-                    "roles": [],
-                    "joined_at": _time(0),
-                    "permissions": ALL_PERMISSIONS,
-                    "deaf": False,
-                    "mute": False,
-                    "flags": 0,
-                },
-                "token": interaction.token,
-                "version": 1,
-                "app_permissions": ALL_PERMISSIONS,
-                "locale": "en-US",
-                "guild_locale": "en-US",
-                "entitlements": [],
-                "authorizing_integration_owners": {"0": "7"},
-                "context": 0,
-                "attachment_size_limit": self.world.upload_limit,
-            },
-        )
+        self.cdn |= {key: value for key, value in options.items() if isinstance(value, bytes)}
+        command = command_payload(name, options, self.port)
+        data = interaction_payload(interaction, command, self.world.upload_limit)
+        sent = await self._dispatch(application_id, "INTERACTION_CREATE", data)
         return interaction if sent else None
 
     async def _dispatch(self, application_id: int, event: str, data: Any) -> bool:
@@ -142,7 +106,7 @@ class FakeDiscord:
                     application_id = _application_of(payload["d"]["token"])
                     self._gateways[application_id] = socket
                     self._packers[application_id] = packer
-                    await self._send(application_id, _ready(application_id, self.port))
+                    await self._send(application_id, ready_payload(application_id, self.port))
                     self._ready[application_id].set()
         finally:
             if self._gateways.get(application_id) is socket:
@@ -152,27 +116,35 @@ class FakeDiscord:
 
     async def me(self, request: web.Request) -> web.StreamResponse:
         """The bot's user."""
-        return _json(_user(_bot(request), bot=True))
+        return _json(user_payload(_bot(request), bot=True))
 
     async def application(self, request: web.Request) -> web.StreamResponse:
         """The bot's application."""
-        return _json(_application(_bot(request)))
+        return _json(application_payload(_bot(request)))
 
     async def acknowledge(self, request: web.Request) -> web.StreamResponse:
-        """The first answer to an interaction; only deferring is known here."""
+        """The first answer to an interaction: a message, or the promise of one."""
         body = await request.json()
-        if body["type"] != 5:
-            raise Refusal(400, 50035, "Invalid Form Body: only type 5 is known here")
-        flags = body.get("data", {}).get("flags", 0)
-        message = self.world.acknowledge(request.match_info["token"], flags=flags)
+        if body["type"] not in (4, 5):
+            raise Refusal(400, 50035, "Invalid Form Body: only types 4 and 5 are known here")
+        data = body.get("data") or {}
+        token = request.match_info["token"]
+        message = self.world.acknowledge(token, flags=data.get("flags", 0))
+        if body["type"] == 4:
+            self.world.edit_by_token(token, message.id, data, {})
         about = {
             "id": request.match_info["interaction"],
             "type": 2,
             "response_message_id": str(message.id),
-            "response_message_loading": True,
+            "response_message_loading": body["type"] == 5,
             "response_message_ephemeral": message.ephemeral,
         }
-        return _json({"interaction": about, "resource": {"type": 5, "message": _message(message)}})
+        return _json(
+            {
+                "interaction": about,
+                "resource": {"type": body["type"], "message": message_payload(message)},
+            }
+        )
 
     async def edit_by_token(self, request: web.Request) -> web.StreamResponse:
         """Edit through the interaction's token."""
@@ -181,7 +153,30 @@ class FakeDiscord:
         message = self.world.edit_by_token(
             where["token"], _message_id(self.world, where), payload, files
         )
-        return _json(_message(message))
+        return _json(message_payload(message))
+
+    async def follow_up(self, request: web.Request) -> web.StreamResponse:
+        """One more message to whoever gave the command."""
+        payload, files = await _body(request)
+        message = self.world.follow_up(request.match_info["token"], payload, files)
+        return _json(message_payload(message))
+
+    async def delete_by_token(self, request: web.Request) -> web.StreamResponse:
+        """Take a reply back."""
+        self.world.messages[_message_id(self.world, request.match_info)].deleted = True
+        return web.Response(status=204)
+
+    async def publish(self, request: web.Request) -> web.StreamResponse:
+        """The bot's commands."""
+        extra = {"application_id": str(_bot(request)), "version": "1"}
+        # A command of a context menu has none of its own.
+        bare = {"description": ""}
+        commands = enumerate(await request.json(), start=1)
+        return _json([bare | command | extra | {"id": str(number)} for number, command in commands])
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        """What somebody attached."""
+        return web.Response(body=self.cdn[request.match_info["name"]])
 
     async def edit_by_bot(self, request: web.Request) -> web.StreamResponse:
         """Edit with the bot's own token."""
@@ -190,20 +185,20 @@ class FakeDiscord:
         message = self.world.edit_by_bot(
             _bot(request), int(where["channel"]), int(where["message"]), payload, files
         )
-        return _json(_message(message))
+        return _json(message_payload(message))
 
     async def post(self, request: web.Request) -> web.StreamResponse:
         """A new message."""
         payload, files = await _body(request)
         channel_id = int(request.match_info["channel"])
         message = self.world.post(_bot(request), channel_id, payload, files)
-        return _json(_message(message) | {"nonce": payload.get("nonce")})
+        return _json(message_payload(message) | {"nonce": payload.get("nonce")})
 
     async def get_message(self, request: web.Request) -> web.StreamResponse:
         """One message."""
         where = request.match_info
         message = self.world.message(_bot(request), int(where["channel"]), int(where["message"]))
-        return _json(_message(message))
+        return _json(message_payload(message))
 
     async def history(self, request: web.Request) -> web.StreamResponse:
         """A channel's messages; a nonce is not given back here."""
@@ -213,14 +208,16 @@ class FakeDiscord:
             int(request.query.get("after", 0)),
             int(request.query.get("limit", 50)),
         )
-        return _json([_message(message) for message in found])
+        return _json([message_payload(message) for message in found])
 
     async def open_dm(self, request: web.Request) -> web.StreamResponse:
         """The channel of direct messages with a person."""
         _bot(request)
         user_id = int((await request.json())["recipient_id"])
         channel_id = self.world.open_dm(user_id)
-        return _json({"id": str(channel_id), "type": 1, "recipients": [_user(user_id)], "flags": 0})
+        return _json(
+            {"id": str(channel_id), "type": 1, "recipients": [user_payload(user_id)], "flags": 0}
+        )
 
     @web.middleware
     async def faulty(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -271,6 +268,13 @@ async def fake_discord(world: World) -> AsyncIterator[FakeDiscord]:
             web.patch(
                 api + "/webhooks/{application}/{token}/messages/{message}", discord.edit_by_token
             ),
+            web.delete(
+                api + "/webhooks/{application}/{token}/messages/{message}",
+                discord.delete_by_token,
+            ),
+            web.post(api + "/webhooks/{application}/{token}", discord.follow_up),
+            web.put(api + "/applications/{application}/commands", discord.publish),
+            web.get("/cdn/{name}", discord.file),
             web.patch(messages + "/{message}", discord.edit_by_bot),
             web.get(messages + "/{message}", discord.get_message),
             web.post(messages, discord.post),
@@ -327,79 +331,3 @@ async def _body(request: web.Request) -> tuple[dict[str, Any], dict[str, bytes]]
         part.filename: part.file.read() for part in form.values() if isinstance(part, web.FileField)
     }
     return payload, files
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
-
-
-def _user(user_id: int, *, bot: bool = False) -> dict[str, Any]:
-    return {
-        "id": str(user_id),
-        "username": f"user{user_id}",
-        "discriminator": "0",
-        "global_name": None,
-        "avatar": None,
-        "bot": bot,
-    }
-
-
-def _application(application_id: int) -> dict[str, Any]:
-    return {
-        "id": str(application_id),
-        "name": "redraw",
-        "icon": None,
-        "description": "",
-        "bot_public": True,
-        "bot_require_code_grant": False,
-        "verify_key": "",
-        "flags": 0,
-        "team": None,
-        "owner": _user(1),
-    }
-
-
-def _ready(application_id: int, port: int) -> dict[str, Any]:
-    return {
-        "op": 0,
-        "t": "READY",
-        "s": 1,
-        "d": {
-            "v": 10,
-            "user": _user(application_id, bot=True),
-            "guilds": [],
-            "session_id": "session",
-            "resume_gateway_url": f"ws://127.0.0.1:{port}/",
-            "application": {"id": str(application_id), "flags": 0},
-        },
-    }
-
-
-def _message(message: Message) -> dict[str, Any]:
-    return {
-        "id": str(message.id),
-        "channel_id": str(message.channel_id),
-        "author": _user(message.author_id, bot=True),
-        "content": message.content,
-        "timestamp": _time(message.created_at),
-        "edited_timestamp": None,
-        "tts": False,
-        "mention_everyone": False,
-        "mentions": [],
-        "mention_roles": [],
-        "attachments": [
-            {
-                "id": str(number),
-                "filename": name,
-                "size": len(data),
-                "url": f"https://cdn.invalid/{name}",
-                "proxy_url": f"https://cdn.invalid/{name}",
-            }
-            for number, (name, data) in enumerate(message.files.items())
-        ],
-        "embeds": [],
-        "pinned": False,
-        "type": 0,
-        "flags": message.flags,
-        "components": message.components,
-    }

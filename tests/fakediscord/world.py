@@ -139,6 +139,16 @@ class World:
             raise Refusal(404, 10008, "Unknown Message")
         return self._edit(self._existing(message_id), payload, files)
 
+    def follow_up(self, token: str, payload: dict[str, Any], files: dict[str, bytes]) -> Message:
+        """`POST /webhooks/{application}/{token}`."""
+        interaction = self.interactions.get(token)
+        if interaction is None:
+            raise Refusal(404, 10015, "Unknown Webhook")
+        self._check(payload, files, was_v2=False)
+        return self._show(
+            self._add(interaction.channel_id, interaction.application_id, 0), payload, files
+        )
+
     def edit_by_bot(
         self,
         bot_id: int,

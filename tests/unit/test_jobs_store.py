@@ -334,6 +334,42 @@ async def test_nothing_of_a_forgotten_person_stays_on_the_disk(tmp_path: Path) -
         assert len(list((tmp_path / "pictures").iterdir())) == 1
 
 
+async def test_a_kill_right_after_forgetting_leaves_nothing_after_the_next_start(
+    tmp_path: Path,
+) -> None:
+    script = (
+        "import asyncio, os, pathlib, signal, sys\n"
+        "from bot.jobs.store import Store\n"
+        "from tests.support.jobs import job, picture\n"
+        "def checkpoint(name):\n"
+        "    if name == 'after forget': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "async def main():\n"
+        "    async with Store.open(pathlib.Path(sys.argv[1]), checkpoint=checkpoint) as store:\n"
+        "        await store.accept(job(await store.pictures.put(picture(1))))\n"
+        "        await store.forget_user(7)\n"
+        "asyncio.run(main())\n"
+    )
+    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", script, tmp_path)
+    assert await killed.wait() == -9
+    assert b"a red fox in the snow" in everything_in(tmp_path)
+    async with Store.open(tmp_path):
+        assert b"a red fox in the snow" not in everything_in(tmp_path)
+        assert list((tmp_path / "pictures").iterdir()) == []
+
+
+async def test_a_full_disk_refuses_one_change_and_not_the_next(store: Store) -> None:
+    def pages(limit: int) -> None:
+        store._db.execute(f"PRAGMA max_page_count = {limit}").fetchone()
+
+    await store._run(pages, 1)
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        await store.accept(job(prompt="x" * 100_000))
+    await store._run(pages, 2**30)
+    accepted = job()
+    await store.accept(accepted)
+    assert await store.unanswered() == [accepted]
+
+
 async def test_a_picture_that_is_about_to_be_named_outlives_its_last_job(store: Store) -> None:
     name = await store.pictures.put(picture(1))
     first = job(name)
