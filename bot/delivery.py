@@ -12,6 +12,14 @@ from functools import partial
 import discord
 
 from bot.answer import Answer, Encode, Presenter, Upload
+from bot.jobs.failures import (
+    BlockedByDiscord,
+    JobFailure,
+    MessageRefused,
+    ResultLost,
+    TooLargeForDiscord,
+    Undeliverable,
+)
 from bot.jobs.job import Job, JobProgress, JobState, Place
 from bot.jobs.pictures import PictureLost
 from bot.jobs.store import JobGone, Store, no_checkpoint
@@ -19,6 +27,7 @@ from bot.pacer import Pacer
 from bot.permissions import MissingPermissions, check_permissions
 from bot.reactions import CannotDraw, Reaction, reaction_to, retry_after
 from bot.ways import Way, Ways, ways_to
+from bot.words import say_error
 
 __all__ = [
     "Answer",
@@ -41,13 +50,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 GIVE_UP_SECONDS = 24 * 3600.0
 SMALLEST_UPLOAD = 256 * 1024
 
-SENTENCES = {
-    Reaction.BLOCKED: "Discord's moderation did not let this picture through.",
-    Reaction.SMALLER: "The picture is larger than Discord takes here, even compressed.",
-    Reaction.MALFORMED: "The picture was made, but its message could not be sent as it was built.",
-    Reaction.LOST: "The picture was made, but its file could not be read again.",
+FAILURES: dict[Reaction, type[JobFailure]] = {
+    Reaction.BLOCKED: BlockedByDiscord,
+    Reaction.SMALLER: TooLargeForDiscord,
+    Reaction.MALFORMED: MessageRefused,
+    Reaction.LOST: ResultLost,
 }
-UNREACHABLE = "The answer could not be delivered: Discord let it through on no way."
 
 
 class Delivery:
@@ -137,7 +145,7 @@ class Delivery:
             if not ways or self._clock() - began > GIVE_UP_SECONDS:
                 log.error("no way is left to answer job %s", job.id)
                 if job.state is JobState.MADE:
-                    await self._store.fail(job.id, UNREACHABLE)
+                    await self._fail(job, Undeliverable())
                 await self._store.answered(job.id, self._clock())
                 return
             error = await self._attempt(ways[0], job, limit)
@@ -172,9 +180,12 @@ class Delivery:
                 case Reaction.OTHER_WAY:
                     closed.add(ways[0])
                 case _ if job.state is JobState.MADE:
-                    job = await self._store.fail(job.id, SENTENCES[reaction])
+                    job = await self._fail(job, FAILURES[reaction]())
                 case _:
                     closed.add(ways[0])
+
+    async def _fail(self, job: Job, failure: JobFailure) -> Job:
+        return await self._store.fail(job.id, say_error(job.locale, failure))
 
     async def _attempt(self, way: Way, job: Job, limit: int) -> Exception | None:
         within = replace(job.destination, upload_limit=limit)

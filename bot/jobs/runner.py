@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from bot.delivery import Delivery
 from bot.errors import PersonError, UnavailableError
+from bot.jobs.failures import BrokeDownTwice, Broken, JobFailure, SourceLost, failure_of
 from bot.jobs.job import Job, JobState, Place
 from bot.jobs.making import Maker, Tickets
 from bot.jobs.pictures import PictureLost
@@ -20,6 +21,7 @@ from bot.jobs.queue import FairQueue
 from bot.jobs.retention import forget_old_jobs
 from bot.jobs.slots import Slots
 from bot.jobs.store import JobGone, Store
+from bot.words import say_error
 from inference import (
     InferenceError,
     InferenceService,
@@ -40,10 +42,6 @@ GRACE_SECONDS = 3.0
 SHOWN_PLACES = 5
 # How long a person's data is kept after they asked for its end, so that their replies can say so.
 FAREWELL_SECONDS = 5.0
-
-DIED_TWICE = "The model broke down over this picture twice, so it was given up."
-SOURCE_LOST = "The picture to redraw could not be read again."
-BROKEN = "Something went wrong while the picture was made. The operator can find it in the log."
 
 
 class ModelGone(UnavailableError):
@@ -113,7 +111,8 @@ class Runner:
             elif job.attempts < ATTEMPTS:
                 begun.append(job)
             else:
-                self._answer(await self._store.fail(job.id, DIED_TWICE))
+                failure = say_error(job.locale, BrokeDownTwice())
+                self._answer(await self._store.fail(job.id, failure))
         for job in reversed(begun):
             self.queue.add_first(job)
         self._wake.set()
@@ -257,16 +256,16 @@ class Runner:
                 # What it made before is in the store; only the rest is made again.
                 again = await self._store.job(job.id)
             else:
-                outcome = await self._fail(job.id, DIED_TWICE)
+                outcome = await self._fail(job, BrokeDownTwice())
         except PictureLost:
             log.exception("the source of job %s is lost", job.id)
-            outcome = await self._fail(job.id, SOURCE_LOST)
+            outcome = await self._fail(job, SourceLost())
         except InferenceError as error:
             log.warning("job %s: %s", job.id, error)
-            outcome = await self._fail(job.id, str(error))
+            outcome = await self._fail(job, failure_of(error))
         except Exception:
             log.exception("job %s", job.id)
-            outcome = await self._fail(job.id, BROKEN)
+            outcome = await self._fail(job, Broken())
         finally:
             for ticket in tickets.values():
                 self._slots.give_back(ticket)
@@ -284,9 +283,9 @@ class Runner:
         except JobGone:
             return None
 
-    async def _fail(self, job_id: str, sentence: str) -> Job | None:
+    async def _fail(self, job: Job, failure: JobFailure) -> Job | None:
         try:
-            return await self._store.fail(job_id, sentence)
+            return await self._store.fail(job.id, say_error(job.locale, failure))
         except JobGone:
             return None
 

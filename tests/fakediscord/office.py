@@ -41,6 +41,8 @@ class Engine:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     may_end: Callable[[str], bool] = lambda _: True
+    # Seconds, on the clock, between the steps that it reports.
+    steps: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -55,6 +57,10 @@ class Engine:
             await self.tell()
             if on_progress:
                 on_progress(Progress(id=request.id, step=0, total=2))
+            for step, pause in enumerate(self.steps, start=1):
+                await asyncio.sleep(pause)
+                if on_progress:
+                    on_progress(Progress(id=request.id, step=step, total=len(self.steps)))
             await self.gate.wait()
             async with self.changed:
                 await self.changed.wait_for(lambda: self.may_end(request.id))
@@ -92,10 +98,13 @@ class Office:
     bot: Bot
     engine: Engine
 
-    async def job(self, person: int, *, private: bool = False, pictures: int = 1) -> Job:
-        """A request with its deferred reply, not accepted yet; everybody in their own channel."""
+    async def job(
+        self, person: int, *, private: bool = False, pictures: int = 1, channel: int = 0
+    ) -> Job:
+        """A request with its deferred reply, not accepted yet; everybody in their own channel
+        where none is given."""
         world = self.discord.world
-        channel = 1000 + len(world.interactions)
+        channel = channel or 1000 + len(world.interactions)
         interaction = world.interact(BOT, channel, person)
         reply = world.acknowledge(interaction.token, flags=64 if private else 0)
         job = job_for(
@@ -114,9 +123,9 @@ class Office:
         )
         return replace(job, variants=tuple(Variant(seed=n, strength=1.0) for n in range(pictures)))
 
-    async def ask(self, person: int, *, pictures: int = 1) -> Job:
+    async def ask(self, person: int, *, pictures: int = 1, channel: int = 0) -> Job:
         """An accepted request."""
-        job = await self.job(person, pictures=pictures)
+        job = await self.job(person, pictures=pictures, channel=channel)
         await self.bot.runner.accept(job)
         return job
 

@@ -16,7 +16,16 @@ from bot.jobs.job import JobState
 from bot.jobs.pictures import PictureLost
 from bot.jobs.queue import QueueFull
 from bot.jobs.runner import ModelGone
-from inference import ModelUnavailable, OutOfMemory, ServiceState, ServiceStatus, WorkerDied
+from inference import (
+    DeadlineExceeded,
+    InferenceError,
+    ModelUnavailable,
+    NotANumber,
+    OutOfMemory,
+    ServiceState,
+    ServiceStatus,
+    WorkerDied,
+)
 from tests.fakediscord.office import READY, Engine, Office, open_office
 from tests.fakediscord.world import World
 
@@ -124,13 +133,26 @@ async def test_a_worker_that_dies_twice_ends_in_a_sentence(office: Office) -> No
     assert (await office.state(other)).state is JobState.DELIVERED
 
 
-async def test_what_the_engine_says_is_what_the_person_reads(office: Office) -> None:
-    job = await office.job(1)
-    office.engine.errors = {job.id: OutOfMemory("This picture does not fit the device.")}
+@pytest.mark.parametrize(
+    ("error", "locale", "sentence"),
+    [
+        (OutOfMemory("It does not fit."), "en-GB", "too large for the device's memory"),
+        (OutOfMemory("It does not fit."), "de", "zu groß für den Speicher"),
+        (NotANumber("No picture."), "fr", "essayez une autre graine"),
+        (DeadlineExceeded("Too late."), "es-ES", "Esperó demasiado"),
+        (InferenceError("A driver said xyz."), "ja", "問題が起きました"),
+    ],
+)
+async def test_what_the_engine_says_is_told_in_the_person_s_language(
+    office: Office, error: InferenceError, locale: str, sentence: str
+) -> None:
+    job = replace(await office.job(1), locale=locale)
+    office.engine.errors = {job.id: error}
     await office.bot.runner.accept(job)
     await office.idle()
     [answer] = office.answers(job)
-    assert "This picture does not fit the device." in answer.text
+    assert sentence in answer.text
+    assert str(error) not in answer.text
 
 
 async def test_a_bug_is_a_sentence_for_the_person_and_a_traceback_for_the_operator(
