@@ -178,13 +178,17 @@ class Engine:
             return
         self._running.append(_Job(one, joined, time.monotonic()))
         if one.shape not in self._shapes:
-            self._shapes.append(one.shape)
+            # At once: the others then wait one turn more, for one shape more.
+            self._shapes.appendleft(one.shape)
 
     def _step(self) -> None:
         if not self._running:
             return
         present = {job.one.shape for job in self._running}
-        self._shapes = deque(shape for shape in self._shapes if shape in present)
+        # A shape keeps its place until its turn, also while none of it runs: whoever sends short
+        # requests of one shape again and again is not always new, and holds nobody up.
+        while self._shapes[0] not in present:
+            self._shapes.popleft()
         shape = self._shapes[0]
         self._shapes.rotate(-1)
         batch = [job for job in self._running if job.one.shape == shape]
