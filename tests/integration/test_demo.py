@@ -21,6 +21,13 @@ from tests.support.pictures import photo
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 GLIMPSE = say("en", "img2img.preview")
 CHROMIUM = shutil.which("chromium")
+# Keeps the address of every picture with this alt text that the page ever shows.
+WATCH = """alt => {
+  window.glimpses = new Set();
+  new MutationObserver(() => {
+    for (const image of document.images) if (image.alt === alt) glimpses.add(image.src);
+  }).observe(document.body, {subtree: true, childList: true, attributes: true});
+}"""
 
 pytestmark = [
     pytest.mark.timeout(240),
@@ -31,12 +38,12 @@ pytestmark = [
 
 
 @asynccontextmanager
-async def demo() -> AsyncIterator[str]:
+async def demo(**settings: str) -> AsyncIterator[str]:
     """`make demo`'s own command, on a free port; gives the link that it prints."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "bot", "demo"),
-        env={**os.environ, "DEMO_PORT": "0", "DTYPE": "float32"},
+        env={**os.environ, "DEMO_PORT": "0", "DTYPE": "float32", **settings},
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
@@ -67,7 +74,9 @@ async def browser_page(url: str) -> AsyncIterator[Page]:
         await browser.close()
 
 
-async def img2img(page: Page, prompt: str, picture: Path | None = None) -> None:
+async def img2img(
+    page: Page, prompt: str, picture: Path | None = None, steps: int | None = None
+) -> None:
     """Type the command as a person does: pick it, write the prompt, choose a file, send."""
     await page.locator("#channel-composer-input").click()
     await page.keyboard.type("/img2img")
@@ -77,6 +86,10 @@ async def img2img(page: Page, prompt: str, picture: Path | None = None) -> None:
         await page.get_by_text("more").last.click()
         await page.get_by_role("option").filter(has_text="image").first.click()
         await page.locator("input.command-file-input").set_input_files(picture)
+    if steps is not None:
+        await page.get_by_text("more").last.click()
+        await page.get_by_role("option").filter(has_text="steps").first.click()
+        await page.get_by_role("textbox", name="steps").fill(str(steps))
     await page.get_by_role("button", name="Send").click()
 
 
@@ -113,13 +126,14 @@ async def test_the_whole_conversation_in_the_browser(tmp_path: Path) -> None:
     ARTIFACTS.mkdir(exist_ok=True)
     file = tmp_path / "mine.png"
     photo(320, 240).save(file)
-    async with demo() as url, browser_page(url) as page:
-        await img2img(page, "a fox on a blue background", file)
-        # A quick machine may be through before the page is looked at; test_preview.py waits for it.
-        glimpse = page.get_by_alt_text(GLIMPSE).or_(redrawn(page, "a fox on a blue background"))
-        await expect(glimpse.first).to_be_visible(timeout=60_000)
+    # So many steps that the preview is edited a few times before the picture is there.
+    async with demo(MAX_STEPS="150") as url, browser_page(url) as page:
+        await page.evaluate(WATCH, GLIMPSE)
+        await img2img(page, "a fox on a blue background", file, steps=150)
+        await expect(page.get_by_alt_text(GLIMPSE)).to_be_visible(timeout=60_000)
         await page.screenshot(path=ARTIFACTS / "conversation-1-preview.png")
         await expect(redrawn(page, "a fox on a blue background")).to_be_visible(timeout=60_000)
+        assert await page.evaluate("glimpses.size") >= 2
         await shot(page, "conversation-2-done")
 
         await page.get_by_role("button", name="Edit").last.click()
