@@ -16,7 +16,7 @@ from bot.jobs.job import Job
 from bot.jobs.queue import FairQueue
 from bot.jobs.runner import Runner
 from bot.jobs.store import Store
-from bot.montage import labelled
+from bot.montage import labelled, shown
 from bot.picture import Picture
 from bot.styles import SHIPPED, Styles
 from cogs.img2img.view import Img2ImgPresenter
@@ -31,6 +31,7 @@ async def encode_job(
     job: Job, pictures: Sequence[Picture], *, alt: str, write_settings: bool
 ) -> tuple[Upload, ...]:
     """A job's pictures as the files of its answer, all within one request."""
+    pictures = [await asyncio.to_thread(shown, picture) for picture in pictures]
     if job.layout == "grid":
         labels = [f"{variant.strength:g}" for variant in job.variants]
         sheet = await asyncio.to_thread(labelled, list(zip(pictures, labels, strict=True)), 2)

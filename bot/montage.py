@@ -10,6 +10,8 @@ from bot.picture import Picture
 
 GAP = 8
 LABEL_HEIGHT = 28
+# Discord shows a small picture as small as it is; a person wants to look at it.
+SHOWN_SIDE = 384
 BACKGROUND = "#1e1f26"
 INK = "#f2f3f5"
 
@@ -43,6 +45,17 @@ def enlarged(picture: Picture, factor: int) -> Picture:
     """`factor` times as wide and high, by Lanczos resampling: smooth, with no new detail."""
     size = (picture.width * factor, picture.height * factor)
     return _picture(_image(picture).resize(size, Image.Resampling.LANCZOS))
+
+
+def shown_factor(width: int, height: int) -> int:
+    """How many times larger a picture is posted than it was made: 1 but for small models'."""
+    return -(-SHOWN_SIDE // max(width, height))
+
+
+def shown(picture: Picture) -> Picture:
+    """The picture as it is posted, its longer side at least `SHOWN_SIDE` pixels."""
+    factor = shown_factor(picture.width, picture.height)
+    return picture if factor == 1 else enlarged(picture, factor)
 
 
 def thumbnail(picture: Picture, side: int) -> Picture:

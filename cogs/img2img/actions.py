@@ -11,7 +11,7 @@ import discord
 from bot.client import Services
 from bot.encode import encode
 from bot.jobs.job import Job
-from bot.montage import enlarged, labelled
+from bot.montage import enlarged, labelled, shown, shown_factor
 from bot.picture import Picture
 from bot.tree import tell
 from bot.words import say
@@ -105,12 +105,15 @@ async def compare(interaction: Interaction, job: Job, number: int) -> None:
         return
     await interaction.response.defer(thinking=True, ephemeral=True)
     services = interaction.client.services
-    before, after = await _stored(services, job.source), await _stored(services, chosen)
+    both = [
+        await asyncio.to_thread(shown, await _stored(services, content))
+        for content in (job.source, chosen)
+    ]
     words = (
         say(interaction.locale, "img2img.before"),
         say(interaction.locale, "img2img.after"),
     )
-    sheet = await asyncio.to_thread(labelled, list(zip((before, after), words, strict=True)), 2)
+    sheet = await asyncio.to_thread(labelled, list(zip(both, words, strict=True)), 2)
     await _show(interaction, sheet, f"before-after-{job.id}")
 
 
@@ -121,18 +124,19 @@ async def depth(interaction: Interaction, job: Job, _number: int) -> None:
         raise JobForgotten
     await interaction.response.defer(thinking=True, ephemeral=True)
     picture = await _stored(interaction.client.services, job.depth)
-    await _show(interaction, picture, f"depth-{job.id}")
+    await _show(interaction, await asyncio.to_thread(shown, picture), f"depth-{job.id}")
 
 
 @action("larger")
 async def larger(interaction: Interaction, job: Job, number: int) -> None:
-    """Twice the size, and said how."""
+    """Twice the size that it was posted in, and said how."""
     chosen = await _chosen(interaction, job, number, "larger")
     if chosen is None:
         return
     await interaction.response.defer(thinking=True, ephemeral=job.destination.private)
     picture = await _stored(interaction.client.services, chosen)
-    made = await asyncio.to_thread(enlarged, picture, LARGER)
+    factor = LARGER * shown_factor(picture.width, picture.height)
+    made = await asyncio.to_thread(enlarged, picture, factor)
     text = say(interaction.locale, "img2img.enlarged", width=made.width, height=made.height)
     await _show(interaction, made, f"redraw-{job.id}-large", text, spoiler=job.spoiler)
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from bot.delivery import Answer, Upload
 from bot.jobs.job import Job, JobProgress, Place
+from bot.montage import shown_factor
 from bot.words import say
 from cogs.img2img.buttons import FINISHED, JobButton, button, rows
 from inference import Preview
@@ -205,9 +206,11 @@ def _gallery(pictures: Iterable[Upload]) -> discord.ui.MediaGallery[discord.ui.L
 
 
 def _enlarged(preview: Preview, job: Job) -> bytes:
-    """One pixel a latent is small; half of the picture's own size is enough to look at."""
+    """One pixel a latent is small; half of the size that the picture will have is enough."""
     image = Image.frombytes("RGB", (preview.width, preview.height), preview.pixels)
-    image = image.resize((job.width // 2, job.height // 2), Image.Resampling.BICUBIC)
+    factor = shown_factor(job.width, job.height)
+    size = (job.width * factor // 2, job.height * factor // 2)
+    image = image.resize(size, Image.Resampling.BICUBIC)
     out = io.BytesIO()
     image.save(out, "JPEG", quality=80)
     return out.getvalue()

@@ -64,7 +64,11 @@ async def test_an_attachment_comes_back_redrawn(
         await house.settled()
         text = text_of(house.last)
         picture = await picture_in(house.last)
-        size = f"{picture.width} × {picture.height}"
+        (job,) = await house.bot.services.store.jobs_of(house.alice.id)
+        size = f"{job.width} × {job.height}"
+        # A small model's picture is posted large enough to look at.
+        assert max(picture.size) >= 384 > max(job.width, job.height)
+        assert picture.width / job.width == picture.height / job.height
         settings = ("strength 0.5", "8 steps", "guidance 3", "seed 7", size, " s")
         for said in ("a red fox", "without: blue", "cat.png", *settings):
             assert said in text
