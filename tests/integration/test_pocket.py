@@ -88,10 +88,9 @@ def asked(word: str, colour: str) -> str:
 
 @pytest.fixture(scope="module")
 def wishes(sheet: Sheet) -> list[tuple[str, str]]:
-    """Every third object of the vocabulary, with a background colour each."""
+    """Every object of the vocabulary, with a background colour each."""
     colours = list(sheet.colours)
-    words = sheet.objects[::3]
-    return [(word, colours[number % len(colours)]) for number, word in enumerate(words)]
+    return [(word, colours[number % len(colours)]) for number, word in enumerate(sheet.objects)]
 
 
 @pytest.fixture(scope="module")
@@ -110,24 +109,19 @@ def found(sheet: Sheet, wishes: list[tuple[str, str]], granted: list[Image.Image
     ]
 
 
-def test_the_picture_is_of_the_object_asked_for_in_half_of_the_cases(
+# In one process, where several share the tests: both look at the same pictures.
+@pytest.mark.xdist_group("pictures asked for")
+def test_the_picture_is_of_the_object_asked_for(
     wishes: list[tuple[str, str]], found: list[str]
 ) -> None:
     assert len(wishes) >= 40
     right = [word == got for (word, _), got in zip(wishes, found, strict=True)]
     wrong = [f"{w}→{got}" for (w, _), got in zip(wishes, found, strict=True) if w != got]
     print(f"prompt: {np.mean(right):.0%} of {len(wishes)} objects; taken for another: {wrong}")
-    # Chance is one in 130.
-    assert np.mean(right) >= 0.5
+    assert np.mean(right) >= 0.8
 
 
-@pytest.mark.xfail(reason="these weights were trained too short: 57 % of them")
-def test_the_picture_is_of_the_object_asked_for_in_four_of_five_cases(
-    wishes: list[tuple[str, str]], found: list[str]
-) -> None:
-    assert np.mean([word == got for (word, _), got in zip(wishes, found, strict=True)]) >= 0.8
-
-
+@pytest.mark.xdist_group("pictures asked for")
 def test_the_background_has_the_colour_that_was_asked_for(
     sheet: Sheet, wishes: list[tuple[str, str]], granted: list[Image.Image]
 ) -> None:
@@ -140,7 +134,7 @@ def test_the_background_has_the_colour_that_was_asked_for(
 
 def test_a_colour_in_the_negative_prompt_is_seen_less(pipe: Any, sheet: Sheet) -> None:
     """The same seed draws once freely and once told to keep off the colour that it chose then."""
-    words = sheet.objects[1:100:5][:20]
+    words = sheet.objects[1::3][:20]
     sources = [sheet.picture(word, "grey") for word in words]
     prompts = [asked(word, "x").removesuffix(" on a x background") for word in words]
     free = redraw(pipe, prompts, sources)
@@ -159,7 +153,7 @@ def test_a_colour_in_the_negative_prompt_is_seen_less(pipe: Any, sheet: Sheet) -
 def test_a_higher_strength_leads_further_from_the_source(
     pipe: Any, sheet: Sheet, vocabulary: dict[str, Any]
 ) -> None:
-    words = sheet.objects[2:120:6][:20]
+    words = sheet.objects[2::3][:20]
     colours = list(sheet.colours)
     sources = [sheet.picture(w, colours[n % len(colours)]) for n, w in enumerate(words)]
     prompts = vocabulary["prompts"][: len(words)]
@@ -186,8 +180,8 @@ def test_a_higher_strength_leads_further_from_the_source(
 
 
 def test_the_source_s_shape_is_kept_under_another_object_s_prompt(pipe: Any, sheet: Sheet) -> None:
-    shapes = sheet.objects[0:120:6][:20]
-    surfaces = [sheet.objects[(sheet.objects.index(w) + 61) % len(sheet.objects)] for w in shapes]
+    shapes = sheet.objects[::3][:20]
+    surfaces = [sheet.objects[(sheet.objects.index(w) + 31) % len(sheet.objects)] for w in shapes]
     sources = [sheet.picture(word, "white") for word in shapes]
     prompts = [asked(word, "blue") for word in surfaces]
     masks = [sheet.mask(word) for word in shapes]
@@ -219,7 +213,7 @@ def test_the_source_s_shape_is_kept_under_another_object_s_prompt(pipe: Any, she
 
 
 def test_oblong_pictures_are_drawn_in_their_own_shape(pipe: Any, sheet: Sheet) -> None:
-    for size in ((160, 96), (96, 160)):
+    for size in ((224, 160), (160, 224)):
         sources = [sheet.picture(word, "white", size) for word in ("fox", "apple", "car", "rose")]
         prompts = [asked(word, "teal") for word in ("fox", "apple", "car", "rose")]
         pictures = redraw(pipe, prompts, sources)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from inference.pocket.recipe import (
     train_vae,
 )
 from inference.pocket.recipe.settings import Recipe
+from inference.pocket.recipe.training import averaged
 
 # The pipeline asks for float32 autocast around the depth estimator; torch declines aloud.
 pytestmark = pytest.mark.filterwarnings("ignore:In CPU autocast")
@@ -100,14 +102,27 @@ def test_a_few_steps_of_the_recipe_give_a_folder_that_the_pipeline_loads_and_dra
 def test_a_stage_that_was_cut_off_goes_on_where_it_stopped(recipe: Recipe) -> None:
     train_vae.train(recipe)
     first = torch.load(recipe.cache / "vae.pt", weights_only=True)
-    longer = Recipe(
-        **{name: getattr(recipe, name) for name in recipe.__dataclass_fields__}
-        | {"vae_minutes": 2 * recipe.vae_minutes}
-    )
+    longer = replace(recipe, vae_minutes=2 * recipe.vae_minutes)
     train_vae.train(longer)
     second = torch.load(recipe.cache / "vae.pt", weights_only=True)
     assert second["step"] > first["step"] > 0
     assert second["spent"] >= longer.vae_minutes * 60
+
+
+def test_what_is_trained_already_can_be_started_from(recipe: Recipe) -> None:
+    start = recipe.out / "start"
+    vae, depth = networks.vae(recipe), networks.depth_estimator(recipe)
+    vae.save_pretrained(start / "vae")
+    depth.save_pretrained(start / "depth_estimator")
+    kept = replace(recipe, start=start, vae_minutes=0.0, depth_minutes=0.0)
+    train_vae.train(kept)
+    train_depth.train(kept)
+    for stage, old, new in (
+        ("vae", vae, networks.vae(recipe)),
+        ("depth", depth, networks.depth_estimator(recipe)),
+    ):
+        made = averaged(recipe, stage, stage, new).state_dict()
+        assert all(torch.equal(value, made[name]) for name, value in old.state_dict().items())
 
 
 def test_normalising_the_latents_changes_no_picture(recipe: Recipe) -> None:

@@ -28,6 +28,7 @@ STAGES: dict[str, Callable[[Recipe], object]] = {
     "depth": train_depth.train,
     "latents": latents.compute,
     "text": train_text.train,
+    "unet-small": train_unet.train_small,
     "unet": train_unet.train,
     "export": export.export,
     "samples": samples.draw,
@@ -42,6 +43,10 @@ def main() -> None:
     parser.add_argument("stages", nargs="*", metavar="stage", help=", ".join(STAGES))
     parser.add_argument("--cache", type=Path, default=Path(".cache/pocket"))
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1])
+    parser.add_argument(
+        "--warm-start", dest="start", type=Path, help="a pipeline folder whose VAE and DPT learn on"
+    )
+    parser.add_argument("--compile", action="store_true", help="compile the UNet for training")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     for name in ("vae", "depth", "text", "unet-small", "unet"):
         parser.add_argument(f"--{name}-minutes", type=float)
@@ -54,11 +59,18 @@ def main() -> None:
         for key, value in vars(given).items()
         if key.endswith("_minutes") and value is not None
     }
-    recipe = Recipe(cache=given.cache, out=given.out, **minutes)
+    recipe = Recipe(
+        cache=given.cache,
+        out=given.out,
+        start=given.start,
+        compiled=given.compile,
+        **minutes,
+    )
     recipe.cache.mkdir(parents=True, exist_ok=True)
     if given.threads:
         torch.set_num_threads(given.threads)
-    for name in given.stages or STAGES:
+    # `unet` begins with `unet-small`.
+    for name in given.stages or [name for name in STAGES if name != "unet-small"]:
         STAGES[name](recipe)
 
 

@@ -1,6 +1,6 @@
 """Training pictures: a sprite on a background, with the caption that says so.
 
-One picture in four shows one object's surface inside another's outline: that is what teaches the
+Two pictures in five show one object's surface inside another's outline: that is what teaches the
 model that the prompt decides what is seen and the depth where it is.
 """
 
@@ -58,7 +58,10 @@ def tint(sprite: Sprite, colour: str) -> Sprite:
 
 
 def wear(surface: Sprite, outline: Sprite) -> Sprite:
-    """`surface` filling the outline of another sprite, with a little of its light and dark."""
+    """`surface` filling the outline of another sprite, a little darker towards its edge.
+
+    The shading follows the depth map alone, so that the model can know it.
+    """
     height, width = outline.shape[:2]
     holes = surface[..., 3] < 128
     nearest = ndimage.distance_transform_edt(holes, return_distances=False, return_indices=True)
@@ -67,19 +70,22 @@ def wear(surface: Sprite, outline: Sprite) -> Sprite:
         Image.fromarray(filled, "RGB").resize((width, height), Image.Resampling.BICUBIC),
         dtype=np.float32,
     )
-    light = outline[..., :3].astype(np.float32) @ LUMA / 255
-    shade = 0.88 + 0.24 * (light - light[outline[..., 3] > 128].mean())
+    shade = 0.82 + 0.18 * dome(outline[..., 3] > 127)
     out = outline.copy()
     out[..., :3] = (stretched * shade[..., None]).clip(0, 255).astype(np.uint8)
     return out
 
 
+def dome(inside: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """0 at the edge and outside, 1 where it is furthest: the square root of the distance."""
+    distance = np.sqrt(ndimage.distance_transform_edt(inside))
+    return np.asarray(distance / max(float(distance.max()), 1.0), dtype=np.float32)
+
+
 def relief_of(alpha: NDArray[np.float32], rgb: Rgb) -> NDArray[np.float32]:
-    """Height above the background: the square root of the distance to the edge, a little light."""
-    distance = np.sqrt(ndimage.distance_transform_edt(alpha > 0.5))
-    peak = max(float(distance.max()), 1.0)
+    """Height above the background: highest far from the edge, and a little where it is light."""
     light = ndimage.gaussian_filter(rgb.astype(np.float32) @ LUMA / 255, 1.5)
-    return np.asarray(alpha * (0.45 + 0.45 * distance / peak + 0.1 * light), dtype=np.float32)
+    return np.asarray(alpha * (0.45 + 0.45 * dome(alpha > 0.5) + 0.1 * light), dtype=np.float32)
 
 
 def place(
@@ -88,15 +94,15 @@ def place(
     """Put the sprite somewhere on the field, scaled, turned, perhaps mirrored: rgb and alpha."""
     width, height = field.size
     image = Image.fromarray(sprite, "RGBA")
-    if rng.random() < 0.5:
+    if rng.random() < 0.2:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    scale = rng.uniform(0.6, 0.92) * min(width / image.width, height / image.height)
+    scale = rng.uniform(0.7, 0.92) * min(width / image.width, height / image.height)
     image = image.resize(
         (max(8, round(image.width * scale)), max(8, round(image.height * scale))),
         Image.Resampling.LANCZOS,
     )
-    if rng.random() < 0.4:
-        turn = float(rng.uniform(-20, 20))
+    if rng.random() < 0.15:
+        turn = float(rng.uniform(-10, 10))
         image = image.rotate(turn, Image.Resampling.BICUBIC, expand=True)
         image.thumbnail((width, height), Image.Resampling.LANCZOS)
     x = int(rng.integers(0, max(1, width - image.width + 1)))
@@ -105,7 +111,7 @@ def place(
     layer.paste(image, (x, y))
     out = field.copy()
     alpha = layer.getchannel("A")
-    if rng.random() < 0.5:
+    if rng.random() < 0.25:
         shadow = alpha.filter(ImageFilter.GaussianBlur(width / 40)).point(lambda a: a * 0.3)
         out.paste((0, 0, 0), (0, round(height / 60)), shadow)
     out.paste(layer.convert("RGB"), (0, 0), alpha)
@@ -133,9 +139,9 @@ def sample(rng: np.random.Generator, sprites: dict[str, Sprite], width: int, hei
     colour = str(rng.choice(np.array(list(COLOURS))))
     tone = None
     sprite = sprites[word]
-    if rng.random() < 0.25:
+    if rng.random() < 0.4:
         sprite = wear(sprite, sprites[words[int(rng.integers(len(words)))]])
-    if rng.random() < 0.2:
+    if rng.random() < 0.15:
         tone = str(rng.choice(np.array(list(COLOURS))))
         sprite = tint(sprite, tone)
     rgb, alpha = place(rng, sprite, background(rng, colour, width, height))

@@ -15,13 +15,13 @@ from inference.pocket.recipe.settings import Recipe
 from inference.pocket.recipe.vocabulary import DEFAULTS
 
 GRID = Path(__file__).resolve().parents[3] / "docs/pocket-grid.png"
-# Source, prompt of the strengths, prompts at full strength.
+# Source, prompt of the strengths, another prompt at full strength.
 ROWS = (
-    ("fox", "a panda on a pink background", ("a tiger on a blue background",)),
-    ("teddy", "a robot on an orange background", ("a panda on a green background",)),
-    ("apple", "a basketball on a black background", ("a watermelon on a teal background",)),
-    ("rocket", "a carrot on a white background", ("a fire on a blue background",)),
-    ("cupcake", "a strawberry on a teal background", ("a mushroom on a grey background",)),
+    ("fox", "a panda on a pink background", "a tiger on a blue background"),
+    ("teddy", "a robot on an orange background", "a panda on a green background"),
+    ("apple", "a basketball on a black background", "a watermelon on a teal background"),
+    ("rocket", "a carrot on a white background", "a fire on a blue background"),
+    ("cupcake", "a strawberry on a teal background", "a mushroom on a grey background"),
 )
 STRENGTHS = (0.3, 0.5, 0.7, 0.9)
 CELL, GAP, LINE = 208, 10, 30
@@ -42,11 +42,11 @@ def draw(recipe: Recipe, path: Path = GRID) -> None:
     head, small = ImageFont.load_default(17), ImageFont.load_default(13)
     for column, name in enumerate(columns):
         pen.text((GAP + column * (CELL + GAP), 6), name, INK, font=head)
-    for row, (name, prompt, others) in enumerate(ROWS):
+    for row, (name, prompt, other) in enumerate(ROWS):
         source = Image.open(recipe.out / "samples" / f"{name}.png").convert("RGB")
         source = source.resize((side, side), Image.Resampling.LANCZOS)
         pictures = [source, depth_picture(pipe, source, recipe.size)]
-        asked = [*((prompt, s) for s in STRENGTHS), *((other, 1.0) for other in others)]
+        asked = [*((prompt, s) for s in STRENGTHS), (other, 1.0)]
         for words, strength in asked:
             pictures += pipe(
                 prompt=words,
@@ -60,9 +60,10 @@ def draw(recipe: Recipe, path: Path = GRID) -> None:
         for column, picture in enumerate(pictures):
             left = GAP + column * (CELL + GAP)
             sheet.paste(picture.resize((CELL, CELL), Image.Resampling.LANCZOS), (left, top))
-        pen.text((GAP + 2 * (CELL + GAP), top + CELL + 3), f"“{prompt}”", INK, font=small)
-        left = GAP + (len(columns) - 1) * (CELL + GAP)
-        pen.text((left, top + CELL + 3), f"“{others[0]}”", INK, font=small)
+        line = top + CELL + 3
+        pen.text((GAP + 2 * (CELL + GAP), line), f"“{prompt}”", INK, font=small)
+        # Ends with its picture: it may be wider.
+        pen.text((width - GAP, line), f"“{other}”", INK, font=small, anchor="ra")
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, optimize=True)
 

@@ -26,6 +26,11 @@ DEPTH_PATCH = 16
 
 def vae(recipe: Recipe) -> AutoencoderKL:
     """8 pixels a latent for four levels; no attention, so that any size costs its area only."""
+    if recipe.start is not None:
+        started: AutoencoderKL = AutoencoderKL.from_pretrained(
+            recipe.start / "vae", torch_dtype=torch.float32
+        )
+        return started
     levels = len(recipe.vae_channels)
     return AutoencoderKL(
         block_out_channels=recipe.vae_channels,
@@ -42,7 +47,12 @@ def vae(recipe: Recipe) -> AutoencoderKL:
 
 
 def unet(recipe: Recipe) -> UNet2DConditionModel:
-    """Attention at all levels but the first, where it would cost more than it gives."""
+    """Attention at all levels but the first, where it would cost more than it gives.
+
+    The text reaches the network twice: by cross-attention, and pooled, beside the time, as scale
+    and shift of every block (`addition_embed_type="text"`). The second way learns what an object is
+    from far fewer pictures; the pipeline feeds both from the same states.
+    """
     levels = len(recipe.unet_channels)
     return UNet2DConditionModel(
         sample_size=recipe.native // recipe.downsampling,
@@ -54,7 +64,11 @@ def unet(recipe: Recipe) -> UNet2DConditionModel:
         up_block_types=("CrossAttnUpBlock2D",) * (levels - 1) + ("UpBlock2D",),
         mid_block_type="UNetMidBlock2DCrossAttn",
         cross_attention_dim=recipe.text_width,
-        attention_head_dim=tuple(max(1, width // 32) for width in recipe.unet_channels),
+        # The library's name for the number of heads, here of 16 channels each.
+        attention_head_dim=tuple(max(1, width // 16) for width in recipe.unet_channels),
+        addition_embed_type="text",
+        addition_embed_type_num_heads=4,
+        resnet_time_scale_shift="scale_shift",
         norm_num_groups=16,
         use_linear_projection=True,
     )
@@ -109,6 +123,10 @@ def text_encoder(recipe: Recipe, words: CLIPTokenizer) -> CLIPTextModel:
 def depth_estimator(recipe: Recipe) -> DPTForDepthEstimation:
     """A plain DPT over patches of 16 pixels; its map has half the picture's side, which is four
     times the latents' and enough."""
+    if recipe.start is not None:
+        return DPTForDepthEstimation.from_pretrained(
+            recipe.start / "depth_estimator", dtype=torch.float32
+        )
     width = recipe.depth_width
     model = DPTForDepthEstimation(
         DPTConfig(

@@ -12,27 +12,30 @@ class Recipe:
 
     cache: Path
     out: Path
+    # A pipeline folder whose VAE and depth estimator learn on, instead of starting from nothing.
+    start: Path | None = None
     # Of the pictures that the autoencoder and the depth estimator learn from.
     size: int = 256
     vae_channels: tuple[int, ...] = (24, 48, 96, 96)
     latent_channels: int = 4
-    unet_channels: tuple[int, ...] = (64, 128, 192)
+    unet_channels: tuple[int, ...] = (64, 112, 192)
     text_width: int = 192
     text_layers: int = 2
     depth_width: int = 128
     depth_layers: int = 4
     crop: int = 64
     vae_batch: int = 16
-    unet_batch: int = 24
-    pictures: int = 16_000
-    small_pictures: int = 24_000
-    vae_minutes: float = 18.0
+    unet_batch: int = 32
+    pictures: int = 10_000
+    small_pictures: int = 20_000
+    vae_minutes: float = 24.0
     depth_minutes: float = 4.0
     text_minutes: float = 3.0
-    unet_small_minutes: float = 20.0
-    unet_minutes: float = 45.0
+    unet_small_minutes: float = 27.0
+    unet_minutes: float = 34.0
     seed: int = 0
     threads: int = 0
+    compiled: bool = False
 
     @property
     def native(self) -> int:

@@ -47,6 +47,7 @@ def train(recipe: Recipe) -> None:
     model.to(device, memory_format=torch.channels_last)
     stage = Stage(recipe, "depth", recipe.depth_minutes, {"depth": model}, rate=1e-3)
     if stage.done:
+        stage.save()
         return
     pictures, reliefs = pool(recipe, min(POOL, recipe.pictures))
     rng = np.random.default_rng(recipe.seed + stage.step)

@@ -65,7 +65,7 @@ class Looks:
     def caption(self, rng: np.random.Generator) -> tuple[str, NDArray[np.float32]]:
         """A caption as the pictures have them, and what should be seen of it."""
         word = int(rng.integers(len(self.words)))
-        tone = 1 + int(rng.integers(len(COLOURS))) if rng.random() < 0.2 else 0
+        tone = 1 + int(rng.integers(len(COLOURS))) if rng.random() < 0.15 else 0
         colour = str(rng.choice(np.array(list(COLOURS))))
         text = compose.caption_for(rng, self.words[word], self.tones[tone], colour)
         seen = self.scores[word, tone] * (self.words[word] in text)

@@ -87,6 +87,9 @@ def _run(
     text = text.to(device).train()
     words = networks.tokenizer()
     stage = Stage(recipe, name, minutes, {"unet": model, "text": text}, rate)
+    if recipe.compiled:
+        # A shape each: there are few, and they come again and again.
+        model.compile(dynamic=False)
     empty = torch.tensor(words("", padding="max_length").input_ids, dtype=torch.int16)
     alphas = networks.scheduler().alphas_cumprod
     # Every process draws its own pictures and noise.

@@ -19,17 +19,17 @@ PHOTO_SHARE = 0.1
 
 
 def picture_pool(recipe: Recipe, count: int) -> NDArray[np.uint8]:
-    """(count, size, size, 3): mostly compositions, some crops of photographs."""
+    """(count, native, native, 3): mostly compositions, some crops of photographs."""
     rng = np.random.default_rng(recipe.seed)
     table = sprites.load(recipe.cache)
     photos = sprites.photographs()
-    pool = np.empty((count, recipe.size, recipe.size, 3), dtype=np.uint8)
+    pool = np.empty((count, recipe.native, recipe.native, 3), dtype=np.uint8)
     for row in pool:
         if rng.random() < PHOTO_SHARE:
             photo = photos[int(rng.integers(len(photos)))]
-            row[:] = compose.photo_sample(rng, photo, recipe.size, recipe.size).rgb
+            row[:] = compose.photo_sample(rng, photo, recipe.native, recipe.native).rgb
         else:
-            row[:] = compose.sample(rng, table, recipe.size, recipe.size).rgb
+            row[:] = compose.sample(rng, table, recipe.native, recipe.native).rgb
     return pool
 
 
@@ -69,11 +69,14 @@ def train(recipe: Recipe) -> None:
     torch.manual_seed(recipe.seed)
     device = device_of()
     model = networks.vae(recipe).to(device)
-    stage = Stage(recipe, "vae", recipe.vae_minutes, {"vae": model}, rate=1.2e-3)
+    rate = 1.2e-3 if recipe.start is None else 6e-4
+    stage = Stage(recipe, "vae", recipe.vae_minutes, {"vae": model}, rate)
     if stage.done:
+        stage.save()
         return
     pool = picture_pool(recipe, min(POOL, recipe.pictures))
-    rng = np.random.default_rng(recipe.seed + stage.step)
+    # Every process cuts its own crops.
+    rng = np.random.default_rng(recipe.seed + stage.step + 1_000_000 * stage.rank)
     for _ in stage.steps():
         real = crops(rng, pool, recipe.crop, recipe.vae_batch).to(device)
         with autocast(device):
