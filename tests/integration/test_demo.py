@@ -19,6 +19,7 @@ from bot.words import say
 from tests.support.pictures import photo
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
+FOX = Path(__file__).parents[2] / "inference/pocket/samples/fox.png"
 GLIMPSE = say("en", "img2img.preview")
 CHROMIUM = shutil.which("chromium")
 # Keeps the address of every picture with this alt text that the page ever shows.
@@ -125,14 +126,14 @@ async def shot(page: Page, name: str) -> None:
 async def test_the_whole_conversation_in_the_browser(tmp_path: Path) -> None:
     ARTIFACTS.mkdir(exist_ok=True)
     file = tmp_path / "mine.png"
-    photo(320, 240).save(file)
+    file.write_bytes(FOX.read_bytes())
     # So many steps that the preview is edited a few times before the picture is there.
     async with demo(MAX_STEPS="150") as url, browser_page(url) as page:
         await page.evaluate(WATCH, GLIMPSE)
-        await img2img(page, "a fox on a blue background", file, steps=150)
+        await img2img(page, "a tiger on a blue background", file, steps=150)
         await expect(page.get_by_alt_text(GLIMPSE)).to_be_visible(timeout=60_000)
         await page.screenshot(path=ARTIFACTS / "conversation-1-preview.png")
-        await expect(redrawn(page, "a fox on a blue background")).to_be_visible(timeout=60_000)
+        await expect(redrawn(page, "a tiger on a blue background")).to_be_visible(timeout=60_000)
         assert await page.evaluate("glimpses.size") >= 2
         await shot(page, "conversation-2-done")
 
