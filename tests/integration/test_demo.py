@@ -147,6 +147,7 @@ async def test_the_whole_conversation_in_the_browser(tmp_path: Path) -> None:
         await page.get_by_role("button", name="Strengths").last.click()
         sheets = page.get_by_alt_text("a panda on a pink background (a picture redrawn by AI)")
         await expect(sheets).to_have_count(2, timeout=120_000)
+        await sheets.last.scroll_into_view_if_needed()
         await shot(page, "conversation-5-strengths")
 
         await page.get_by_role("button", name="Before/after").last.click()
