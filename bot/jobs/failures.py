@@ -2,7 +2,7 @@
 
     UnavailableError
     └── JobFailure
-        ├── BrokeDownTwice, TooLargeForModel, ModelLost, WaitedTooLong, Broken     while it was made
+        ├── BrokeDownTwice, TooLargeForModel, ModelLost, WaitedTooLong, Broken   while it was made
         ├── SourceLost, ResultLost                                               on the disk
         └── BlockedByDiscord, TooLargeForDiscord, MessageRefused, Undeliverable  on its way
 

@@ -123,6 +123,8 @@ def test_what_is_trained_already_can_be_started_from(recipe: Recipe) -> None:
     ):
         made = averaged(recipe, stage, stage, new).state_dict()
         assert all(torch.equal(value, made[name]) for name, value in old.state_dict().items())
+    # What is exported says nothing of where it was started from.
+    assert not networks.vae(kept).config.get("_name_or_path")
 
 
 def test_normalising_the_latents_changes_no_picture(recipe: Recipe) -> None:

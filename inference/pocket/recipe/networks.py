@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import (
     CLIPTextConfig,
@@ -24,15 +26,19 @@ WINDOW = 77
 DEPTH_PATCH = 16
 
 
+def _started(recipe: Recipe, part: str, model: Any) -> Any:
+    """With the weights of the folder to start from, if there is one. Only the weights: a
+    configuration that was read from a folder would carry the folder's path into the export."""
+    if recipe.start is not None:
+        (weights,) = (recipe.start / part).glob("*.safetensors")
+        model.load_state_dict(load_file(weights))
+    return model
+
+
 def vae(recipe: Recipe) -> AutoencoderKL:
     """8 pixels a latent for four levels; no attention, so that any size costs its area only."""
-    if recipe.start is not None:
-        started: AutoencoderKL = AutoencoderKL.from_pretrained(
-            recipe.start / "vae", torch_dtype=torch.float32
-        )
-        return started
     levels = len(recipe.vae_channels)
-    return AutoencoderKL(
+    model = AutoencoderKL(
         block_out_channels=recipe.vae_channels,
         down_block_types=("DownEncoderBlock2D",) * levels,
         up_block_types=("UpDecoderBlock2D",) * levels,
@@ -44,14 +50,15 @@ def vae(recipe: Recipe) -> AutoencoderKL:
         # Latents are normalised channel by channel inside the network at export.
         scaling_factor=1.0,
     )
+    return _started(recipe, "vae", model)
 
 
 def unet(recipe: Recipe) -> UNet2DConditionModel:
     """Attention at all levels but the first, where it would cost more than it gives.
 
     The text reaches the network twice: by cross-attention, and pooled, beside the time, as scale
-    and shift of every block (`addition_embed_type="text"`). The second way learns what an object is
-    from far fewer pictures; the pipeline feeds both from the same states.
+    and shift of every block (`addition_embed_type="text"`). The pipeline feeds both from the same
+    states.
     """
     levels = len(recipe.unet_channels)
     return UNet2DConditionModel(
@@ -123,10 +130,6 @@ def text_encoder(recipe: Recipe, words: CLIPTokenizer) -> CLIPTextModel:
 def depth_estimator(recipe: Recipe) -> DPTForDepthEstimation:
     """A plain DPT over patches of 16 pixels; its map has half the picture's side, which is four
     times the latents' and enough."""
-    if recipe.start is not None:
-        return DPTForDepthEstimation.from_pretrained(
-            recipe.start / "depth_estimator", dtype=torch.float32
-        )
     width = recipe.depth_width
     model = DPTForDepthEstimation(
         DPTConfig(
@@ -151,7 +154,7 @@ def depth_estimator(recipe: Recipe) -> DPTForDepthEstimation:
     )
     # Starts above zero everywhere: a rectifier that begins below it never learns.
     torch.nn.init.constant_(model.head.head[-2].bias, 0.5)
-    return model
+    return _started(recipe, "depth_estimator", model)
 
 
 def feature_extractor(recipe: Recipe) -> DPTImageProcessor:

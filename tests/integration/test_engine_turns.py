@@ -1,0 +1,112 @@
+"""Whose turn it is in the step loop: work shared, nobody kept waiting."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from inference import tiny
+from inference.depth2img import Depth2ImgModel
+from inference.messages import Started
+from inference.types import Img2ImgResult
+from tests.support.engines import LIBRARY_WARNINGS, finish, mixed, new_engine
+from tests.support.requests import request
+
+pytestmark = LIBRARY_WARNINGS
+
+SIZES = ((64, 64), (128, 64), (64, 128), (192, 64))
+
+
+@pytest.fixture
+def model() -> Depth2ImgModel:
+    return Depth2ImgModel(tiny.build())
+
+
+def test_thirty_two_mixed_requests_take_two_fifths_of_the_unet_calls(model: Depth2ImgModel) -> None:
+    wanted = mixed(32, seed=1, sizes=((64, 64), (128, 64)))
+    one_at_a_time = sum(len(model.prepare(one).timesteps) for one in wanted)
+    engine, recorder = new_engine(model, row_limit=32)
+    for one in wanted:
+        engine.submit(one)
+    model.unet_calls = 0
+    finish(engine, recorder, [one.id for one in wanted])
+    assert not recorder.failures
+    assert model.unet_calls <= 0.4 * one_at_a_time
+
+
+@pytest.mark.parametrize("shapes", [1, 2, 3])
+def test_a_prepared_request_takes_its_first_step_within_two_turns(
+    model: Depth2ImgModel, shapes: int
+) -> None:
+    wanted = mixed(24, seed=2, sizes=SIZES[:shapes])
+    engine, recorder = new_engine(model, row_limit=64)
+    for index, one in enumerate(wanted):
+        engine.submit(one)
+        if index % 3 == 0:
+            engine.turn()
+    finish(engine, recorder, [one.id for one in wanted])
+    prepared = {e.id: turn for turn, e in recorder.events if isinstance(e, Started)}
+    for one in wanted:
+        assert recorder.steps(one.id)[0] - prepared[one.id] < max(2, shapes)
+
+
+def test_a_shape_that_nobody_runs_steps_at_once(model: Depth2ImgModel) -> None:
+    """With four shapes a place at the end of the row would be three turns away."""
+    engine, recorder = new_engine(model, row_limit=64)
+    for width, height in SIZES[:3]:
+        engine.submit(request(f"{width}x{height}", width=width, height=height, steps=12))
+    for _ in range(5):
+        engine.turn()
+    width, height = SIZES[3]
+    engine.submit(request("new", width=width, height=height, steps=12))
+    engine.turn()
+    prepared = {e.id: turn for turn, e in recorder.events if isinstance(e, Started)}
+    assert recorder.steps("new")[0] == prepared["new"]
+
+
+def test_short_requests_of_one_shape_do_not_hold_up_the_others(model: Depth2ImgModel) -> None:
+    """One step each, one after the other: each time the shape is gone, and comes again."""
+    engine, recorder = new_engine(model, row_limit=64)
+    engine.submit(request("long", steps=20, strength=1.0, scheduler="ddim"))
+    engine.submit(request("wide", width=128, steps=20, strength=1.0, scheduler="ddim"))
+    short = [
+        request(f"short {n}", height=128, steps=1, strength=1.0, scheduler="ddim")
+        for n in range(20)
+    ]
+    for one in short:
+        engine.submit(one)
+        engine.turn()
+        engine.turn()
+    finish(engine, recorder, ["long", "wide", *(one.id for one in short)])
+    for id_ in ("long", "wide"):
+        assert max(b - a for a, b in itertools.pairwise(recorder.steps(id_))) <= 3
+
+
+@pytest.mark.parametrize("shapes", [2, 3, 4])
+def test_no_shape_waits_more_than_one_turn_per_other_shape(
+    model: Depth2ImgModel, shapes: int
+) -> None:
+    sizes = SIZES[:shapes]
+    engine, recorder = new_engine(model, row_limit=64)
+    ids = []
+    for width, height in sizes:
+        for number in range(2):
+            ids.append(f"{width}x{height} {number}")
+            engine.submit(
+                request(ids[-1], width=width, height=height, steps=10 + number, scheduler="ddim")
+            )
+    finish(engine, recorder, ids)
+    for id_ in ids:
+        turns = recorder.steps(id_)
+        assert max(b - a for a, b in itertools.pairwise(turns)) <= shapes
+
+
+def test_one_is_prepared_and_one_is_decoded_a_turn_at_most(model: Depth2ImgModel) -> None:
+    engine, recorder = new_engine(model, row_limit=64)
+    for number in range(6):
+        engine.submit(request(f"r{number}", steps=4, strength=1.0, scheduler="ddim", seed=number))
+    finish(engine, recorder, [f"r{number}" for number in range(6)])
+    for kind in (Started, Img2ImgResult):
+        turns = [turn for turn, e in recorder.events if isinstance(e, kind)]
+        assert len(turns) == len(set(turns)) == 6
