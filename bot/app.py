@@ -80,7 +80,7 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
         ModelUnavailable: `MODEL` names nothing.
     """
     model = find_model(settings.model)
-    presenter = Img2ImgPresenter(model.notice, lambda: inference.status.state is ServiceState.READY)
+    presenter = Img2ImgPresenter(lambda: inference.status.state is ServiceState.READY)
 
     async def encode(job: Job, pictures: Sequence[Picture]) -> tuple[Upload, ...]:
         return await encode_job(

@@ -20,7 +20,7 @@ from bot.app import open_bot
 from bot.client import RedrawBot
 from bot.config import Settings
 from bot.jobs.runner import Runner
-from bot.words import say
+from bot.words import notice_of, say
 from inference import POCKET, LocalService, ModelEntry, find_model
 
 # How often the browser is shown what the bot has changed by itself.
@@ -54,7 +54,7 @@ async def run_demo(settings: Settings) -> None:
         ):
             env.backend.bot_user.name = "Redraw"
             guild = env.create_guild("Redraw demo")
-            channel = guild.create_text_channel("pictures", topic=model.notice)
+            channel = guild.create_text_channel("pictures", topic=notice_of("en", model.name))
             people = [guild.add_member(env.create_user(name)) for name in ("alice", "bob")]
             await _welcome(bot, people[0], channel, model)
             async with env.preview(
@@ -75,8 +75,8 @@ async def _welcome(
         attachments=[(sample.name, sample.read_bytes()) for sample in samples],
     )
     lines = [say("en", "demo.welcome")]
-    if model.notice:
-        lines.append(model.notice)
+    if notice := notice_of("en", model.name):
+        lines.append(notice)
     if model.name == "pocket":
         prompts = json.loads((POCKET / "vocabulary.json").read_text(encoding="utf-8"))["prompts"]
         lines.append(say("en", "demo.prompts", prompts=" · ".join(prompts)))

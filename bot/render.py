@@ -14,6 +14,7 @@ from bot.errors import StartError
 from bot.intake import Intake, IntakeLimits
 from bot.jobs.job import new_job_id
 from bot.picture import Picture
+from bot.words import notice_of
 from inference import Img2ImgRequest, LocalService, find_model
 from inference import Progress as Step
 
@@ -81,8 +82,8 @@ async def render(settings: Settings, options: RenderOptions) -> None:
         raise StartError(f"{error}.") from error
     except OSError as error:
         raise StartError(f"{options.out} cannot be written: {error.strerror}.") from error
+    notice = notice_of("en", model.name)
     print(  # noqa: T201 - the command's answer
         f"{options.out}: {result.width} × {result.height}, {result.steps_run} steps, "
-        f"seed {request.seed}, {result.timings.total:.1f} s"
-        + (f"\n{model.notice}" if model.notice else "")
+        f"seed {request.seed}, {result.timings.total:.1f} s" + (f"\n{notice}" if notice else "")
     )

@@ -48,6 +48,11 @@ def say_error(locale: str | discord.Locale, error: PersonError) -> str:
     return (template or error.text).format(**error.params)
 
 
+def notice_of(locale: str | discord.Locale, model: str) -> str:
+    """What a person should know of a model's pictures (a toy's, noise); empty for most models."""
+    return catalogue(language_of(str(locale))).get(f"notice.{model}", "")
+
+
 def word(key: str) -> app_commands.locale_str:
     """A name or description for a command's signature, translated by `Translator`."""
     return app_commands.locale_str(catalogue("en")[key], key=key)

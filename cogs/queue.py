@@ -37,7 +37,7 @@ class Queue(commands.Cog):
                 running=len(services.runner.running),
                 waiting=len(places),
                 model=services.model.name,
-                state=services.inference.status.detail,
+                state=say(locale, f"queue.state.{services.inference.status.state}"),
             )
         ]
         lines += [

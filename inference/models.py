@@ -18,7 +18,6 @@ class ModelEntry:
     `source` is a hub repository, a local `save_pretrained` folder, or empty for weights made up
     in code. `pixels` is the area that the model was trained at, `multiple` what both sides must be
     divisible by. `scheduler` takes the place of the one that comes with the weights, unless None.
-    `notice` is shown with its pictures where a person should know more (a toy, noise), else empty.
     """
 
     name: str
@@ -30,7 +29,6 @@ class ModelEntry:
     steps: int = 25
     guidance_scale: float = 7.5
     scheduler: Scheduler | None = None
-    notice: str = ""
 
 
 MODELS: dict[str, ModelEntry] = {
@@ -54,7 +52,6 @@ MODELS: dict[str, ModelEntry] = {
             strength=0.9,
             steps=20,
             guidance_scale=3.0,
-            notice=("Drawn by a toy model with a small vocabulary; the real bot loads a full one."),
         ),
         ModelEntry(
             name="noise",
@@ -62,7 +59,6 @@ MODELS: dict[str, ModelEntry] = {
             licence="none: random weights",
             pixels=128 * 128,
             steps=20,
-            notice="Drawn with random weights: this picture is noise.",
         ),
         # Through the plain adapter: one request after the other, no depth.
         ModelEntry(

@@ -47,7 +47,10 @@ FAREWELL_SECONDS = 5.0
 class ModelGone(UnavailableError):
     """The model gave up for good; the operator has to act."""
 
-    text = "The model is not running, so nothing new can be taken in: {detail}"
+    text = (
+        "The model is not running, so nothing new can be taken in: whoever runs this bot has to "
+        "look."
+    )
 
 
 class Stopping(UnavailableError):
@@ -209,7 +212,7 @@ class Runner:
             raise Stopping
         status = self._service.status
         if status.state is ServiceState.FAILED:
-            raise ModelGone(detail=status.detail)
+            raise ModelGone
 
     async def _dispatch(self) -> None:
         while True:

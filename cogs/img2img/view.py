@@ -11,7 +11,7 @@ from PIL import Image
 from bot.delivery import Answer, Upload
 from bot.jobs.job import Job, JobProgress, Place
 from bot.montage import shown_factor
-from bot.words import say
+from bot.words import notice_of, say
 from cogs.img2img.buttons import FINISHED, JobButton, button, rows
 from inference import Preview
 
@@ -45,12 +45,10 @@ def _bold(prompt: str) -> str:
 class Img2ImgPresenter:
     """Draws every state of a job as one block of Components V2.
 
-    `notice` is the model's line about its pictures (a toy, noise), shown with each; `ready` tells
-    whether the model is loaded.
+    `ready` tells whether the model is loaded.
     """
 
-    def __init__(self, notice: str, ready: Callable[[], bool]) -> None:
-        self._notice = notice
+    def __init__(self, ready: Callable[[], bool]) -> None:
         self._ready = ready
 
     def queued(self, job: Job, place: Place) -> Answer:
@@ -141,8 +139,8 @@ class Img2ImgPresenter:
         if job.ignored_prompt:
             ignored = discord.utils.escape_markdown(job.ignored_prompt)
             lines.append(say(job.locale, "img2img.ignored", text=ignored))
-        if self._notice:
-            lines.append(f"-# {self._notice}")
+        if notice := notice_of(job.locale, job.model):
+            lines.append(f"-# {notice}")
         gallery = _gallery(pictures)
         names = [name for name in FINISHED if name != "depth" or job.depth]
         if job.layout == "grid":

@@ -16,6 +16,7 @@ import cogs
 from bot.errors import PersonError
 from bot.words import LANGUAGES, catalogue, language_of, say, say_error
 from cogs.img2img.errors import TooManySteps
+from inference import ServiceState, find_model
 
 OTHERS = [language for language in LANGUAGES if language != "en"]
 ROOT = Path(__file__).parents[2]
@@ -89,7 +90,11 @@ def test_every_key_that_the_code_says_exists_and_every_key_is_said() -> None:
                 said.add(node.value)
     # Buttons and form fields are named by what they do.
     dynamic = {key for key in catalogue("en") if re.match(r"img2img\.(button|form)\.", key)}
-    assert set(catalogue("en")) - said - dynamic == set()
+    states = {f"queue.state.{state}" for state in ServiceState}
+    assert states <= set(catalogue("en"))
+    notices = {key for key in catalogue("en") if key.startswith("notice.")}
+    assert all(find_model(key.removeprefix("notice.")) for key in notices)
+    assert set(catalogue("en")) - said - dynamic - states - notices == set()
 
 
 @pytest.mark.parametrize(
