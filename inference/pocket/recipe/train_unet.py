@@ -57,7 +57,7 @@ def train_small(recipe: Recipe) -> Stage:
     return _run(recipe, "unet-small", recipe.unet_small_minutes, model, text, small, 1e-3)
 
 
-def train_full(recipe: Recipe) -> None:
+def train(recipe: Recipe) -> None:
     """From the weights that the small pictures gave, on full-size ones, or what is left of it."""
     model, text = networks.unet(recipe), networks.text_encoder(recipe, networks.tokenizer())
     first = train_small(recipe)
@@ -65,11 +65,6 @@ def train_full(recipe: Recipe) -> None:
         module.load_state_dict(first.average(key).state_dict())
     full = {f"{a}x{d}": load(recipe, f"{a}x{d}") for (a, d), _ in SHAPES}
     _run(recipe, "unet", recipe.unet_minutes, model, text, full, 6e-4)
-
-
-def train(recipe: Recipe) -> None:
-    """First on small pictures, then on full-size ones."""
-    train_full(recipe)
 
 
 def _run(
