@@ -221,10 +221,16 @@ async def test_stopping_takes_no_ten_seconds_and_keeps_what_runs_and_waits(
         began = time.monotonic()
     # The model's own process has five of the ten.
     assert time.monotonic() - began < 5.0
-    async with open_office(tmp_path, Engine(), world) as office:
-        # Their attempts were given back, and their order is as it was.
+    engine = Engine()
+    engine.gate.clear()
+    async with open_office(tmp_path, engine, world) as office:
+        # Their attempts were given back, and their order is as it was. Those that begin together
+        # reach the engine as their sources are read.
+        await engine.until(lambda: len(engine.inside) == 4)
+        assert engine.inside == {f"{job.id}-0-1" for job in jobs[:4]}
+        assert [job.id for job in office.bot.runner.queue.order()] == [job.id for job in jobs[4:]]
+        engine.gate.set()
         await office.idle()
-        assert office.engine.begun[:4] == [f"{job.id}-0-1" for job in jobs[:4]]
         assert all([(await office.state(job)).state is JobState.DELIVERED for job in jobs])
         assert all(len(office.answers(job)) == 1 for job in jobs)
 
