@@ -24,6 +24,7 @@ from PIL import Image
 
 from inference import weighting
 from inference.errors import NotANumber
+from inference.nonblocking import NonBlocking, to_device
 from inference.schedulers import new_scheduler
 from inference.types import Img2ImgRequest, Preview
 
@@ -161,7 +162,10 @@ class Depth2ImgModel:
                 scale = one.request.guidance_scale
                 rows = unconditional + scale * (conditional - unconditional)
             one.torn = True
-            out = one.scheduler.step(rows, one.timesteps[one.step], one.latents, **one.step_options)
+            with NonBlocking():
+                out = one.scheduler.step(
+                    rows, one.timesteps[one.step], one.latents, **one.step_options
+                )
             one.latents = out.prev_sample
             if one.request.preview:
                 one.original = _predicted_original(out, one.scheduler)
@@ -230,7 +234,7 @@ class Depth2ImgModel:
             )
         if self.device.type == "cuda":
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-            times = times.pin_memory().to(self.device, non_blocking=True)
+        times = to_device(times, self.device)
         made: torch.Tensor = self.pipe.unet(
             inputs, times, encoder_hidden_states=text, return_dict=False
         )[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from inference.depth2img import Depth2ImgModel
 from inference.factory import make_engine
 from inference.messages import WorkerConfig
 from inference.models import find_model
+from inference.types import Scheduler
 from tests.support.engines import LIBRARY_WARNINGS, array, finish, mixed, new_engine, run_alone
 from tests.support.requests import request
 
@@ -60,9 +61,8 @@ def test_a_seed_means_the_same_noise_as_on_a_cpu(model: Depth2ImgModel) -> None:
     assert float(difference) < 0.05
 
 
-@pytest.mark.parametrize("scheduler", [None, "dpmpp_2m_karras", "ddim", "euler", "pndm"])
+@pytest.mark.parametrize("scheduler", [None, *get_args(Scheduler)])
 def test_a_step_does_not_wait_for_the_device(model: Depth2ImgModel, scheduler: Any) -> None:
-    """UniPC is left out: its correction solves a small system on the device, and waits for it."""
     batch = [model.prepare(request(f"r{n}", seed=n, scheduler=scheduler)) for n in range(4)]
     model.predict(batch)
     # The one wait that is meant, for the step before, keeps the loop from running ahead.
