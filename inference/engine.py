@@ -1,8 +1,11 @@
 """The step loop: requests join and leave the batch between denoising steps.
 
 Continuous batching as language-model servers do it (Yu et al. 2022, "Orca"), for a UNet: each turn
-takes the running requests of one latent shape, makes one UNet call for all their rows, and lets
+takes the running requests of one picture size, makes one UNet call for all their rows, and lets
 each request's own scheduler step its own slice.
+
+Pictures of one size have one latent shape. Sizes take turns, and a request is prepared when the
+turn of its size has come or comes next.
 """
 
 from __future__ import annotations
@@ -41,11 +44,6 @@ class Running(Protocol):
         ...
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Only equal shapes share a UNet call."""
-        ...
-
-    @property
     def finished(self) -> bool:
         """No step is left."""
         ...
@@ -81,6 +79,15 @@ class StepModel(Protocol):
 
 
 Event = Started | Progress | Img2ImgResult | Failed
+Size = tuple[int, int]
+
+
+def _size(request: Img2ImgRequest) -> Size:
+    return request.width, request.height
+
+
+def _rows(request: Img2ImgRequest) -> int:
+    return 2 if request.guidance_scale > 1 else 1
 
 
 @dataclass(slots=True)
@@ -109,7 +116,7 @@ class Engine:
     _waiting: deque[Img2ImgRequest] = field(default_factory=deque)
     _running: list[_Job] = field(default_factory=list)
     _finished: deque[_Job] = field(default_factory=deque)
-    _shapes: deque[tuple[int, int]] = field(default_factory=deque)
+    _sizes: list[Size] = field(default_factory=list)
     _stopping: bool = False
 
     def submit(self, request: Img2ImgRequest) -> None:
@@ -130,7 +137,7 @@ class Engine:
             self.turn()
 
     def turn(self) -> None:
-        """One round: hear, admit at most one, one step for one shape, decode at most one."""
+        """One round: hear, admit at most one, one step for one size, decode at most one."""
         self._hear(block=not (self._waiting or self._running or self._finished))
         if self._stopping:
             return
@@ -157,14 +164,32 @@ class Engine:
                 case "stop":
                     self._stopping = True
 
+    def _line_up(self) -> list[Img2ImgRequest]:
+        """Put the sizes that run or may begin in the order of their turns, new ones last.
+
+        Returns the requests for which there is room, all together.
+        """
+        begin: list[Img2ImgRequest] = []
+        rows = sum(job.one.rows for job in self._running)
+        for request in self._waiting:
+            rows += _rows(request)
+            count = len(self._running) + len(begin)
+            if count and (rows > self.row_limit or count >= self.request_limit):
+                break
+            begin.append(request)
+        present = [_size(job.one.request) for job in self._running] + [_size(r) for r in begin]
+        self._sizes = [size for size in self._sizes if size in present] + [
+            size for size in dict.fromkeys(present) if size not in self._sizes
+        ]
+        return begin
+
     def _admit(self) -> None:
-        if not self._waiting or len(self._running) >= self.request_limit:
+        begin = self._line_up()
+        due = (one for size in self._sizes[:2] for one in begin if _size(one) == size)
+        request = next(due, None)
+        if request is None:
             return
-        request = self._waiting[0]
-        rows = 2 if request.guidance_scale > 1 else 1
-        if self._running and sum(job.one.rows for job in self._running) + rows > self.row_limit:
-            return
-        self._waiting.popleft()
+        self._waiting.remove(request)
         if request.deadline is not None and time.time() > request.deadline:
             self.report(Failed(request.id, DeadlineExceeded("It waited too long and was dropped.")))
             return
@@ -177,21 +202,15 @@ class Engine:
                 self._waiting.append(request)
             return
         self._running.append(_Job(one, joined, time.monotonic()))
-        if one.shape not in self._shapes:
-            # At once: the others then wait one turn more, for one shape more.
-            self._shapes.appendleft(one.shape)
 
     def _step(self) -> None:
         if not self._running:
             return
-        present = {job.one.shape for job in self._running}
-        # A shape keeps its place until its turn, also while none of it runs: whoever sends short
-        # requests of one shape again and again is not always new, and holds nobody up.
-        while self._shapes[0] not in present:
-            self._shapes.popleft()
-        shape = self._shapes[0]
-        self._shapes.rotate(-1)
-        batch = [job for job in self._running if job.one.shape == shape]
+        running = {_size(job.one.request) for job in self._running}
+        size = next(size for size in self._sizes if size in running)
+        self._sizes.remove(size)
+        self._sizes.append(size)
+        batch = [job for job in self._running if _size(job.one.request) == size]
         try:
             self.model.predict([job.one for job in batch])
         except (RuntimeError, MemoryError) as error:

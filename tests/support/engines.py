@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from inference.engine import Engine, Event
-from inference.messages import Failed
+from inference.messages import Failed, Started
 from inference.schedulers import new_scheduler
 from inference.types import Img2ImgRequest, Img2ImgResult, Progress, Scheduler
 from tests.support.requests import request
@@ -109,6 +109,10 @@ class Recorder:
     @property
     def failures(self) -> dict[str, Exception]:
         return {e.id: e.error for _, e in self.events if isinstance(e, Failed)}
+
+    def started(self, id_: str) -> int:
+        """The turn in which a request was prepared."""
+        return next(turn for turn, e in self.events if isinstance(e, Started) and e.id == id_)
 
     def steps(self, id_: str) -> list[int]:
         """The turns in which a request took its steps."""
