@@ -97,8 +97,6 @@ class Depth2ImgModel:
         self.device = self.pipe.device
         self.dtype = self.pipe.unet.dtype
         self._cache: LRUCache[str, torch.Tensor | _Encoded] = LRUCache(cache_bytes, _bytes_of)
-        # Latent shape → the row counts that batches of it are padded to.
-        self.padded_rows: dict[tuple[int, int], tuple[int, ...]] = {}
         self._marks: deque[torch.cuda.Event] = deque()
         self._projection = self._fit_projection()
         self.unet_calls = 0
@@ -224,21 +222,13 @@ class Depth2ImgModel:
 
     def _unet(self, inputs: torch.Tensor, times: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
         self.unet_calls += 1
-        rows = inputs.shape[0]
-        sizes = self.padded_rows.get((inputs.shape[2], inputs.shape[3]), ())
-        padded = next((size for size in sizes if size >= rows), rows)
-        if padded > rows:
-            inputs, times, text = (
-                torch.cat([part, part[-1:].repeat(padded - rows, *[1] * (part.dim() - 1))])
-                for part in (inputs, times, text)
-            )
         if self.device.type == "cuda":
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         times = to_device(times, self.device)
         made: torch.Tensor = self.pipe.unet(
             inputs, times, encoder_hidden_states=text, return_dict=False
         )[0]
-        return made[:rows]
+        return made
 
     def _text(self, prompt: str) -> torch.Tensor:
         key = f"text {prompt}"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -14,22 +12,17 @@ from diffusers import StableDiffusionDepth2ImgPipeline
 from diffusers.utils import logging as diffusers_logging
 
 from inference.adapter import WholeCallEngine
+from inference.compiling import compile_unet
 from inference.depth2img import Depth2ImgModel
 from inference.devices import choose_device, choose_dtype
 from inference.engine import Engine
 from inference.loading import load_pipeline
-from inference.messages import Ready, WorkerConfig
+from inference.messages import Loading, Ready, WorkerConfig
 from inference.types import Img2ImgRequest
 
-log = logging.getLogger(__name__)
-
-# Row counts that the UNet is compiled for; a batch is padded to the next of them.
-PADDED_ROWS = (1, 2, 4, 8, 16, 32)
-# Compiling is bounded: sizes that are not reached in time are padded to larger ones that were.
-COMPILE_SECONDS = 180.0
 # Of the memory that is free after loading; the rest is for decoding and for what fragments.
 MEMORY_SHARE = 0.7
-MOST_ROWS = PADDED_ROWS[-1]
+MOST_ROWS = 32
 
 
 def make_engine(
@@ -56,7 +49,8 @@ def make_engine(
     model = Depth2ImgModel(pipe)
     rows = config.batch_rows or _measure_rows(model, config.entry.pixels)
     if device.type == "cuda":
-        _compile(model, config.entry.pixels, rows)
+        report(Loading("compiling the model"))
+        compile_unet(pipe, config.entry.pixels)
     # Batching does not pay on a CPU: its products are saturated by one request already.
     requests = 1 if device.type == "cpu" and not config.batch_rows else rows
     engine = Engine(model, report, row_limit=rows, request_limit=requests)
@@ -74,7 +68,7 @@ def _use_all_cores() -> None:
         torch.set_num_threads(len(os.sched_getaffinity(0)))
 
 
-def _trial(pixels: int, number: int, *, guidance: float = 2.0) -> Img2ImgRequest:
+def _trial(pixels: int, number: int) -> Img2ImgRequest:
     side = int(pixels**0.5) // 64 * 64
     return Img2ImgRequest(
         id=f"warm-up {number}",
@@ -84,7 +78,7 @@ def _trial(pixels: int, number: int, *, guidance: float = 2.0) -> Img2ImgRequest
         prompt="warm up",
         strength=1.0,
         steps=2,
-        guidance_scale=guidance,
+        guidance_scale=2.0,
         seed=number,
     )
 
@@ -106,31 +100,3 @@ def _measure_rows(model: Depth2ImgModel, pixels: int) -> int:
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info()
     return int(max(2, min(MOST_ROWS, MEMORY_SHARE * free // a_row)))
-
-
-def _compile(model: Depth2ImgModel, pixels: int, rows: int) -> None:
-    """Compile the UNet's repeated blocks before "ready", within about `COMPILE_SECONDS`.
-
-    Square pictures of the model's own size are compiled for; other shapes run as they are, since
-    compiling for each that comes along would make people wait for minutes.
-    """
-    start = time.monotonic()
-    sizes = [size for size in PADDED_ROWS if size <= rows]
-    model.pipe.unet.compile_repeated_blocks(dynamic=False)
-    try:
-        for size in reversed(sizes):
-            # Without guidance a request is one row, so that every size can be had exactly.
-            batch = [model.prepare(_trial(pixels, n, guidance=1.0)) for n in range(size)]
-            model.predict(batch)
-            shape = batch[0].shape
-            model.padded_rows = {shape: (size, *model.padded_rows.get(shape, ()))}
-            if time.monotonic() - start > COMPILE_SECONDS:
-                break
-    except Exception:
-        # No compiler on this machine, or one that does not fit: slower, and right.
-        log.warning("the UNet is not compiled", exc_info=True)
-        torch.compiler.set_stance("force_eager")
-        model.padded_rows = {}
-        return
-    torch.compiler.set_stance("eager_on_recompile")
-    log.info("compiled in %.0f s", time.monotonic() - start)

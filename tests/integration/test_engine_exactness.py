@@ -157,18 +157,6 @@ def test_what_was_cached_changes_nothing(model: Depth2ImgModel) -> None:
     assert torch.equal(run_alone(fresh, request(seed=3)), first)
 
 
-def test_padding_to_compiled_sizes_changes_nothing(model: Depth2ImgModel) -> None:
-    """What a compiled UNet does to a batch, without the compiler."""
-    padded = Depth2ImgModel(model.pipe)
-    padded.padded_rows = {(8, 8): (4, 8)}
-    batch = [padded.prepare(request(f"r{n}", seed=n, guidance_scale=1.0)) for n in range(3)]
-    while not batch[0].finished:
-        padded.predict(batch)
-    for n, one in enumerate(batch):
-        expected = run_alone(model, request(f"r{n}", seed=n, guidance_scale=1.0))
-        assert relative(one.latents, expected) <= BATCHED
-
-
 def test_a_strength_too_small_for_one_step_runs_one_step(model: Depth2ImgModel) -> None:
     one = model.prepare(request(strength=0.05, steps=10))
     assert len(one.timesteps) == 1

@@ -1,0 +1,55 @@
+"""Compiles the UNet's repeated blocks: once, for every number of rows and every size of picture."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import Any
+
+import torch
+
+log = logging.getLogger(__name__)
+
+# Compiling is bounded: what is not reached in time runs as it is.
+COMPILE_SECONDS = 180.0
+
+
+@torch.no_grad()
+def compile_unet(
+    pipe: Any, pixels: int, *, seconds: float = COMPILE_SECONDS, backend: str = "inductor"
+) -> bool:
+    """Compile the pipeline's UNet and run it a few times, within about `seconds`; whether it is
+    compiled. `pixels` is the area of the pictures that it is mostly used for.
+
+    Rows, height and width stay open in the compiled code, so that no batch is padded and nobody
+    waits while a new size of picture is compiled for: whatever would need more compiling runs as it
+    is from then on. A single row is compiled for by itself, as torch takes a one for a constant.
+    """
+    side = math.isqrt(pixels) // pipe.vae_scale_factor
+    start = time.monotonic()
+    try:
+        pipe.unet.compile_repeated_blocks(dynamic=True, backend=backend)
+        for rows, height, width in ((4, side, side // 2), (2, side, side), (1, side, side)):
+            if time.monotonic() - start < seconds:
+                _call(pipe, rows, height, width)
+    except Exception:
+        # No compiler on this machine, or one that does not fit: slower, and right.
+        log.warning("the UNet is not compiled", exc_info=True)
+        torch.compiler.set_stance("force_eager")
+        return False
+    torch.compiler.set_stance("eager_on_recompile")
+    log.info("compiled in %.0f s", time.monotonic() - start)
+    return True
+
+
+def _call(pipe: Any, rows: int, height: int, width: int) -> None:
+    unet = pipe.unet
+    options = {"device": unet.device, "dtype": unet.dtype}
+    inputs = torch.zeros(rows, unet.config.in_channels, height, width, **options)
+    tokens = pipe.tokenizer.model_max_length
+    text = torch.zeros(rows, tokens, unet.config.cross_attention_dim, **options)
+    times = torch.zeros(rows, device=unet.device)
+    if unet.device.type == "cuda":
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+    unet(inputs, times, encoder_hidden_states=text, return_dict=False)
