@@ -13,6 +13,7 @@ import itertools
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from PIL import Image
 
 from inference import weighting
 from inference.errors import NotANumber
-from inference.nonblocking import NonBlocking, to_device
+from inference.nonblocking import Arriving, NonBlocking, to_device
 from inference.schedulers import new_scheduler
 from inference.types import Img2ImgRequest, Preview
 
@@ -108,6 +109,10 @@ class Depth2ImgModel:
         The generator lives on the CPU, so that a seed means the same picture on every device; it
         draws first the posterior sample, then the noise, as the library does.
         """
+        with NonBlocking():
+            return self._prepare(request)
+
+    def _prepare(self, request: Img2ImgRequest) -> Denoising:
         encoded = self._encode(request)
         generator = torch.Generator("cpu").manual_seed(request.seed)
         sample = self._randn(encoded.mean.shape, generator)
@@ -172,42 +177,42 @@ class Depth2ImgModel:
         self._pace()
 
     @torch.no_grad()
-    def decode(self, one: Denoising) -> bytes:
+    def decode(self, one: Denoising) -> Arriving[bytes]:
         """Latents to RGB bytes, row-major.
 
         A picture with values that are not numbers, or one all black, is decoded once more in
-        float32: half precision can overflow in the VAE.
+        float32 when it has arrived: half precision can overflow in the VAE.
 
         Raises:
-            NotANumber: the latents themselves, or the second decoding, are not numbers.
+            NotANumber: by `Arriving.get`: the latents themselves, or the second decoding, are not
+                numbers.
         """
-        latents = one.latents / self.pipe.vae.config.scaling_factor
-        if not bool(torch.isfinite(latents).all()):
-            raise NotANumber("The model lost itself in this picture: try another seed.")
-        made = self._decoded(latents)
-        if not bool(torch.isfinite(made).all()) or float(made.max()) <= -1:
-            made = self._decoded_in_float32(latents)
-        if not bool(torch.isfinite(made).all()):
-            raise NotANumber("The model lost itself in this picture: try another seed.")
-        pixels = self.pipe.image_processor.postprocess(made, output_type="np")[0]
-        return bytes((pixels * 255).round().astype(np.uint8).tobytes())
+        return Arriving(self._decoded(self._unscaled(one)), partial(self._pixels, one))
 
     @torch.no_grad()
-    def preview(self, one: Denoising) -> Preview:
+    def preview(self, one: Denoising) -> Arriving[Preview]:
         """The picture as it is expected to become, one pixel a latent, without decoding."""
         latents = one.latents if one.original is None else one.original
         weights, bias = self._projection
         rgb = torch.einsum("chw,cd->hwd", latents[0].float(), weights) + bias
-        pixels = (rgb.nan_to_num().clamp(0, 1) * 255).round().byte().cpu().numpy()
+        pixels = (rgb.nan_to_num().clamp(0, 1) * 255).round().byte()
         height, width = one.shape
-        return Preview(pixels=pixels.tobytes(), width=width, height=height)
+        return Arriving(
+            pixels,
+            lambda made: Preview(pixels=made.numpy().tobytes(), width=width, height=height),
+        )
 
     @torch.no_grad()
-    def depth_picture(self, one: Denoising) -> bytes:
+    def depth_picture(self, one: Denoising) -> Arriving[bytes]:
         """The depth map that steers the request: 8-bit grey of the request's size, near bright."""
-        grey = ((one.depth[0, 0].float() + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
+        grey = ((one.depth[0, 0].float() + 1) * 127.5).round().clamp(0, 255).byte()
         size = (one.request.width, one.request.height)
-        return Image.fromarray(grey, "L").resize(size, Image.Resampling.BICUBIC).tobytes()
+        return Arriving(
+            grey,
+            lambda made: (
+                Image.fromarray(made.numpy(), "L").resize(size, Image.Resampling.BICUBIC).tobytes()
+            ),
+        )
 
     def _pace(self) -> None:
         """Wait for the step before the one just launched: the device always has the next step at
@@ -280,10 +285,25 @@ class Depth2ImgModel:
             return ""
         return prompt[found["offset_mapping"][room][0] :].strip()
 
+    def _unscaled(self, one: Denoising) -> torch.Tensor:
+        return one.latents / float(self.pipe.vae.config.scaling_factor)
+
+    def _pixels(self, one: Denoising, made: torch.Tensor) -> bytes:
+        if not _is_valid(made) or float(made.max()) <= -1:
+            lost = NotANumber("The model lost itself in this picture: try another seed.")
+            if not _is_valid(one.latents):
+                raise lost
+            made = self._decoded_in_float32(self._unscaled(one)).cpu()
+            if not _is_valid(made):
+                raise lost
+        pixels = self.pipe.image_processor.postprocess(made, output_type="np")[0]
+        return bytes((pixels * 255).round().astype(np.uint8).tobytes())
+
     def _decoded(self, latents: torch.Tensor) -> torch.Tensor:
         made: torch.Tensor = self.pipe.vae.decode(latents, return_dict=False)[0]
         return made
 
+    @torch.no_grad()
     def _decoded_in_float32(self, latents: torch.Tensor) -> torch.Tensor:
         vae = self.pipe.vae
         try:
@@ -313,6 +333,10 @@ class Depth2ImgModel:
         normal = design.T @ design + 1e-4 * torch.eye(design.shape[1])
         solution = torch.linalg.solve(normal, design.T @ colours)
         return solution[:-1].to(self.device), solution[-1].to(self.device)
+
+
+def _is_valid(values: torch.Tensor) -> bool:
+    return bool(torch.isfinite(values).all())
 
 
 def _predicted_original(out: Any, scheduler: Any) -> torch.Tensor | None:

@@ -21,11 +21,12 @@ from typing import Any, Protocol
 from inference.devices import free_memory, is_out_of_memory
 from inference.errors import DeadlineExceeded, InferenceError, OutOfMemory
 from inference.messages import Failed, Started
+from inference.nonblocking import Arriving
 from inference.types import Img2ImgRequest, Img2ImgResult, Preview, Progress, Timings
 
 log = logging.getLogger(__name__)
 
-# A preview is a copy from the device, which waits for it: no more often than a person looks.
+# No more often than a person looks.
 PREVIEW_SECONDS = 0.4
 
 
@@ -52,9 +53,9 @@ class Running(Protocol):
 class StepModel(Protocol):
     """What the loop drives; `inference.depth2img.Depth2ImgModel` is one.
 
-    `InferenceError`s that `prepare` and `decode` raise go to whoever asked, and so does a lack of
-    memory where nothing else can be freed. A `RuntimeError` else is how torch tells of a broken
-    device: it ends the loop.
+    `InferenceError`s of `prepare`, of `decode` and of what it returns go to whoever asked, and so
+    does a lack of memory where nothing else can be freed. A `RuntimeError` else is how torch tells
+    of a broken device: it ends the loop.
     """
 
     def prepare(self, request: Img2ImgRequest) -> Any:
@@ -65,15 +66,15 @@ class StepModel(Protocol):
         """One step of every request in the batch."""
         ...
 
-    def decode(self, one: Any) -> bytes:
+    def decode(self, one: Any) -> Arriving[bytes]:
         """RGB bytes of a finished request."""
         ...
 
-    def preview(self, one: Any) -> Preview:
+    def preview(self, one: Any) -> Arriving[Preview]:
         """A small picture of a request under way."""
         ...
 
-    def depth_picture(self, one: Any) -> bytes:
+    def depth_picture(self, one: Any) -> Arriving[bytes]:
         """The depth map that steers it, 8-bit grey."""
         ...
 
@@ -97,6 +98,14 @@ class _Job:
     prepared: float
     denoised: float = 0.0
     previewed: float = 0.0
+    preview: Arriving[Preview] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Decode:
+    job: _Job
+    pixels: Arriving[bytes]
+    depth: Arriving[bytes] | None
 
 
 @dataclass(slots=True)
@@ -116,6 +125,7 @@ class Engine:
     _waiting: deque[Img2ImgRequest] = field(default_factory=deque)
     _running: list[_Job] = field(default_factory=list)
     _finished: deque[_Job] = field(default_factory=deque)
+    _decodes: deque[_Decode] = field(default_factory=deque)
     _sizes: list[Size] = field(default_factory=list)
     _stopping: bool = False
 
@@ -138,13 +148,17 @@ class Engine:
 
     def turn(self) -> None:
         """One round: hear, admit at most one, one step for one size, decode at most one."""
-        self._hear(block=not (self._waiting or self._running or self._finished))
+        self._hear(block=not (self._waiting or self._running or self._finished or self._decodes))
         if self._stopping:
             return
         self._admit()
         self._step()
         if self._finished:
             self._decode(self._finished.popleft())
+        # With nothing else to launch there is nothing to keep the device from by waiting for it.
+        rests = not (self._waiting or self._running or self._finished)
+        while self._decodes and (rests or self._decodes[0].pixels.here):
+            self._hand_over(self._decodes.popleft())
         self.turns += 1
 
     def _hear(self, *, block: bool) -> None:
@@ -161,6 +175,7 @@ class Engine:
                     self._waiting = deque(r for r in self._waiting if r.id != value)
                     self._running = [j for j in self._running if j.one.request.id != value]
                     self._finished = deque(j for j in self._finished if j.one.request.id != value)
+                    self._decodes = deque(d for d in self._decodes if d.job.one.request.id != value)
                 case "stop":
                     self._stopping = True
 
@@ -232,7 +247,9 @@ class Engine:
         now = time.monotonic()
         if one.request.preview and not one.finished and now - job.previewed > PREVIEW_SECONDS:
             job.previewed = now
-            preview = self.model.preview(one)
+            job.preview = self.model.preview(one)
+        if job.preview is not None and job.preview.here:
+            preview, job.preview = job.preview.get(), None
         total = len(one.timesteps)
         self.report(Progress(id=one.request.id, step=one.step, total=total, preview=preview))
 
@@ -275,14 +292,21 @@ class Engine:
 
     def _decode(self, job: _Job) -> None:
         one = job.one
-        request: Img2ImgRequest = one.request
         try:
             pixels = self.model.decode(one)
-            depth = self.model.depth_picture(one) if request.return_depth else None
+            depth = self.model.depth_picture(one) if one.request.return_depth else None
         except Exception as error:  # noqa: BLE001 - looked at in one place
-            if self._excuse(request, error):
-                # Its steps are not lost.
-                self._finished.append(job)
+            self._excuse_decode(job, error)
+        else:
+            self._decodes.append(_Decode(job, pixels, depth))
+
+    def _hand_over(self, decode: _Decode) -> None:
+        job = decode.job
+        request: Img2ImgRequest = job.one.request
+        try:
+            pixels = decode.pixels.get()
+        except Exception as error:  # noqa: BLE001 - looked at in one place
+            self._excuse_decode(job, error)
             return
         self.report(
             Img2ImgResult(
@@ -290,13 +314,18 @@ class Engine:
                 pixels=pixels,
                 width=request.width,
                 height=request.height,
-                steps_run=len(one.timesteps),
+                steps_run=len(job.one.timesteps),
                 timings=Timings(
                     prepare=job.prepared - job.joined,
                     steps=job.denoised - job.prepared,
                     decode=time.monotonic() - job.denoised,
                 ),
-                ignored_prompt=one.ignored_prompt,
-                depth=depth,
+                ignored_prompt=job.one.ignored_prompt,
+                depth=decode.depth.get() if decode.depth else None,
             )
         )
+
+    def _excuse_decode(self, job: _Job, error: Exception) -> None:
+        if self._excuse(job.one.request, error):
+            # Its steps are not lost.
+            self._finished.append(job)

@@ -15,6 +15,7 @@ from inference.depth2img import Depth2ImgModel
 from inference.factory import make_engine
 from inference.messages import WorkerConfig
 from inference.models import find_model
+from inference.nonblocking import Arriving
 from inference.types import Scheduler
 from tests.support.engines import LIBRARY_WARNINGS, array, finish, mixed, new_engine, run_alone
 from tests.support.requests import request
@@ -63,16 +64,31 @@ def test_a_seed_means_the_same_noise_as_on_a_cpu(model: Depth2ImgModel) -> None:
 
 
 @pytest.mark.parametrize("scheduler", [None, *get_args(Scheduler)])
-def test_a_step_does_not_wait_for_the_device(model: Depth2ImgModel, scheduler: Any) -> None:
-    batch = [model.prepare(request(f"r{n}", seed=n, scheduler=scheduler)) for n in range(4)]
-    model.predict(batch)
+def test_from_preparing_to_decoding_nothing_is_waited_for(
+    model: Depth2ImgModel, scheduler: Any
+) -> None:
+    def serve() -> list[Arriving[Any]]:
+        batch = [
+            model.prepare(request(f"r{n}", seed=n, scheduler=scheduler, preview=True))
+            for n in range(4)
+        ]
+        model.predict(batch)
+        return [
+            make(one)
+            for one in batch
+            for make in (model.preview, model.decode, model.depth_picture)
+        ]
+
+    serve()
+    model._cache.clear()
     # The one wait that is meant, for the step before, keeps the loop from running ahead.
     model._pace = lambda: None  # type: ignore[method-assign]
     torch.cuda.set_sync_debug_mode("error")
     try:
-        model.predict(batch)
+        launched = serve()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+    assert all(arriving.get() for arriving in launched)
 
 
 def test_out_of_memory_for_real_lowers_the_limit_and_finishes_everything(

@@ -173,4 +173,4 @@ def test_a_flat_picture_gives_numbers_though_its_depth_map_is_flat(model: Depth2
     assert torch.equal(one.depth, torch.zeros_like(one.depth))
     while not one.finished:
         blind.predict([one])
-    assert len(blind.decode(one)) == 64 * 64 * 3
+    assert len(blind.decode(one).get()) == 64 * 64 * 3

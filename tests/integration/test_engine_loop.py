@@ -20,6 +20,7 @@ from inference import tiny
 from inference.depth2img import Depth2ImgModel
 from inference.errors import DeadlineExceeded, InferenceError, NotANumber, OutOfMemory
 from inference.messages import Started
+from inference.nonblocking import Arriving
 from inference.types import Progress
 from tests.support.engines import (
     LIBRARY_WARNINGS,
@@ -133,7 +134,7 @@ def test_a_preview_has_the_colours_of_the_picture(model: Depth2ImgModel, channel
     colours = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1))
     picture = torch.nn.functional.interpolate(colours[None] * 2 - 1, scale_factor=8)
     one.latents = encode(picture).latent_dist.mean * model.pipe.vae.config.scaling_factor
-    preview = np.frombuffer(model.preview(one).pixels, np.uint8).reshape(8, 8, 3)
+    preview = np.frombuffer(model.preview(one).get().pixels, np.uint8).reshape(8, 8, 3)
     assert np.abs(preview / 255 - colours.movedim(0, -1).numpy()).max() < 0.02
 
 
@@ -170,7 +171,7 @@ def test_out_of_memory_in_a_step_puts_the_youngest_back_and_goes_on(model: Depth
     latents: dict[str, torch.Tensor] = {}
     decode = model.decode
 
-    def keep(one: Any) -> bytes:
+    def keep(one: Any) -> Arriving[bytes]:
         latents[one.request.id] = one.latents
         return decode(one)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
 from inference import tiny
 from inference.depth2img import Depth2ImgModel
 from inference.messages import Started
-from inference.types import Img2ImgResult
+from inference.types import Img2ImgResult, Progress
 from tests.support.engines import LIBRARY_WARNINGS, finish, mixed, new_engine
 from tests.support.requests import request
 
@@ -126,3 +127,68 @@ def test_one_is_prepared_and_one_is_decoded_a_turn_at_most(model: Depth2ImgModel
     for kind in (Started, Img2ImgResult):
         turns = [turn for turn, e in recorder.events if isinstance(e, kind)]
         assert len(turns) == len(set(turns)) == 6
+
+
+class Late:
+    """What arrives only when it has been looked for a few times, as from a busy device."""
+
+    def __init__(self, arriving: Any, looks: int) -> None:
+        self.arriving, self.looks, self.waited = arriving, looks, False
+
+    @property
+    def here(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+    def get(self) -> Any:
+        self.waited = self.looks >= 0
+        return self.arriving.get()
+
+
+def slow(model: Depth2ImgModel, part: str, looks: int) -> list[Late]:
+    """Let what `part` of the model returns arrive late; all of it, as it is launched."""
+    launched: list[Late] = []
+    inner = getattr(model, part)
+
+    def call(one: Any) -> Late:
+        launched.append(Late(inner(one), looks))
+        return launched[-1]
+
+    setattr(model, part, call)
+    return launched
+
+
+def test_the_others_go_on_while_a_picture_is_on_its_way(model: Depth2ImgModel) -> None:
+    launched = slow(model, "decode", looks=3)
+    engine, recorder = new_engine(model, row_limit=8)
+    engine.submit(request("short", steps=2, strength=1.0, scheduler="ddim"))
+    engine.submit(request("long", steps=12, strength=1.0, scheduler="ddim"))
+    finish(engine, recorder, ["short", "long"])
+    turns = {e.id: turn for turn, e in recorder.events if isinstance(e, Img2ImgResult)}
+    assert turns["short"] == recorder.steps("short")[-1] + 3
+    assert recorder.steps("long") == list(range(1, 13))
+    # Behind the last one there is nothing that waiting would hold up.
+    assert turns["long"] == recorder.steps("long")[-1]
+    assert [late.waited for late in launched] == [False, True]
+
+
+def test_a_picture_cancelled_on_its_way_is_not_handed_over(model: Depth2ImgModel) -> None:
+    launched = slow(model, "decode", looks=3)
+    engine, recorder = new_engine(model, row_limit=8)
+    engine.submit(request("gone", steps=2, strength=1.0, scheduler="ddim"))
+    engine.submit(request("long", steps=8, strength=1.0, scheduler="ddim"))
+    while not launched:
+        engine.turn()
+    engine.cancel("gone")
+    finish(engine, recorder, ["long"])
+    assert recorder.results.keys() == {"long"}
+
+
+def test_a_preview_is_shown_with_the_first_step_after_its_arrival(model: Depth2ImgModel) -> None:
+    launched = slow(model, "preview", looks=2)
+    engine, recorder = new_engine(model)
+    engine.submit(request("one", steps=10, strength=1.0, scheduler="ddim", preview=True))
+    finish(engine, recorder, ["one"])
+    shown = [e.step for _, e in recorder.events if isinstance(e, Progress) and e.preview]
+    assert shown[0] == 3
+    assert not any(late.waited for late in launched)

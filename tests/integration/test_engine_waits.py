@@ -1,4 +1,4 @@
-"""A step waits for the device nowhere: shown on torch's meta device, which has nothing to wait for.
+"""The loop waits for the device nowhere: shown on the meta device, which has nothing to wait for.
 
 What would wait on a GPU is an operation that can be seen on its way: a copy between two devices
 that is not marked as non-blocking, a number fetched from the device, a check of a solution.
@@ -7,14 +7,15 @@ that is not marked as non-blocking, a number fetched from the device, a check of
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, get_args
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from inference import tiny
-from inference.depth2img import Denoising, Depth2ImgModel
+from inference import depth2img, tiny
+from inference.depth2img import Depth2ImgModel
 from inference.nonblocking import NonBlocking
 from inference.types import Scheduler
 from tests.support.engines import LIBRARY_WARNINGS
@@ -53,28 +54,38 @@ class Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **kwargs)
 
 
-def onto_meta(model: Depth2ImgModel, batch: Sequence[Denoising]) -> None:
-    model.pipe.to("meta")
-    model.device = torch.device("meta")
-    for one in batch:
-        one.latents, one.depth, one.text = (
-            part.to("meta") for part in (one.latents, one.depth, one.text)
-        )
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Depth2ImgModel:
+    """A pipeline that was moved to the meta device, from which nothing can be fetched."""
+    made = Depth2ImgModel(tiny.build())
+    made.pipe.to("meta")
+    made.device = torch.device("meta")
+    weights, bias = made._projection
+    made._projection = weights.to("meta"), bias.to("meta")
+    monkeypatch.setattr(depth2img, "Arriving", lambda values, _: values)
+    # The meta device has no autocast, in which the library runs its depth estimator.
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    return made
 
 
 @pytest.mark.parametrize("scheduler", [None, *get_args(Scheduler)])
-def test_a_step_waits_for_nothing(scheduler: Scheduler | None) -> None:
-    model = Depth2ImgModel(tiny.build())
-    batch = [
-        model.prepare(request(f"r{n}", seed=n, steps=5 + n, strength=1.0, scheduler=scheduler))
-        for n in range(3)
-    ]
-    onto_meta(model, batch)
+def test_from_preparing_to_decoding_nothing_is_waited_for(
+    model: Depth2ImgModel, scheduler: Scheduler | None
+) -> None:
     with Waits() as waits:
-        for _ in range(5):
+        batch = [
+            model.prepare(
+                request(f"r{n}", seed=n, steps=5, strength=1.0, scheduler=scheduler, preview=True)
+            )
+            for n in range(3)
+        ]
+        while not batch[0].finished:
             model.predict(batch)
+            launched: list[Any] = [model.preview(one) for one in batch]
+        for one in batch:
+            launched += [model.decode(one), model.depth_picture(one)]
     assert not waits.found
-    assert [one.step for one in batch] == [5, 5, 5]
+    assert {values.device.type for values in launched} == {"meta"}
 
 
 @pytest.mark.parametrize(

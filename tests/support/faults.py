@@ -22,6 +22,7 @@ import torch
 from inference.engine import Engine
 from inference.errors import ModelUnavailable, NotANumber
 from inference.messages import Ready, WorkerConfig
+from inference.nonblocking import Arriving
 from inference.types import Img2ImgRequest, Preview
 
 
@@ -32,7 +33,6 @@ class Marching:
     request: Img2ImgRequest
     step: int = 0
     rows: int = 2
-    shape: tuple[int, int] = (8, 8)
     ignored_prompt: str = ""
     torn: bool = False
 
@@ -80,18 +80,21 @@ class FaultyModel:
         for one in batch:
             one.step += 1
 
-    def decode(self, one: Marching) -> bytes:
-        request = one.request
+    def decode(self, one: Marching) -> Arriving[bytes]:
+        return Arriving(torch.empty(0), lambda _: self._pixels(one.request))
+
+    def _pixels(self, request: Img2ImgRequest) -> bytes:
         if request.prompt == "nan":
             raise NotANumber("The model lost itself in this picture: try another seed.")
         colour = 0 if request.prompt == "black" else request.seed % 255 + 1
         return bytes([colour]) * (request.width * request.height * 3)
 
-    def preview(self, one: Marching) -> Preview:
-        return Preview(pixels=bytes(3), width=1, height=1)
+    def preview(self, one: Marching) -> Arriving[Preview]:
+        return Arriving(torch.empty(0), lambda _: Preview(pixels=bytes(3), width=1, height=1))
 
-    def depth_picture(self, one: Marching) -> bytes:
-        return bytes(one.request.width * one.request.height)
+    def depth_picture(self, one: Marching) -> Arriving[bytes]:
+        size = one.request.width * one.request.height
+        return Arriving(torch.empty(0), lambda _: bytes(size))
 
 
 def make_engine(config: WorkerConfig, report: Callable[[Any], None]) -> tuple[Engine, Ready]:
