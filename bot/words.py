@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -42,10 +43,35 @@ def say(locale: str | discord.Locale, key: str, **params: Any) -> str:
     return template.format(**params)
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A time to wait, as one says it: rounded up, never more exact than it is known. Inside a
+    sentence it is said in the sentence's language."""
+
+    seconds: float | None
+
+    def said(self, locale: str | discord.Locale) -> str:
+        """In that language: `a minute`, `3 minutes`, `2 hours`; `a few minutes` if not known."""
+        if self.seconds is None:
+            return say(locale, "wait.unknown")
+        if self.seconds <= 60:
+            return say(locale, "wait.minute")
+        if self.seconds <= 90 * 60:
+            return say(locale, "wait.minutes", n=-int(-self.seconds // 60))
+        return say(locale, "wait.hours", n=-int(-self.seconds // 3600))
+
+    def __str__(self) -> str:
+        return self.said("en")
+
+
 def say_error(locale: str | discord.Locale, error: PersonError) -> str:
     """The error's sentence in the person's language; its class name is the key."""
     template = catalogue(language_of(str(locale))).get(f"errors.{type(error).__name__}")
-    return (template or error.text).format(**error.params)
+    params = {
+        name: value.said(locale) if isinstance(value, Wait) else value
+        for name, value in error.params.items()
+    }
+    return (template or error.text).format(**params)
 
 
 def notice_of(locale: str | discord.Locale, model: str) -> str:

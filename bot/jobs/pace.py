@@ -60,14 +60,3 @@ class Pace:
                 heapq.heapreplace(free, ends[-1])
             done.append(max(ends))
         return done
-
-
-def spoken(seconds: float | None) -> str:
-    """A time to wait, as one says it: rounded up, never more exact than it is known."""
-    if seconds is None:
-        return "a few minutes"
-    if seconds <= 60:
-        return "a minute"
-    if seconds <= 90 * 60:
-        return f"{-int(-seconds // 60)} minutes"
-    return f"{-int(-seconds // 3600)} hours"

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from bot.errors import RequestError, UnavailableError
 from bot.jobs.job import Job, Place
-from bot.jobs.pace import Pace, spoken
+from bot.jobs.pace import Pace
+from bot.words import Wait
 
 # An interaction token lives for 15 minutes and a private answer needs it; two are kept in hand.
 PRIVATE_SECONDS = 13 * 60
@@ -74,14 +75,14 @@ class FairQueue:
         """
         waiting = self.order()
         if len(waiting) >= self._limit:
-            raise QueueFull(wait=spoken(self._seconds_until_free(None)))
+            raise QueueFull(wait=Wait(self._seconds_until_free(None)))
         own = sum(other.user_id == job.user_id for other in [*self.running, *waiting])
         if own >= self._limit_per_person:
-            raise TooManyOfYours(count=own, wait=spoken(self._seconds_until_free(job.user_id)))
+            raise TooManyOfYours(count=own, wait=Wait(self._seconds_until_free(job.user_id)))
         if job.destination.private:
             seconds = self.place_of_new(job).seconds
             if seconds is not None and seconds > PRIVATE_SECONDS:
-                raise TooSlowForPrivate(wait=spoken(seconds))
+                raise TooSlowForPrivate(wait=Wait(seconds))
 
     def add(self, job: Job) -> None:
         """Behind the same person's other jobs."""

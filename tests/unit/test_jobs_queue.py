@@ -8,7 +8,6 @@ import pytest
 
 from bot.errors import PersonError
 from bot.jobs.job import Destination, Job, Variant
-from bot.jobs.pace import spoken
 from bot.jobs.queue import FairQueue, QueueFull, TooManyOfYours, TooSlowForPrivate
 from inference import Img2ImgResult, Timings
 
@@ -229,18 +228,3 @@ def test_a_private_answer_is_refused_beyond_thirteen_minutes(steps: int, refused
         queue.check(replace(private, destination=PLACE))
     else:
         queue.check(private)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (None, "a few minutes"),
-        (0.0, "a minute"),
-        (61.0, "2 minutes"),
-        (300.0, "5 minutes"),
-        (5400.0, "90 minutes"),
-        (7201.0, "3 hours"),
-    ],
-)
-def test_waits_are_said_as_one_says_them(seconds: float | None, said: str) -> None:
-    assert spoken(seconds) == said

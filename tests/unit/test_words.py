@@ -14,7 +14,8 @@ import pytest
 import bot
 import cogs
 from bot.errors import PersonError
-from bot.words import LANGUAGES, catalogue, language_of, say, say_error
+from bot.jobs.queue import QueueFull
+from bot.words import LANGUAGES, Wait, catalogue, language_of, say, say_error
 from cogs.img2img.errors import TooManySteps
 from inference import ServiceState, find_model
 
@@ -109,3 +110,28 @@ def test_sentences_and_errors_come_in_the_persons_language() -> None:
     assert say("fr", "img2img.button.cancel") == "Annuler"
     assert say_error("de", TooManySteps(limit=5)) == "Hier sind höchstens 5 Schritte erlaubt."
     assert say_error("pt-BR", TooManySteps(limit=5)) == "At most 5 steps are allowed here."
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (None, "a few minutes"),
+        (0.0, "a minute"),
+        (61.0, "2 minutes"),
+        (300.0, "5 minutes"),
+        (5400.0, "90 minutes"),
+        (7201.0, "3 hours"),
+    ],
+)
+def test_waits_are_said_as_one_says_them(seconds: float | None, said: str) -> None:
+    assert str(Wait(seconds)) == said
+
+
+def test_a_wait_inside_a_sentence_is_said_in_its_language() -> None:
+    said = {language: say_error(language, QueueFull(wait=Wait(170.0))) for language in LANGUAGES}
+    assert "in 3 Minuten wieder" in said["de"]
+    assert "dans 3 minutes" in said["fr"]
+    assert "en 3 minutos" in said["es"]
+    assert "3 分 後" in said["ja"]
+    assert str(QueueFull(wait=Wait(170.0))) == said["en"]
+    assert "try again in 3 minutes" in said["en"]
