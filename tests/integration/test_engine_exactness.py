@@ -22,6 +22,7 @@ from tests.support.engines import (
     relative,
     run_alone,
     run_plain,
+    worst_of_a_batch,
 )
 from tests.support.requests import request
 
@@ -148,6 +149,14 @@ def test_through_the_engine_the_pictures_are_as_alone(model: Depth2ImgModel) -> 
     finish(engine, recorder, alone)
     for id_, expected in alone.items():
         assert np.abs(array(recorder.results[id_]).astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_in_half_precision_a_batch_makes_the_pictures_that_each_would_be_alone(
+    dtype: torch.dtype,
+) -> None:
+    model = Depth2ImgModel(tiny.build().to(dtype=dtype))
+    assert worst_of_a_batch(model, mixed(16, sizes=((64, 64), (128, 64)))) >= 35
 
 
 def test_what_was_cached_changes_nothing(model: Depth2ImgModel) -> None:

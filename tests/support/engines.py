@@ -138,3 +138,24 @@ def finish(
             return
         engine.turn()
     raise AssertionError(f"after {most_turns} turns {left} have not ended")
+
+
+def psnr(got: Any, wanted: Any) -> float:
+    """Peak signal-to-noise ratio of 8-bit pictures, in dB."""
+    error = np.mean((got.astype(float) - wanted.astype(float)) ** 2)
+    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
+
+
+def worst_of_a_batch(model: Any, wanted: Iterable[Img2ImgRequest]) -> float:
+    """The lowest `psnr` of pictures made together against each made alone."""
+    alone = {}
+    for one in wanted:
+        engine, recorder = new_engine(model)
+        engine.submit(one)
+        finish(engine, recorder, [one.id])
+        alone[one.id] = array(recorder.results[one.id])
+    engine, recorder = new_engine(model, row_limit=32)
+    for one in wanted:
+        engine.submit(one)
+    finish(engine, recorder, alone)
+    return min(psnr(array(recorder.results[id_]), picture) for id_, picture in alone.items())
