@@ -50,11 +50,13 @@ ASPECTS = ((1.0, 1.0), (1.0, 1.0), (1.25, 0.75), (0.75, 1.25))
 
 @dataclass
 class Meter:
-    """Counts UNet calls and the time that the device spends in the model's methods."""
+    """Counts UNet calls, the time that the device spends in the model's methods, and the host's
+    seconds in the schedulers."""
 
     device: torch.device
     calls: int = 0
     rows: int = 0
+    scheduling: float = 0.0
     _spans: list[tuple[Any, Any]] = field(default_factory=list)
 
     def count(self, _module: Any, args: tuple[Any, ...], _options: Any) -> None:
@@ -71,6 +73,18 @@ class Meter:
                 return method(*args)
             finally:
                 self._spans.append((start, self._mark()))
+
+        return call
+
+    def scheduled(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """A scheduler's `step`, its time on the host added up."""
+
+        def call(*args: Any, **options: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return step(*args, **options)
+            finally:
+                self.scheduling += time.perf_counter() - start
 
         return call
 
@@ -107,6 +121,7 @@ class Figures:
     unet_calls: int
     unet_rows: int
     idle: float | None = None
+    scheduling: float = 0.0
     peak_bytes: int = 0
 
 
@@ -181,6 +196,14 @@ def run_engine(
     model: Any = Depth2ImgModel(pipe)
     for name in ("prepare", "predict", "decode"):
         setattr(model, name, meter.timed(getattr(model, name)))
+    prepare = model.prepare
+
+    def prepare_watched(request: Img2ImgRequest) -> Any:
+        one = prepare(request)
+        one.scheduler.step = meter.scheduled(one.scheduler.step)
+        return one
+
+    model.prepare = prepare_watched
     left = len(wanted)
 
     def report(event: Event) -> None:
@@ -218,6 +241,7 @@ def measure(way: str, pipe: Any, run: Callable[[Callable[[int], None], Meter], N
         unet_calls=meter.calls,
         unet_rows=meter.rows,
         idle=meter.idle(),
+        scheduling=meter.scheduling / seconds,
         peak_bytes=_peak(pipe.device),
     )
 
@@ -302,8 +326,8 @@ def table(rounds: Sequence[Sequence[Figures]], flop: float, peak: float) -> str:
     """A Markdown table of the median round of every way, against the plain way's."""
     lines = [
         "| way | images/s | against plain | UNet calls | p50 latency, s | p95 latency, s "
-        "| of matrix peak | idle between turns | peak memory, MiB |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| of matrix peak | idle between turns | in schedulers | peak memory, MiB |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     plain = rounds[0]
     for runs in rounds:
@@ -313,10 +337,12 @@ def table(rounds: Sequence[Sequence[Figures]], flop: float, peak: float) -> str:
         ordered = sorted(middle.latencies)
         p95 = ordered[math.ceil(0.95 * len(ordered)) - 1]
         idle = "" if middle.idle is None else f"{middle.idle:.1%}"
+        scheduling = f"{middle.scheduling:.1%}" if middle.scheduling else ""
         lines.append(
             f"| {middle.way} | {len(ordered) / middle.seconds:.3g} | {ratio:.2f} "
             f"| {middle.unet_calls} | {statistics.median(ordered):.1f} | {p95:.1f} "
-            f"| {flop / middle.seconds / peak:.2f} | {idle} | {middle.peak_bytes / 2**20:.0f} |"
+            f"| {flop / middle.seconds / peak:.2f} | {idle} | {scheduling} "
+            f"| {middle.peak_bytes / 2**20:.0f} |"
         )
     return "\n".join(lines)
 
