@@ -47,12 +47,17 @@ def make_engine(
         pipe.unet.to(memory_format=torch.channels_last)
         pipe.vae.to(memory_format=torch.channels_last)
     model = Depth2ImgModel(pipe)
-    rows = config.batch_rows or _measure_rows(model, config.entry.pixels)
+    model.predict([model.prepare(_trial(config.entry.pixels, 0))])
+    if config.batch_rows:
+        rows = requests = config.batch_rows
+    elif device.type == "cuda":
+        rows = requests = _measure_rows(model, config.entry.pixels)
+    else:
+        requests = config.entry.cpu_requests
+        rows = 2 * requests
     if device.type == "cuda":
         report(Loading("compiling the model"))
         compile_unet(pipe, config.entry.pixels)
-    # Batching does not pay on a CPU: its products are saturated by one request already.
-    requests = 1 if device.type == "cpu" and not config.batch_rows else rows
     engine = Engine(model, report, row_limit=rows, request_limit=requests)
     return engine, Ready(slots=max(1, min(requests, rows // 2)), **names)
 
@@ -84,10 +89,7 @@ def _trial(pixels: int, number: int) -> Img2ImgRequest:
 
 
 def _measure_rows(model: Depth2ImgModel, pixels: int) -> int:
-    """How many rows fit, by the peak of one call with two and with four. On a CPU: one request."""
-    if model.device.type != "cuda":
-        model.predict([model.prepare(_trial(pixels, 0))])
-        return 2
+    """How many rows fit a GPU, by the peak of one call with two and with four."""
     peaks = []
     for requests in (1, 2):
         batch = [model.prepare(_trial(pixels, number)) for number in range(requests)]

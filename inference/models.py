@@ -18,6 +18,7 @@ class ModelEntry:
     `source` is a hub repository, a local `save_pretrained` folder, or empty for weights made up
     in code. `pixels` is the area that the model was trained at, `multiple` what both sides must be
     divisible by. `scheduler` takes the place of the one that comes with the weights, unless None.
+    `cpu_requests` is how many run at once on a CPU, whose products one full-size picture saturates.
     """
 
     name: str
@@ -29,6 +30,7 @@ class ModelEntry:
     steps: int = 25
     guidance_scale: float = 7.5
     scheduler: Scheduler | None = None
+    cpu_requests: int = 1
 
 
 MODELS: dict[str, ModelEntry] = {
@@ -52,6 +54,8 @@ MODELS: dict[str, ModelEntry] = {
             strength=0.9,
             steps=20,
             guidance_scale=3.0,
+            # Measured: docs/benchmarks.md.
+            cpu_requests=4,
         ),
         ModelEntry(
             name="noise",

@@ -44,6 +44,18 @@ async def test_a_folder_serves_as_a_model(saved: Path, tmp_path: Path) -> None:
         assert service.status.slots == 1
 
 
+@pytest.mark.parametrize(("batch_rows", "slots"), [(0, 4), (6, 3)])
+async def test_on_a_cpu_as_many_run_at_once_as_the_catalogue_or_the_operator_says(
+    tmp_path: Path, batch_rows: int, slots: int
+) -> None:
+    assert find_model("pocket").cpu_requests == 4
+    async with LocalService(
+        model="pocket", dtype="float32", device="cpu", batch_rows=batch_rows, cache_dir=tmp_path
+    ) as service:
+        await service.wait_ready()
+        assert service.status.slots == slots
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_an_old_index_that_names_a_class_long_gone_still_loads(saved: Path, tmp_path: Path) -> None:
     """As the public mirror of Stable Diffusion 2 depth has it."""
