@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 import discord
 from discord import app_commands
@@ -12,13 +11,10 @@ from bot.errors import PersonError, Unexpected
 from bot.jobs.job import new_job_id
 from bot.words import say_error
 
-if TYPE_CHECKING:
-    from bot.client import RedrawBot
-
 log = logging.getLogger(__name__)
 
 
-async def tell(interaction: discord.Interaction[RedrawBot], sentence: str) -> None:
+async def tell(interaction: discord.Interaction[discord.Client], sentence: str) -> None:
     """Say one sentence to the person alone, whatever the interaction has been answered so far."""
     if interaction.response.is_done():
         await interaction.followup.send(sentence, ephemeral=True)
@@ -26,7 +22,7 @@ async def tell(interaction: discord.Interaction[RedrawBot], sentence: str) -> No
         await interaction.response.send_message(sentence, ephemeral=True)
 
 
-async def _take_back(interaction: discord.Interaction[RedrawBot]) -> None:
+async def _take_back(interaction: discord.Interaction[discord.Client]) -> None:
     """Nothing of a mistake stays in the channel.
 
     The first follow-up after deferring takes the deferred message's place, and with it that all
@@ -36,7 +32,7 @@ async def _take_back(interaction: discord.Interaction[RedrawBot]) -> None:
     await interaction.delete_original_response()
 
 
-async def answer_error(interaction: discord.Interaction[RedrawBot], error: Exception) -> None:
+async def answer_error(interaction: discord.Interaction[discord.Client], error: Exception) -> None:
     """Tell the person what happened: an expected error its sentence, a bug a reference."""
     if isinstance(error, app_commands.CommandInvokeError):
         error = error.original if isinstance(error.original, Exception) else error
@@ -52,12 +48,12 @@ async def answer_error(interaction: discord.Interaction[RedrawBot], error: Excep
         log.warning("an error could not be told: %s (said: %s)", gone, error)
 
 
-class RedrawTree(app_commands.CommandTree["RedrawBot"]):
+class RedrawTree(app_commands.CommandTree[discord.Client]):
     """Errors of every command end in `answer_error`."""
 
     async def on_error(
         self,
-        interaction: discord.Interaction[RedrawBot],
+        interaction: discord.Interaction[discord.Client],
         error: app_commands.AppCommandError,
         /,
     ) -> None:
