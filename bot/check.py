@@ -39,13 +39,7 @@ async def check(settings: Settings) -> int:
     console = Console(highlight=False)
     stopped = False
     async for finding in findings(settings):
-        mark = (
-            "[green]ok  [/]"
-            if finding.good
-            else "[red]bad [/]"
-            if finding.fatal
-            else "[yellow]note[/]"
-        )
+        mark = OK if finding.good else BAD if finding.fatal else NOTE
         console.print(f"{mark} {finding.name}: {finding.text}", soft_wrap=True)
         stopped = stopped or (finding.fatal and not finding.good)
     return 1 if stopped else 0
