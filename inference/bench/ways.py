@@ -1,45 +1,24 @@
-"""The benchmark: this engine, the plain way and fixed batches, on one mixed load in one run.
-
-    python -m inference.bench --model tiny     a few seconds, for a look at the counted work
-    python -m inference.bench --model pocket   the bundled model
-    python -m inference.bench --model sd2      Stable Diffusion 2 depth at full size, random weights
-
-Ratios within one run mean something; figures of two runs on a shared machine do not.
-"""
+"""What is measured: one mixed load, the ways to serve it, and the figures of each."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import logging
 import math
-import os
-import platform
 import random
 import resource
-import statistics
-import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from diffusers.utils import logging as diffusers_logging
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from inference import sd2, tiny
-from inference.compiling import compile_unet
 from inference.depth2img import Depth2ImgModel
-from inference.devices import choose_device, choose_dtype
 from inference.engine import Engine, Event
-from inference.loading import load_pipeline
 from inference.messages import Failed
-from inference.models import find_model
 from inference.types import Img2ImgRequest, Img2ImgResult
 
 log = logging.getLogger("bench")
@@ -300,119 +279,3 @@ def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
                 torch.cuda.synchronize()
             best = min(best, time.perf_counter() - start)
     return 2.0 * side**3 / best
-
-
-def build(name: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, int, int]:
-    """A pipeline, the side of its square picture, and what both sides are multiples of."""
-    if name == "tiny":
-        return tiny.build().to(device, dtype), 64, 64
-    if name == "sd2":
-        return sd2.build(device, dtype), 512, 64
-    entry = find_model(name)
-    pipe = load_pipeline(entry, device, dtype, Path(".cache"), lambda _: None)
-    return pipe, math.isqrt(entry.pixels), entry.multiple
-
-
-def machine(device: torch.device) -> str:
-    """The device's name, and how much of the machine this process may use."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    names = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    found = [line.split(":")[1].strip() for line in names.splitlines() if "model name" in line]
-    return f"{found[0] if found else platform.processor()}, {torch.get_num_threads()} threads"
-
-
-def table(rounds: Sequence[Sequence[Figures]], flop: float, peak: float) -> str:
-    """A Markdown table of the median round of every way, against the plain way's."""
-    lines = [
-        "| way | images/s | against plain | UNet calls | p50 latency, s | p95 latency, s "
-        "| of matrix peak | idle between turns | in schedulers | peak memory, MiB |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    plain = rounds[0]
-    for runs in rounds:
-        # Ratios within a round: what else the machine did then, it did to both.
-        ratio = statistics.median(a.seconds / b.seconds for a, b in zip(plain, runs, strict=True))
-        middle = sorted(runs, key=lambda run: run.seconds)[len(runs) // 2]
-        ordered = sorted(middle.latencies)
-        p95 = ordered[math.ceil(0.95 * len(ordered)) - 1]
-        idle = "" if middle.idle is None else f"{middle.idle:.1%}"
-        scheduling = f"{middle.scheduling:.1%}" if middle.scheduling else ""
-        lines.append(
-            f"| {middle.way} | {len(ordered) / middle.seconds:.3g} | {ratio:.2f} "
-            f"| {middle.unet_calls} | {statistics.median(ordered):.1f} | {p95:.1f} "
-            f"| {flop / middle.seconds / peak:.2f} | {idle} | {scheduling} "
-            f"| {middle.peak_bytes / 2**20:.0f} |"
-        )
-    return "\n".join(lines)
-
-
-def main() -> None:
-    """Run the load every way, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(prog="python -m inference.bench", description=__doc__)
-    parser.add_argument("--model", default="tiny", help="tiny, sd2, a catalogue name, or a folder")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--requests", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument(
-        "--side", type=int, default=0, help="of the square pictures; 0: the model's"
-    )
-    parser.add_argument("--rows", type=int, default=0, help="batch rows; 0: 32, or 2 on a CPU")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--compile",
-        action="store_true",
-        help="compile the UNet, as the worker does on a GPU, for every way",
-    )
-    parser.add_argument("--json", type=Path, help="where to write all figures")
-    options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    warnings.simplefilter("ignore")
-    diffusers_logging.set_verbosity_error()
-
-    device = choose_device(options.device)
-    if device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
-    dtype = choose_dtype(options.dtype, device)
-    pipe, side, multiple = build(options.model, device, dtype)
-    pipe.set_progress_bar_config(disable=True)
-    if device.type == "cuda":
-        for part in (pipe.unet, pipe.vae):
-            part.to(memory_format=torch.channels_last)
-    rows = options.rows or (2 if device.type == "cpu" else 32)
-    wanted = load(options.requests, options.side or side, multiple, options.seed)
-
-    log.info("counting the work, which warms up too …")
-    flop = work(pipe, wanted)
-    peak = matrix_peak(device, dtype)
-    # Not before: what is compiled cannot be counted.
-    compiled = options.compile and compile_unet(pipe, (options.side or side) ** 2)
-    fixed = max(1, rows // 2)
-    ways: dict[str, Callable[[Callable[[int], None], Meter], None]] = {
-        "plain": lambda done, _: run_plain(pipe, wanted, done),
-        f"fixed batches of {fixed} at most": lambda done, _: run_fixed(pipe, wanted, done, fixed),
-        "this engine": lambda done, meter: run_engine(pipe, wanted, done, rows, meter),
-    }
-    rounds: list[list[Figures]] = [[] for _ in ways]
-    for number in range(options.rounds):
-        # Turn about, so that no way is always the first or the last.
-        order = list(enumerate(ways.items()))
-        for index, (name, run) in order if number % 2 == 0 else reversed(order):
-            rounds[index].append(measure(name, pipe, run))
-    name = str(dtype).removeprefix("torch.")
-    head = (
-        f"{options.model} at {options.side or side} px, {len(wanted)} requests, {rows} rows, "
-        f"{name}{', compiled' if compiled else ''}; {machine(device)}; torch "
-        f"{torch.__version__}; matrix peak {peak / 1e12:.2f} TFLOP/s; load {flop / 1e12:.3g} TFLOP"
-    )
-    sys.stdout.write(f"{head}\n\n{table(rounds, flop, peak)}\n")
-    if options.json:
-        figures = [[asdict(run) for run in runs] for runs in rounds]
-        told = {"run": head, "flop": flop, "matrix_peak": peak, "rounds": figures}
-        options.json.write_text(json.dumps(told, indent=1))
-
-
-if __name__ == "__main__":
-    main()
