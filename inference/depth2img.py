@@ -134,7 +134,7 @@ class Depth2ImgModel:
             text = torch.cat([self._text(request.negative_prompt), text])
         return Denoising(
             request=request,
-            latents=scheduler.add_noise(clean, noise, timesteps[:1]),
+            latents=_noised(scheduler, clean, noise, timesteps[:1]),
             depth=encoded.depth,
             text=text,
             scheduler=scheduler,
@@ -333,6 +333,16 @@ class Depth2ImgModel:
         normal = design.T @ design + 1e-4 * torch.eye(design.shape[1])
         solution = torch.linalg.solve(normal, design.T @ colours)
         return solution[:-1].to(self.device), solution[-1].to(self.device)
+
+
+def _noised(
+    scheduler: Any, clean: torch.Tensor, noise: torch.Tensor, time: torch.Tensor
+) -> torch.Tensor:
+    """What `scheduler.add_noise` gives: a sum whose two factors it looks up by indices, for which
+    the host would wait if its tables were on the device. So it looks them up on the CPU."""
+    one, none = torch.ones(1, dtype=clean.dtype), torch.zeros(1, dtype=clean.dtype)
+    signal, deviation = scheduler.add_noise(one, none, time), scheduler.add_noise(none, one, time)
+    return float(signal) * clean + float(deviation) * noise
 
 
 def _is_valid(values: torch.Tensor) -> bool:
