@@ -20,6 +20,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,13 @@ from inference import sd2, tiny
 from inference.bench.ways import (
     Figures,
     Meter,
+    Run,
     load,
     matrix_peak,
     measure,
-    run_engine,
     run_fixed,
     run_plain,
+    start_engine,
     work,
 )
 from inference.compiling import compile_unet
@@ -134,17 +136,17 @@ def main() -> None:
     # Not before: what is compiled cannot be counted.
     compiled = options.compile and compile_unet(pipe, (options.side or side) ** 2)
     fixed = max(1, rows // 2)
-    ways: dict[str, Callable[[Callable[[int], None], Meter], None]] = {
-        "plain": lambda done, _: run_plain(pipe, wanted, done),
-        f"fixed batches of {fixed} at most": lambda done, _: run_fixed(pipe, wanted, done, fixed),
-        "this engine": lambda done, meter: run_engine(pipe, wanted, done, rows, meter),
+    ways: dict[str, Callable[[Meter], Run]] = {
+        "plain": lambda _: partial(run_plain, pipe, wanted),
+        f"fixed batches of {fixed} at most": lambda _: partial(run_fixed, pipe, wanted, fixed),
+        "this engine": lambda meter: start_engine(pipe, wanted, rows, meter),
     }
     rounds: list[list[Figures]] = [[] for _ in ways]
     for number in range(options.rounds):
         # Turn about, so that no way is always the first or the last.
         order = list(enumerate(ways.items()))
-        for index, (name, run) in order if number % 2 == 0 else reversed(order):
-            rounds[index].append(measure(name, pipe, run))
+        for index, (name, start) in order if number % 2 == 0 else reversed(order):
+            rounds[index].append(measure(name, pipe, start))
     name = str(dtype).removeprefix("torch.")
     head = (
         f"{options.model} at {options.side or side} px, {len(wanted)} requests, {rows} rows, "

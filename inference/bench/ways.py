@@ -130,16 +130,18 @@ def load(number: int, side: int, multiple: int, seed: int) -> list[Img2ImgReques
     return made
 
 
-def run_plain(pipe: Any, wanted: Sequence[Img2ImgRequest], done: Callable[[int], None]) -> None:
+Done = Callable[[int], None]
+Run = Callable[[Done], None]
+
+
+def run_plain(pipe: Any, wanted: Sequence[Img2ImgRequest], done: Done) -> None:
     """The library's pipeline, one request after the other, as a notebook does it."""
     for one in wanted:
         _call(pipe, [one])
         done(1)
 
 
-def run_fixed(
-    pipe: Any, wanted: Sequence[Img2ImgRequest], done: Callable[[int], None], most: int
-) -> None:
+def run_fixed(pipe: Any, wanted: Sequence[Img2ImgRequest], most: int, done: Done) -> None:
     """The library's pipeline over batches of requests whose settings are identical."""
     groups: dict[tuple[Any, ...], list[Img2ImgRequest]] = {}
     for one in wanted:
@@ -164,14 +166,9 @@ def _call(pipe: Any, batch: Sequence[Img2ImgRequest]) -> None:
     )
 
 
-def run_engine(
-    pipe: Any,
-    wanted: Sequence[Img2ImgRequest],
-    done: Callable[[int], None],
-    rows: int,
-    meter: Meter,
-) -> None:
-    """This engine, its step loop turned in this thread; as the worker sets it up."""
+def start_engine(pipe: Any, wanted: Sequence[Img2ImgRequest], rows: int, meter: Meter) -> Run:
+    """This engine as the worker sets it up before it is ready; what it gives serves the load, the
+    step loop turned in the caller's thread."""
     model: Any = Depth2ImgModel(pipe)
     for name in ("prepare", "predict", "decode"):
         setattr(model, name, meter.timed(getattr(model, name)))
@@ -183,35 +180,41 @@ def run_engine(
         return one
 
     model.prepare = prepare_watched
-    left = len(wanted)
 
-    def report(event: Event) -> None:
-        nonlocal left
-        if isinstance(event, Failed):
-            raise event.error
-        if isinstance(event, Img2ImgResult):
-            left -= 1
-            done(1)
+    def run(done: Done) -> None:
+        left = len(wanted)
 
-    engine = Engine(model, report, row_limit=rows, request_limit=1 if rows <= 2 else rows)
-    for one in wanted:
-        engine.submit(one)
-    while left:
-        engine.turn()
+        def report(event: Event) -> None:
+            nonlocal left
+            if isinstance(event, Failed):
+                raise event.error
+            if isinstance(event, Img2ImgResult):
+                left -= 1
+                done(1)
+
+        engine = Engine(model, report, row_limit=rows, request_limit=1 if rows <= 2 else rows)
+        for one in wanted:
+            engine.submit(one)
+        while left:
+            engine.turn()
+
+    return run
 
 
-def measure(way: str, pipe: Any, run: Callable[[Callable[[int], None], Meter], None]) -> Figures:
-    """Run once, with the clock, the UNet's counter and the memory's high-water mark."""
+def measure(way: str, pipe: Any, start: Callable[[Meter], Run]) -> Figures:
+    """Start a way of serving the load, then run it with the clock, the UNet's counter and the
+    memory's high-water mark."""
     log.info("%s …", way)
     meter = Meter(pipe.device)
     hook = pipe.unet.register_forward_pre_hook(meter.count, with_kwargs=True)
     latencies: list[float] = []
     if pipe.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
+    run = start(meter)
     with _settled(pipe.device):
-        start = time.perf_counter()
-        run(lambda n: latencies.extend([time.perf_counter() - start] * n), meter)
-        seconds = time.perf_counter() - start
+        begin = time.perf_counter()
+        run(lambda n: latencies.extend([time.perf_counter() - begin] * n))
+        seconds = time.perf_counter() - begin
     hook.remove()
     return Figures(
         way=way,
