@@ -25,6 +25,7 @@ from PIL import Image
 
 from inference import weighting
 from inference.errors import NotANumber
+from inference.models import POCKET
 from inference.nonblocking import Arriving, NonBlocking, to_device
 from inference.schedulers import new_scheduler
 from inference.types import Img2ImgRequest, Preview
@@ -32,6 +33,10 @@ from inference.types import Img2ImgRequest, Preview
 # What repeats is kept within this many bytes: at 512 × 512 one picture's latents and depth are
 # 36 kB in half precision, one prompt's embedding 158 kB.
 CACHE_BYTES = 64 * 2**20
+
+# What previews are fitted to, at this size: what a VAE makes of noise says little of pictures.
+SAMPLES = tuple((POCKET / "samples").glob("*.png"))
+FITTED = (128, 128)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -314,22 +319,18 @@ class Depth2ImgModel:
 
     @torch.no_grad()
     def _fit_projection(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latents to RGB in 0..1 by least squares over smooth random pictures: (C, 3) and (3,)."""
-        generator = torch.Generator("cpu").manual_seed(0)
-        scale = self.pipe.vae_scale_factor
-        coarse = torch.rand((4, 3, 4, 4), generator=generator)
-        pictures = torch.nn.functional.interpolate(
-            coarse, scale_factor=2 * scale, mode="bilinear", align_corners=False
+        """Latents to RGB in 0..1 by least squares over real pictures: (C, 3) and (3,)."""
+        pictures = self.pipe.image_processor.preprocess(
+            [Image.open(path).convert("RGB").resize(FITTED) for path in sorted(SAMPLES)]
         )
-        inputs = (pictures * 2 - 1).to(self.device, self.dtype)
-        mean = self.pipe.vae.encode(inputs).latent_dist.mean
+        mean = self.pipe.vae.encode(pictures.to(self.device, self.dtype)).latent_dist.mean
         latents = (
             (mean * self.pipe.vae.config.scaling_factor).float().cpu().movedim(1, -1).flatten(0, 2)
         )
-        colours = torch.nn.functional.avg_pool2d(pictures, scale).movedim(1, -1).flatten(0, 2)
-        ones = torch.ones(len(latents), 1)
+        small = torch.nn.functional.avg_pool2d(pictures, self.pipe.vae_scale_factor)
+        colours = (small / 2 + 0.5).movedim(1, -1).flatten(0, 2)
         # A little ridge keeps the fit sane where random weights make channels alike.
-        design = torch.cat([latents, ones], dim=1)
+        design = torch.cat([latents, torch.ones(len(latents), 1)], dim=1)
         normal = design.T @ design + 1e-4 * torch.eye(design.shape[1])
         solution = torch.linalg.solve(normal, design.T @ colours)
         return solution[:-1].to(self.device), solution[-1].to(self.device)

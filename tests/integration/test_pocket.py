@@ -16,12 +16,20 @@ import torch
 from PIL import Image
 from skimage.metrics import structural_similarity
 
+from inference.depth2img import Depth2ImgModel
+from inference.types import Img2ImgRequest
 from tests.integration.pocket_sheet import Sheet, overlap, silhouette, surface
 
 POCKET = Path(__file__).parents[2] / "inference/pocket"
 STEPS, QUICK_STEPS = 16, 10
 GUIDANCE = 3.0
 BATCH = 8
+GLIMPSED = (
+    "a panda on a pink background",
+    "a robot on an orange background",
+    "a frog on a green background",
+    "a ghost on a black background",
+)
 STRENGTHS = (0.1, 0.3, 0.5, 0.7, 1.0)
 
 # The pipeline asks for float32 autocast around the depth estimator; torch declines aloud.
@@ -269,3 +277,34 @@ def reconstructions(pipe: Any, sources: list[Image.Image]) -> list[Image.Image]:
         made = pipe.vae.decode(posterior.mean).sample
     rgb = ((made.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
     return [Image.fromarray(row) for row in rgb]
+
+
+def test_a_glimpse_has_the_colours_of_the_picture(pipe: Any) -> None:
+    """The preview is a projection of the latents, without the decoder."""
+    model = Depth2ImgModel(pipe)
+    source = Image.open(POCKET / "samples/fox.png").convert("RGB").resize((192, 192))
+    errors = []
+    for number, prompt in enumerate(GLIMPSED):
+        one = model.prepare(
+            Img2ImgRequest(
+                id=prompt,
+                pixels=source.tobytes(),
+                width=192,
+                height=192,
+                prompt=prompt,
+                strength=0.9,
+                steps=QUICK_STEPS,
+                guidance_scale=GUIDANCE,
+                seed=number,
+                preview=True,
+            )
+        )
+        while not one.finished:
+            model.predict([one])
+        seen = model.preview(one).get()
+        glimpse = np.frombuffer(seen.pixels, np.uint8).reshape(seen.height, seen.width, 3)
+        picture = Image.frombytes("RGB", (192, 192), model.decode(one).get())
+        small = np.asarray(picture.resize((seen.width, seen.height), Image.Resampling.BOX))
+        errors.append(np.abs(glimpse.astype(float) - small).mean() / 255)
+    print("glimpses:", *(f"{error:.3f}" for error in errors))
+    assert np.mean(errors) < 0.15
