@@ -6,6 +6,7 @@ Every test prints its figures: `pytest -s tests/integration/test_pocket.py`.
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,16 @@ def pipe() -> Any:
     loaded = StableDiffusionDepth2ImgPipeline.from_pretrained(POCKET, dtype=torch.float32)
     loaded.set_progress_bar_config(disable=True)
     return loaded
+
+
+def test_the_example_in_its_readme_runs_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = re.search(r"```python\n(.+?)```", (POCKET / "README.md").read_text(), re.DOTALL)
+    assert found is not None
+    monkeypatch.chdir(POCKET.parents[1])
+    with Image.open(POCKET / "samples/fox.png") as opened:
+        names: dict[str, Any] = {"picture": opened.convert("RGB").resize((192, 192))}
+    exec(found[1], names)
+    assert names["redrawn"].size == (192, 192)
 
 
 def redraw(
