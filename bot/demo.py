@@ -7,7 +7,9 @@ import contextlib
 import json
 import logging
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import discord
 import simcord
@@ -19,7 +21,6 @@ from simcord.preview import Preview
 from bot.app import open_bot
 from bot.client import RedrawBot
 from bot.config import Settings
-from bot.jobs.runner import Runner
 from bot.words import notice_of, say
 from inference import POCKET, LocalService, ModelEntry, find_model
 
@@ -61,7 +62,7 @@ async def run_demo(settings: Settings) -> None:
                 channel, viewers=people, layout="channel", port=settings.demo_port
             ) as preview:
                 print(say("en", "demo.link", url=preview.url), flush=True)  # noqa: T201
-                await _keep_fresh(env, preview, bot.services.runner)
+                await _keep_fresh(env, preview, _accept_clicks(preview))
 
 
 async def _welcome(
@@ -85,29 +86,35 @@ async def _welcome(
     await target.send("\n".join(lines))
 
 
-async def _keep_fresh(env: simcord.Env, preview: Preview, runner: Runner) -> None:
-    """Show the browser what the bot did by itself: progress, previews, answers.
+def _accept_clicks(preview: Preview) -> asyncio.Lock:
+    """Let a click count although the page has changed by itself since the person's browser read it.
 
-    Only while it does something: what a person's own click did is shown anyway, and a click that
-    came during a refresh would be lost.
+    The preview refuses what refers to an older state of the page, which a test wants; here each
+    step of a picture under way would be one. What is no longer there is refused nevertheless. The
+    lock that is returned keeps refreshes away from clicks: what overlaps in the simulation is lost.
     """
+    lock = asyncio.Lock()
+    act = preview._action
+
+    async def act_now(context_id: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
+        async with lock:
+            now = preview._get_page(context_id).revision
+            return await act(context_id, {**body, "published_revision": now})
+
+    preview._action = act_now  # type: ignore[method-assign]
+    return lock
+
+
+async def _keep_fresh(env: simcord.Env, preview: Preview, lock: asyncio.Lock) -> None:
+    """Show the browser what the bot did by itself: progress, previews, answers."""
     closed = asyncio.create_task(preview.wait_closed())
-    shown, resting = -1, False
+    shown = -1
     while not closed.done():
-        rested, resting = resting, await _is_idle(runner)
         happened = len(env.http_requests)
-        if happened != shown and not (rested and resting):
-            # Refused while a click of the person's is being handled.
-            with contextlib.suppress(SetupError):
-                await preview.refresh()
-                shown = happened
+        if happened != shown:
+            async with lock:
+                # Refused when the person has just ended the preview.
+                with contextlib.suppress(SetupError):
+                    await preview.refresh()
+                    shown = happened
         await asyncio.wait({closed}, timeout=REFRESH_SECONDS)
-
-
-async def _is_idle(runner: Runner) -> bool:
-    try:
-        async with asyncio.timeout(0):
-            await runner.wait_idle()
-    except TimeoutError:
-        return False
-    return True

@@ -1,5 +1,5 @@
 """The demo as a newcomer meets it: a link, a browser, a picture. The screenshots are kept in
-`artifacts/`, and the README shows them."""
+`artifacts/`, and the README shows two of them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.support.pictures import photo
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 FOX = Path(__file__).parents[2] / "inference/pocket/samples/fox.png"
+TEDDY = FOX.with_name("teddy.png")
 GLIMPSE = say("en", "img2img.preview")
 CHROMIUM = shutil.which("chromium")
 # Keeps the address of every picture with this alt text that the page ever shows.
@@ -29,6 +30,10 @@ WATCH = """alt => {
     for (const image of document.images) if (image.alt === alt) glimpses.add(image.src);
   }).observe(document.body, {subtree: true, childList: true, attributes: true});
 }"""
+LOADED = """([alt, number]) =>
+  [...document.images].filter(image => image.alt === alt && image.naturalWidth).length === number
+"""
+SHOW = "element => element.scrollIntoView()"
 
 pytestmark = [
     pytest.mark.timeout(240),
@@ -50,10 +55,11 @@ async def demo(**settings: str) -> AsyncIterator[str]:
     assert process.stdout is not None
     try:
         async with asyncio.timeout(60):
-            while not (
-                link := re.search(rb"http://127\.0\.0\.1:\S+", await process.stdout.readline())
-            ):
-                assert process.returncode is None
+            link = None
+            while link is None:
+                line = await process.stdout.readline()
+                assert line, "it ended before it printed a link"
+                link = re.search(rb"http://127\.0\.0\.1:\S+", line)
         yield link[0].decode()
     finally:
         process.terminate()
@@ -75,13 +81,18 @@ async def browser_page(url: str) -> AsyncIterator[Page]:
         await browser.close()
 
 
+async def pick(page: Page, command: str) -> None:
+    """Type a command's name and pick it from the list."""
+    await page.locator("#channel-composer-input").click()
+    await page.keyboard.type(f"/{command}")
+    await page.get_by_role("option").filter(has_text=command).first.click()
+
+
 async def img2img(
     page: Page, prompt: str, picture: Path | None = None, steps: int | None = None
 ) -> None:
     """Type the command as a person does: pick it, write the prompt, choose a file, send."""
-    await page.locator("#channel-composer-input").click()
-    await page.keyboard.type("/img2img")
-    await page.get_by_role("option").filter(has_text="img2img").first.click()
+    await pick(page, "img2img")
     await page.get_by_label("prompt, required").fill(prompt)
     if picture is not None:
         await page.get_by_text("more").last.click()
@@ -92,6 +103,14 @@ async def img2img(
         await page.get_by_role("option").filter(has_text="steps").first.click()
         await page.get_by_role("textbox", name="steps").fill(str(steps))
     await page.get_by_role("button", name="Send").click()
+
+
+async def become(page: Page, name: str) -> None:
+    """Choose the person as whom one looks and writes, once the last person's action is through."""
+    await expect(page.get_by_text("Action completed")).to_be_visible()
+    async with page.expect_response("**/api/action"):
+        await page.get_by_label("Viewing as").select_option(label=name)
+    await expect(page.get_by_text("Action completed")).to_be_visible()
 
 
 def redrawn(page: Page, prompt: str) -> Locator:
@@ -110,17 +129,40 @@ async def test_a_newcomer_redraws_a_picture_in_the_browser(tmp_path: Path) -> No
         await page.wait_for_timeout(1000)
         await page.screenshot(path=ARTIFACTS / "demo-first.png")
         # Again, as the other person, without a file: the newest picture of the channel is taken.
-        await page.get_by_label("Viewing as").select_option(label="bob")
+        await become(page, "bob")
         await img2img(page, "a panda on a pink background")
         await expect(redrawn(page, "a panda on a pink background")).to_be_visible(timeout=120_000)
         await page.wait_for_timeout(1000)
-        await page.screenshot(path=ARTIFACTS / "demo.png")
+        await page.screenshot(path=ARTIFACTS / "demo-second.png")
 
 
 async def shot(page: Page, name: str) -> None:
     """A screenshot for a person to look at, once the page has come to rest."""
     await page.wait_for_timeout(700)
     await page.screenshot(path=ARTIFACTS / f"{name}.png")
+
+
+async def test_two_people_draw_at_once_and_what_they_do_meanwhile_counts() -> None:
+    """The page changes by itself then, under the hands of whoever types."""
+    frog, panda = "a frog on a green background", "a panda on a pink background"
+    async with demo(MAX_STEPS="150") as url, browser_page(url) as page:
+        await img2img(page, frog, FOX, steps=150)
+        await become(page, "bob")
+        await img2img(page, panda, FOX, steps=150)
+        await expect(page.get_by_alt_text(GLIMPSE)).to_have_count(2, timeout=60_000)
+        await page.locator(".channel-message").last.evaluate(SHOW)
+        await page.wait_for_function(LOADED, arg=[GLIMPSE, 2])
+        await page.screenshot(path=ARTIFACTS / "together.png")
+        for number in range(1, 6):
+            await pick(page, "queue")
+            await page.get_by_role("button", name="Send").click()
+            answers = page.locator(".channel-message").filter(has_text=" running, ")
+            await expect(answers).to_have_count(number)
+        await expect(redrawn(page, frog)).to_be_visible(timeout=60_000)
+        await expect(redrawn(page, panda)).to_be_visible(timeout=60_000)
+        await become(page, "alice")
+        await page.locator(".channel-message").filter(has_text=frog).last.evaluate(SHOW)
+        await shot(page, "demo")
 
 
 async def test_the_whole_conversation_in_the_browser(tmp_path: Path) -> None:
