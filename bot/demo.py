@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import signal
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,8 @@ REFRESH_SECONDS = 0.25
 
 
 async def run_demo(settings: Settings) -> None:
-    """Serve until the person ends the preview or presses Ctrl-C; print the link.
+    """Serve until the person ends the preview, presses Ctrl-C or closes the terminal; print the
+    link.
 
     Jobs and pictures live in a temporary folder and go with it.
     """
@@ -108,6 +110,9 @@ def _accept_clicks(preview: Preview) -> asyncio.Lock:
 async def _keep_fresh(env: simcord.Env, preview: Preview, lock: asyncio.Lock) -> None:
     """Show the browser what the bot did by itself: progress, previews, answers."""
     closed = asyncio.create_task(preview.wait_closed())
+    # A closed terminal ends it, too: the temporary folder must not stay behind.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, closed.cancel)
     shown = -1
     while not closed.done():
         happened = len(env.http_requests)

@@ -122,7 +122,9 @@ async def test_a_newcomer_redraws_a_picture_in_the_browser(tmp_path: Path) -> No
     ARTIFACTS.mkdir(exist_ok=True)
     file = tmp_path / "mine.png"
     photo(320, 240).save(file)
-    async with demo() as url, browser_page(url) as page:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    async with demo(TMPDIR=str(folder)) as url, browser_page(url) as page:
         await img2img(page, "a fox on a blue background", file)
         await expect(page.get_by_text("from mine.png").last).to_be_visible()
         await expect(redrawn(page, "a fox on a blue background")).to_be_visible(timeout=120_000)
@@ -134,6 +136,7 @@ async def test_a_newcomer_redraws_a_picture_in_the_browser(tmp_path: Path) -> No
         await expect(redrawn(page, "a panda on a pink background")).to_be_visible(timeout=120_000)
         await page.wait_for_timeout(1000)
         await page.screenshot(path=ARTIFACTS / "demo-second.png")
+    assert not list(folder.glob("redraw-*")), "pictures stay behind"
 
 
 async def shot(page: Page, name: str) -> None:
