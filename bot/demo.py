@@ -8,7 +8,8 @@ import json
 import logging
 import signal
 import tempfile
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ async def run_demo(settings: Settings) -> None:
             ) as service,
             open_bot(settings, service) as bot,
             simcord.run(bot, settle_timeout=30.0) as env,
+            # Before anything waits for a time that this would skip.
+            _today(env),
             bot.services.runner,
         ):
             env.backend.bot_user.name = "Redraw"
@@ -65,6 +68,13 @@ async def run_demo(settings: Settings) -> None:
             ) as preview:
                 print(say("en", "demo.link", url=preview.url), flush=True)  # noqa: T201
                 await _keep_fresh(env, preview, _accept_clicks(preview))
+
+
+@contextlib.asynccontextmanager
+async def _today(env: simcord.Env) -> AsyncIterator[None]:
+    """The simulation's clock stands at a day of its own: messages would have been sent then."""
+    await env.advance_time((datetime.now(UTC) - env.now()).total_seconds())
+    yield
 
 
 async def _welcome(

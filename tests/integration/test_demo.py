@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,8 @@ async def test_a_newcomer_redraws_a_picture_in_the_browser(tmp_path: Path) -> No
     async with demo(TMPDIR=str(folder)) as url, browser_page(url) as page:
         await img2img(page, "a fox on a blue background", file)
         await expect(page.get_by_text("from mine.png").last).to_be_visible()
+        today = datetime.now(UTC).strftime("%-m/%-d/%y")
+        await expect(page.get_by_text(today).last).to_be_visible()
         await expect(redrawn(page, "a fox on a blue background")).to_be_visible(timeout=120_000)
         await page.wait_for_timeout(1000)
         await page.screenshot(path=ARTIFACTS / "demo-first.png")
