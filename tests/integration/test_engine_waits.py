@@ -100,7 +100,7 @@ def waits() -> Iterator[list[str]]:
 META = torch.device("meta")
 
 
-@pytest.fixture(params=["tiny", "full size"])
+@pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Depth2ImgModel:
     """A pipeline on the meta device, from which nothing can be fetched."""
     pipe: Any = tiny.build().to(META) if request.param == "tiny" else sd2.build(META, torch.float16)
@@ -112,7 +112,11 @@ def model(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> De
     return Depth2ImgModel(pipe)
 
 
-@pytest.mark.parametrize("scheduler", [None, *get_args(Scheduler)])
+@pytest.mark.parametrize(
+    ("model", "scheduler"),
+    [("full size", None), *(("tiny", name) for name in get_args(Scheduler))],
+    indirect=["model"],
+)
 def test_from_preparing_to_decoding_nothing_is_waited_for(
     model: Depth2ImgModel, scheduler: Scheduler | None
 ) -> None:
