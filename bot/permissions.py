@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import discord
 
 from bot.errors import RequestError
@@ -11,6 +13,17 @@ class MissingPermissions(RequestError):
     """Found before anything is made, not after."""
 
     text = "I am not allowed to answer here: in this channel I need {permissions}."
+
+
+def in_discords_words(names: Iterable[str]) -> str:
+    """discord.py's names as Discord's settings have them: `View Channels, Attach Files`."""
+    # discord.py has two names for one, and an older one at that.
+    return ", ".join(
+        "View Channels"
+        if name in ("view_channel", "read_messages")
+        else name.replace("_", " ").title().replace(" In ", " in ")
+        for name in names
+    )
 
 
 def check_permissions(interaction: discord.Interaction[discord.Client]) -> None:
@@ -28,5 +41,4 @@ def check_permissions(interaction: discord.Interaction[discord.Client]) -> None:
         name for name in ("view_channel", send, "attach_files") if not getattr(allowed, name)
     ]
     if missing:
-        names = ", ".join(name.replace("_", " ").title() for name in missing)
-        raise MissingPermissions(permissions=names)
+        raise MissingPermissions(permissions=in_discords_words(missing))

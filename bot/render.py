@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bot.config import Settings
@@ -61,6 +63,9 @@ async def render(settings: Settings, options: RenderOptions) -> None:
         seed=secrets.randbelow(2**32) if options.seed is None else options.seed,
     )
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    # Beside the answer, for whoever watches.
+    console = Console(stderr=True, quiet=not sys.stderr.isatty())
+    console.print("loading the model …")
     async with LocalService(
         model=settings.model,
         device=settings.device,
@@ -68,7 +73,7 @@ async def render(settings: Settings, options: RenderOptions) -> None:
         cache_dir=settings.data_dir,
     ) as service:
         await service.wait_ready()
-        with Progress(*columns, transient=True) as bar:
+        with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("redrawing", total=None)
 
             def show(step: Step) -> None:

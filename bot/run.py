@@ -13,6 +13,7 @@ from bot.app import open_bot
 from bot.client import RedrawBot
 from bot.config import Settings
 from bot.errors import StartError
+from bot.permissions import in_discords_words
 from bot.presence import show_state
 from inference import LocalService
 
@@ -50,15 +51,11 @@ def invite_link(application_id: int | str) -> str:
     )
 
 
-def permission_names() -> str:
-    """The permissions in Discord's own words: `View Channel, Send Messages, ...`."""
-    return ", ".join(name.replace("_", " ").title() for name, on in PERMISSIONS if on)
-
-
 def no_token() -> str:
     """What to do when there is no token."""
     return WITHOUT_TOKEN.format(
-        invite=invite_link("APPLICATION_ID"), permissions=permission_names()
+        invite=invite_link("APPLICATION_ID"),
+        permissions=in_discords_words(name for name, on in PERMISSIONS if on),
     )
 
 

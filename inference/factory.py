@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from diffusers import StableDiffusionDepth2ImgPipeline
 from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
 
 from inference.adapter import WholeCallEngine
 from inference.compiling import compile_unet
@@ -63,9 +64,12 @@ def make_engine(
 
 
 def _quiet() -> None:
-    """A line a library prints for developers is noise in an operator's log."""
+    """A line a library prints for developers is noise in an operator's log, and so is a bar for
+    what takes a second; the hub's own, for a download, stays."""
     warnings.simplefilter("ignore")
     diffusers_logging.set_verbosity_error()
+    for library in (diffusers_logging, transformers_logging):
+        library.disable_progress_bar()
 
 
 def _use_all_cores() -> None:

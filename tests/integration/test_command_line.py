@@ -54,6 +54,24 @@ def test_render_redraws_a_file(tmp_path: Path, source: str) -> None:
         assert Image.open(repeated).tobytes() == first.tobytes()
 
 
+def test_render_says_its_answer_and_nothing_else(tmp_path: Path, source: str) -> None:
+    """No warning, no bar that a library shows, no blank line."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "bot", "render", source, "a red apple"),
+            *("--model", "pocket", "--steps", "2", "--seed", "1", "--out", tmp_path / "out.png"),
+        ],
+        env={**os.environ, "DATA_DIR": str(tmp_path), "DTYPE": "float32"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith(f"{tmp_path / 'out.png'}: ")
+    assert done.stdout.count("\n") == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -83,7 +101,11 @@ def test_run_without_a_token_says_where_to_get_one_and_how_to_invite(tmp_path: P
     assert done.returncode == 1
     assert "https://discord.com/developers/applications" in done.stderr
     assert "scope=bot+applications.commands" in done.stderr
-    assert "Attach Files" in done.stderr
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    asked = done.stderr.split("The link asks for: ")[1].split(".")[0]
+    assert sorted(asked.split(", ")) == sorted(
+        readme.split("just the permissions it needs: ")[1].split(".")[0].split(", ")
+    )
 
 
 def test_check_names_everything_that_would_stop_the_bot(tmp_path: Path) -> None:
