@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -56,6 +57,9 @@ async def perform(arguments: argparse.Namespace, settings: Settings) -> int:
 
             await run_bot(settings)
         case "demo":
+            # What the simulation makes both say, at its import even, is no news to anybody.
+            for name in ("discord", "bot.client"):
+                logging.getLogger(name).setLevel(logging.ERROR)
             from bot.demo import run_demo
 
             await run_demo(settings)

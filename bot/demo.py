@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -36,8 +35,6 @@ async def run_demo(settings: Settings) -> None:
 
     Jobs and pictures live in a temporary folder and go with it.
     """
-    # What the simulation makes discord.py say is no news to a newcomer.
-    logging.getLogger("discord").setLevel(logging.ERROR)
     model = find_model(settings.demo_model)
     with tempfile.TemporaryDirectory(prefix="redraw-demo-") as folder:
         settings = settings.model_copy(

@@ -119,7 +119,9 @@ def redrawn(page: Page, prompt: str) -> Locator:
     return page.get_by_alt_text(f"{prompt} (a picture redrawn by AI)").last
 
 
-async def test_a_newcomer_redraws_a_picture_in_the_browser(tmp_path: Path) -> None:
+async def test_a_newcomer_redraws_a_picture_in_the_browser(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     ARTIFACTS.mkdir(exist_ok=True)
     file = tmp_path / "mine.png"
     photo(320, 240).save(file)
@@ -140,6 +142,7 @@ async def test_a_newcomer_redraws_a_picture_in_the_browser(tmp_path: Path) -> No
         await page.wait_for_timeout(1000)
         await page.screenshot(path=ARTIFACTS / "demo-second.png")
     assert not list(folder.glob("redraw-*")), "pictures stay behind"
+    assert capfd.readouterr().err == ""
 
 
 async def shot(page: Page, name: str) -> None:
