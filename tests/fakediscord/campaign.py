@@ -8,6 +8,8 @@ import os
 import re
 import signal
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -87,45 +89,45 @@ class Campaign:
         self, jobs: int, kill_at: tuple[str, int] | None = None, *, stuck: bool = False
     ) -> None:
         """Start the bot, let people ask, and kill it: at a point, or at any moment."""
-        process = self._start(kill_at, stuck=stuck)
-        ready = asyncio.create_task(self.discord.wait_ready(self.application_id))
-        dead = death(process)
-        await asyncio.wait(
-            {ready, dead}, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED
-        )
-        ready.cancel()
-        if not dead.done():
-            await self._people_ask(jobs)
-            if stuck:
-                await asyncio.sleep(0.2)
-                _signal(process, signal.SIGTERM)
-            patience = 8.0 if stuck else 1.5 if kill_at else self.random.uniform(0.0, 1.0)
-            await asyncio.wait({dead}, timeout=patience)
-        reached = dead.done()
-        _signal(process, signal.SIGKILL)
-        await dead
-        process.join()
+        with self._running(kill_at, stuck=stuck) as process:
+            ready = asyncio.create_task(self.discord.wait_ready(self.application_id))
+            dead = death(process)
+            await asyncio.wait(
+                {ready, dead}, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            ready.cancel()
+            if not dead.done():
+                await self._people_ask(jobs)
+                if stuck:
+                    await asyncio.sleep(0.2)
+                    _signal(process, signal.SIGTERM)
+                patience = 8.0 if stuck else 1.5 if kill_at else self.random.uniform(0.0, 1.0)
+                await asyncio.wait({dead}, timeout=patience)
+            reached = dead.done()
+            _signal(process, signal.SIGKILL)
+            await dead
         self.killed_at[kill_at[0] if kill_at and reached else "any moment"] += 1
         assert process.exitcode == -signal.SIGKILL, f"the bot ended by itself: {process.exitcode}"
 
     async def finish(self) -> None:
         """Let the bot answer everybody, then stop it as an operator does."""
-        process = self._start(None, stuck=False)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while self.unanswered():
-                self.discord.world.changed.clear()
-                await self.discord.world.changed.wait()
-        _signal(process, signal.SIGTERM)
-        async with asyncio.timeout(10):
-            await death(process)
-        process.join()
+        with self._running(None, stuck=False) as process:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while self.unanswered():
+                    self.discord.world.changed.clear()
+                    await self.discord.world.changed.wait()
+            _signal(process, signal.SIGTERM)
+            async with asyncio.timeout(10):
+                await death(process)
         assert process.exitcode == 0
 
     def unanswered(self) -> list[str]:
         """Jobs that somebody saw in the queue and never saw the end of."""
         return [job_id for job_id, seen in self.seen.items() if not seen.answers]
 
-    def _start(self, kill_at: tuple[str, int] | None, *, stuck: bool) -> BaseProcess:
+    @contextmanager
+    def _running(self, kill_at: tuple[str, int] | None, *, stuck: bool) -> Iterator[BaseProcess]:
+        """The bot; whatever goes wrong in between, it does not outlive this block."""
         process = FORKS.Process(
             target=victim.run,
             args=(
@@ -138,7 +140,11 @@ class Campaign:
             ),
         )
         process.start()
-        return process
+        try:
+            yield process
+        finally:
+            _signal(process, signal.SIGKILL)
+            process.join()
 
     async def _people_ask(self, jobs: int) -> None:
         """Each in a channel of their own, so that the pace of edits slows nobody down."""
