@@ -113,6 +113,8 @@ class Campaign:
         """Let the bot answer everybody, then stop it as an operator does."""
         with self._running(None, stuck=False) as process:
             async with asyncio.timeout(PATIENCE_SECONDS):
+                # Told to stop before that, it would end where it stands.
+                await self.discord.wait_ready(self.application_id)
                 while self.unanswered():
                     self.discord.world.changed.clear()
                     await self.discord.world.changed.wait()
