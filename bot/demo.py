@@ -70,7 +70,9 @@ async def run_demo(settings: Settings) -> None:
 @contextlib.asynccontextmanager
 async def _today(env: simcord.Env) -> AsyncIterator[None]:
     """The simulation's clock stands at a day of its own: messages would have been sent then."""
-    await env.advance_time((datetime.now(UTC) - env.now()).total_seconds())
+    behind = (datetime.now(UTC) - env.now()).total_seconds()
+    # It knows no way back, should this machine's own be wrong.
+    await env.advance_time(max(0.0, behind))
     yield
 
 
