@@ -35,6 +35,8 @@ LOADED = """([alt, number]) =>
   [...document.images].filter(image => image.alt === alt && image.naturalWidth).length === number
 """
 SHOW = "element => element.scrollIntoView()"
+# The machine is shared with other tests.
+expect.set_options(timeout=20_000)
 
 pytestmark = [
     pytest.mark.timeout(240),
