@@ -1,4 +1,4 @@
-"""What the bot must be allowed in a channel, found out before anything is made."""
+"""What the bot must be allowed: its names, and whether a channel allows it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class MissingPermissions(RequestError):
 
 def in_discords_words(names: Iterable[str]) -> str:
     """discord.py's names as Discord's settings have them: `View Channels, Attach Files`."""
-    # discord.py has two names for one, and an older one at that.
+    # Iterating over permissions gives this one's older name.
     return ", ".join(
         "View Channels"
-        if name in ("view_channel", "read_messages")
+        if name == "read_messages"
         else name.replace("_", " ").title().replace(" In ", " in ")
         for name in names
     )

@@ -34,7 +34,8 @@ from inference.types import Img2ImgRequest, Preview
 # 36 kB in half precision, one prompt's embedding 158 kB.
 CACHE_BYTES = 64 * 2**20
 
-# What previews are fitted to, at this size: what a VAE makes of noise says little of pictures.
+# What every model's previews are fitted to, at this size: pictures, since what a VAE makes of noise
+# says little of them.
 SAMPLES = tuple((POCKET / "samples").glob("*.png"))
 FITTED = (128, 128)
 
@@ -319,7 +320,7 @@ class Depth2ImgModel:
 
     @torch.no_grad()
     def _fit_projection(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latents to RGB in 0..1 by least squares over real pictures: (C, 3) and (3,)."""
+        """Latents to RGB in 0..1 by least squares over pocket's samples: (C, 3) and (3,)."""
         pictures = self.pipe.image_processor.preprocess(
             [Image.open(path).convert("RGB").resize(FITTED) for path in sorted(SAMPLES)]
         )

