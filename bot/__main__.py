@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from bot import logs
 from bot.config import Settings
-from bot.errors import PersonError, StartError
+from bot.errors import StartError, UserError
 from inference import InferenceError
 
 
@@ -53,22 +53,22 @@ async def perform(arguments: argparse.Namespace, settings: Settings) -> int:
     # and `check` must be able to say that something is not installed.
     match arguments.command:
         case "run":
-            from bot.run import run_bot
+            from bot.cli.run import run_bot
 
             await run_bot(settings)
         case "demo":
             # What the simulation makes both say, at its import even, is no news to anybody.
             for name in ("discord", "bot.client"):
                 logging.getLogger(name).setLevel(logging.ERROR)
-            from bot.demo import run_demo
+            from bot.cli.demo import run_demo
 
             await run_demo(settings)
         case "check":
-            from bot.check import check
+            from bot.cli.check import check
 
             return await check(settings)
         case "render":
-            from bot.render import RenderOptions, render
+            from bot.cli.render import RenderOptions, render
 
             await render(
                 settings,
@@ -101,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logs.set_up(settings.log_level, [token.get_secret_value()] if token else [])
     try:
         return asyncio.run(perform(arguments, settings))
-    except (StartError, PersonError, InferenceError) as error:
+    except (StartError, UserError, InferenceError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     except KeyboardInterrupt:

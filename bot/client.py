@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import discord
 from discord.ext import commands
 
+from bot.command_tree import RedrawTree
 from bot.config import Settings
-from bot.delivery import Delivery
+from bot.delivery.delivery import Delivery
+from bot.i18n.translate import CommandTranslator
 from bot.intake import Intake
-from bot.jobs.runner import Runner
-from bot.jobs.store import Store
+from bot.runner.runner import Runner
+from bot.store.store import Store
 from bot.styles import Styles
-from bot.tree import RedrawTree
-from bot.words import Translator
 from inference import InferenceService, ModelEntry
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class RedrawBot(commands.Bot):
 
     async def setup_hook(self) -> None:
         """Load every cog and publish the commands. A cog that fails to load stops the start."""
-        await self.tree.set_translator(Translator())
+        await self.tree.set_translator(CommandTranslator())
         for cog in COGS:
             await self.load_extension(cog)
         if not self._sync_to:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 
-class PersonError(Exception):
+class UserError(Exception):
     """An error with one sentence for a person. `str()` gives it in English."""
 
     text: ClassVar[str] = "Something went wrong."
@@ -27,23 +27,23 @@ class PersonError(Exception):
         return (_rebuild, (type(self), self.params))
 
 
-def _rebuild(cls: type[PersonError], params: dict[str, Any]) -> PersonError:
+def _rebuild(cls: type[UserError], params: dict[str, Any]) -> UserError:
     return cls(**params)
 
 
-class SourceError(PersonError):
+class SourceError(UserError):
     """The picture that was to be redrawn cannot be had."""
 
 
-class RequestError(PersonError):
+class RequestError(UserError):
     """What was asked for cannot be done as it was asked."""
 
 
-class UnavailableError(PersonError):
+class UnavailableError(UserError):
     """The bot cannot do it now; trying later may help."""
 
 
-class Unexpected(PersonError):
+class Unexpected(UserError):
     """A bug. The reference is what the operator finds in the log."""
 
     text = (

@@ -8,6 +8,16 @@ import discord
 
 from bot.errors import RequestError
 
+# What the commands need and nothing more; `python -m bot check` and the README spell them out.
+PERMISSIONS = discord.Permissions(
+    view_channel=True,
+    send_messages=True,
+    send_messages_in_threads=True,
+    attach_files=True,
+    embed_links=True,
+    read_message_history=True,
+)
+
 
 class MissingPermissions(RequestError):
     """Found before anything is made, not after."""
@@ -15,7 +25,7 @@ class MissingPermissions(RequestError):
     text = "I am not allowed to answer here: in this channel I need {permissions}."
 
 
-def in_discords_words(names: Iterable[str]) -> str:
+def permission_names(names: Iterable[str]) -> str:
     """discord.py's names as Discord's settings have them: `View Channels, Attach Files`."""
     # Iterating over permissions gives this one's older name.
     return ", ".join(
@@ -41,4 +51,11 @@ def check_permissions(interaction: discord.Interaction[discord.Client]) -> None:
         name for name in ("view_channel", send, "attach_files") if not getattr(allowed, name)
     ]
     if missing:
-        raise MissingPermissions(permissions=in_discords_words(missing))
+        raise MissingPermissions(permissions=permission_names(missing))
+
+
+def invite_link(application_id: int | str) -> str:
+    """The address that adds the bot to a server with just the permissions it needs."""
+    return discord.utils.oauth_url(
+        application_id, permissions=PERMISSIONS, scopes=("bot", "applications.commands")
+    )

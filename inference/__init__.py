@@ -8,15 +8,15 @@ from inference.errors import (
     DeadlineExceeded,
     InferenceError,
     ModelUnavailable,
-    NotANumber,
+    NonFiniteOutput,
     OutOfMemory,
     ServiceStopped,
     WorkerDied,
 )
 from inference.models import MODELS, POCKET, ModelEntry, find_model
 from inference.service import InferenceService, ServiceState, ServiceStatus
-from inference.supervisor import LocalService
 from inference.types import Img2ImgRequest, Img2ImgResult, Preview, Progress, Timings
+from inference.worker.supervisor import LocalService
 
 __all__ = [
     "MODELS",
@@ -29,7 +29,7 @@ __all__ = [
     "LocalService",
     "ModelEntry",
     "ModelUnavailable",
-    "NotANumber",
+    "NonFiniteOutput",
     "OutOfMemory",
     "Preview",
     "Progress",

@@ -33,7 +33,7 @@ class OutOfMemory(InferenceError):
     """The request does not fit the device's memory, not even alone."""
 
 
-class NotANumber(InferenceError):
+class NonFiniteOutput(InferenceError):
     """The model's output was not a number, also when decoded again in float32."""
 
 

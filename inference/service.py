@@ -1,4 +1,4 @@
-"""The service that the bot sees: a protocol. `inference.supervisor` has its local form."""
+"""The service that the bot sees: a protocol. `inference.worker.supervisor` has its local form."""
 
 from __future__ import annotations
 

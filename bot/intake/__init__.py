@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
 
+from bot.images.picture import Picture
 from bot.intake.errors import (
     BadLink,
     BrokenPicture,
@@ -29,7 +30,6 @@ from bot.intake.errors import (
     TooMuchWork,
 )
 from bot.intake.limits import IntakeLimits
-from bot.picture import Picture
 
 __all__ = [
     "BadLink",

@@ -17,9 +17,9 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from bot.images.picture import Picture
 from bot.intake.errors import BrokenPicture, NotAPicture, TooManyPixels
 from bot.intake.geometry import fit
-from bot.picture import Picture
 
 # All plugins are loaded here, and not when a picture first asks for one: the sandbox can open no
 # file once it has started, modules included. `preinit` is what `Image.open` begins with.

@@ -28,7 +28,7 @@ from bot.intake.errors import (
 )
 from bot.intake.limits import IntakeLimits
 from bot.intake.links import canonical_host, check_host_and_port, host_of, parse_link
-from bot.intake.loop import LoopThread
+from bot.intake.loop_thread import LoopThread
 
 Resolve = Callable[[str, int], list[tuple[Any, ...]]]
 """`socket.getaddrinfo`, or what stands for it in a test: (family, type, proto, name, address)."""

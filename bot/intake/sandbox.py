@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from bot.images.picture import Picture
 from bot.intake.errors import (
     BrokenPicture,
     NotAPicture,
@@ -26,7 +27,6 @@ from bot.intake.errors import (
     TooMuchWork,
 )
 from bot.intake.geometry import MAX_ASPECT
-from bot.picture import Picture
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ _ENVIRONMENT = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os
 _COMMAND = (
     "-I",
     "-c",
-    "import sys; sys.path.insert(0, sys.argv[1]); from bot.intake.child import main; main()",
+    "import sys; sys.path.insert(0, sys.argv[1]); from bot.intake.sandbox_main import main; main()",
     str(_ROOT),
 )
 
@@ -116,7 +116,7 @@ class Sandbox:
         raise TooMuchWork
 
     async def find_picture(self, page: bytes) -> str | None:
-        """As `bot.intake.page.find_picture`, in a child; None also where that fails."""
+        """As `bot.intake.web_page.find_picture`, in a child; None also where that fails."""
         try:
             answer, _ = await self._run({"kind": "page"}, page, longest=0)
         except PictureError:

@@ -1,1 +1,1 @@
-"""Accepted work: stored durably, ordered fairly, run, and answered exactly once."""
+"""What a job is, and the order in which waiting jobs run."""

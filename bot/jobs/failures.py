@@ -12,7 +12,7 @@ The classes' names are the keys of their translations.
 from __future__ import annotations
 
 from bot.errors import UnavailableError
-from inference import DeadlineExceeded, InferenceError, NotANumber, OutOfMemory
+from inference import DeadlineExceeded, InferenceError, NonFiniteOutput, OutOfMemory
 
 
 class JobFailure(UnavailableError):
@@ -31,7 +31,7 @@ class TooLargeForModel(JobFailure):
     text = "This picture is too large for the device's memory."
 
 
-class ModelLost(JobFailure):
+class NoValidPicture(JobFailure):
     """Not a number."""
 
     text = "The model lost itself in this picture: try another seed."
@@ -90,8 +90,8 @@ def failure_of(error: InferenceError) -> JobFailure:
     match error:
         case OutOfMemory():
             return TooLargeForModel()
-        case NotANumber():
-            return ModelLost()
+        case NonFiniteOutput():
+            return NoValidPicture()
         case DeadlineExceeded():
             return WaitedTooLong()
     return Broken()

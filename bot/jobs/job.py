@@ -123,7 +123,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class QueuePosition:
     """Where a waiting job stands: `ahead` jobs before it, and an estimate in seconds until it is
     answered, None until step times have been measured."""
 

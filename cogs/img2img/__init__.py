@@ -2,9 +2,9 @@
 
 from bot.client import RedrawBot
 from cogs.img2img import actions as actions  # fills in what the buttons do
-from cogs.img2img.buttons import JobButton
 from cogs.img2img.command import Img2Img
 from cogs.img2img.mention import Mention
+from cogs.shared.job_buttons import JobButton
 
 
 async def setup(bot: RedrawBot) -> None:

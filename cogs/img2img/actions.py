@@ -9,31 +9,31 @@ import io
 import discord
 
 from bot.client import Services
-from bot.encode import encode
+from bot.i18n.translate import translate
+from bot.images.compose import enlarged, labelled, shown, shown_factor
+from bot.images.encode import encode
+from bot.images.picture import Picture
 from bot.jobs.job import Job
-from bot.montage import enlarged, labelled, shown, shown_factor
-from bot.picture import Picture
-from bot.tree import tell
-from bot.words import say
-from cogs.img2img.buttons import (
-    ASK,
-    AlreadyFinished,
-    Interaction,
-    JobForgotten,
-    action,
-    button,
-    check_owner,
-    rows,
-)
+from bot.replies import reply_privately
 from cogs.img2img.modal import RequestModal
 from cogs.img2img.request import (
     Draft,
-    Verified,
+    StoredSource,
     acknowledge,
     check_draft,
     draft_of,
     source_of,
     submit,
+)
+from cogs.shared.job_buttons import (
+    ASK,
+    AlreadyFinished,
+    Interaction,
+    JobNotFound,
+    action,
+    button,
+    check_owner,
+    rows,
 )
 
 # "Vary" changes little: the picture stays itself.
@@ -47,7 +47,7 @@ async def cancel(interaction: Interaction, job: Job, _number: int) -> None:
     check_owner(interaction, job)
     if not await interaction.client.services.runner.cancel(job.id):
         raise AlreadyFinished
-    await tell(interaction, say(interaction.locale, "img2img.cancel.done"))
+    await reply_privately(interaction, translate(interaction.locale, "img2img.cancel.done"))
 
 
 @action("again")
@@ -110,8 +110,8 @@ async def compare(interaction: Interaction, job: Job, number: int) -> None:
         for content in (job.source, chosen)
     ]
     words = (
-        say(interaction.locale, "img2img.before"),
-        say(interaction.locale, "img2img.after"),
+        translate(interaction.locale, "img2img.before"),
+        translate(interaction.locale, "img2img.after"),
     )
     sheet = await asyncio.to_thread(labelled, list(zip(both, words, strict=True)), 2)
     await _show(interaction, sheet, f"before-after-{job.id}")
@@ -121,7 +121,7 @@ async def compare(interaction: Interaction, job: Job, number: int) -> None:
 async def depth(interaction: Interaction, job: Job, _number: int) -> None:
     """The depth map that steered it, for whoever asks."""
     if job.depth is None:
-        raise JobForgotten
+        raise JobNotFound
     await interaction.response.defer(thinking=True, ephemeral=True)
     picture = await _stored(interaction.client.services, job.depth)
     await _show(interaction, await asyncio.to_thread(shown, picture), f"depth-{job.id}")
@@ -137,7 +137,7 @@ async def larger(interaction: Interaction, job: Job, number: int) -> None:
     picture = await _stored(interaction.client.services, chosen)
     factor = LARGER * shown_factor(picture.width, picture.height)
     made = await asyncio.to_thread(enlarged, picture, factor)
-    text = say(interaction.locale, "img2img.enlarged", width=made.width, height=made.height)
+    text = translate(interaction.locale, "img2img.enlarged", width=made.width, height=made.height)
     await _show(interaction, made, f"redraw-{job.id}-large", text, spoiler=job.spoiler)
 
 
@@ -147,10 +147,10 @@ async def delete(interaction: Interaction, job: Job, _number: int) -> None:
     check_owner(interaction, job)
     await interaction.response.defer()
     await interaction.delete_original_response()
-    await interaction.client.services.store.forget_job(job.id)
+    await interaction.client.services.store.erase_job(job.id)
 
 
-async def _ask(interaction: Interaction, draft: Draft, source: Verified) -> None:
+async def _ask(interaction: Interaction, draft: Draft, source: StoredSource) -> None:
     services = interaction.client.services
     draft = check_draft(draft, services)
     await _stored(services, source.stored)
@@ -160,7 +160,7 @@ async def _ask(interaction: Interaction, draft: Draft, source: Verified) -> None
         draft,
         source,
         destination,
-        person=interaction.user,
+        user=interaction.user,
         locale=str(interaction.locale),
     )
 
@@ -169,13 +169,13 @@ async def _chosen(interaction: Interaction, job: Job, number: int, name: str) ->
     """The result that is meant; None if the person has been asked which."""
     results = [variant.result for variant in job.variants if variant.result]
     if not results:
-        raise JobForgotten
+        raise JobNotFound
     if len(results) == 1:
         return results[0]
     if number != ASK:
         return results[number - 1]
     view = discord.ui.LayoutView(timeout=None)
-    view.add_item(discord.ui.TextDisplay(say(interaction.locale, "img2img.which")))
+    view.add_item(discord.ui.TextDisplay(translate(interaction.locale, "img2img.which")))
     numbered = [button(name, job, each) for each in range(1, len(results) + 1)]
     for each in numbered:
         each.item.label = f"{each.item.label} {each.number}"
@@ -185,11 +185,11 @@ async def _chosen(interaction: Interaction, job: Job, number: int, name: str) ->
     return None
 
 
-def _result_as_source(interaction: Interaction, job: Job, result: str) -> Verified:
+def _result_as_source(interaction: Interaction, job: Job, result: str) -> StoredSource:
     return dataclasses.replace(
         source_of(job),
         stored=result,
-        name=say(interaction.locale, "img2img.source.result", job=job.id),
+        name=translate(interaction.locale, "img2img.source.result", job=job.id),
     )
 
 
@@ -197,7 +197,7 @@ async def _stored(services: Services, name: str) -> Picture:
     try:
         return await services.store.pictures.get(name)
     except FileNotFoundError as error:
-        raise JobForgotten from error
+        raise JobNotFound from error
 
 
 async def _show(

@@ -8,10 +8,16 @@ from discord.app_commands import Range
 from discord.ext import commands
 
 from bot.client import RedrawBot
-from bot.words import word
+from bot.i18n.translate import localized_name
 from cogs.img2img.modal import PictureModal
 from cogs.img2img.request import MAX_SEED, Draft, acknowledge, check_draft, submit, verify
-from cogs.img2img.sources import Found, Source, find_source, pictures_in, read_found
+from cogs.img2img.sources import (
+    DownloadedImage,
+    ImageCandidate,
+    find_source,
+    pictures_in,
+    read_found,
+)
 
 Interaction = discord.Interaction[RedrawBot]
 
@@ -21,7 +27,9 @@ class Img2Img(commands.Cog):
 
     def __init__(self, bot: RedrawBot) -> None:
         self.bot = bot
-        self.menu = app_commands.ContextMenu(name=word("img2img.menu"), callback=self.redraw_this)
+        self.menu = app_commands.ContextMenu(
+            name=localized_name("img2img.menu"), callback=self.redraw_this
+        )
 
     async def cog_load(self) -> None:
         """A context menu is no part of a cog by itself."""
@@ -31,32 +39,34 @@ class Img2Img(commands.Cog):
         """Take it away with the cog."""
         self.bot.tree.remove_command(self.menu.name, type=self.menu.type)
 
-    @app_commands.command(name=word("img2img.command"), description=word("img2img.description"))
+    @app_commands.command(
+        name=localized_name("img2img.command"), description=localized_name("img2img.description")
+    )
     @app_commands.rename(
-        prompt=word("img2img.name.prompt"),
-        image=word("img2img.name.image"),
-        url=word("img2img.name.url"),
-        negative_prompt=word("img2img.name.negative_prompt"),
-        strength=word("img2img.name.strength"),
-        steps=word("img2img.name.steps"),
-        guidance=word("img2img.name.guidance"),
-        seed=word("img2img.name.seed"),
-        count=word("img2img.name.count"),
-        style=word("img2img.name.style"),
-        private=word("img2img.name.private"),
+        prompt=localized_name("img2img.name.prompt"),
+        image=localized_name("img2img.name.image"),
+        url=localized_name("img2img.name.url"),
+        negative_prompt=localized_name("img2img.name.negative_prompt"),
+        strength=localized_name("img2img.name.strength"),
+        steps=localized_name("img2img.name.steps"),
+        guidance=localized_name("img2img.name.guidance"),
+        seed=localized_name("img2img.name.seed"),
+        count=localized_name("img2img.name.count"),
+        style=localized_name("img2img.name.style"),
+        private=localized_name("img2img.name.private"),
     )
     @app_commands.describe(
-        prompt=word("img2img.option.prompt"),
-        image=word("img2img.option.image"),
-        url=word("img2img.option.url"),
-        negative_prompt=word("img2img.option.negative_prompt"),
-        strength=word("img2img.option.strength"),
-        steps=word("img2img.option.steps"),
-        guidance=word("img2img.option.guidance"),
-        seed=word("img2img.option.seed"),
-        count=word("img2img.option.count"),
-        style=word("img2img.option.style"),
-        private=word("img2img.option.private"),
+        prompt=localized_name("img2img.option.prompt"),
+        image=localized_name("img2img.option.image"),
+        url=localized_name("img2img.option.url"),
+        negative_prompt=localized_name("img2img.option.negative_prompt"),
+        strength=localized_name("img2img.option.strength"),
+        steps=localized_name("img2img.option.steps"),
+        guidance=localized_name("img2img.option.guidance"),
+        seed=localized_name("img2img.option.seed"),
+        count=localized_name("img2img.option.count"),
+        style=localized_name("img2img.option.style"),
+        private=localized_name("img2img.option.private"),
     )
     async def img2img(
         self,
@@ -96,7 +106,7 @@ class Img2Img(commands.Cog):
             draft,
             source,
             destination,
-            person=interaction.user,
+            user=interaction.user,
             locale=str(interaction.locale),
         )
 
@@ -115,7 +125,9 @@ class Img2Img(commands.Cog):
             PictureModal(pictures, str(interaction.locale), submitted=self._redraw_found)
         )
 
-    async def _redraw_found(self, interaction: Interaction, draft: Draft, found: Found) -> None:
+    async def _redraw_found(
+        self, interaction: Interaction, draft: Draft, found: ImageCandidate
+    ) -> None:
         services = self.bot.services
         draft = check_draft(draft, services)
         destination = await acknowledge(interaction)
@@ -123,8 +135,8 @@ class Img2Img(commands.Cog):
         await submit(
             services,
             draft,
-            await verify(services, Source(data, found.name, found.spoiler)),
+            await verify(services, DownloadedImage(data, found.name, found.spoiler)),
             destination,
-            person=interaction.user,
+            user=interaction.user,
             locale=str(interaction.locale),
         )

@@ -21,7 +21,7 @@ class TooManySteps(RequestError):
     text = "At most {limit} steps are allowed here."
 
 
-class ModelBroken(UnavailableError):
+class ModelFailed(UnavailableError):
     """The service has given up; the operator's log says why."""
 
     text = "The model could not be started, so I cannot draw: whoever runs this bot must mend it."

@@ -9,13 +9,13 @@ import discord
 from discord.ext import commands
 
 from bot.client import RedrawBot
-from bot.delivery import MissingPermissions
-from bot.errors import PersonError, Unexpected
+from bot.errors import Unexpected, UserError
+from bot.i18n.translate import translate, translate_error
 from bot.jobs.job import Destination, new_job_id
-from bot.words import say, say_error
+from bot.permissions import MissingPermissions
 from cogs.img2img.errors import NoSource
 from cogs.img2img.request import Draft, check_draft, submit, verify
-from cogs.img2img.sources import Found, Source, pictures_in, read_found
+from cogs.img2img.sources import DownloadedImage, ImageCandidate, pictures_in, read_found
 
 log = logging.getLogger(__name__)
 
@@ -45,27 +45,27 @@ class Mention(commands.Cog):
         locale = str(message.guild.preferred_locale) if message.guild else "en-US"
         try:
             await self._redraw(message, prompt, locale)
-        except PersonError as error:
-            await self._say(message, say_error(locale, error))
+        except UserError as error:
+            await self._say(message, translate_error(locale, error))
         except discord.HTTPException as error:
             log.warning("a mention could not be answered: %s", error)
         except Exception:
             reference = new_job_id()
             log.exception("unexpected error, reference %s", reference)
-            await self._say(message, say_error(locale, Unexpected(reference=reference)))
+            await self._say(message, translate_error(locale, Unexpected(reference=reference)))
 
     async def _redraw(self, message: discord.Message, prompt: str, locale: str) -> None:
         services = self.bot.services
         found = await _picture(message)
         if found is None and not prompt:
-            await self._say(message, say(locale, "img2img.mention"))
+            await self._say(message, translate(locale, "img2img.mention"))
             return
         if found is None:
             raise NoSource
         draft = check_draft(Draft(prompt=prompt[:1000]), services)
         _check_here(message)
         source = await verify(
-            services, Source(await read_found(self.bot, found), found.name, found.spoiler)
+            services, DownloadedImage(await read_found(self.bot, found), found.name, found.spoiler)
         )
         view = discord.ui.LayoutView(timeout=None)
         view.add_item(discord.ui.TextDisplay("…"))
@@ -78,8 +78,8 @@ class Mention(commands.Cog):
             upload_limit=message.guild.filesize_limit if message.guild else UPLOAD_LIMIT,
         )
         try:
-            await submit(services, draft, source, destination, person=message.author, locale=locale)
-        except PersonError:
+            await submit(services, draft, source, destination, user=message.author, locale=locale)
+        except UserError:
             await reply.delete()
             raise
 
@@ -90,7 +90,7 @@ class Mention(commands.Cog):
             log.warning("a mention could not be answered: %s (said: %s)", error, sentence)
 
 
-async def _picture(message: discord.Message) -> Found | None:
+async def _picture(message: discord.Message) -> ImageCandidate | None:
     """The one attached, else that of the message replied to."""
     for found in pictures_in(message):
         return found

@@ -9,11 +9,11 @@ from typing import Any
 import discord
 
 from bot.client import RedrawBot
+from bot.command_tree import handle_error
 from bot.errors import RequestError
-from bot.tree import answer_error
-from bot.words import say
-from cogs.img2img.request import MAX_SEED, Draft, Verified
-from cogs.img2img.sources import Found
+from bot.i18n.translate import translate
+from cogs.img2img.request import MAX_SEED, Draft, StoredSource
+from cogs.img2img.sources import ImageCandidate
 
 Interaction = discord.Interaction[RedrawBot]
 TextInput = discord.ui.TextInput[discord.ui.Modal]
@@ -44,7 +44,7 @@ class _Form(discord.ui.Modal):
 
     def __init__(self, locale: str) -> None:
         self.locale = locale
-        super().__init__(title=say(locale, "img2img.form.title"), timeout=None)
+        super().__init__(title=translate(locale, "img2img.form.title"), timeout=None)
 
     def field(
         self,
@@ -62,7 +62,7 @@ class _Form(discord.ui.Modal):
             required=required,
             max_length=max_length,
         )
-        label = say(self.locale, f"img2img.form.{name}")
+        label = translate(self.locale, f"img2img.form.{name}")
         self.add_item(discord.ui.Label(text=label, component=made))
         return made
 
@@ -70,8 +70,8 @@ class _Form(discord.ui.Modal):
     async def on_error(  # type: ignore[override]
         self, interaction: discord.Interaction[Any], error: Exception, /
     ) -> None:
-        """Tell the person; see `bot.tree`."""
-        await answer_error(interaction, error)
+        """Tell the person; see `bot.command_tree`."""
+        await handle_error(interaction, error)
 
 
 class RequestModal(_Form):
@@ -80,10 +80,10 @@ class RequestModal(_Form):
     def __init__(
         self,
         draft: Draft,
-        source: Verified,
+        source: StoredSource,
         locale: str,
         *,
-        submitted: Callable[[Interaction, Draft, Verified], Awaitable[None]],
+        submitted: Callable[[Interaction, Draft, StoredSource], Awaitable[None]],
     ) -> None:
         super().__init__(locale)
         self._draft = draft
@@ -107,13 +107,13 @@ class RequestModal(_Form):
             seed=None,
         )
         if self.strength.value:
-            name = say(self.locale, "img2img.form.strength")
+            name = translate(self.locale, "img2img.form.strength")
             draft = replace(draft, strength=_number(self.strength.value, name, 0.05, 1.0))
         if self.guidance.value:
-            name = say(self.locale, "img2img.form.guidance")
+            name = translate(self.locale, "img2img.form.guidance")
             draft = replace(draft, guidance=_number(self.guidance.value, name, 1.0, 20.0))
         if self.seed.value:
-            name = say(self.locale, "img2img.form.seed")
+            name = translate(self.locale, "img2img.form.seed")
             draft = replace(draft, seed=int(_number(self.seed.value, name, 0, MAX_SEED)))
         await self._submitted(interaction, draft, self._source)
 
@@ -123,10 +123,10 @@ class PictureModal(_Form):
 
     def __init__(
         self,
-        pictures: Sequence[Found],
+        pictures: Sequence[ImageCandidate],
         locale: str,
         *,
-        submitted: Callable[[Interaction, Draft, Found], Awaitable[None]],
+        submitted: Callable[[Interaction, Draft, ImageCandidate], Awaitable[None]],
     ) -> None:
         super().__init__(locale)
         self._pictures = pictures
@@ -146,23 +146,23 @@ class PictureModal(_Form):
                     for number, found in enumerate(pictures[:25], start=1)
                 ]
             )
-            text = say(locale, "img2img.form.choice")
+            text = translate(locale, "img2img.form.choice")
             self.add_item(discord.ui.Label(text=text, component=self.choice))
         self.upload = discord.ui.FileUpload[discord.ui.Modal](
             required=not pictures, min_values=0 if pictures else 1, max_values=1
         )
-        text = say(locale, "img2img.form.upload")
+        text = translate(locale, "img2img.form.upload")
         self.add_item(discord.ui.Label(text=text, component=self.upload))
 
     async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
         """Take the picture that was chosen, and ask for it to be redrawn."""
         draft = Draft(prompt=self.prompt.value, negative_prompt=self.negative.value)
         if self.strength.value:
-            name = say(self.locale, "img2img.form.strength")
+            name = translate(self.locale, "img2img.form.strength")
             draft = replace(draft, strength=_number(self.strength.value, name, 0.05, 1.0))
         if self.upload.values:
             own = self.upload.values[0]
-            found = Found(own.filename, own, spoiler=own.is_spoiler())
+            found = ImageCandidate(own.filename, own, spoiler=own.is_spoiler())
         else:
             index = int(self.choice.values[0]) if self.choice and self.choice.values else 0
             found = self._pictures[index]

@@ -11,11 +11,11 @@ from typing import Literal
 import discord
 
 from bot.client import RedrawBot, Services
-from bot.delivery import check_permissions
+from bot.images.picture import Picture
 from bot.jobs.job import Destination, Job, Variant, new_job_id
-from bot.picture import Picture
-from cogs.img2img.errors import EmptyPrompt, ModelBroken, TooManySteps
-from cogs.img2img.sources import Source
+from bot.permissions import check_permissions
+from cogs.img2img.errors import EmptyPrompt, ModelFailed, TooManySteps
+from cogs.img2img.sources import DownloadedImage
 from inference import ServiceState
 
 # Seeds fit in 32 bits, so that they can be read, typed and passed to other tools.
@@ -45,7 +45,7 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
+class StoredSource:
     """A source that is a picture by now: stored, with its name for people."""
 
     stored: str
@@ -69,9 +69,9 @@ def draft_of(job: Job) -> Draft:
     )
 
 
-def source_of(job: Job) -> Verified:
+def source_of(job: Job) -> StoredSource:
     """The source that a job began with."""
-    return Verified(
+    return StoredSource(
         stored=job.source,
         width=job.width,
         height=job.height,
@@ -92,7 +92,7 @@ def check_draft(draft: Draft, services: Services) -> Draft:
     if draft.steps is not None and draft.steps > limit:
         raise TooManySteps(limit=limit)
     if services.inference.status.state is ServiceState.FAILED:
-        raise ModelBroken
+        raise ModelFailed
     return dataclasses.replace(draft, prompt=draft.prompt.strip())
 
 
@@ -122,7 +122,7 @@ async def acknowledge(
     )
 
 
-async def verify(services: Services, source: Source) -> Verified:
+async def verify(services: Services, source: DownloadedImage) -> StoredSource:
     """Decode a stranger's bytes in the sandbox and store the picture.
 
     Raises:
@@ -132,7 +132,7 @@ async def verify(services: Services, source: Source) -> Verified:
     picture: Picture = await services.intake.from_bytes(
         source.data, pixels=model.pixels, multiple=model.multiple
     )
-    return Verified(
+    return StoredSource(
         stored=await services.store.pictures.put(picture),
         width=picture.width,
         height=picture.height,
@@ -144,10 +144,10 @@ async def verify(services: Services, source: Source) -> Verified:
 async def submit(
     services: Services,
     draft: Draft,
-    source: Verified,
+    source: StoredSource,
     destination: Destination,
     *,
-    person: discord.User | discord.Member,
+    user: discord.User | discord.Member,
     locale: str,
 ) -> Job:
     """Accept the job: from here on it will be answered, once.
@@ -168,7 +168,7 @@ async def submit(
         )
     job = Job(
         id=new_job_id(),
-        user_id=person.id,
+        user_id=user.id,
         destination=destination,
         source=source.stored,
         source_name=source.name,
@@ -184,7 +184,7 @@ async def submit(
         spoiler=source.spoiler,
         parent_id=draft.parent_id,
         locale=locale,
-        weight=weight_of(person, services.settings.role_weights),
+        weight=weight_of(user, services.settings.role_weights),
         model=model.name,
         created_at=time.time(),
     )
@@ -192,7 +192,7 @@ async def submit(
     return job
 
 
-def weight_of(person: discord.User | discord.Member, weights: dict[int, int]) -> int:
+def weight_of(user: discord.User | discord.Member, weights: dict[int, int]) -> int:
     """How many turns a person gets in a round: the best of their roles."""
-    roles = person.roles if isinstance(person, discord.Member) else []
+    roles = user.roles if isinstance(user, discord.Member) else []
     return max((weights[role.id] for role in roles if role.id in weights), default=1)

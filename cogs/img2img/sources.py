@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import discord
 
 from bot.client import RedrawBot
+from bot.i18n.translate import translate
 from bot.intake import FileTooLarge
 from bot.intake.links import MessageLink, parse_message_link
-from bot.words import say
 from cogs.img2img.errors import (
     AttachmentGone,
     HistoryForbidden,
@@ -27,7 +27,7 @@ HISTORY_LIMIT = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DownloadedImage:
     """Bytes of a stranger's, not yet verified; `name` says to people where they came from."""
 
     data: bytes
@@ -36,7 +36,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ImageCandidate:
     """A picture seen in a message: its own attachment, or a link that Discord shows."""
 
     name: str
@@ -45,7 +45,7 @@ class Found:
     spoiler: bool = False
 
 
-def pictures_in(message: discord.Message) -> Iterator[Found]:
+def pictures_in(message: discord.Message) -> Iterator[ImageCandidate]:
     """Every picture of a message, forwarded ones too: attachments, galleries, link previews."""
     parts: tuple[discord.Message | discord.MessageSnapshot, ...] = (
         message,
@@ -56,14 +56,18 @@ def pictures_in(message: discord.Message) -> Iterator[Found]:
         for attachment in part.attachments:
             if (attachment.content_type or "").startswith("image/"):
                 seen.add(attachment.id)
-                yield Found(attachment.filename, attachment, spoiler=attachment.is_spoiler())
+                yield ImageCandidate(
+                    attachment.filename, attachment, spoiler=attachment.is_spoiler()
+                )
         for item in _gallery_items(part.components):
             if item.media.attachment_id not in seen:
-                yield Found(_name_of(item.media.url), url=item.media.url, spoiler=item.spoiler)
+                yield ImageCandidate(
+                    _name_of(item.media.url), url=item.media.url, spoiler=item.spoiler
+                )
         for embed in part.embeds:
             for media in (embed.image, embed.thumbnail):
                 if media.url:
-                    yield Found(_name_of(media.url), url=media.url)
+                    yield ImageCandidate(_name_of(media.url), url=media.url)
 
 
 def _gallery_items(components: Iterable[discord.Component]) -> Iterator[discord.MediaGalleryItem]:
@@ -93,7 +97,7 @@ async def read_attachment(attachment: discord.Attachment, max_bytes: int) -> byt
         raise AttachmentGone from error
 
 
-async def read_found(bot: RedrawBot, found: Found) -> bytes:
+async def read_found(bot: RedrawBot, found: ImageCandidate) -> bytes:
     """The bytes of a picture that was seen in a message."""
     if found.attachment is not None:
         return await read_attachment(found.attachment, bot.services.intake.limits.max_bytes)
@@ -105,7 +109,7 @@ async def find_source(
     interaction: discord.Interaction[RedrawBot],
     image: discord.Attachment | None,
     url: str | None,
-) -> Source:
+) -> DownloadedImage:
     """The one picture that was meant: given, linked, or the newest in the channel.
 
     Raises:
@@ -117,17 +121,18 @@ async def find_source(
         raise TwoSources
     if image is not None:
         data = await read_attachment(image, bot.services.intake.limits.max_bytes)
-        return Source(data, image.filename, image.is_spoiler())
+        return DownloadedImage(data, image.filename, image.is_spoiler())
     if url is not None:
         if link := parse_message_link(url):
             return await _from_message_link(interaction, link)
-        return Source(
-            await bot.services.intake.fetch(url), say(interaction.locale, "img2img.source.link")
+        return DownloadedImage(
+            await bot.services.intake.fetch(url),
+            translate(interaction.locale, "img2img.source.link"),
         )
     return await _newest_in_channel(interaction)
 
 
-async def _newest_in_channel(interaction: discord.Interaction[RedrawBot]) -> Source:
+async def _newest_in_channel(interaction: discord.Interaction[RedrawBot]) -> DownloadedImage:
     channel = interaction.channel
     if not isinstance(channel, discord.abc.Messageable):
         raise NoSource
@@ -142,7 +147,7 @@ async def _newest_in_channel(interaction: discord.Interaction[RedrawBot]) -> Sou
 
 async def _from_message_link(
     interaction: discord.Interaction[RedrawBot], link: MessageLink
-) -> Source:
+) -> DownloadedImage:
     """Only what the person may read, too: the bot is no key to channels closed to them."""
     bot = interaction.client
     try:
@@ -164,13 +169,13 @@ async def _from_message_link(
 
 
 async def _named(
-    interaction: discord.Interaction[RedrawBot], found: Found, message: discord.Message
-) -> Source:
-    name = say(
+    interaction: discord.Interaction[RedrawBot], found: ImageCandidate, message: discord.Message
+) -> DownloadedImage:
+    name = translate(
         interaction.locale,
         "img2img.source.message",
         name=discord.utils.escape_markdown(found.name),
         url=message.jump_url,
         author=message.author.mention,
     )
-    return Source(await read_found(interaction.client, found), name, found.spoiler)
+    return DownloadedImage(await read_found(interaction.client, found), name, found.spoiler)

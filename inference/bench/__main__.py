@@ -27,8 +27,7 @@ from typing import Any
 import torch
 from diffusers.utils import logging as diffusers_logging
 
-from inference import sd2, tiny
-from inference.bench.ways import (
+from inference.bench.methods import (
     Figures,
     Meter,
     Run,
@@ -40,10 +39,11 @@ from inference.bench.ways import (
     start_engine,
     work,
 )
-from inference.compiling import compile_unet
-from inference.devices import choose_device, choose_dtype
-from inference.loading import load_pipeline
 from inference.models import find_model
+from inference.pipelines import random_sd2, random_tiny
+from inference.pipelines.compile import compile_unet
+from inference.pipelines.devices import choose_device, choose_dtype
+from inference.pipelines.load import load_pipeline
 
 log = logging.getLogger("bench")
 
@@ -51,9 +51,9 @@ log = logging.getLogger("bench")
 def build(name: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, int, int]:
     """A pipeline, the side of its square picture, and what both sides are multiples of."""
     if name == "tiny":
-        return tiny.build().to(device, dtype), 64, 64
+        return random_tiny.build().to(device, dtype), 64, 64
     if name == "sd2":
-        return sd2.build(device, dtype), 512, 64
+        return random_sd2.build(device, dtype), 512, 64
     entry = find_model(name)
     pipe = load_pipeline(entry, device, dtype, Path(".cache"), lambda _: None)
     return pipe, math.isqrt(entry.pixels), entry.multiple

@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from inference import tiny
-from inference.depth2img import Depth2ImgModel
-from inference.factory import make_engine
-from inference.loading import load_pipeline
-from inference.messages import WorkerConfig
+from inference.engine.transfers import PendingTransfer
+from inference.families.build import build_engine
+from inference.families.depth2img import Depth2ImgModel
 from inference.models import find_model
-from inference.nonblocking import Arriving
+from inference.pipelines import random_tiny
+from inference.pipelines.load import load_pipeline
 from inference.types import Scheduler
+from inference.worker.messages import WorkerConfig
 from tests.support.engines import (
     LIBRARY_WARNINGS,
     finish,
@@ -43,14 +43,14 @@ def as_the_worker_has_it(pipe: Any) -> Depth2ImgModel:
 
 @pytest.fixture
 def model() -> Depth2ImgModel:
-    return as_the_worker_has_it(tiny.build().to("cuda", torch.float16))
+    return as_the_worker_has_it(random_tiny.build().to("cuda", torch.float16))
 
 
 @pytest.mark.parametrize("name", ["tiny", "pocket"])
 def test_in_a_batch_in_half_precision_a_picture_is_as_alone(name: str, tmp_path: Path) -> None:
     """With random weights, and with some that were trained."""
     if name == "tiny":
-        pipe: Any = tiny.build().to("cuda", torch.float16)
+        pipe: Any = random_tiny.build().to("cuda", torch.float16)
     else:
         device = torch.device("cuda")
         pipe = load_pipeline(find_model(name), device, torch.float16, tmp_path, print)
@@ -59,7 +59,7 @@ def test_in_a_batch_in_half_precision_a_picture_is_as_alone(name: str, tmp_path:
 
 
 def test_a_seed_means_the_same_noise_as_on_a_cpu(model: Depth2ImgModel) -> None:
-    on_cpu = Depth2ImgModel(tiny.build()).prepare(request(strength=1.0))
+    on_cpu = Depth2ImgModel(random_tiny.build()).prepare(request(strength=1.0))
     on_gpu = model.prepare(request(strength=1.0))
     difference = (on_gpu.latents.float().cpu() - on_cpu.latents).abs().max()
     assert float(difference) < 0.05
@@ -69,7 +69,7 @@ def test_a_seed_means_the_same_noise_as_on_a_cpu(model: Depth2ImgModel) -> None:
 def test_from_preparing_to_decoding_nothing_is_waited_for(
     model: Depth2ImgModel, scheduler: Any
 ) -> None:
-    def serve() -> list[Arriving[Any]]:
+    def serve() -> list[PendingTransfer[Any]]:
         batch = [
             model.prepare(request(f"r{n}", seed=n, scheduler=scheduler, preview=True))
             for n in range(4)
@@ -119,7 +119,7 @@ def test_the_worker_s_engine_compiles_and_makes_the_same_picture() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         engine: Any
-        engine, ready = make_engine(config, heard.append)
+        engine, ready = build_engine(config, heard.append)
         assert ready.device == "cuda"
         assert counters["stats"]["unique_graphs"] > 0
         wanted = request(width=128, height=128)

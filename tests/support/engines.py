@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from inference.engine import Engine, Event
-from inference.messages import Failed, Started
-from inference.schedulers import new_scheduler
+from inference.engine.loop import Engine, Event
+from inference.pipelines.schedulers import new_scheduler
 from inference.types import Img2ImgRequest, Img2ImgResult, Progress, Scheduler
+from inference.worker.messages import Failed, Started
 from tests.support.requests import request
 
 LIBRARY_WARNINGS = pytest.mark.filterwarnings(

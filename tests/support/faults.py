@@ -19,11 +19,11 @@ from typing import Any
 
 import torch
 
-from inference.engine import Engine
-from inference.errors import ModelUnavailable, NotANumber
-from inference.messages import Ready, WorkerConfig
-from inference.nonblocking import Arriving
+from inference.engine.loop import Engine
+from inference.engine.transfers import PendingTransfer
+from inference.errors import ModelUnavailable, NonFiniteOutput
 from inference.types import Img2ImgRequest, Preview
+from inference.worker.messages import Ready, WorkerConfig
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Marching:
     step: int = 0
     rows: int = 2
     ignored_prompt: str = ""
-    torn: bool = False
+    partially_stepped: bool = False
 
     @property
     def timesteps(self) -> list[int]:
@@ -80,24 +80,26 @@ class FaultyModel:
         for one in batch:
             one.step += 1
 
-    def decode(self, one: Marching) -> Arriving[bytes]:
-        return Arriving(torch.empty(0), lambda _: self._pixels(one.request))
+    def decode(self, one: Marching) -> PendingTransfer[bytes]:
+        return PendingTransfer(torch.empty(0), lambda _: self._pixels(one.request))
 
     def _pixels(self, request: Img2ImgRequest) -> bytes:
         if request.prompt == "nan":
-            raise NotANumber("The model lost itself in this picture: try another seed.")
+            raise NonFiniteOutput("The model lost itself in this picture: try another seed.")
         colour = 0 if request.prompt == "black" else request.seed % 255 + 1
         return bytes([colour]) * (request.width * request.height * 3)
 
-    def preview(self, one: Marching) -> Arriving[Preview]:
-        return Arriving(torch.empty(0), lambda _: Preview(pixels=bytes(3), width=1, height=1))
+    def preview(self, one: Marching) -> PendingTransfer[Preview]:
+        return PendingTransfer(
+            torch.empty(0), lambda _: Preview(pixels=bytes(3), width=1, height=1)
+        )
 
-    def depth_picture(self, one: Marching) -> Arriving[bytes]:
+    def depth_picture(self, one: Marching) -> PendingTransfer[bytes]:
         size = one.request.width * one.request.height
-        return Arriving(torch.empty(0), lambda _: bytes(size))
+        return PendingTransfer(torch.empty(0), lambda _: bytes(size))
 
 
-def make_engine(config: WorkerConfig, report: Callable[[Any], None]) -> tuple[Engine, Ready]:
+def build_engine(config: WorkerConfig, report: Callable[[Any], None]) -> tuple[Engine, Ready]:
     """A worker's factory, ready as soon as torch is there."""
     engine = Engine(FaultyModel(config.cache_dir), report, row_limit=8)
     return engine, Ready(slots=4, device="cpu", dtype="float32")

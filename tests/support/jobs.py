@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from bot.images.picture import Picture
 from bot.jobs.job import Destination, Job, Variant, new_job_id
-from bot.picture import Picture
 
 TOKEN = "interaction-token-that-nobody-should-find"
 

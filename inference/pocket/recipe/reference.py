@@ -11,7 +11,7 @@ from inference.pocket.recipe.settings import Recipe
 
 CELL = 128
 COLUMNS = 12
-SHEET = Path(__file__).resolve().parents[3] / "tests/integration/pocket_reference.webp"
+SHEET = Path(__file__).resolve().parents[3] / "tests/integration/inference/pocket_reference.webp"
 
 
 def write(recipe: Recipe, path: Path = SHEET) -> None:

@@ -1,0 +1,132 @@
+"""`python -m bot check`: what would keep the bot from starting, each with a line and a mend."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import discord
+from rich.console import Console
+
+from bot.cli.onboarding import missing_token_help
+from bot.config import Settings
+from bot.permissions import invite_link
+from inference import ModelEntry, ModelUnavailable, find_model
+
+# What a full model's files take on the disk, and a day of pictures beside them.
+FREE_BYTES = 6 * 2**30
+OK, BAD, NOTE = "[green]ok  [/]", "[red]bad [/]", "[yellow]note[/]"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. `fatal`: the bot could not start with it."""
+
+    name: str
+    good: bool
+    text: str
+    fatal: bool = True
+
+
+async def check(settings: Settings) -> int:
+    """Print every finding as it is made; 1 if the bot could not start, else 0."""
+    console = Console(highlight=False)
+    stopped = False
+    async for finding in findings(settings):
+        mark = OK if finding.good else BAD if finding.fatal else NOTE
+        console.print(f"{mark} {finding.name}: {finding.text}", soft_wrap=True)
+        stopped = stopped or (finding.fatal and not finding.good)
+    return 1 if stopped else 0
+
+
+async def findings(settings: Settings) -> AsyncIterator[Finding]:
+    """Settings, token, model, device, storage, in the order in which the bot would need them."""
+    yield Finding("settings", True, "read and valid")
+    yield await _token(settings)
+    try:
+        model = find_model(settings.model)
+    except ModelUnavailable as error:
+        yield Finding("model", False, str(error))
+    else:
+        yield _model(model)
+    yield await _device(settings)
+    yield await asyncio.to_thread(_storage, settings)
+
+
+async def _token(settings: Settings) -> Finding:
+    if settings.discord_token is None:
+        return Finding("token", False, missing_token_help())
+    async with discord.Client(intents=discord.Intents.none()) as client:
+        try:
+            async with asyncio.timeout(15):
+                await client.login(settings.discord_token.get_secret_value())
+        except discord.LoginFailure:
+            text = 'Discord does not accept it: press "Reset Token" on the application\'s page.'
+            return Finding("token", False, text)
+        except (aiohttp.ClientError, OSError, TimeoutError, discord.HTTPException):
+            text = "Discord could not be asked: check the internet connection."
+            return Finding("token", False, text, fatal=False)
+        link = invite_link(client.application_id or 0)
+        return Finding("token", True, f"belongs to {client.user}; invite it with {link}")
+
+
+def _model(model: ModelEntry) -> Finding:
+    if not model.source or Path(model.source).is_dir():
+        return Finding("model", True, f"{model.name}, on this machine (licence {model.licence})")
+    cached = _is_cached(model.source)
+    text = f"{model.name} from {model.source} (licence {model.licence}), " + (
+        "downloaded" if cached else "will be downloaded at the first start"
+    )
+    return Finding("model", True, text)
+
+
+def _is_cached(repository: str) -> bool:
+    from huggingface_hub import constants
+
+    name = "models--" + repository.replace("/", "--")
+    return (Path(constants.HF_HUB_CACHE) / name / "snapshots").is_dir()
+
+
+async def _device(settings: Settings) -> Finding:
+    """Asked in a process of its own: this one never imports torch."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "inference.pipelines.devices",
+        settings.device,
+        settings.dtype,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, problem = await process.communicate()
+    if process.returncode:
+        lines = problem.decode(errors="replace").strip().splitlines() or ["torch does not start"]
+        return Finding("device", False, lines[-1])
+    answer = json.loads(out)
+    text = f"{answer['device']} in {answer['dtype']}, {answer['memory_gib']:.0f} GiB of memory"
+    if answer["device"] == "cpu":
+        text += "; a picture of a full model takes minutes without a GPU"
+    return Finding("device", True, text)
+
+
+def _storage(settings: Settings) -> Finding:
+    folder = settings.data_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        text = f"{folder} cannot be written to ({error.strerror}): choose another DATA_DIR"
+        return Finding("storage", False, text)
+    free = shutil.disk_usage(folder).free
+    if free < FREE_BYTES:
+        text = f"{folder}: only {free / 2**30:.1f} GiB free; a full model and its pictures need 6"
+        return Finding("storage", False, text, fatal=False)
+    return Finding("storage", True, f"{folder}: {free / 2**30:.0f} GiB free")

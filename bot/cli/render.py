@@ -1,0 +1,94 @@
+"""`python -m bot render`: one request through intake, worker and encoder, without Discord."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bot.config import Settings
+from bot.errors import StartError
+from bot.i18n.translate import notice_of
+from bot.images.encode import save_as
+from bot.images.picture import Picture
+from bot.intake import Intake, IntakeLimits
+from bot.jobs.job import new_job_id
+from inference import Img2ImgRequest, LocalService, find_model
+from inference import Progress as Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderOptions:
+    """What the command line asked for; None means the model's default."""
+
+    source: Path
+    prompt: str
+    out: Path
+    negative_prompt: str = ""
+    strength: float | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int | None = None
+
+
+async def render(settings: Settings, options: RenderOptions) -> None:
+    """Redraw one file into another and show a progress bar meanwhile.
+
+    Raises:
+        StartError: the file cannot be read, or the result not be written.
+        SourceError: the file is not a picture.
+        InferenceError: the model cannot do it.
+    """
+    model = find_model(settings.model)
+    try:
+        data = options.source.read_bytes()
+    except OSError as error:
+        raise StartError(f"{options.source} cannot be read: {error.strerror}.") from error
+    async with Intake(IntakeLimits.from_settings(settings)) as intake:
+        picture = await intake.from_bytes(data, pixels=model.pixels, multiple=model.multiple)
+    request = Img2ImgRequest(
+        id=new_job_id(),
+        pixels=picture.pixels,
+        width=picture.width,
+        height=picture.height,
+        prompt=options.prompt,
+        negative_prompt=options.negative_prompt,
+        strength=model.strength if options.strength is None else options.strength,
+        steps=options.steps or model.steps,
+        guidance_scale=model.guidance_scale if options.guidance is None else options.guidance,
+        seed=secrets.randbelow(2**32) if options.seed is None else options.seed,
+    )
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    # Beside the answer, for whoever watches.
+    console = Console(stderr=True, quiet=not sys.stderr.isatty())
+    console.print("loading the model …")
+    async with LocalService(
+        model=settings.model,
+        device=settings.device,
+        dtype=settings.dtype,
+        cache_dir=settings.data_dir,
+    ) as service:
+        await service.wait_ready()
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("redrawing", total=None)
+
+            def show(step: Step) -> None:
+                bar.update(task, completed=step.step, total=step.total)
+
+            result = await service.generate(request, show)
+    made = Picture(result.pixels, result.width, result.height)
+    try:
+        options.out.write_bytes(save_as(made, options.out.suffix))
+    except ValueError as error:
+        raise StartError(f"{error}.") from error
+    except OSError as error:
+        raise StartError(f"{options.out} cannot be written: {error.strerror}.") from error
+    notice = notice_of("en", model.name)
+    print(  # noqa: T201 - the command's answer
+        f"{options.out}: {result.width} × {result.height}, {result.steps_run} steps, "
+        f"seed {request.seed}, {result.timings.total:.1f} s" + (f"\n{notice}" if notice else "")
+    )

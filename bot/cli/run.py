@@ -1,0 +1,87 @@
+"""`python -m bot run`: the real bot, from settings to a clean stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+import aiohttp
+import discord
+
+from bot.app import open_bot
+from bot.cli.onboarding import missing_token_help
+from bot.client import RedrawBot
+from bot.config import Settings
+from bot.errors import StartError
+from bot.presence import show_state
+from inference import LocalService
+
+log = logging.getLogger(__name__)
+
+
+async def run_bot(settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Raises:
+        StartError: no token, a token that Discord refuses, an intent that is not turned on.
+        ModelUnavailable: the model cannot be loaded.
+    """
+    if settings.discord_token is None:
+        raise StartError(missing_token_help())
+    async with (
+        LocalService(
+            model=settings.model,
+            device=settings.device,
+            dtype=settings.dtype,
+            batch_rows=settings.batch_rows,
+            cache_dir=settings.data_dir,
+        ) as service,
+        open_bot(settings, service) as bot,
+        bot,
+    ):
+        await _log_in(bot, settings.discord_token.get_secret_value())
+        # Jobs of the last run are taken up as soon as the bot can send.
+        async with bot.services.runner:
+            await _serve(bot, service)
+            log.info("stopping: what waits is kept for the next start")
+
+
+async def _log_in(bot: RedrawBot, token: str) -> None:
+    try:
+        await bot.login(token)
+    except discord.LoginFailure as error:
+        raise StartError(
+            "Discord does not accept DISCORD_TOKEN: make a new one at "
+            'https://discord.com/developers/applications, "Bot", "Reset Token".'
+        ) from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise StartError(
+            "Discord cannot be reached: check this machine's internet connection."
+        ) from error
+
+
+async def _serve(bot: RedrawBot, service: LocalService) -> None:
+    """Until a signal, or until something that the bot cannot do without has ended."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    work = {
+        asyncio.create_task(bot.connect(), name="gateway"),
+        asyncio.create_task(show_state(bot, service), name="presence"),
+        asyncio.create_task(stop.wait(), name="signal"),
+        asyncio.create_task(service.wait_failed(), name="model"),
+    }
+    try:
+        done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    except discord.PrivilegedIntentsRequired as error:
+        raise StartError(
+            "MESSAGE_CONTENT is on, but the message content intent is off: turn it on at "
+            'https://discord.com/developers/applications, "Bot", or set MESSAGE_CONTENT=false.'
+        ) from error
+    finally:
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)

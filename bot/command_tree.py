@@ -1,0 +1,44 @@
+"""The command tree, and the one handler that turns errors into replies."""
+
+from __future__ import annotations
+
+import logging
+
+import discord
+from discord import app_commands
+
+from bot.errors import Unexpected, UserError
+from bot.i18n.translate import translate_error
+from bot.jobs.job import new_job_id
+from bot.replies import reply_privately, withdraw_public_reply
+
+log = logging.getLogger(__name__)
+
+
+async def handle_error(interaction: discord.Interaction[discord.Client], error: Exception) -> None:
+    """Tell the person what happened: an expected error its sentence, a bug a reference."""
+    if isinstance(error, app_commands.CommandInvokeError):
+        error = error.original if isinstance(error.original, Exception) else error
+    if not isinstance(error, UserError):
+        reference = new_job_id()
+        log.error("unexpected error, reference %s", reference, exc_info=error)
+        error = Unexpected(reference=reference)
+    try:
+        if interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
+            await withdraw_public_reply(interaction)
+        await reply_privately(interaction, translate_error(interaction.locale, error))
+    except discord.HTTPException as gone:
+        log.warning("an error could not be told: %s (said: %s)", gone, error)
+
+
+class RedrawTree(app_commands.CommandTree[discord.Client]):
+    """Errors of every command end in `answer_error`."""
+
+    async def on_error(
+        self,
+        interaction: discord.Interaction[discord.Client],
+        error: app_commands.AppCommandError,
+        /,
+    ) -> None:
+        """Called by discord.py for whatever a command raised."""
+        await handle_error(interaction, error)

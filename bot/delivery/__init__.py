@@ -1,0 +1,1 @@
+"""Sends each job's answer to Discord exactly once."""

@@ -1,0 +1,58 @@
+"""Encodes a job's pictures as the files of its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+
+from bot.delivery.message import Upload
+from bot.images.compose import labelled, shown
+from bot.images.encode import describe_settings, encode_all
+from bot.images.picture import Picture
+from bot.jobs.job import Job
+
+# One request to Discord holds 25 MiB; the rest of it is the message itself.
+# https://discord.com/developers/docs/reference#uploading-files
+REQUEST_BYTES = 24 * 2**20
+
+
+async def encode_job(
+    job: Job, pictures: Sequence[Picture], *, alt: str, write_settings: bool
+) -> tuple[Upload, ...]:
+    """A job's pictures as the files of its answer, all within one request."""
+    pictures = [await asyncio.to_thread(shown, picture) for picture in pictures]
+    if job.layout == "grid":
+        labels = [f"{variant.strength:g}" for variant in job.variants]
+        sheet = await asyncio.to_thread(labelled, list(zip(pictures, labels, strict=True)), 2)
+        job, pictures = dataclasses.replace(job, variants=job.variants[:1]), [sheet]
+    texts = [
+        describe_settings(
+            prompt=job.prompt,
+            negative_prompt=job.negative_prompt,
+            steps=job.steps,
+            guidance_scale=job.guidance_scale,
+            strength=variant.strength,
+            seed=variant.seed,
+            width=job.width,
+            height=job.height,
+            model=job.model,
+        )
+        if write_settings
+        else None
+        for variant in job.variants
+    ]
+    files = await encode_all(
+        list(zip(pictures, texts, strict=True)),
+        limit_bytes=job.destination.upload_limit,
+        request_bytes=REQUEST_BYTES,
+    )
+    return tuple(
+        Upload(
+            name=f"redraw-{job.id}-{number}.{file.extension}",
+            data=file.data,
+            description=alt,
+            spoiler=job.spoiler,
+        )
+        for number, file in enumerate(files, start=1)
+    )

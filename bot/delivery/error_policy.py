@@ -1,0 +1,111 @@
+"""What to do about each error that Discord may give while an answer is delivered, as a table."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+import aiohttp
+import discord
+
+from bot.store.picture_files import StoredPictureMissing
+
+
+class ErrorAction(Enum):
+    """What follows an error. None of them ends with nothing said unless nothing can be said."""
+
+    RETRY = auto()
+    """The same once more after a pause: it may or may not have arrived."""
+    NEXT_ROUTE = auto()
+    """This way is closed: the next one (edit with the bot's token, new message, direct message)."""
+    SMALLER = auto()
+    """Encode the pictures for half the limit and try again."""
+    BLOCKED = auto()
+    """Discord will not show this content: a sentence in place of the pictures."""
+    MALFORMED = auto()
+    """We built something that Discord does not accept: a sentence, and an error in the log."""
+    LOST = auto()
+    """The picture is not on the disk any more: a sentence."""
+    KEEP = auto()
+    """The bot's own token is refused: nothing can be sent until the operator acts."""
+
+
+# JSON error codes: https://discord.com/developers/docs/topics/opcodes-and-status-codes
+CODES: dict[int, ErrorAction] = {
+    10003: ErrorAction.NEXT_ROUTE,  # unknown channel
+    10004: ErrorAction.NEXT_ROUTE,  # unknown guild
+    10008: ErrorAction.NEXT_ROUTE,  # unknown message: deleted
+    10015: ErrorAction.NEXT_ROUTE,  # unknown webhook: the interaction token has expired
+    10062: ErrorAction.NEXT_ROUTE,  # unknown interaction: expired, or never acknowledged in time
+    20009: ErrorAction.BLOCKED,  # explicit content cannot be sent to the recipient
+    30046: ErrorAction.NEXT_ROUTE,  # too many edits of a message older than an hour
+    40005: ErrorAction.SMALLER,  # request entity too large
+    40060: ErrorAction.NEXT_ROUTE,  # interaction already acknowledged: not ours to answer any more
+    50001: ErrorAction.NEXT_ROUTE,  # missing access
+    50005: ErrorAction.NEXT_ROUTE,  # cannot edit another user's message
+    50007: ErrorAction.NEXT_ROUTE,  # cannot send messages to this user
+    50013: ErrorAction.NEXT_ROUTE,  # missing permissions
+    50027: ErrorAction.NEXT_ROUTE,  # invalid webhook token: the 15 minutes are over
+    50035: ErrorAction.MALFORMED,  # invalid form body
+    50083: ErrorAction.NEXT_ROUTE,  # thread is archived
+    160005: ErrorAction.NEXT_ROUTE,  # thread is locked
+    200000: ErrorAction.BLOCKED,  # blocked by the server's automatic moderation
+    200001: ErrorAction.BLOCKED,  # title blocked by automatic moderation
+    240000: ErrorAction.BLOCKED,  # harmful link
+}
+# Where the code says nothing.
+STATUSES: dict[int, ErrorAction] = {
+    400: ErrorAction.MALFORMED,
+    401: ErrorAction.NEXT_ROUTE,
+    403: ErrorAction.NEXT_ROUTE,
+    404: ErrorAction.NEXT_ROUTE,
+    408: ErrorAction.RETRY,
+    413: ErrorAction.SMALLER,
+    429: ErrorAction.RETRY,
+}
+# A connection that broke, and an answer that is no JSON or only half of it: `discord` hands on
+# what `json` or its own parsing raised.
+BROKEN = (
+    aiohttp.ClientError,
+    OSError,
+    TimeoutError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+)
+
+
+class RenderFailed(Exception):
+    """The answer could not even be built: a bug, which `args[0]` is."""
+
+
+def action_for(error: Exception, *, as_bot: bool) -> ErrorAction:
+    """The decided reaction. `as_bot` says whether the call was made with the bot's token and not
+    with an interaction's."""
+    match error:
+        case discord.HTTPException(status=401) if as_bot:
+            return ErrorAction.KEEP
+        case discord.HTTPException(code=code) if code in CODES:
+            return CODES[code]
+        case discord.HTTPException(status=status):
+            return STATUSES.get(
+                status, ErrorAction.RETRY if status >= 500 else ErrorAction.MALFORMED
+            )
+        case StoredPictureMissing():
+            return ErrorAction.LOST
+        case discord.RateLimited():
+            return ErrorAction.RETRY
+    return ErrorAction.RETRY if isinstance(error, BROKEN) else ErrorAction.MALFORMED
+
+
+def retry_after(error: Exception) -> float:
+    """Seconds that Discord asks to wait; 0.0 if it asks nothing."""
+    match error:
+        case discord.RateLimited():
+            return error.retry_after
+        case discord.HTTPException():
+            try:
+                return float(error.response.headers.get("Retry-After", 0.0))
+            except ValueError:
+                return 0.0
+    return 0.0

@@ -1,0 +1,1 @@
+"""What users read, in every language that the bot speaks."""

@@ -1,0 +1,193 @@
+"""RGB pixels → files that fit in an upload, marked as made by a model and carrying nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Literal
+
+from PIL import Image, PngImagePlugin
+
+from bot.errors import RequestError
+from bot.images.picture import Picture
+
+DIGITAL_SOURCE_TYPE = (
+    "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+)
+"""IPTC's term for media that generative AI made out of other media, "Edited using Generative AI";
+`trainedAlgorithmicMedia` is for what it made from words alone. The vocabulary is at
+https://cv.iptc.org/newscodes/digitalsourcetype/."""
+
+_XMP = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about=""'
+    ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">'
+    f"<Iptc4xmpExt:DigitalSourceType>{DIGITAL_SOURCE_TYPE}</Iptc4xmpExt:DigitalSourceType>"
+    "</rdf:Description></rdf:RDF></x:xmpmeta>"
+    '<?xpacket end="r"?>'
+)
+
+FILE_QUALITY = 95
+"""Of files that a person asked for by name, where nothing limits their size."""
+
+_WEBP_MAX_SIDE = 16_383
+"""WebP stores a side in 14 bits (https://developers.google.com/speed/webp/faq)."""
+
+
+class DoesNotFit(RequestError):
+    """Not even the poorest quality is small enough for the place that it goes to."""
+
+    text = "The picture does not fit into the {mebibytes:.2g} MiB that may be uploaded here."
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A file: its bytes, its extension without the dot, and its media type."""
+
+    data: bytes
+    extension: Literal["png", "webp", "jpg"]
+    content_type: str
+
+
+def describe_settings(
+    *,
+    prompt: str,
+    negative_prompt: str,
+    steps: int,
+    guidance_scale: float,
+    strength: float,
+    seed: int,
+    width: int,
+    height: int,
+    model: str,
+    sampler: str | None = None,
+) -> str:
+    """The settings in the form that AUTOMATIC1111's web UI gave the PNG text `parameters`, which
+    other programs read: the prompt, the negative prompt, then one line of `name: value` pairs.
+
+    https://github.com/AUTOMATIC1111/stable-diffusion-webui/wiki/Features#png-info
+    """
+    fields = {
+        "Steps": steps,
+        "Sampler": sampler,
+        "CFG scale": guidance_scale,
+        "Seed": seed,
+        "Size": f"{width}x{height}",
+        "Model": model,
+        "Denoising strength": strength,
+    }
+    pairs = ", ".join(
+        f"{name}: {_quoted(str(value))}" for name, value in fields.items() if value is not None
+    )
+    negative = [f"Negative prompt: {negative_prompt}"] if negative_prompt else []
+    return "\n".join([prompt, *negative, pairs])
+
+
+def encode(picture: Picture, *, limit_bytes: int, settings_text: str | None = None) -> Encoded:
+    """`picture` as PNG where that has at most `limit_bytes`, else as the best WebP that has, or
+    the best JPEG where a side is too long for WebP.
+
+    `settings_text` goes into PNG only, where programs look for it. Takes up to a second for a
+    picture of some megapixels: see `encode_all` for the event loop.
+
+    Raises:
+        DoesNotFit: no quality is small enough.
+    """
+    png = _png(picture, settings_text)
+    return png if len(png.data) <= limit_bytes else _lossy(picture, limit_bytes)
+
+
+def save_as(picture: Picture, suffix: str) -> bytes:
+    """`picture` in the format of a file name's `suffix`: `.png`, `.webp`, `.jpg` or `.jpeg`.
+
+    Raises:
+        ValueError: any other suffix.
+    """
+    match suffix.lower():
+        case ".png":
+            return _png(picture, None).data
+        case ".webp":
+            return _webp(_image(picture), FILE_QUALITY).data
+        case ".jpg" | ".jpeg":
+            return _jpeg(_image(picture), FILE_QUALITY).data
+    raise ValueError(f"{suffix or 'a file without a suffix'} is none of .png, .webp, .jpg")
+
+
+async def encode_all(
+    pictures: Sequence[tuple[Picture, str | None]], *, limit_bytes: int, request_bytes: int
+) -> list[Encoded]:
+    """Every (picture, settings text), each within `limit_bytes` and all within `request_bytes`.
+
+    Runs in a thread. Pictures that need less than an equal share leave the rest to the others.
+
+    Raises:
+        DoesNotFit: a picture does not fit into its share.
+    """
+    return await asyncio.to_thread(_encode_all, pictures, limit_bytes, request_bytes)
+
+
+def _encode_all(
+    pictures: Sequence[tuple[Picture, str | None]], limit_bytes: int, request_bytes: int
+) -> list[Encoded]:
+    files = [_png(picture, settings_text) for picture, settings_text in pictures]
+    left = request_bytes
+    by_size = sorted(range(len(files)), key=lambda index: len(files[index].data))
+    for done, index in enumerate(by_size):
+        share = min(limit_bytes, left // (len(files) - done))
+        if len(files[index].data) > share:
+            files[index] = _lossy(pictures[index][0], share)
+        left -= len(files[index].data)
+    return files
+
+
+def _png(picture: Picture, settings_text: str | None) -> Encoded:
+    texts = PngImagePlugin.PngInfo()
+    texts.add_itxt("XML:com.adobe.xmp", _XMP)
+    if settings_text is not None:
+        texts.add_text("parameters", settings_text)
+    file = BytesIO()
+    _image(picture).save(file, "PNG", pnginfo=texts)
+    return Encoded(file.getvalue(), "png", "image/png")
+
+
+def _lossy(picture: Picture, limit_bytes: int) -> Encoded:
+    image = _image(picture)
+    make = _webp if max(image.size) <= _WEBP_MAX_SIDE else _jpeg
+    best = None
+    low, high = 1, 100
+    while low <= high:
+        quality = (low + high) // 2
+        file = make(image, quality)
+        if len(file.data) <= limit_bytes:
+            best = file
+            low = quality + 1
+        else:
+            high = quality - 1
+    if best is None:
+        raise DoesNotFit(mebibytes=limit_bytes / 2**20)
+    return best
+
+
+def _webp(image: Image.Image, quality: int) -> Encoded:
+    file = BytesIO()
+    image.save(file, "WEBP", quality=quality, xmp=_XMP.encode())
+    return Encoded(file.getvalue(), "webp", "image/webp")
+
+
+def _jpeg(image: Image.Image, quality: int) -> Encoded:
+    file = BytesIO()
+    image.save(file, "JPEG", quality=quality, xmp=_XMP.encode())
+    return Encoded(file.getvalue(), "jpg", "image/jpeg")
+
+
+def _image(picture: Picture) -> Image.Image:
+    return Image.frombytes("RGB", (picture.width, picture.height), picture.pixels)
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False) if any(c in value for c in ",:\n") else value

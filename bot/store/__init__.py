@@ -1,0 +1,1 @@
+"""The durable store: jobs in SQLite, pictures as files."""

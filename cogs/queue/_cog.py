@@ -1,0 +1,91 @@
+"""`/queue` shows what waits and runs; `/cancel` ends jobs: one's own, or a server's."""
+
+from __future__ import annotations
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.client import RedrawBot
+from bot.i18n.translate import localized_name, translate
+from bot.jobs.job import Job
+from bot.replies import reply_privately
+from cogs.shared.job_buttons import may_manage
+from cogs.shared.renderer import duration
+
+# Lines of one's own jobs; a message holds 2,000 characters.
+SHOWN = 10
+PROMPT_CHARACTERS = 80
+
+
+class Queue(commands.Cog):
+    """`/queue` and `/cancel`."""
+
+    def __init__(self, bot: RedrawBot) -> None:
+        self.bot = bot
+
+    @app_commands.command(
+        name=localized_name("queue.command"), description=localized_name("queue.description")
+    )
+    async def queue(self, interaction: discord.Interaction[RedrawBot]) -> None:
+        """Say what runs and waits, and where one's own stand."""
+        services = self.bot.services
+        locale = str(interaction.locale)
+        positions = services.runner.positions()
+        lines = [
+            translate(
+                locale,
+                "queue.summary",
+                running=len(services.runner.running),
+                waiting=len(positions),
+                model=services.model.name,
+                state=translate(locale, f"queue.state.{services.inference.status.state}"),
+            )
+        ]
+        lines += [
+            translate(locale, "queue.running", prompt=_short(job))
+            for job in services.runner.running
+            if job.user_id == interaction.user.id
+        ]
+        own = [job for job in services.runner.queue.order() if job.user_id == interaction.user.id]
+        for job in own[:SHOWN]:
+            position = positions[job.id]
+            wait = (
+                translate(locale, "queue.unknown")
+                if position.seconds is None
+                else duration(locale, position.seconds)
+            )
+            lines.append(
+                translate(
+                    locale, "queue.waiting", prompt=_short(job), ahead=position.ahead, wait=wait
+                )
+            )
+        await reply_privately(interaction, "\n".join(lines))
+
+    @app_commands.command(
+        name=localized_name("cancel.command"), description=localized_name("cancel.description")
+    )
+    @app_commands.describe(everyone=localized_name("cancel.option.everyone"))
+    async def cancel(
+        self, interaction: discord.Interaction[RedrawBot], everyone: bool = False
+    ) -> None:
+        """End all of one's own jobs, or, for moderators, all of the server's."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        runner = self.bot.services.runner
+        jobs = [*runner.running, *runner.queue.order()]
+        mine = [
+            job
+            for job in jobs
+            if job.user_id == interaction.user.id or (everyone and may_manage(interaction, job))
+        ]
+        ended = [job for job in mine if await runner.cancel(job.id)]
+        await interaction.edit_original_response(
+            content=translate(interaction.locale, "cancel.done", count=len(ended))
+        )
+
+
+def _short(job: Job) -> str:
+    prompt = job.prompt
+    if len(prompt) > PROMPT_CHARACTERS:
+        prompt = prompt[: PROMPT_CHARACTERS - 1] + "…"
+    return discord.utils.escape_markdown(prompt)

@@ -1,0 +1,1 @@
+"""Job buttons, the job renderer and other code that several cogs use."""

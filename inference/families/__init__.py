@@ -1,0 +1,1 @@
+"""Model families: what the engine needs to know about each kind of diffusion model."""

@@ -1,0 +1,1 @@
+"""Pipelines: loading, devices, schedulers, compilation, and random weights for tests."""

@@ -1,0 +1,102 @@
+"""Stable Diffusion 2's depth pipeline at full size with random weights: speed asks for no others.
+
+Configurations as in `sd2-community/stable-diffusion-2-depth` (openrail++): the numbers are facts of
+the architecture. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DPMSolverMultistepScheduler,
+    StableDiffusionDepth2ImgPipeline,
+    UNet2DConditionModel,
+)
+from transformers import (
+    BitConfig,
+    CLIPTextConfig,
+    CLIPTextModel,
+    DPTConfig,
+    DPTForDepthEstimation,
+    DPTImageProcessor,
+)
+
+from inference.pipelines import random_tiny
+
+
+def build(device: torch.device, dtype: torch.dtype) -> StableDiffusionDepth2ImgPipeline:
+    """The pipeline on the device; 1.4 billion parameters. Its tokenizer is the tiny one's: what a
+    token means does not matter here, 77 of them do."""
+    small: Any = random_tiny.build()
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with device:
+            text_encoder = CLIPTextModel(
+                CLIPTextConfig(
+                    vocab_size=49408,
+                    hidden_size=1024,
+                    intermediate_size=4096,
+                    num_hidden_layers=23,
+                    num_attention_heads=16,
+                    hidden_act="gelu",
+                    bos_token_id=small.tokenizer.bos_token_id,
+                    eos_token_id=small.tokenizer.eos_token_id,
+                )
+            )
+            vae = AutoencoderKL(
+                down_block_types=("DownEncoderBlock2D",) * 4,
+                up_block_types=("UpDecoderBlock2D",) * 4,
+                block_out_channels=(128, 256, 512, 512),
+                layers_per_block=2,
+                latent_channels=4,
+                sample_size=512,
+            )
+            unet = UNet2DConditionModel(
+                sample_size=64,
+                in_channels=5,
+                out_channels=4,
+                block_out_channels=(320, 640, 1280, 1280),
+                attention_head_dim=(5, 10, 20, 20),
+                cross_attention_dim=1024,
+                use_linear_projection=True,
+            )
+            depth_estimator = DPTForDepthEstimation(
+                DPTConfig(
+                    is_hybrid=True,
+                    backbone_featmap_shape=[1, 1024, 24, 24],
+                    backbone_config=BitConfig(
+                        global_padding="same",
+                        layer_type="bottleneck",
+                        depths=[3, 4, 9],
+                        out_features=["stage1", "stage2", "stage3"],
+                        embedding_dynamic_padding=True,
+                    ),
+                    neck_ignore_stages=[0, 1],
+                    neck_hidden_sizes=[256, 512, 768, 768],
+                    readout_type="project",
+                    image_size=384,
+                    use_auxiliary_head=False,
+                )
+            )
+    finally:
+        torch.set_default_dtype(before)
+    return StableDiffusionDepth2ImgPipeline(
+        vae=vae.eval(),
+        text_encoder=text_encoder.eval(),
+        tokenizer=small.tokenizer,
+        unet=unet.eval(),
+        scheduler=DPMSolverMultistepScheduler(
+            beta_schedule="scaled_linear",
+            beta_start=0.00085,
+            beta_end=0.012,
+            prediction_type="epsilon",
+            use_karras_sigmas=True,
+            steps_offset=1,
+        ),
+        depth_estimator=depth_estimator.eval(),
+        feature_extractor=DPTImageProcessor(size={"height": 384, "width": 384}),
+    )

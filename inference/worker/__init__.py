@@ -1,0 +1,1 @@
+"""The worker process and the supervisor that starts, watches and replaces it."""

@@ -1,0 +1,165 @@
+"""`python -m bot`: what an operator types, and what comes back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.support.pictures import photo
+
+ROOT = Path(__file__).parents[4]
+
+
+def bot(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line with nothing of the developer's own settings."""
+    kept = {
+        name: os.environ[name] for name in ("PATH", "HOME", "OMP_NUM_THREADS") if name in os.environ
+    }
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "bot", *arguments],
+        env={**kept, "HF_HUB_OFFLINE": "1", "DISCORD_TOKEN": "", "DTYPE": "float32", **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    path = tmp_path / "in.jpg"
+    photo(300, 200).save(path)
+    return str(path)
+
+
+def test_render_redraws_a_file(tmp_path: Path, source: str) -> None:
+    options = ("--model", "noise", "--steps", "4", "--strength", "0.5", "--seed", "3")
+    for name in ("out.png", "out.webp", "out.jpg"):
+        out = tmp_path / name
+        done = bot("render", source, "a fox", "--out", str(out), *options, DATA_DIR=str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        with Image.open(out) as image:
+            assert f"{image.width} × {image.height}, 2 steps, seed 3" in done.stdout
+            assert b"TrainedAlgorithmicMedia" in out.read_bytes()
+        assert "this picture is noise" in done.stdout
+    with Image.open(tmp_path / "out.png") as first:
+        repeated = tmp_path / "again.png"
+        bot("render", source, "a fox", "--out", str(repeated), *options, DATA_DIR=str(tmp_path))
+        assert Image.open(repeated).tobytes() == first.tobytes()
+
+
+def test_render_says_its_answer_and_nothing_else(tmp_path: Path, source: str) -> None:
+    """No warning, no bar that a library shows, no blank line."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "bot", "render", source, "a red apple"),
+            *("--model", "pocket", "--steps", "2", "--seed", "1", "--out", tmp_path / "out.png"),
+        ],
+        env={**os.environ, "DATA_DIR": str(tmp_path), "DTYPE": "float32"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith(f"{tmp_path / 'out.png'}: ")
+    assert done.stdout.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("{none}", "x", "--out", "{out}.png", "--model", "noise"), "cannot be read"),
+        (("{text}", "x", "--out", "{out}.png", "--model", "noise"), "not a picture"),
+        (("{source}", "x", "--out", "{out}.gif", "--model", "noise"), "none of .png, .webp, .jpg"),
+        (("{source}", "x", "--out", "{out}.png", "--model", "nothing"), "neither a name"),
+        (("{source}", "x", "--out", "{out}.png", "--strength", "2"), "not between"),
+        (("{source}", "x", "--out", "{out}.png", "--model", "sd2-depth"), "cannot be reached"),
+    ],
+)
+def test_render_says_what_is_wrong(
+    tmp_path: Path, source: str, arguments: tuple[str, ...], said: str
+) -> None:
+    text = tmp_path / "text.png"
+    text.write_text("not a picture at all")
+    names = {"none": tmp_path / "none", "text": text, "source": source, "out": tmp_path / "out"}
+    filled = [argument.format(**names) for argument in arguments]
+    done = bot("render", *filled, DATA_DIR=str(tmp_path / "data"))
+    assert done.returncode != 0
+    assert said in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_run_without_a_token_says_where_to_get_one_and_how_to_invite(tmp_path: Path) -> None:
+    done = bot("run", DATA_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert "https://discord.com/developers/applications" in done.stderr
+    assert "scope=bot+applications.commands" in done.stderr
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    asked = done.stderr.split("The link asks for: ")[1].split(".")[0]
+    assert sorted(asked.split(", ")) == sorted(
+        readme.split("just the permissions it needs: ")[1].split(".")[0].split(", ")
+    )
+
+
+def test_check_names_everything_that_would_stop_the_bot(tmp_path: Path) -> None:
+    done = bot("check", MODEL="nothing", DATA_DIR="/proc/redraw", DEVICE="cuda")
+    assert done.returncode == 1
+    report = done.stdout
+    assert "ok   settings" in report
+    assert "bad  token: There is no DISCORD_TOKEN yet" in report
+    assert "bad  model: MODEL is 'nothing'" in report
+    assert "bad  device: DEVICE is cuda, but" in report
+    assert "bad  storage: /proc/redraw cannot be written to" in report
+
+
+def test_check_passes_what_is_well(tmp_path: Path) -> None:
+    done = bot("check", MODEL="noise", DATA_DIR=str(tmp_path), DTYPE="float32")
+    assert "ok   model: noise, on this machine" in done.stdout
+    assert "ok   device: cpu in float32" in done.stdout
+    assert "ok   storage" in done.stdout
+
+
+def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
+    done = bot("check", MAX_STEPS="many", DATA_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("MAX_STEPS: ")
+    assert "Traceback" not in done.stderr
+
+
+READY = """
+import asyncio, sys, time
+from pathlib import Path
+start = time.perf_counter()
+import simcord
+imported = time.perf_counter()
+from tests.support.simulated_discord import open_simulated_discord
+from tests.support.services import ScriptedService
+async def main():
+    async with open_simulated_discord(Path(sys.argv[1]), ScriptedService()) as discord_sim:
+        await discord_sim.bot.wait_until_ready()
+        heavy = [m for m in ("torch", "diffusers", "transformers") if m in sys.modules]
+        print(heavy, f"{time.perf_counter() - imported:.2f} s to ready")
+asyncio.run(main())
+"""
+
+
+def test_the_bot_is_ready_without_any_model_library(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-X", "importtime", "-c", READY, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    print(done.stdout)
+    assert done.stdout.startswith("[]")
+    assert " torch" not in done.stderr
+    assert "discord.client" in done.stderr

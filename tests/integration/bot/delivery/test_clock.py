@@ -1,0 +1,61 @@
+"""Answers on a pretended clock, past all that a token and a message's age allow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+from bot.jobs.job import Job, JobState
+from bot.jobs.queue import TooSlowForPrivate
+from tests.support.fake_discord.running_bot import Engine, open_running_bot
+from tests.support.fake_discord.state import DiscordState
+
+
+async def test_a_hundred_jobs_over_more_than_an_hour_are_answered_once_or_refused(
+    tmp_path: Path,
+) -> None:
+    """200 s for four jobs at a time: the last are done after an hour. Every fifth is private."""
+    discord_state, engine = DiscordState(), Engine(seconds=200.0)
+    kinds: Counter[str] = Counter()
+    async with open_running_bot(tmp_path, engine, discord_state) as running_bot:
+        # One job of that pace has been seen.
+        await running_bot.ask(1)
+        await running_bot.idle()
+        began_at: dict[str, float] = {}
+
+        def may_end(request_id: str) -> bool:
+            began = began_at.setdefault(request_id, discord_state.now())
+            return discord_state.now() - began >= 200.0
+
+        engine.may_end = may_end
+        accepted: list[Job] = []
+        for n in range(100):
+            job = await running_bot.job(100 + n, private=n % 5 == 0)
+            try:
+                await running_bot.bot.runner.accept(job)
+            except TooSlowForPrivate:
+                kinds["refused"] += 1
+            else:
+                accepted.append(job)
+        while not all(running_bot.answers(job) for job in accepted):
+            await engine.until(
+                lambda: len(engine.inside) == 4 or not running_bot.bot.runner.positions()
+            )
+            # Answers that are under way arrive before the clock goes on.
+            while running_bot.bot.runner._answers:
+                await asyncio.wait(running_bot.bot.runner._answers.values())
+            discord_state.offset += 100.0
+            await engine.tell()
+            await asyncio.sleep(0.005)
+        await running_bot.idle()
+        for job in accepted:
+            [answer] = running_bot.answers(job)
+            waited = next(when for when, text in answer.shown if "answer" in text) - job.created_at
+            kinds["token" if waited < 900 else "bot" if waited < 3600 else "old"] += 1
+            kinds["private"] += job.destination.private
+            assert answer.id == job.destination.message_id
+            assert (await running_bot.state(job)).state is JobState.DELIVERED
+    assert kinds["refused"] + len(accepted) == 100
+    # All of the ways were gone, and nobody was refused who could have been answered.
+    assert all(kinds[kind] for kind in ("refused", "private", "token", "bot", "old")), kinds

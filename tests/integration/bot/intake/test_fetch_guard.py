@@ -1,0 +1,261 @@
+"""No link, in whatever spelling, leads to a place that is not public. Seen at the socket layer."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from itertools import cycle
+
+import pytest
+
+from bot.intake import DeadLink, Intake, IntakeLimits, LinkError, LinkRefused
+from tests.support.hostile_network import answer, name_server, watched_connections, web_server
+
+# Written down again and not imported: from the IANA special-purpose registries and the issue of
+# clouds that keep a service on an address that looks public.
+DENIED_V4 = """
+    0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 168.63.129.16/32 169.254.0.0/16 172.16.0.0/12
+    192.0.0.0/24 192.0.2.0/24 192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24
+    203.0.113.0/24 224.0.0.0/4 240.0.0.0/4
+"""
+DENIED_V6 = """
+    ::/128 ::1/128 64:ff9b:1::/48 100::/64 100:0:0:1::/64 2001::/32 2001:2::/48 2001:10::/28
+    2001:20::/28 2001:db8::/32 2002::/16 3fff::/20 5f00::/16 fc00::/7 fd00:ec2::254/128 fe80::/10
+    fec0::/10 ff00::/8 1::/16 4000::/3
+"""
+V4 = [IPv4Network(text) for text in DENIED_V4.split()]
+V6 = [IPv6Network(text) for text in DENIED_V6.split()]
+# The cloud services that a server-side request is usually aimed at.
+METADATA = ("169.254.169.254", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254")
+
+
+def in_digits(text: str, digits: str) -> str:
+    return text.translate({ord("0") + index: digits[index] for index in range(10)})
+
+
+def spellings(address: IPv4Address) -> Iterator[str]:
+    """Hosts that mean `address` to one program or another."""
+    number = int(address)
+    a, b, c, d = address.packed
+    high, low = f"{number >> 16:x}", f"{number & 0xFFFF:x}"
+    flipped = number ^ 0xFFFFFFFF
+    yield str(address)
+    yield f"{address}."
+    yield f"[::ffff:{address}]"
+    yield f"[::FFFF:{high}:{low}]"
+    yield f"[0:0:0:0:0:ffff:{high}:{low}]"
+    yield f"[::{address}]"
+    yield f"[2002:{high}:{low}::1]"
+    yield f"[64:ff9b::{address}]"
+    yield f"[64:ff9b:1::{address}]"
+    yield f"[2001:0:102:304::{flipped >> 16:x}:{flipped & 0xFFFF:x}]"
+    yield f"0x{number:08x}"
+    yield f"0X{a:x}.0x{b:x}.{c}.{d}"
+    yield f"{a:#o}.{b:#o}.{c:#o}.{d:#o}".replace("0o", "0")
+    yield f"0{number:o}"
+    yield str(number)
+    yield f"{a}.{number & 0xFFFFFF}"
+    yield f"{a}.{b}.{number & 0xFFFF}"
+    yield in_digits(str(address), "０１２３４５６７８９")
+    yield in_digits(str(address), "⓪①②③④⑤⑥⑦⑧⑨")
+    yield str(address).replace(".", "。")
+    yield "".join(f"%{ord(letter):02x}" for letter in str(address))
+
+
+def hostile_urls() -> list[str]:
+    chance = random.Random(3)
+    hosts: list[str] = []
+    for four in V4:
+        for address in {four[0], four[-1], four[chance.randrange(four.num_addresses)]}:
+            hosts += spellings(address)
+    for six in V6:
+        for wide in {six[0], six[-1], six[chance.randrange(six.num_addresses)]}:
+            hosts += [f"[{wide}]", f"[{wide.exploded.upper()}]"]
+    hosts += [f"[{text}]" if ":" in text else text for text in METADATA]
+    hosts += ["localhost", "LOCALHOST", "localhost.", "[fe80::1%25lo]", "[::1%25lo]"]
+    schemes = cycle(("http://{}/", "https://{}/a.png", "http://{}:443/", "HTTP://{}:80?x#y"))
+    return [next(schemes).format(host) for host in hosts]
+
+
+def just_outside() -> list[str]:
+    """The nearest neighbours of every denied range that are public, as numbers."""
+    edges = [number for net in V4 for number in (int(net[0]) - 1, int(net[-1]) + 1)]
+    four = [IPv4Address(number) for number in edges if 0 <= number < 2**32]
+    found = {str(address) for address in four if not any(address in net for net in V4)}
+    public, ietf = IPv6Network("2000::/3"), IPv6Network("2001::/23")
+    edges = [
+        number for net in [*V6, public, ietf] for number in (int(net[0]) - 1, int(net[-1]) + 1)
+    ]
+    six = [IPv6Address(number) for number in edges if 0 <= number < 2**128]
+    found |= {
+        str(address)
+        for address in six
+        if address in public and not any(address in net for net in [*V6, ietf])
+    }
+    return sorted(found)
+
+
+async def test_hostile_links_connect_to_nothing() -> None:
+    urls = hostile_urls()
+    assert len(set(urls)) >= 500
+    async with name_server() as (names, resolve), Intake(resolve=resolve) as intake:
+        names.answers["localhost"] = [["127.0.0.1", "::1"]]
+        with watched_connections() as seen:
+            for url in urls:
+                with pytest.raises(LinkError):
+                    await intake.fetch(url)
+        assert seen == []
+
+
+async def test_hostile_redirects_connect_to_nothing() -> None:
+    """Chains of one to five hops through an honest server, to every third hostile address."""
+    urls = hostile_urls()[::3]
+    chance = random.Random(4)
+
+    def respond(path: str, _: dict[str, str]) -> bytes:
+        hops, index = map(int, path.strip("/").split("-"))
+        target = f"/{hops - 1}-{index}" if hops > 1 else urls[index]
+        # Headers are bytes; a browser and aiohttp read them as UTF-8 here.
+        head = f"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: {target}\r\n\r\n"
+        return head.encode()
+
+    async with web_server(respond) as port, name_server() as (names, resolve):
+        names.answers["honest.test"] = [["127.0.0.1"]]
+        names.answers["localhost"] = [["127.0.0.1", "::1"]]
+        limits = IntakeLimits(allowed_ports=(80, 443, port), allowed_hosts=("honest.test",))
+        async with Intake(limits, resolve=resolve) as intake:
+            with watched_connections(allowed=("127.0.0.1", port)) as seen:
+                for index in range(len(urls)):
+                    with pytest.raises(LinkError):
+                        await intake.fetch(
+                            f"http://honest.test:{port}/{chance.randint(1, 5)}-{index}"
+                        )
+            assert seen == []
+
+
+async def test_addresses_just_outside_are_let_through() -> None:
+    addresses = just_outside()
+    public = [text for text in addresses if ":" not in text]
+    assert len(public) >= 25
+    links = {f"http://[{text}]/" if ":" in text else f"http://{text}/": text for text in addresses}
+    links |= {f"https://[::ffff:{text}]/": str(IPv6Address(f"::ffff:{text}")) for text in public}
+    links |= {f"http://[64:ff9b::{text}]/": str(IPv6Address(f"64:ff9b::{text}")) for text in public}
+    async with name_server() as (names, resolve), Intake(resolve=resolve) as intake:
+        for number, text in enumerate(addresses):
+            names.answers[f"host{number}.test"] = [[text]]
+            links[f"https://host{number}.test/"] = text
+        assert len(links) >= 100
+        for link, text in links.items():
+            with watched_connections() as seen, pytest.raises(DeadLink):
+                await intake.fetch(link)
+            assert [IPv6Address(h) if ":" in h else IPv4Address(h) for h, _ in seen] == [
+                IPv6Address(text) if ":" in text else IPv4Address(text)
+            ], link
+
+
+@pytest.mark.parametrize("bad", ["10.0.0.1", "127.0.0.1", "169.254.169.254", "::1", "fd00::1"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_a_name_with_one_bad_address_is_refused_whole(bad: str, place: int) -> None:
+    async with name_server() as (names, resolve), Intake(resolve=resolve) as intake:
+        good = ["93.184.216.34", "2606:2800:220:1::1"]
+        names.answers["mixed.test"] = [[*good[:place], bad, *good[place:]]]
+        with watched_connections() as seen, pytest.raises(LinkRefused):
+            await intake.fetch("http://mixed.test/")
+        assert seen == []
+
+
+async def test_a_name_is_resolved_once_and_that_address_is_connected_to() -> None:
+    """A name whose answer changes between the check and the connection gains nothing."""
+    async with name_server() as (names, resolve), Intake(resolve=resolve) as intake:
+        names.answers["rebind.test"] = [["93.184.216.34"], ["127.0.0.1"]]
+        with watched_connections() as seen:
+            with pytest.raises(DeadLink):
+                await intake.fetch("http://rebind.test/")
+            assert seen == [("93.184.216.34", 80)]
+            assert names.asked["rebind.test"] == 1
+            with pytest.raises(LinkRefused):
+                await intake.fetch("http://rebind.test/")
+        assert seen == [("93.184.216.34", 80)]
+
+
+async def test_every_good_address_of_a_name_is_tried() -> None:
+    async with name_server() as (names, resolve), Intake(resolve=resolve) as intake:
+        names.answers["two.test"] = [["93.184.216.34", "93.184.216.35"]]
+        with watched_connections() as seen, pytest.raises(DeadLink):
+            await intake.fetch("http://two.test/")
+        assert {host for host, _ in seen} == {"93.184.216.34", "93.184.216.35"}
+
+
+@pytest.mark.parametrize("port", [22, 25, 81, 444, 8080, 0, 65535])
+async def test_other_ports_are_refused(port: int) -> None:
+    async with name_server() as (names, resolve), Intake(resolve=resolve) as intake:
+        names.answers["good.test"] = [["93.184.216.34"]]
+        with watched_connections() as seen, pytest.raises(LinkRefused):
+            await intake.fetch(f"http://good.test:{port}/")
+        assert seen == []
+        assert names.asked["good.test"] == 0
+
+
+async def test_a_host_that_the_operator_allows_is_reached_by_its_name_only() -> None:
+    async with web_server(lambda *_: answer(b"picture")) as port, name_server() as (names, resolve):
+        names.answers["nas.test"] = [["127.0.0.1"]]
+        names.answers["other.test"] = [["127.0.0.1"]]
+        names.answers["sub.nas.test"] = [["127.0.0.1"]]
+        limits = IntakeLimits(allowed_ports=(port,), allowed_hosts=("nas.test",))
+        async with Intake(limits, resolve=resolve) as intake:
+            assert await intake.fetch(f"http://nas.test:{port}/") == b"picture"
+            assert await intake.fetch(f"http://NAS.test.:{port}/") == b"picture"
+            for host in ("other.test", "sub.nas.test", "127.0.0.1"):
+                with pytest.raises(LinkRefused):
+                    await intake.fetch(f"http://{host}:{port}/")
+
+
+@pytest.mark.parametrize("written", ["nas.test", " NAS.Test. "])
+async def test_an_operator_may_write_a_host_as_it_comes(written: str) -> None:
+    limits = IntakeLimits(denied_hosts=(written,))
+    async with Intake(limits) as intake:
+        with watched_connections() as seen, pytest.raises(LinkRefused):
+            await intake.fetch("http://www.nas.test/")
+        assert seen == []
+
+
+@pytest.mark.parametrize("host", ["evil.test", "www.evil.test", "EVIL.test.", "a.b.evil.test"])
+async def test_a_denied_host_is_not_even_looked_up(host: str) -> None:
+    limits = IntakeLimits(denied_hosts=("evil.test",), allowed_hosts=("evil.test",))
+    async with name_server() as (names, resolve), Intake(limits, resolve=resolve) as intake:
+        with watched_connections() as seen, pytest.raises(LinkRefused):
+            await intake.fetch(f"http://{host}/")
+        assert seen == []
+        assert not names.asked
+
+
+async def test_a_host_that_only_looks_like_a_denied_one_is_not_refused() -> None:
+    limits = IntakeLimits(denied_hosts=("evil.test",))
+    async with name_server() as (names, resolve), Intake(limits, resolve=resolve) as intake:
+        names.answers["notevil.test"] = [["93.184.216.34"]]
+        with watched_connections() as seen, pytest.raises(DeadLink):
+            await intake.fetch("http://notevil.test/")
+        assert seen == [("93.184.216.34", 80)]
+
+
+async def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with name_server() as (names, resolve), Intake(resolve=resolve) as intake:
+        names.answers["good.test"] = [["93.184.216.34"]]
+        with watched_connections() as seen, pytest.raises(DeadLink):
+            await intake.fetch("http://good.test/")
+        assert seen == [("93.184.216.34", 80)]
+
+
+async def test_the_sentences_tell_nothing_about_the_network() -> None:
+    async with name_server() as (names, resolve), Intake(resolve=resolve) as intake:
+        names.answers["inside.test"] = [["10.1.2.3"]]
+        sentences = set()
+        for link in ("http://inside.test/", "http://10.1.2.3/", "http://x.test:22/"):
+            with pytest.raises(LinkRefused) as raised:
+                await intake.fetch(link)
+            sentences.add(str(raised.value))
+        assert len(sentences) == 1
+        assert "10.1" not in sentences.pop()

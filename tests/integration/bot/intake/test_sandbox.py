@@ -1,0 +1,349 @@
+"""Broken, odd and hostile files: each ends as a picture or as one of a few sentences."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import struct
+import subprocess
+import sys
+import zlib
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image, PngImagePlugin
+
+from bot.intake import (
+    BrokenPicture,
+    FileTooLarge,
+    Intake,
+    IntakeLimits,
+    NotAPicture,
+    PictureError,
+    TooManyPixels,
+    TooMuchWork,
+    sandbox,
+)
+from tests.support.intake_pictures import BUDGET, encoded, odd_pictures, quarters
+
+SMALL = {"pixels": 64 * 64, "multiple": 64}
+PLAIN = encoded(quarters(), "PNG")
+GENEROUS = IntakeLimits(decode_seconds=60)
+"""For tests that are about something else than time, on a machine that has other work."""
+
+
+def children() -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process().children()
+        if any("bot.intake.sandbox_main" in part for part in child.cmdline())
+    ]
+
+
+def assert_within_memory(child: psutil.Process) -> None:
+    peak = Path(f"/proc/{child.pid}/status").read_text().split("VmPeak:")[1]
+    assert int(peak.split()[0]) * 1024 <= 2**30
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """`data` with one to eight faults as disks, networks and attackers make them."""
+    damaged = bytearray(data)
+    for _ in range(chance.choice((1, 1, 1, 2, 4, 8))):
+        at = chance.randrange(len(damaged) + 1)
+        length = chance.choice((1, 2, 4, 8, 64, 512))
+        match chance.randrange(6):
+            case 0 if at < len(damaged):
+                damaged[at] ^= 1 << chance.randrange(8)
+            case 1:
+                damaged[at : at + 4] = struct.pack(
+                    chance.choice("<>") + "I",
+                    chance.choice((0, 1, 0x7F, 0x80, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1)),
+                )
+            case 2 if len(damaged) > 16:
+                del damaged[at:]
+            case 3:
+                del damaged[at : at + length]
+            case 4:
+                damaged[at:at] = damaged[at : at + length]
+            case _:
+                damaged[at : at + length] = chance.randbytes(length)
+    return bytes(damaged)
+
+
+async def outcomes(count: int, seed: int) -> Counter[str]:
+    """What becomes of `count` damaged files, `Picture` or the sentence's class."""
+    chance = random.Random(seed)
+    kinds = list(odd_pictures().values())
+    found: Counter[str] = Counter()
+
+    async def one(intake: Intake, data: bytes) -> None:
+        try:
+            picture = await intake.from_bytes(data, **SMALL)
+            assert len(picture.pixels) == picture.width * picture.height * 3
+            found["Picture"] += 1
+        except PictureError as error:
+            found[type(error).__name__] += 1
+
+    async with Intake(IntakeLimits(decode_seconds=20)) as intake:
+        for start in range(0, count, 200):
+            batch = [
+                mutated(kinds[index % len(kinds)], chance)
+                for index in range(start, min(start + 200, count))
+            ]
+            await asyncio.gather(*(one(intake, data) for data in batch))
+            for child in children():
+                assert_within_memory(child)
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(
+    ("count", "seed"),
+    [(2000, 1), pytest.param(20_000, 2, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
+)
+async def test_damaged_files_end_as_pictures_or_sentences(count: int, seed: int) -> None:
+    found = await outcomes(count, seed)
+    assert found.total() == count
+    # Far from all of them are the same: the damage reaches the decoders and the pixels.
+    assert found["Picture"] > count / 20
+    assert found["BrokenPicture"] > count / 20
+    assert len(found.keys() - {"Picture"}) <= 6
+
+
+@pytest.mark.parametrize("kind", odd_pictures())
+async def test_the_undamaged_files_are_all_pictures(kind: str) -> None:
+    async with Intake(GENEROUS) as intake:
+        await intake.from_bytes(odd_pictures()[kind], **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"", NotAPicture),
+        (b"hello", NotAPicture),
+        (b"<!doctype html><title>x</title>", NotAPicture),
+        (b"%PDF-1.7", NotAPicture),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', NotAPicture),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", NotAPicture),
+        (encoded(quarters(), "PPM"), NotAPicture),
+        (encoded(quarters(), "ICO"), NotAPicture),
+        (PLAIN[:20], BrokenPicture),
+        (PLAIN[:-200], BrokenPicture),
+        (encoded(quarters(), "JPEG")[:-200], BrokenPicture),
+        (encoded(Image.new("1", (7100, 7100)), "PNG"), TooManyPixels),
+        (encoded(Image.new("1", (20_000, 20_000)), "PNG"), TooManyPixels),
+    ],
+)
+async def test_what_cannot_be_opened_gets_its_sentence(
+    data: bytes, error: type[PictureError]
+) -> None:
+    async with Intake(GENEROUS) as intake:
+        with pytest.raises(error) as raised:
+            await intake.from_bytes(data, **BUDGET)
+        assert str(raised.value).endswith(".")
+        await intake.from_bytes(PLAIN, **SMALL)
+
+
+async def test_too_many_bytes_are_not_even_looked_at() -> None:
+    async with Intake(IntakeLimits(max_bytes=1000)) as intake:
+        with pytest.raises(FileTooLarge):
+            await intake.from_bytes(bytes(1001), **SMALL)
+        assert children() == []
+
+
+def bombs() -> dict[str, bytes]:
+    """Files that are small and mean to become large, but not by their pixels."""
+    text = PngImagePlugin.PngInfo()
+    text.add_text("note", "x" * 60_000_000, zip=True)
+    image = quarters(size=(48, 32))
+    png = encoded(image, "PNG")
+    chunk = b"iCCP" + b"x\0\0" + zlib.compress(bytes(200_000_000), 9)
+    profile = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    frames = [Image.new("L", (4000, 4000), n) for n in range(8)]
+    return {
+        "compressed text": encoded(image, "PNG", pnginfo=text),
+        "compressed profile": png[:33] + profile + png[33:],
+        "many frames": encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]),
+        "forty-nine megapixels": encoded(Image.new("L", (7000, 7000)), "PNG"),
+    }
+
+
+async def test_bombs_cost_no_more_than_the_child_has() -> None:
+    async with Intake(GENEROUS) as intake:
+        for data in bombs().values():
+            assert len(data) < 2**20
+            with contextlib.suppress(PictureError):
+                await intake.from_bytes(data, **SMALL)
+        await intake.from_bytes(PLAIN, **SMALL)
+
+
+async def started(intake: Intake) -> psutil.Process:
+    """The child, stopped in the middle of a task that was just given to it."""
+    await intake.from_bytes(PLAIN, **SMALL)
+    (child,) = children()
+    child.suspend()
+    return child
+
+
+async def test_a_child_that_hangs_costs_one_request() -> None:
+    async with Intake(IntakeLimits(decode_seconds=1)) as intake:
+        await started(intake)
+        with pytest.raises(TooMuchWork):
+            await intake.from_bytes(PLAIN, **SMALL)
+        assert children() == []
+        await intake.from_bytes(PLAIN, **SMALL)
+
+
+async def test_a_child_that_dies_costs_one_request() -> None:
+    async with Intake(GENEROUS) as intake:
+        child = await started(intake)
+        work = asyncio.create_task(intake.from_bytes(PLAIN, **SMALL))
+        await asyncio.sleep(0)
+        child.kill()
+        with pytest.raises(TooMuchWork):
+            await work
+        await intake.from_bytes(PLAIN, **SMALL)
+
+
+async def test_a_child_that_dies_of_idleness_costs_none() -> None:
+    async with Intake(GENEROUS) as intake:
+        (await started(intake)).kill()
+        await intake._sandbox._idle[0]._process.wait()
+        await intake.from_bytes(PLAIN, **SMALL)
+
+
+async def test_cancelling_a_request_ends_its_child() -> None:
+    async with Intake(GENEROUS) as intake:
+        await started(intake)
+        work = asyncio.create_task(intake.from_bytes(PLAIN, **SMALL))
+        await asyncio.sleep(0)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+        assert children() == []
+
+
+async def test_children_are_replaced_after_many_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "_TASKS_A_CHILD", 3)
+    seen = set()
+    async with Intake(GENEROUS) as intake:
+        for _ in range(7):
+            await intake.from_bytes(PLAIN, **SMALL)
+            seen |= {child.pid for child in children()}
+    assert len(seen) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory cannot be limited")
+async def test_a_child_that_runs_out_of_memory_costs_one_request() -> None:
+    limits = IntakeLimits(decode_seconds=60, decode_memory=200 * 2**20, max_bytes=2**26)
+    async with Intake(limits) as intake:
+        with pytest.raises(TooMuchWork):
+            await intake.from_bytes(encoded(Image.new("RGB", (7000, 7000)), "PNG"), **SMALL)
+        await intake.from_bytes(PLAIN, **SMALL)
+
+
+async def test_closing_leaves_no_child_behind() -> None:
+    async with Intake(GENEROUS) as intake:
+        await intake.from_bytes(PLAIN, **SMALL)
+        assert len(children()) == 1
+    assert children() == []
+
+
+async def test_the_child_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISCORD_TOKEN", "very-secret")
+    async with Intake(GENEROUS) as intake:
+        await intake.from_bytes(PLAIN, **SMALL)
+        (child,) = children()
+        assert "very-secret" not in str(child.environ()) + str(child.cmdline())
+        assert "DISCORD_TOKEN" not in child.environ()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory cannot be limited")
+def test_the_child_can_open_nothing() -> None:
+    code = (
+        "import socket; from bot.intake import child; assert child._give_up_rights(2**30)\n"
+        "for attempt in (lambda: open('/etc/hostname'), socket.socket):\n"
+        "    try: attempt()\n"
+        "    except OSError: print('refused')\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["refused", "refused"]
+
+
+def test_the_child_has_all_it_needs_from_the_start(tmp_path: Path) -> None:
+    """Since it can open nothing, a module that is imported for the first odd picture would fail."""
+    chance = random.Random(7)
+    for number, (name, data) in enumerate(odd_pictures().items()):
+        (tmp_path / f"{number}").write_bytes(data)
+        for copy in range(4):
+            (tmp_path / f"{name}-{copy}").write_bytes(mutated(data, chance))
+    code = (
+        "import pathlib, sys; from bot.intake import child, decode\n"
+        "files = [path.read_bytes() for path in sorted(pathlib.Path(sys.argv[1]).iterdir())]\n"
+        "before = set(sys.modules)\n"
+        "for data in files:\n"
+        "    try: decode.decode(data, pixels=64 * 64, multiple=64, max_pixels=10**6,\n"
+        "                       background=(1, 2, 3))\n"
+        "    except Exception: pass\n"
+        "print(set(sys.modules) - before)\n"
+        "print({'torch', 'discord', 'aiohttp', 'numpy'} & set(sys.modules))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.splitlines() == ["set()", "set()"]
+
+
+LIES = [
+    "b''",
+    "b'nonsense\\n'",
+    "b'[]\\n'",
+    "b'[' * 60000 + b'\\n'",
+    "b'x' * 100000 + b'\\n'",
+    "b'{\"length\": -1}\\n'",
+    "b'{\"length\": 1000000000}\\n'",
+    'b\'{"length": "3"}\\n\'',
+    'b\'{"length": 12, "width": 64, "height": 64}\\n\' + bytes(12)',
+    'b\'{"length": 12288, "width": 4096, "height": 1}\\n\' + bytes(12288)',
+    'b\'{"length": 3, "width": 64, "height": 64}\\n\'',
+    'b\'{"length": 0, "error": "SystemExit"}\\n\'',
+]
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_a_child_that_was_taken_over_is_not_believed(
+    lie: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import sys; out = sys.stdout.buffer\n"
+        'out.write(b\'{"length": 0, "limited": true}\\n\'); out.flush()\n'
+        f"sys.stdin.buffer.readline(); out.write({lie}); out.flush()\n"
+    )
+    monkeypatch.setattr(sandbox, "_COMMAND", ("-c", code))
+    async with Intake(GENEROUS) as intake:
+        with pytest.raises(TooMuchWork):
+            await intake.from_bytes(PLAIN, **SMALL)
+
+
+async def test_a_sandbox_that_does_not_start_is_an_error_of_the_operator(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sandbox, "_COMMAND", ("-c", "raise SystemExit(1)"))
+    async with Intake(GENEROUS) as intake:
+        with pytest.raises(RuntimeError, match="does not start"):
+            await intake.from_bytes(PLAIN, **SMALL)
+
+
+async def test_the_sandbox_works_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does a module lying there replace one of its own."""
+    (tmp_path / "json.py").write_text("raise SystemExit(1)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    async with Intake(GENEROUS) as intake:
+        picture = await intake.from_bytes(PLAIN, **SMALL)
+    assert picture.width == picture.height == 64

@@ -1,0 +1,132 @@
+"""Whatever moment the bot is killed at, everybody who saw "queued" gets one answer."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import cycle, islice
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.support.fake_discord.crash_campaign import Campaign
+from tests.support.fake_discord.server import fake_discord
+from tests.support.fake_discord.state import DiscordState, Message
+
+# A bot that is killed within an upload leaves the server of this Discord with half a form.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+
+MOMENTS = ("before", "within", "after")
+# Each comes once for every job of a round.
+OFTEN = (
+    *(f"{moment} {change}" for change in ("accept", "start", "variant") for moment in MOMENTS),
+    *(f"{moment} {change}" for change in ("made", "answered") for moment in MOMENTS),
+    *("picture written", "picture renamed", "before edit", "after edit"),
+)
+# Each comes once in a while, or once in a start.
+SELDOM = (
+    *(f"{moment} {change}" for change in ("fail", "cancel", "posting") for moment in MOMENTS),
+    *(f"{moment} {change}" for change in ("erase", "blank") for moment in MOMENTS),
+    *("before post", "after post"),
+)
+# Only where running jobs are put back because the bot is told to stop.
+STOPPING = tuple(f"{moment} requeue" for moment in MOMENTS)
+JOBS_A_ROUND = 16
+
+
+async def wage(bot: Campaign, kills: int, jobs: int) -> None:
+    """Every second kill is at any moment, the others at one named point after the other."""
+    points = cycle([*OFTEN, *SELDOM])
+    for _ in range(kills // 2):
+        point = next(points)
+        await bot.round(JOBS_A_ROUND, (point, bot.random.randint(2, 12) if point in OFTEN else 1))
+        await bot.round(JOBS_A_ROUND)
+    missed = [point for point in (*OFTEN, *SELDOM) if not bot.killed_at[point]]
+    for point in islice(cycle(missed), 5 * len(missed)):
+        if not bot.killed_at[point]:
+            await bot.round(JOBS_A_ROUND, (point, 1))
+    for point in STOPPING:
+        await bot.round(JOBS_A_ROUND, (point, 1), stuck=True)
+    while len(bot.seen) < jobs:
+        await bot.round(JOBS_A_ROUND)
+    await bot.finish()
+
+
+@asynccontextmanager
+async def bots_to_kill(
+    folder: Path, number: int, *, private: float = 0.1, deleted: float = 0.15
+) -> AsyncIterator[list[Campaign]]:
+    """On one Discord that forgets a nonce after three minutes."""
+    discord_state = DiscordState(nonce_seconds=180.0)
+    async with fake_discord(discord_state) as discord:
+        bots = [
+            Campaign(discord, folder / f"bot{n}", 1000 + n, Random(n), private, deleted)
+            for n in range(number)
+        ]
+
+        def watch(message: Message) -> None:
+            for bot in bots:
+                bot.watch(message)
+
+        discord_state.on_show = watch
+        yield bots
+    assert discord_state.broken == []
+    for bot in bots:
+        check(bot)
+
+
+def check(bot: Campaign) -> None:
+    """Nobody was lost, nobody was answered twice, and the store is sound."""
+    print(f"{len(bot.seen)} jobs, {sum(bot.killed_at.values())} kills")
+    assert {job_id: seen for job_id, seen in bot.seen.items() if not seen.answers} == {}
+    assert {job_id: seen for job_id, seen in bot.seen.items() if len(seen.answers) > 1} == {}
+    assert {job_id: seen for job_id, seen in bot.seen.items() if seen.went_back} == {}
+    db = sqlite3.connect(bot.folder / "redraw.sqlite3")
+    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert db.execute("SELECT count(*) FROM job WHERE finished_at IS NULL").fetchone() == (0,)
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("jobs", "kills"),
+    [
+        pytest.param(2_000, 200, id="2000 jobs and 200 kills", marks=pytest.mark.timeout(400)),
+        pytest.param(
+            20_000,
+            1_000,
+            id="20000 jobs and 1000 kills",
+            marks=[pytest.mark.slow, pytest.mark.timeout(3600)],
+        ),
+    ],
+)
+async def test_whenever_the_bot_is_killed_nobody_is_lost_or_answered_twice(
+    tmp_path: Path, jobs: int, kills: int
+) -> None:
+    # Two at a time, because there are two cores and a restart is mostly waiting.
+    async with bots_to_kill(tmp_path, 2) as bots:
+        await asyncio.gather(*(wage(bot, kills // 2, jobs // 2) for bot in bots))
+    for bot in bots:
+        assert [p for p in (*OFTEN, *SELDOM, *STOPPING) if not bot.killed_at[p]] == []
+    assert sum(sum(bot.killed_at.values()) for bot in bots) >= kills
+    assert sum(len(bot.seen) for bot in bots) >= jobs
+
+
+@pytest.mark.timeout(120)
+async def test_ten_minutes_of_downtime_after_the_answer_was_sent_do_not_send_it_again(
+    tmp_path: Path,
+) -> None:
+    """Longer than a nonce holds; after two of them the interaction tokens are gone, too.
+
+    Nobody is answered in private here: whether an edit that only its person sees has arrived
+    cannot be found out once the token is gone.
+    """
+    points = ("before post", "after post", "before answered", "after edit", "after posting")
+    async with bots_to_kill(tmp_path, 1, private=0.0, deleted=0.6) as [bot]:
+        for point in 4 * points:
+            await bot.round(JOBS_A_ROUND, (point, bot.random.randint(1, 3)))
+            bot.discord.discord_state.offset += 600.0
+        await bot.finish()
+    assert [point for point in points if bot.killed_at[point] < 2] == []

@@ -1,0 +1,295 @@
+"""From accepted to answered: order, slots, attempts, cancelling, stopping, forgetting."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from bot.errors import UserError
+from bot.jobs.job import JobState
+from bot.jobs.queue import QueueFull
+from bot.runner.runner import ModelFailed
+from bot.store.picture_files import StoredPictureMissing
+from inference import (
+    DeadlineExceeded,
+    InferenceError,
+    ModelUnavailable,
+    NonFiniteOutput,
+    OutOfMemory,
+    ServiceState,
+    ServiceStatus,
+    WorkerDied,
+)
+from tests.support.fake_discord.running_bot import READY, Engine, RunningBot, open_running_bot
+from tests.support.fake_discord.state import DiscordState
+
+
+@pytest.fixture
+async def running_bot(tmp_path: Path) -> AsyncIterator[RunningBot]:
+    async with open_running_bot(tmp_path) as opened:
+        yield opened
+
+
+async def test_ten_people_behind_one_with_many_jobs_wait_two_rounds(
+    running_bot: RunningBot,
+) -> None:
+    running_bot.engine.gate.clear()
+    owner = {}
+    for _ in range(40):
+        owner[(await running_bot.ask(0)).id] = 0
+    for user in range(1, 11):
+        owner[(await running_bot.ask(user)).id] = user
+    running_bot.engine.gate.set()
+    await running_bot.idle()
+    order = [owner[request.split("-")[0]] for request in running_bot.engine.begun]
+    last = max(order.index(user) for user in range(1, 11))
+    # What the engine had begun already, and two rounds of eleven people.
+    assert last < running_bot.engine.status.slots + 2 * 11
+    assert len(order) == 50
+
+
+async def test_the_engine_gets_as_much_as_its_batch_holds_and_no_more(
+    running_bot: RunningBot,
+) -> None:
+    running_bot.engine.gate.clear()
+    for user in range(10):
+        await running_bot.ask(user)
+    await running_bot.engine.until(lambda: len(running_bot.engine.inside) == 4)
+    running_bot.engine.gate.set()
+    await running_bot.idle()
+    assert running_bot.engine.most_inside == 4
+    assert len(running_bot.engine.begun) == 10
+
+
+async def test_a_picture_that_is_done_makes_room_for_the_next_person(
+    running_bot: RunningBot,
+) -> None:
+    engine = running_bot.engine
+    engine.status = replace(engine.status, slots=2)
+    engine.may_end = lambda id_: False
+    four = await running_bot.ask(1, pictures=4)
+    other = await running_bot.ask(2)
+    await engine.until(lambda: len(engine.inside) == 2)
+    done: set[str] = set()
+
+    def begun(number: int) -> bool:
+        return len(engine.begun) == number
+
+    engine.may_end = lambda id_: id_ in done
+    for number in range(3):
+        done.add(f"{four.id}-{number}-1")
+        await engine.tell()
+        await engine.until(partial(begun, 3 + number))
+    # Three of the four are done, the fourth is not: the other person's runs beside it.
+    assert engine.inside == {f"{four.id}-3-1", f"{other.id}-0-1"}
+    engine.may_end = lambda _: True
+    await engine.tell()
+    await running_bot.idle()
+    assert engine.most_inside == 2
+
+
+async def test_a_batch_that_turns_out_larger_is_filled(tmp_path: Path) -> None:
+    engine = Engine(ServiceStatus(state=ServiceState.LOADING, detail="loading", slots=1))
+    engine.may_end = lambda _: False
+    async with open_running_bot(tmp_path, engine) as running_bot:
+        first = await running_bot.ask(0)
+        for user in range(1, 6):
+            await running_bot.ask(user)
+        await engine.until(lambda: len(engine.inside) == 1)
+        engine.status = READY
+        engine.may_end = lambda id_: id_.startswith(first.id)
+        await engine.tell()
+        await engine.until(lambda: len(engine.inside) == 4)
+        engine.may_end = lambda _: True
+        await engine.tell()
+        await running_bot.idle()
+        assert engine.most_inside == 4
+
+
+async def test_a_worker_that_dies_once_costs_one_more_attempt(running_bot: RunningBot) -> None:
+    job = await running_bot.job(1, pictures=4)
+    running_bot.engine.errors = {f"{job.id}-2-1": WorkerDied("It died.")}
+    await running_bot.bot.runner.accept(job)
+    await running_bot.idle()
+    after = await running_bot.state(job)
+    assert (after.state, after.attempts) == (JobState.DELIVERED, 2)
+    # The pictures that were made are not made again.
+    assert running_bot.engine.begun.count(f"{job.id}-2-2") == 1
+    again = [request for request in running_bot.engine.begun if request.endswith("-2")]
+    made_first = 4 - len(again)
+    assert len(running_bot.engine.begun) - len(again) >= made_first
+    assert len(running_bot.answers(job)) == 1
+
+
+async def test_a_worker_that_dies_twice_ends_in_a_sentence(running_bot: RunningBot) -> None:
+    job, other = await running_bot.job(1), await running_bot.job(2)
+    running_bot.engine.errors = {job.id: WorkerDied("It died.")}
+    await running_bot.bot.runner.accept(job)
+    await running_bot.bot.runner.accept(other)
+    await running_bot.idle()
+    assert len(running_bot.engine.begun) == 3
+    [answer] = running_bot.answers(job)
+    assert "broke down over this picture twice" in answer.text
+    assert (await running_bot.state(other)).state is JobState.DELIVERED
+
+
+@pytest.mark.parametrize(
+    ("error", "locale", "sentence"),
+    [
+        (OutOfMemory("It does not fit."), "en-GB", "too large for the device's memory"),
+        (OutOfMemory("It does not fit."), "de", "zu groß für den Speicher"),
+        (NonFiniteOutput("No picture."), "fr", "essayez une autre graine"),
+        (DeadlineExceeded("Too late."), "es-ES", "Esperó demasiado"),
+        (InferenceError("A driver said xyz."), "ja", "問題が起きました"),
+    ],
+)
+async def test_what_the_engine_says_is_told_in_the_person_s_language(
+    running_bot: RunningBot, error: InferenceError, locale: str, sentence: str
+) -> None:
+    job = replace(await running_bot.job(1), locale=locale)
+    running_bot.engine.errors = {job.id: error}
+    await running_bot.bot.runner.accept(job)
+    await running_bot.idle()
+    [answer] = running_bot.answers(job)
+    assert sentence in answer.text
+    assert str(error) not in answer.text
+
+
+async def test_a_bug_is_a_sentence_for_the_person_and_a_traceback_for_the_operator(
+    running_bot: RunningBot, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = await running_bot.job(1)
+    running_bot.engine.errors = {job.id: ZeroDivisionError("a bug")}  # type: ignore[dict-item]
+    await running_bot.bot.runner.accept(job)
+    await running_bot.idle()
+    [answer] = running_bot.answers(job)
+    assert "Something went wrong" in answer.text
+    assert "a bug" not in answer.text
+    assert "a bug" in caplog.text
+
+
+async def test_when_the_model_gives_up_jobs_are_kept_and_new_ones_refused(tmp_path: Path) -> None:
+    discord_state = DiscordState()
+    engine = Engine()
+    async with open_running_bot(tmp_path, engine, discord_state) as running_bot:
+        jobs = [await running_bot.job(user) for user in range(6)]
+        engine.errors = {job.id: ModelUnavailable("It died three times.") for job in jobs}
+        engine.gate.clear()
+        for job in jobs:
+            await running_bot.bot.runner.accept(job)
+        engine.status = replace(
+            engine.status, state=ServiceState.FAILED, detail="It died three times."
+        )
+        engine.gate.set()
+        with pytest.raises(ModelFailed, match="not running"):
+            await running_bot.bot.runner.accept(await running_bot.job(9))
+        await engine.until(lambda: not engine.inside)
+    async with open_running_bot(tmp_path, Engine(), discord_state) as running_bot:
+        await running_bot.idle()
+        for job in jobs:
+            after = await running_bot.state(job)
+            assert (after.state, after.attempts) == (JobState.DELIVERED, 1)
+
+
+@pytest.mark.parametrize("running", [False, True])
+async def test_cancelling_is_answered_once_and_frees_the_engine(
+    running_bot: RunningBot, running: bool
+) -> None:
+    running_bot.engine.gate.clear()
+    busy = [await running_bot.ask(user) for user in range(4)]
+    await running_bot.engine.until(lambda: len(running_bot.engine.inside) == 4)
+    job = busy[0] if running else await running_bot.ask(9)
+    assert await running_bot.bot.runner.cancel(job.id)
+    assert not await running_bot.bot.runner.cancel(job.id)
+    running_bot.engine.gate.set()
+    await running_bot.idle()
+    assert not await running_bot.bot.runner.cancel(busy[1].id)
+    [answer] = running_bot.answers(job)
+    assert f"answer cancelled {job.id}" in answer.text
+    assert running_bot.engine.cancelled == ([f"{job.id}-0-1"] if running else [])
+    assert (await running_bot.state(busy[1])).state is JobState.DELIVERED
+
+
+async def test_stopping_takes_no_ten_seconds_and_keeps_what_runs_and_waits(
+    tmp_path: Path,
+) -> None:
+    discord_state = DiscordState()
+    async with open_running_bot(tmp_path, Engine(), discord_state) as running_bot:
+        running_bot.engine.gate.clear()
+        jobs = [await running_bot.ask(user) for user in range(6)]
+        await running_bot.engine.until(lambda: len(running_bot.engine.inside) == 4)
+        began = time.monotonic()
+    # The model's own process has five of the ten.
+    assert time.monotonic() - began < 5.0
+    engine = Engine()
+    engine.gate.clear()
+    async with open_running_bot(tmp_path, engine, discord_state) as running_bot:
+        # Their attempts were given back, and their order is as it was. Those that begin together
+        # reach the engine as their sources are read.
+        await engine.until(lambda: len(engine.inside) == 4)
+        assert engine.inside == {f"{job.id}-0-1" for job in jobs[:4]}
+        assert [job.id for job in running_bot.bot.runner.queue.order()] == [
+            job.id for job in jobs[4:]
+        ]
+        engine.gate.set()
+        await running_bot.idle()
+        assert all([(await running_bot.state(job)).state is JobState.DELIVERED for job in jobs])
+        assert all(len(running_bot.answers(job)) == 1 for job in jobs)
+
+
+async def test_what_is_nearly_done_at_the_stop_is_finished(tmp_path: Path) -> None:
+    async with open_running_bot(tmp_path) as running_bot:
+        running_bot.engine.gate.clear()
+        job = await running_bot.ask(1)
+        await running_bot.engine.until(lambda: len(running_bot.engine.inside) == 1)
+        asyncio.get_running_loop().call_later(0.3, running_bot.engine.gate.set)
+    assert len(running_bot.answers(job)) == 1
+
+
+async def test_many_at_the_same_moment_do_not_pass_the_limit(tmp_path: Path) -> None:
+    async with open_running_bot(tmp_path, limit=5) as running_bot:
+        running_bot.engine.gate.clear()
+        busy = [await running_bot.ask(user) for user in range(4)]
+        await running_bot.engine.until(lambda: len(running_bot.engine.inside) == 4)
+        jobs = [await running_bot.job(10 + n) for n in range(20)]
+        outcomes = await asyncio.gather(
+            *(running_bot.bot.runner.accept(job) for job in jobs), return_exceptions=True
+        )
+        refused = [outcome for outcome in outcomes if isinstance(outcome, UserError)]
+        assert len(refused) == 15
+        assert all(isinstance(outcome, QueueFull) for outcome in refused)
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            kept = await running_bot.bot.store.job(job.id)
+            assert (kept is None) is isinstance(outcome, UserError)
+            if kept is None:
+                with pytest.raises(StoredPictureMissing):
+                    await running_bot.bot.store.pictures.get(job.source)
+        running_bot.engine.gate.set()
+        await running_bot.idle()
+        assert len(running_bot.engine.begun) == 5 + len(busy)
+
+
+async def test_a_forgotten_persons_jobs_end_and_nothing_of_them_is_kept(
+    running_bot: RunningBot,
+) -> None:
+    running_bot.engine.gate.clear()
+    mine = [await running_bot.ask(1) for _ in range(6)]
+    other = await running_bot.ask(2)
+    await running_bot.engine.until(lambda: len(running_bot.engine.inside) == 4)
+    assert await running_bot.bot.runner.erase(1) == 6
+    running_bot.engine.gate.set()
+    await running_bot.idle()
+    assert await running_bot.bot.store.jobs_of(1) == []
+    for job in mine:
+        [answer] = running_bot.answers(job)
+        assert "cancelled" in answer.text
+        with pytest.raises(StoredPictureMissing):
+            await running_bot.bot.store.pictures.get(job.source)
+    assert (await running_bot.state(other)).state is JobState.DELIVERED
+    assert sum(jobs for jobs, _ in (await running_bot.bot.store.tally()).values()) == 6

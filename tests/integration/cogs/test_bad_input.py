@@ -1,0 +1,238 @@
+"""Whatever is wrong gets one plain sentence, for the person alone, and the next request works."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import discord
+import pytest
+import pytest_asyncio
+
+from bot.jobs.job import JobState
+from inference import OutOfMemory, ServiceState, ServiceStatus, WorkerDied
+from tests.support.pictures import file_of, photo
+from tests.support.services import READY, ScriptedService
+from tests.support.simulated_discord import (
+    SimulatedDiscord,
+    buttons_of,
+    open_simulated_discord,
+    text_of,
+)
+
+CAT = ("cat.png", file_of(photo(64, 64)))
+SENTENCE = re.compile(r"[A-Z][^\n]{20,250}[.!]")
+
+
+@pytest_asyncio.fixture
+async def discord_sim(tmp_path: Path) -> AsyncIterator[SimulatedDiscord]:
+    async with open_simulated_discord(tmp_path, ScriptedService()) as opened:
+        yield opened
+
+
+def service_of(discord_sim: SimulatedDiscord) -> ScriptedService:
+    service = discord_sim.bot.services.inference
+    assert isinstance(service, ScriptedService)
+    return service
+
+
+def said_to(result: Any) -> str:
+    """The one thing said to the person, which nobody else sees."""
+    said = [*result.followups] or [result.response]
+    assert len(said) == 1
+    assert said[0].ephemeral
+    text = str(said[0].content)
+    assert SENTENCE.fullmatch(text), text
+    assert "Traceback" not in text
+    return text
+
+
+async def assert_the_next_one_works(discord_sim: SimulatedDiscord) -> None:
+    await discord_sim.alice.slash(discord_sim.channel, "img2img", prompt="next", image=CAT, steps=2)
+    await discord_sim.settled()
+    assert "next" in text_of(discord_sim.last)
+    assert discord_sim.last.attachments
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "no picture here"),
+        ({"image": ("a.txt", b"just text")}, "not a picture"),
+        ({"image": ("a.png", CAT[1][:60])}, "damaged"),
+        ({"image": ("long.png", file_of(photo(900, 20)))}, "too long and thin"),
+        ({"url": "not a link"}, "must begin with http"),
+        ({"url": "http://127.0.0.1/cat.png"}, "not allowed"),
+        ({"url": "http://cat.invalid/cat.png"}, "cannot be reached"),
+        ({"image": CAT, "url": "https://cat.example/"}, "not both"),
+        ({"image": CAT, "prompt": "   "}, "prompt is empty"),
+        ({"image": CAT, "steps": 51}, "At most 50 steps"),
+    ],
+)
+async def test_what_is_wrong_is_said_to_the_person_alone(
+    discord_sim: SimulatedDiscord, options: dict[str, Any], expected: str
+) -> None:
+    result = await discord_sim.alice.slash(
+        discord_sim.channel, "img2img", **{"prompt": "x", **options}
+    )
+    assert expected in said_to(result)
+    assert discord_sim.channel.last_message is None, "nothing of a mistake stays in the channel"
+    await assert_the_next_one_works(discord_sim)
+
+
+async def test_an_attachment_over_the_limit_is_not_downloaded(
+    discord_sim: SimulatedDiscord,
+) -> None:
+    result = await discord_sim.alice.slash(
+        discord_sim.channel, "img2img", prompt="x", image=("big.png", bytes(21 * 2**20))
+    )
+    assert "up to 20 MiB" in said_to(result)
+    assert not any("cdn" in entry.path for entry in discord_sim.env.http_requests)
+    await assert_the_next_one_works(discord_sim)
+
+
+@pytest.mark.parametrize("option", [{"strength": 1.5}, {"strength": 0.0}, {"steps": 0}])
+async def test_values_out_of_range_never_reach_the_bot(
+    discord_sim: SimulatedDiscord, option: dict[str, Any]
+) -> None:
+    with pytest.raises(Exception, match="must be"):
+        await discord_sim.alice.slash(
+            discord_sim.channel, "img2img", prompt="x", image=CAT, **option
+        )
+    await assert_the_next_one_works(discord_sim)
+
+
+async def test_a_channel_where_the_bot_may_not_answer(discord_sim: SimulatedDiscord) -> None:
+    quiet = discord_sim.env.guild.create_text_channel(
+        "quiet",
+        overwrites={
+            discord_sim.env.guild.default_role: discord.PermissionOverwrite(
+                attach_files=False, send_messages=False, use_application_commands=True
+            )
+        },
+    )
+    result = await discord_sim.alice.slash(quiet, "img2img", prompt="x", image=CAT)
+    assert "Send Messages, Attach Files" in said_to(result)
+    await assert_the_next_one_works(discord_sim)
+
+
+async def test_a_full_queue_says_when_to_come_back(tmp_path: Path) -> None:
+    service = ScriptedService()
+    service.gate.clear()
+    async with open_simulated_discord(tmp_path, service, queue_limit=2) as discord_sim:
+        for user in (
+            discord_sim.alice,
+            discord_sim.bob,
+            discord_sim.alice,
+            discord_sim.bob,
+            discord_sim.alice,
+            discord_sim.bob,
+        ):
+            await user.slash(discord_sim.channel, "img2img", prompt="x", image=CAT)
+        result = await discord_sim.bob.slash(discord_sim.channel, "img2img", prompt="x", image=CAT)
+        assert "try again in a few minutes" in said_to(result)
+        service.gate.set()
+        await discord_sim.settled()
+        await assert_the_next_one_works(discord_sim)
+
+
+async def test_one_persons_limit(tmp_path: Path) -> None:
+    service = ScriptedService()
+    service.gate.clear()
+    async with open_simulated_discord(tmp_path, service, queue_limit_per_user=2) as discord_sim:
+        for _ in range(2):
+            await discord_sim.alice.slash(discord_sim.channel, "img2img", prompt="x", image=CAT)
+        result = await discord_sim.alice.slash(
+            discord_sim.channel, "img2img", prompt="x", image=CAT
+        )
+        assert "You have 2 pictures waiting" in said_to(result)
+        service.gate.set()
+        await discord_sim.settled()
+
+
+async def test_while_the_model_loads_the_request_is_kept_and_the_person_told(
+    discord_sim: SimulatedDiscord,
+) -> None:
+    service = service_of(discord_sim)
+    service.status = ServiceStatus(state=ServiceState.LOADING, detail="loading the model")
+    service.gate.clear()
+    await discord_sim.alice.slash(discord_sim.channel, "img2img", prompt="early", image=CAT)
+    await discord_sim.shown("still loading")
+    service.status = READY
+    service.gate.set()
+    await discord_sim.settled()
+    assert "early" in text_of(discord_sim.last)
+
+
+async def test_a_model_that_cannot_be_loaded(discord_sim: SimulatedDiscord) -> None:
+    service = service_of(discord_sim)
+    service.status = ServiceStatus(state=ServiceState.FAILED, detail="no network")
+    result = await discord_sim.alice.slash(discord_sim.channel, "img2img", prompt="x", image=CAT)
+    assert "could not be started" in said_to(result)
+    service.status = READY
+    await assert_the_next_one_works(discord_sim)
+
+
+async def test_a_worker_that_dies_once_costs_nothing(discord_sim: SimulatedDiscord) -> None:
+    service_of(discord_sim).errors = [WorkerDied("died")]
+    await discord_sim.alice.slash(discord_sim.channel, "img2img", prompt="again", image=CAT)
+    await discord_sim.settled()
+    assert discord_sim.last.attachments
+    assert len(service_of(discord_sim).requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        ([WorkerDied("died"), WorkerDied("died")], "broke down over this picture twice"),
+        ([OutOfMemory("This picture is too large for the device's memory.")], "too large"),
+    ],
+)
+async def test_a_request_that_cannot_be_made_ends_with_a_sentence(
+    discord_sim: SimulatedDiscord, errors: list[Any], expected: str
+) -> None:
+    service_of(discord_sim).errors = errors
+    await discord_sim.alice.slash(discord_sim.channel, "img2img", prompt="x", image=CAT)
+    await discord_sim.settled()
+    assert expected in text_of(discord_sim.last)
+    (job,) = await discord_sim.bot.services.store.jobs_of(discord_sim.alice.id)
+    assert job.id in text_of(discord_sim.last)
+    assert job.state is JobState.FAILED
+    await assert_the_next_one_works(discord_sim)
+
+
+async def test_a_bug_is_logged_with_the_reference_that_the_person_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    async with open_simulated_discord(tmp_path, ScriptedService(), bugs_expected=1) as discord_sim:
+        with monkeypatch.context() as patch:
+            patch.setattr(discord_sim.bot.services.store.pictures, "put", broken)
+            result = await discord_sim.alice.slash(
+                discord_sim.channel, "img2img", prompt="x", image=CAT
+            )
+        reference = re.search(r"reference (\w{16})", said_to(result))
+        assert reference is not None
+        assert reference[1] in caplog.text
+        assert "a bug" in caplog.text
+        await assert_the_next_one_works(discord_sim)
+
+
+async def test_the_owner_can_cancel_and_others_cannot(tmp_path: Path) -> None:
+    service = ScriptedService()
+    service.gate.clear()
+    async with open_simulated_discord(tmp_path, service) as discord_sim:
+        await discord_sim.alice.slash(discord_sim.channel, "img2img", prompt="stop me", image=CAT)
+        await discord_sim.shown("Cancel")
+        button = buttons_of(discord_sim.last)["Cancel"]
+        result = await discord_sim.bob.click(discord_sim.last, custom_id=button)
+        assert "or a moderator" in said_to(result)
+        await discord_sim.alice.click(discord_sim.last, custom_id=button)
+        await discord_sim.settled()
+        assert "Cancelled." in text_of(discord_sim.last)
+        service.gate.set()
+        await assert_the_next_one_works(discord_sim)

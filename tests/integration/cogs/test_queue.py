@@ -1,0 +1,100 @@
+"""`/queue` and `/cancel`, and a person whose Discord is not English."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from simcord import interactions
+
+from bot.jobs.job import JobState
+from inference import OutOfMemory, ServiceState, ServiceStatus
+from tests.support.pictures import file_of, photo
+from tests.support.services import ScriptedService
+from tests.support.simulated_discord import SimulatedDiscord, open_simulated_discord, text_of
+
+CAT = ("cat.png", file_of(photo(160, 128)))
+
+
+@pytest.fixture
+def service() -> ScriptedService:
+    """Nothing ends before its gate is opened."""
+    service = ScriptedService()
+    service.gate.clear()
+    return service
+
+
+@pytest_asyncio.fixture
+async def discord_sim(tmp_path: Path, service: ScriptedService) -> AsyncIterator[SimulatedDiscord]:
+    async with open_simulated_discord(tmp_path, service) as opened:
+        yield opened
+
+
+async def ask(discord_sim: SimulatedDiscord, user: Any, prompt: str) -> None:
+    await user.slash(discord_sim.channel, "img2img", prompt=prompt, image=CAT)
+
+
+async def said(discord_sim: SimulatedDiscord, user: Any, command: str, **options: Any) -> str:
+    """What the command says, to that person alone."""
+    result = await user.slash(discord_sim.channel, command, **options)
+    [answer] = [*result.followups] or [result.response]
+    assert answer.ephemeral
+    return str(answer.content)
+
+
+async def test_the_queue_shows_what_runs_and_waits_and_where_one_s_own_stand(
+    discord_sim: SimulatedDiscord, service: ScriptedService
+) -> None:
+    for number in range(5):
+        await ask(discord_sim, discord_sim.alice, f"fox {number}")
+    await ask(discord_sim, discord_sim.bob, "owl")
+    text = await said(discord_sim, discord_sim.bob, "queue")
+    running = len(discord_sim.bot.services.runner.running)
+    waiting = 6 - running
+    assert f"**{running}** running, **{waiting}** waiting" in text
+    assert "noise: ready" in text
+    assert "owl" in text
+    assert "fox" not in text
+    service.gate.set()
+    await discord_sim.settled()
+    assert "**0** running, **0** waiting" in await said(discord_sim, discord_sim.alice, "queue")
+
+
+async def test_cancel_ends_one_s_own_and_everybody_s_only_for_moderators(
+    discord_sim: SimulatedDiscord, service: ScriptedService
+) -> None:
+    await ask(discord_sim, discord_sim.alice, "fox")
+    await ask(discord_sim, discord_sim.bob, "owl")
+    assert await said(discord_sim, discord_sim.bob, "cancel", everyone=True) == "Cancelled: 1."
+    service.gate.set()
+    await discord_sim.settled()
+    (fox,) = await discord_sim.bot.services.store.jobs_of(discord_sim.alice.id)
+    (owl,) = await discord_sim.bot.services.store.jobs_of(discord_sim.bob.id)
+    assert (fox.state, owl.state) == (JobState.DELIVERED, JobState.CANCELLED)
+
+
+async def test_a_person_whose_discord_is_german_reads_german(
+    discord_sim: SimulatedDiscord, service: ScriptedService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The simulated Discord speaks English only; what it sends of a person's language is ours."""
+    plain = interactions.base_payload
+
+    def german(*args: Any, **options: Any) -> Any:
+        record, payload = plain(*args, **options)
+        return record, payload | {"locale": "de"}
+
+    monkeypatch.setattr(interactions, "base_payload", german)
+    service.gate.set()
+    await ask(discord_sim, discord_sim.alice, "ein Fuchs")
+    await discord_sim.settled()
+    assert "dieses Bild ist Rauschen" in text_of(discord_sim.last)
+    service.errors = [OutOfMemory("It does not fit.")]
+    await ask(discord_sim, discord_sim.alice, "ein Wal")
+    await discord_sim.settled()
+    assert "zu groß für den Speicher" in text_of(discord_sim.last)
+    service.status = ServiceStatus(state=ServiceState.RESTARTING, detail="starting again")
+    text = await said(discord_sim, discord_sim.alice, "queue")
+    assert "**0** laufen, **0** warten · Modell noise: startet neu" in text

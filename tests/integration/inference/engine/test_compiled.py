@@ -1,0 +1,93 @@
+"""The compiled UNet: one code for all batches and sizes, and the same picture."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from inference.families.depth2img import Depth2ImgModel
+from inference.pipelines import random_sd2, random_tiny
+from inference.pipelines.compile import compile_unet
+from tests.support.engines import LIBRARY_WARNINGS, mixed, relative
+
+pytestmark = [LIBRARY_WARNINGS, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+
+TINY_PIXELS = 64 * 64
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    """Nothing compiled before, nothing left for the tests after."""
+    torch._dynamo.reset()
+    counters.clear()
+    yield
+    torch.compiler.set_stance("default")
+    torch._dynamo.reset()
+
+
+def graphs() -> int:
+    """How many pieces of code have been compiled."""
+    return int(counters["stats"]["unique_graphs"])
+
+
+def run(batch: list[Any], model: Depth2ImgModel) -> list[torch.Tensor]:
+    """The final latents of requests of one size, served together."""
+    while running := [one for one in batch if not one.finished]:
+        model.predict(running)
+    return [one.latents for one in batch]
+
+
+def test_stable_diffusion_2_is_compiled_once_for_every_batch_and_size() -> None:
+    """The real architecture without its weights. torch compiles a function eight times at most, and
+    leaves it uncompiled for all that comes after."""
+    with torch.no_grad():
+        pipe = random_sd2.build(torch.device("meta"), torch.float16)
+        assert compile_unet(pipe, 512 * 512, backend="eager")
+        assert 0 < graphs() <= 8
+        torch.compiler.set_stance("fail_on_recompile")
+        for rows in (1, 2, 3, 7, 16, 31, 32):
+            for height, width in ((64, 64), (80, 48), (48, 80), (56, 72), (32, 32), (96, 96)):
+                options: Any = {"device": "meta", "dtype": torch.float16}
+                pipe.unet(
+                    torch.empty(rows, 5, height, width, **options),
+                    torch.empty(rows, device="meta"),
+                    encoder_hidden_states=torch.empty(rows, 77, 1024, **options),
+                )
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles for a CPU with g++")
+def test_compiled_every_picture_is_the_same() -> None:
+    model = Depth2ImgModel(random_tiny.build())
+    batches = {
+        size: mixed(count, seed=count, sizes=[size])
+        for size, count in {(64, 64): 1, (128, 64): 5, (64, 192): 3}.items()
+    }
+    eager = {size: run([model.prepare(r) for r in batch], model) for size, batch in batches.items()}
+    assert compile_unet(model.pipe, TINY_PIXELS)
+    assert graphs() > 0
+    torch.compiler.set_stance("fail_on_recompile")
+    for size, batch in batches.items():
+        compiled = run([model.prepare(r) for r in batch], model)
+        for got, wanted in zip(compiled, eager[size], strict=True):
+            assert relative(got, wanted) <= 1e-4
+
+
+@pytest.mark.parametrize(
+    ("options", "compiled"),
+    [({"backend": "no such compiler"}, False), ({"seconds": 0.0, "backend": "eager"}, True)],
+)
+def test_without_a_compiler_or_time_for_it_pictures_are_made_all_the_same(
+    options: dict[str, Any], compiled: bool
+) -> None:
+    model = Depth2ImgModel(random_tiny.build())
+    wanted = mixed(2, seed=1)
+    eager = run([model.prepare(one) for one in wanted], model)
+    assert compile_unet(model.pipe, TINY_PIXELS, **options) is compiled
+    late = run([model.prepare(one) for one in wanted], model)
+    assert graphs() == 0
+    assert all(torch.equal(a, b) for a, b in zip(eager, late, strict=True))

@@ -1,0 +1,185 @@
+"""The library pipeline is the truth: alone or in any batch, the engine makes the same picture."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from inference.families.depth2img import Denoising, Depth2ImgModel
+from inference.pipelines import random_tiny
+from inference.types import Scheduler
+from tests.support.engines import (
+    LIBRARY_WARNINGS,
+    SCHEDULERS,
+    array,
+    finish,
+    mixed,
+    new_engine,
+    relative,
+    run_alone,
+    run_plain,
+    worst_of_a_batch,
+)
+from tests.support.requests import request
+
+pytestmark = LIBRARY_WARNINGS
+
+ALONE = 1e-5
+BATCHED = 1e-4
+
+
+@pytest.fixture(scope="module")
+def model() -> Depth2ImgModel:
+    pipe: Any = random_tiny.build()
+    pipe.set_progress_bar_config(disable=True)
+    return Depth2ImgModel(pipe)
+
+
+def assert_as_the_library(model: Depth2ImgModel, **changes: Any) -> None:
+    wanted = request(**changes)
+    expected = run_plain(model.pipe, wanted)
+    assert relative(run_alone(model, wanted), expected) <= ALONE
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("strength", [0.05, 0.35, 0.8, 1.0])
+def test_alone_the_latents_are_the_library_s_at_every_strength(
+    model: Depth2ImgModel, scheduler: Scheduler, strength: float
+) -> None:
+    assert_as_the_library(model, scheduler=scheduler, strength=strength, steps=20, seed=5)
+
+
+@pytest.mark.parametrize("scheduler", [None, *SCHEDULERS])
+@pytest.mark.parametrize(
+    ("guidance", "negative"), [(1.0, ""), (1.0, "blue"), (2.5, ""), (9.0, "blue, blurred")]
+)
+def test_alone_the_latents_are_the_library_s_with_and_without_guidance(
+    model: Depth2ImgModel, scheduler: Scheduler | None, guidance: float, negative: str
+) -> None:
+    assert_as_the_library(
+        model, scheduler=scheduler, guidance_scale=guidance, negative_prompt=negative, steps=8
+    )
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 64), (128, 64), (64, 192)])
+def test_the_finished_picture_is_the_library_s(
+    model: Depth2ImgModel, width: int, height: int
+) -> None:
+    wanted = request(width=width, height=height)
+    engine, recorder = new_engine(model)
+    engine.submit(wanted)
+    finish(engine, recorder, ["one"])
+    got = array(recorder.results["one"])
+    expected = (run_plain(model.pipe, wanted, "np")[0] * 255).round().astype(np.uint8)
+    # A value on the edge between two shades may fall to either side.
+    assert np.abs(got.astype(int) - expected.astype(int)).max() <= 1
+    assert got.std() > 1
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_in_a_batch_joined_at_different_times_each_is_as_alone(
+    model: Depth2ImgModel, seed: int
+) -> None:
+    """Twenty requests of two sizes, five schedulers, in one running set of up to 32 rows."""
+    wanted = mixed(20, seed=seed, sizes=((64, 64), (128, 64)))
+    alone = {one.id: run_alone(model, one) for one in wanted}
+    rng = random.Random(seed)
+    waiting = list(wanted)
+    running: list[Denoising] = []
+    done: dict[str, torch.Tensor] = {}
+    together = 0
+    while waiting or running:
+        joining = rng.choice([0, 1, 1, 3])
+        running += [model.prepare(one) for one in waiting[:joining]]
+        del waiting[:joining]
+        shapes = {one.shape for one in running}
+        if not shapes:
+            continue
+        shape = rng.choice(sorted(shapes))
+        batch = [one for one in running if one.shape == shape]
+        together = max(together, len(batch))
+        model.predict(batch)
+        done |= {one.request.id: one.latents for one in batch if one.finished}
+        running = [one for one in running if not one.finished]
+    worst = max(relative(done[id_], alone[id_]) for id_ in alone)
+    assert worst <= BATCHED
+    assert together >= 5
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_sixteen_in_one_batch_are_each_as_alone(
+    model: Depth2ImgModel, scheduler: Scheduler
+) -> None:
+    wanted = [
+        request(
+            f"r{index}",
+            scheduler=scheduler,
+            seed=index,
+            strength=0.4 + 0.04 * index,
+            guidance_scale=1.0 + index % 4,
+            prompt=f"number {index}",
+        )
+        for index in range(16)
+    ]
+    batch = [model.prepare(one) for one in wanted]
+    latents: dict[str, torch.Tensor] = {}
+    while batch:
+        model.predict(batch)
+        latents |= {one.request.id: one.latents for one in batch if one.finished}
+        batch = [one for one in batch if not one.finished]
+    for one in wanted:
+        assert relative(latents[one.id], run_alone(model, one)) <= BATCHED
+
+
+def test_through_the_engine_the_pictures_are_as_alone(model: Depth2ImgModel) -> None:
+    wanted = mixed(18, seed=9)
+    alone = {}
+    for one in wanted:
+        engine, recorder = new_engine(model)
+        engine.submit(one)
+        finish(engine, recorder, [one.id])
+        alone[one.id] = array(recorder.results[one.id]).astype(int)
+    engine, recorder = new_engine(model, row_limit=32)
+    for one in wanted:
+        engine.submit(one)
+    finish(engine, recorder, alone)
+    for id_, expected in alone.items():
+        assert np.abs(array(recorder.results[id_]).astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_in_half_precision_a_batch_makes_the_pictures_that_each_would_be_alone(
+    dtype: torch.dtype,
+) -> None:
+    model = Depth2ImgModel(random_tiny.build().to(dtype=dtype))
+    assert worst_of_a_batch(model, mixed(16, sizes=((64, 64), (128, 64)))) >= 35
+
+
+def test_what_was_cached_changes_nothing(model: Depth2ImgModel) -> None:
+    first = run_alone(model, request(seed=3))
+    assert torch.equal(run_alone(model, request(seed=3)), first)
+    fresh = Depth2ImgModel(model.pipe, cache_bytes=0)
+    assert torch.equal(run_alone(fresh, request(seed=3)), first)
+
+
+def test_a_strength_too_small_for_one_step_runs_one_step(model: Depth2ImgModel) -> None:
+    one = model.prepare(request(strength=0.05, steps=10))
+    assert len(one.timesteps) == 1
+
+
+def test_a_flat_picture_gives_numbers_though_its_depth_map_is_flat(model: Depth2ImgModel) -> None:
+    flat = bytes([120, 60, 200]) * (64 * 64)
+    pipe: Any = random_tiny.build()
+    # An estimator that sees no relief at all, as the full one does not in a plain colour.
+    for part in pipe.depth_estimator.head.parameters():
+        part.data.zero_()
+    blind = Depth2ImgModel(pipe)
+    one = blind.prepare(request(pixels=flat))
+    assert torch.equal(one.depth, torch.zeros_like(one.depth))
+    while not one.finished:
+        blind.predict([one])
+    assert len(blind.decode(one).get()) == 64 * 64 * 3

@@ -1,0 +1,321 @@
+"""What the shipped pocket model promises, measured on its weights with fixed seeds, in float32.
+
+Every test prints its figures: `pytest -s tests/integration/inference/test_pocket.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.metrics import structural_similarity
+
+from inference.families.depth2img import Depth2ImgModel
+from inference.types import Img2ImgRequest
+from tests.integration.inference.pocket_sheet import Sheet, overlap, silhouette, surface
+
+POCKET = Path(__file__).parents[3] / "inference/pocket"
+STEPS, QUICK_STEPS = 16, 10
+GUIDANCE = 3.0
+BATCH = 8
+GLIMPSED = (
+    "a panda on a pink background",
+    "a robot on an orange background",
+    "a frog on a green background",
+    "a ghost on a black background",
+)
+STRENGTHS = (0.1, 0.3, 0.5, 0.7, 1.0)
+
+# The pipeline asks for float32 autocast around the depth estimator; torch declines aloud.
+pytestmark = pytest.mark.filterwarnings("ignore:In CPU autocast")
+
+
+@pytest.fixture(scope="module")
+def vocabulary() -> dict[str, Any]:
+    """Objects, colours and defaults, as the demo reads them."""
+    read: dict[str, Any] = json.loads((POCKET / "vocabulary.json").read_text(encoding="utf-8"))
+    return read
+
+
+@pytest.fixture(scope="module")
+def sheet(vocabulary: dict[str, Any]) -> Sheet:
+    """The reference pictures."""
+    return Sheet(vocabulary["objects"], vocabulary["colours"], vocabulary["sample_size"])
+
+
+@pytest.fixture(scope="module")
+def pipe() -> Any:
+    """The shipped folder, loaded as anybody would."""
+    from diffusers import StableDiffusionDepth2ImgPipeline
+
+    loaded = StableDiffusionDepth2ImgPipeline.from_pretrained(POCKET, dtype=torch.float32)
+    loaded.set_progress_bar_config(disable=True)
+    return loaded
+
+
+def test_the_example_in_its_readme_runs_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = re.search(r"```python\n(.+?)```", (POCKET / "README.md").read_text(), re.DOTALL)
+    assert found is not None
+    monkeypatch.chdir(POCKET.parents[1])
+    with Image.open(POCKET / "samples/fox.png") as opened:
+        names: dict[str, Any] = {"picture": opened.convert("RGB").resize((192, 192))}
+    exec(found[1], names)
+    assert names["redrawn"].size == (192, 192)
+
+
+def redraw(
+    pipe: Any,
+    prompts: list[str],
+    sources: list[Image.Image],
+    *,
+    strength: float = 1.0,
+    steps: int = QUICK_STEPS,
+    seeds: list[int] | None = None,
+    negatives: list[str] | None = None,
+    depth: torch.Tensor | None = None,
+) -> list[Image.Image]:
+    """One picture a prompt, each with a seed of its own, in batches."""
+    pictures: list[Image.Image] = []
+    numbers = seeds or list(range(len(prompts)))
+    for start in range(0, len(prompts), BATCH):
+        part = slice(start, start + BATCH)
+        pictures += pipe(
+            prompt=prompts[part],
+            image=sources[part],
+            strength=strength,
+            num_inference_steps=steps,
+            guidance_scale=GUIDANCE,
+            negative_prompt=negatives[part] if negatives else None,
+            generator=[torch.Generator().manual_seed(number) for number in numbers[part]],
+            depth_map=None if depth is None else depth.repeat(len(prompts[part]), 1, 1),
+        ).images
+    return pictures
+
+
+def asked(word: str, colour: str) -> str:
+    """The caption's form."""
+    article = "an" if word[0] in "aeiou" and word not in {"unicorn", "ufo"} else "a"
+    return f"{article} {word} on {'an' if colour == 'orange' else 'a'} {colour} background"
+
+
+@pytest.fixture(scope="module")
+def wishes(sheet: Sheet) -> list[tuple[str, str]]:
+    """Every object of the vocabulary, with a background colour each."""
+    colours = list(sheet.colours)
+    return [(word, colours[number % len(colours)]) for number, word in enumerate(sheet.objects)]
+
+
+@pytest.fixture(scope="module")
+def granted(pipe: Any, sheet: Sheet, wishes: list[tuple[str, str]]) -> list[Image.Image]:
+    """What the model draws for them at strength 1, from the object's depth and another colour."""
+    other = {name: "grey" if name != "grey" else "white" for name in sheet.colours}
+    sources = [sheet.picture(word, other[colour]) for word, colour in wishes]
+    return redraw(pipe, [asked(*wish) for wish in wishes], sources, steps=STEPS)
+
+
+@pytest.fixture(scope="module")
+def found(sheet: Sheet, wishes: list[tuple[str, str]], granted: list[Image.Image]) -> list[str]:
+    """The object of the vocabulary that each of those pictures is nearest to."""
+    return [
+        sheet.nearest(picture, colour) for picture, (_, colour) in zip(granted, wishes, strict=True)
+    ]
+
+
+# In one process, where several share the tests: both look at the same pictures.
+@pytest.mark.xdist_group("pictures asked for")
+def test_the_picture_is_of_the_object_asked_for(
+    wishes: list[tuple[str, str]], found: list[str]
+) -> None:
+    assert len(wishes) >= 40
+    right = [word == got for (word, _), got in zip(wishes, found, strict=True)]
+    wrong = [f"{w}→{got}" for (w, _), got in zip(wishes, found, strict=True) if w != got]
+    print(f"prompt: {np.mean(right):.0%} of {len(wishes)} objects; taken for another: {wrong}")
+    assert np.mean(right) >= 0.8
+
+
+@pytest.mark.xdist_group("pictures asked for")
+def test_the_background_has_the_colour_that_was_asked_for(
+    sheet: Sheet, wishes: list[tuple[str, str]], granted: list[Image.Image]
+) -> None:
+    got = [sheet.border_colour(picture) for picture in granted]
+    wrong = [f"{c}→{g}" for (_, c), g in zip(wishes, got, strict=True) if c != g]
+    right = 1 - len(wrong) / len(wishes)
+    print(f"colour: {right:.0%} of {len(wishes)} backgrounds; wrong: {wrong}")
+    assert right >= 0.9
+
+
+def test_a_colour_in_the_negative_prompt_is_seen_less(pipe: Any, sheet: Sheet) -> None:
+    """The same seed draws once freely and once told to keep off the colour that it chose then."""
+    words = sheet.objects[1::3][:20]
+    sources = [sheet.picture(word, "grey") for word in words]
+    prompts = [asked(word, "x").removesuffix(" on a x background") for word in words]
+    free = redraw(pipe, prompts, sources)
+    chosen = [sheet.border_colour(picture) for picture in free]
+    kept_off = redraw(pipe, prompts, sources, negatives=[f"{c} background" for c in chosen])
+    before = np.array([sheet.share(p, c) for p, c in zip(free, chosen, strict=True)])
+    after = np.array([sheet.share(p, c) for p, c in zip(kept_off, chosen, strict=True)])
+    print(
+        f"negative: share of the colour {before.mean():.2f} → {after.mean():.2f} over "
+        f"{len(words)} seeds, lower in {(after < before).sum()}"
+    )
+    assert after.mean() < 0.7 * before.mean()
+    assert (after < before).mean() >= 0.8
+
+
+def test_a_higher_strength_leads_further_from_the_source(
+    pipe: Any, sheet: Sheet, vocabulary: dict[str, Any]
+) -> None:
+    words = sheet.objects[2::3][:20]
+    colours = list(sheet.colours)
+    sources = [sheet.picture(w, colours[n % len(colours)]) for n, w in enumerate(words)]
+    prompts = vocabulary["prompts"][: len(words)]
+    originals = np.stack([np.asarray(source, dtype=np.float64) for source in sources])
+    distances, likeness = [], 0.0
+    for strength in STRENGTHS:
+        pictures = redraw(pipe, prompts, sources, strength=strength)
+        made = np.stack([np.asarray(picture, dtype=np.float64) for picture in pictures])
+        distances.append(float(np.abs(made - originals).mean()))
+        if strength == STRENGTHS[0]:
+            likeness = float(
+                np.mean(
+                    [
+                        ssim(*pair)
+                        for pair in zip(pictures, reconstructions(pipe, sources), strict=True)
+                    ]
+                )
+            )
+    print(f"strength: mean distance {[round(d, 1) for d in distances]} over {STRENGTHS}")
+    print(f"strength 0.1: SSIM {likeness:.3f} with the reconstruction")
+    assert distances == sorted(distances)
+    assert len(set(distances)) == len(distances)
+    assert likeness >= 0.8
+
+
+def test_the_source_s_shape_is_kept_under_another_object_s_prompt(pipe: Any, sheet: Sheet) -> None:
+    shapes = sheet.objects[::3][:20]
+    surfaces = [sheet.objects[(sheet.objects.index(w) + 31) % len(sheet.objects)] for w in shapes]
+    sources = [sheet.picture(word, "white") for word in shapes]
+    prompts = [asked(word, "blue") for word in surfaces]
+    masks = [sheet.mask(word) for word in shapes]
+    kept = redraw(pipe, prompts, sources)
+    # A constant map is no map to the library: normalising it divides by zero. One far corner
+    # makes it flat everywhere else.
+    flat = torch.ones(1, sheet.square[1] // 8, sheet.square[0] // 8)
+    flat[:, 0, 0] = 0
+    free = redraw(pipe, prompts, sources, depth=flat)
+    with_depth = [overlap(silhouette(p), m) for p, m in zip(kept, masks, strict=True)]
+    without = [overlap(silhouette(p), m) for p, m in zip(free, masks, strict=True)]
+    print(
+        f"depth: silhouette overlap {np.mean(with_depth):.2f}, with a flat map "
+        f"{np.mean(without):.2f}; worst {min(with_depth):.2f}"
+    )
+    assert np.mean(with_depth) >= 0.7
+    assert np.mean(with_depth) >= np.mean(without) + 0.2
+
+    nearer = []
+    for picture, mask, shape, word in zip(kept, masks, shapes, surfaces, strict=True):
+        ours = surface(picture, mask)
+        theirs = [
+            np.abs(ours - surface(sheet.picture(w, "blue"), sheet.mask(w))).sum()
+            for w in (word, shape)
+        ]
+        nearer.append(theirs[0] < theirs[1])
+    print(f"prompt against shape: the surface is the prompt's in {np.mean(nearer):.0%}")
+    assert np.mean(nearer) >= 0.8
+
+
+def test_oblong_pictures_are_drawn_in_their_own_shape(pipe: Any, sheet: Sheet) -> None:
+    for size in ((224, 160), (160, 224)):
+        sources = [sheet.picture(word, "white", size) for word in ("fox", "apple", "car", "rose")]
+        prompts = [asked(word, "teal") for word in ("fox", "apple", "car", "rose")]
+        pictures = redraw(pipe, prompts, sources)
+        masks = [sheet.mask(word, size) for word in ("fox", "apple", "car", "rose")]
+        shapes = [overlap(silhouette(p), m) for p, m in zip(pictures, masks, strict=True)]
+        colours = [sheet.border_colour(picture) for picture in pictures]
+        print(f"oblong {size}: overlap {np.mean(shapes):.2f}, backgrounds {colours}")
+        assert all(picture.size == size for picture in pictures)
+        assert np.mean(shapes) >= 0.7
+        assert colours.count("teal") >= 3
+
+
+def test_one_picture_costs_at_most_five_seconds_of_two_cores(
+    pipe: Any, sheet: Sheet, vocabulary: dict[str, Any]
+) -> None:
+    defaults = vocabulary["defaults"]
+    began, wall = time.process_time(), time.perf_counter()
+    pipe(
+        prompt=vocabulary["prompts"][0],
+        image=sheet.picture("cat", "white"),
+        strength=defaults["strength"],
+        num_inference_steps=defaults["steps"],
+        guidance_scale=defaults["guidance_scale"],
+        generator=torch.Generator().manual_seed(0),
+    )
+    spent = time.process_time() - began
+    print(f"time: {spent:.1f} s of processor, {time.perf_counter() - wall:.1f} s on the clock")
+    # Processor time does not mind what else the machine does.
+    assert spent <= 10
+
+
+def test_the_weights_are_small_and_hold_no_code() -> None:
+    files = [path for path in POCKET.rglob("*") if path.is_file()]
+    weights = [path for path in files if path.suffix == ".safetensors"]
+    size = sum(path.stat().st_size for path in weights)
+    print(f"size: {size / 1e6:.1f} MB in {len(weights)} files")
+    assert size <= 32_000_000
+    assert not [p for p in files if p.suffix in {".bin", ".pt", ".pth", ".pkl", ".ckpt"}]
+
+
+def ssim(ours: Image.Image, theirs: Image.Image) -> float:
+    """Structural similarity of two pictures, over colour."""
+    return float(
+        structural_similarity(np.asarray(ours), np.asarray(theirs), channel_axis=2, data_range=255)
+    )
+
+
+def reconstructions(pipe: Any, sources: list[Image.Image]) -> list[Image.Image]:
+    """What the autoencoder alone makes of the sources."""
+    pixels = torch.from_numpy(np.stack([np.asarray(source) for source in sources]))
+    with torch.no_grad():
+        posterior = pipe.vae.encode(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1).latent_dist
+        made = pipe.vae.decode(posterior.mean).sample
+    rgb = ((made.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    return [Image.fromarray(row) for row in rgb]
+
+
+def test_a_glimpse_has_the_colours_of_the_picture(pipe: Any) -> None:
+    """The preview is a projection of the latents, without the decoder."""
+    model = Depth2ImgModel(pipe)
+    source = Image.open(POCKET / "samples/fox.png").convert("RGB").resize((192, 192))
+    errors = []
+    for number, prompt in enumerate(GLIMPSED):
+        one = model.prepare(
+            Img2ImgRequest(
+                id=prompt,
+                pixels=source.tobytes(),
+                width=192,
+                height=192,
+                prompt=prompt,
+                strength=0.9,
+                steps=QUICK_STEPS,
+                guidance_scale=GUIDANCE,
+                seed=number,
+                preview=True,
+            )
+        )
+        while not one.finished:
+            model.predict([one])
+        seen = model.preview(one).get()
+        glimpse = np.frombuffer(seen.pixels, np.uint8).reshape(seen.height, seen.width, 3)
+        picture = Image.frombytes("RGB", (192, 192), model.decode(one).get())
+        small = np.asarray(picture.resize((seen.width, seen.height), Image.Resampling.BOX))
+        errors.append(np.abs(glimpse.astype(float) - small).mean() / 255)
+    print("glimpses:", *(f"{error:.3f}" for error in errors))
+    assert np.mean(errors) < 0.16

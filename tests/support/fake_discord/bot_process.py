@@ -1,0 +1,61 @@
+"""A bot process that is there to be killed: at a named point, or whenever the test likes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+
+from tests.support.fake_discord.minimal_bot import FastEngine, open_bot, point_discord_py_at
+
+
+def run(
+    port: int,
+    folder: str,
+    application_id: int,
+    offset: float,
+    kill_at: tuple[str, int] | None,
+    stuck: bool,
+) -> None:
+    """Serve until SIGTERM. With `kill_at` = (point, n): SIGKILL itself when it is there for the
+    n-th time. `offset` is how far the pretended clock is ahead; a `stuck` engine makes nothing."""
+    logging.basicConfig(filename=f"{folder}.log", level=logging.WARNING)
+    point_discord_py_at(port)
+    asyncio.run(_serve(folder, application_id, offset, kill_at, FastEngine(stuck=stuck)))
+
+
+async def _serve(
+    folder: str,
+    application_id: int,
+    offset: float,
+    kill_at: tuple[str, int] | None,
+    engine: FastEngine,
+) -> None:
+    point, left = kill_at or ("", 0)
+
+    def failpoint(name: str) -> None:
+        nonlocal left
+        if name == point:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with open_bot(
+        Path(folder),
+        application_id,
+        clock=lambda: time.time() + offset,
+        failpoint=failpoint,
+        engine=engine,
+    ) as bot:
+        gateway = asyncio.create_task(bot.client.connect())
+        stopped = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait({gateway, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        gateway.cancel()
+        await asyncio.gather(gateway, return_exceptions=True)

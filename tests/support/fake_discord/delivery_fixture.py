@@ -1,0 +1,145 @@
+"""One made job at a time, on its way to its person, for tests of delivery over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import Enum
+
+from bot.delivery.delivery import Delivery
+from bot.delivery.edit_limiter import EditRateLimiter
+from bot.delivery.message import EncodePictures
+from bot.jobs.job import Destination, Job
+from tests.support.fake_discord.minimal_bot import Bot, PlainRenderer, as_png, job_for, square
+from tests.support.fake_discord.server import FakeDiscord
+from tests.support.fake_discord.state import TOKEN_SECONDS, DiscordState, Message, Refusal
+
+BOT = 1001
+API = "/api/v10"
+EDIT_TOKEN = f"PATCH {API}/webhooks/{{application}}/{{token}}/messages/{{message}}"
+EDIT_BOT = f"PATCH {API}/channels/{{channel}}/messages/{{message}}"
+LOOK = f"GET {API}/channels/{{channel}}/messages/{{message}}"
+SEARCH = f"GET {API}/channels/{{channel}}/messages"
+POST = f"POST {API}/channels/{{channel}}/messages"
+OPEN_DM = f"POST {API}/users/@me/channels"
+
+
+class Site(Enum):
+    """Where an answer touches Discord, and what must have happened for it to come there."""
+
+    TOKEN_EDIT = EDIT_TOKEN
+    BOT_EDIT = EDIT_BOT
+    LOOK = LOOK
+    CHANNEL_POST = POST
+    SEARCH = SEARCH
+    OPEN_DM = OPEN_DM
+
+
+@dataclass
+class DeliveryFixture:
+    """One bot; each case has a channel, a person and a delivery of its own."""
+
+    discord: FakeDiscord
+    bot: Bot
+    cases: int = 0
+
+    @property
+    def discord_state(self) -> DiscordState:
+        return self.discord.discord_state
+
+    def case(self) -> Case:
+        """A fresh one, after which no fault is left over."""
+        self.cases += 1
+        self.discord.faults.clear()
+        self.discord.requests.clear()
+        return Case(self, channel=500 + 10 * self.cases, user=600_000 + 10 * self.cases)
+
+
+@dataclass
+class Case:
+    """`slept` is what was waited between attempts; the waiting itself takes no time."""
+
+    fixture: DeliveryFixture
+    channel: int
+    user: int
+    slept: list[float] = field(default_factory=list)
+    time: float = 0.0
+
+    @property
+    def discord(self) -> FakeDiscord:
+        return self.fixture.discord
+
+    @property
+    def discord_state(self) -> DiscordState:
+        return self.fixture.discord.discord_state
+
+    async def deliver(self, job: Job, encode: EncodePictures = as_png) -> None:
+        """Answer the job."""
+
+        async def pass_time(seconds: float) -> None:
+            self.time += seconds
+
+        async def sleep(seconds: float) -> None:
+            self.slept.append(seconds)
+            await pass_time(seconds)
+
+        delivery = Delivery(
+            self.fixture.bot.client,
+            PlainRenderer(),
+            self.fixture.bot.store,
+            encode,
+            edit_limiter=EditRateLimiter(now=lambda: self.time, sleep=pass_time),
+            sleep=sleep,
+        )
+        async with asyncio.timeout(20):
+            await delivery.answer(job)
+
+    async def made_job(self, *, private: bool = False, expired: bool = False) -> Job:
+        """Asked for, deferred, made; not answered."""
+        store, discord_state = self.fixture.bot.store, self.discord_state
+        interaction = discord_state.interact(BOT, self.channel, self.user)
+        deferred = discord_state.acknowledge(interaction.token, flags=64 if private else 0)
+        if expired:
+            interaction.created_at -= TOKEN_SECONDS + 1
+        job = job_for(
+            Destination(
+                application_id=BOT,
+                channel_id=self.channel,
+                guild_id=7,
+                message_id=deferred.id,
+                token=interaction.token,
+                token_expires_at=interaction.created_at + TOKEN_SECONDS,
+                private=private,
+            ),
+            user_id=self.user,
+            source=await store.pictures.put(square(self.channel)),
+            now=discord_state.now(),
+        )
+        await store.accept(job)
+        await store.start(job.id, discord_state.now())
+        await store.variant_made(job.id, 0, job.source, ignored_prompt="", depth=None)
+        return await store.made(job.id, discord_state.now())
+
+    async def job_at(self, site: Site) -> Job:
+        """A job whose answer will come to that place."""
+        job = await self.made_job(expired=site is not Site.TOKEN_EDIT)
+        if site in (Site.LOOK, Site.CHANNEL_POST):
+            self.discord.faults[EDIT_BOT] = [Refusal(429, 30046, "Too many edits")]
+        if site is Site.SEARCH:
+            self.discord_state.messages[job.destination.message_id].deleted = True
+            before = self.discord_state.now() - 600
+            job = await self.fixture.bot.store.posting(job.id, self.channel, before)
+        if site is Site.OPEN_DM:
+            self.discord_state.closed_channels.add(self.channel)
+        return job
+
+    def answers(self) -> list[Message]:
+        """Messages that show this case's person an answer."""
+        positions = {self.channel, self.user + 1}
+        messages = self.discord_state.messages.values()
+        return [m for m in messages if m.channel_id in positions and "answer" in m.text]
+
+    async def state(self, job: Job) -> Job:
+        found = await self.fixture.bot.store.job(job.id)
+        assert found is not None
+        return found

@@ -1,0 +1,169 @@
+"""A running bot, an engine that does as it is told, and people who ask for pictures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bot.jobs.job import Destination, Job, Variant
+from inference import (
+    Img2ImgRequest,
+    Img2ImgResult,
+    InferenceError,
+    Progress,
+    ServiceState,
+    ServiceStatus,
+    Timings,
+)
+from tests.support.fake_discord.minimal_bot import (
+    Bot,
+    job_for,
+    open_bot,
+    point_discord_py_at,
+    square,
+)
+from tests.support.fake_discord.server import FakeDiscord, fake_discord
+from tests.support.fake_discord.state import TOKEN_SECONDS, DiscordState, Message
+
+BOT = 1001
+READY = ServiceStatus(state=ServiceState.READY, detail="ready", slots=4)
+
+
+@dataclass
+class Engine:
+    """Requests end when `gate` is open and `held` lets them; `errors` maps the start of a
+    request's id to what it raises."""
+
+    status: ServiceStatus = READY
+    errors: dict[str, InferenceError] = field(default_factory=dict)
+    seconds: float = 1.0
+    begun: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    inside: set[str] = field(default_factory=set)
+    most_inside: int = 0
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    may_end: Callable[[str], bool] = lambda _: True
+    # Seconds, on the clock, between the steps that it reports.
+    steps: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    async def generate(
+        self, request: Img2ImgRequest, on_progress: Callable[[Progress], None] | None = None
+    ) -> Img2ImgResult:
+        self.begun.append(request.id)
+        self.inside.add(request.id)
+        self.most_inside = max(self.most_inside, len(self.inside))
+        try:
+            await self.tell()
+            if on_progress:
+                on_progress(Progress(id=request.id, step=0, total=2))
+            for step, pause in enumerate(self.steps, start=1):
+                await asyncio.sleep(pause)
+                if on_progress:
+                    on_progress(Progress(id=request.id, step=step, total=len(self.steps)))
+            await self.gate.wait()
+            async with self.changed:
+                await self.changed.wait_for(lambda: self.may_end(request.id))
+            for start, error in self.errors.items():
+                if request.id.startswith(start):
+                    raise error
+        except asyncio.CancelledError:
+            self.cancelled.append(request.id)
+            raise
+        finally:
+            self.inside.discard(request.id)
+        return Img2ImgResult(
+            id=request.id,
+            pixels=request.pixels,
+            width=request.width,
+            height=request.height,
+            steps_run=2,
+            timings=Timings(prepare=0.0, steps=self.seconds, decode=0.0),
+        )
+
+    async def tell(self) -> None:
+        async with self.changed:
+            self.changed.notify_all()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20), self.changed:
+            await self.changed.wait_for(condition)
+
+
+@dataclass
+class RunningBot:
+    """A running bot, and people who ask it for something."""
+
+    discord: FakeDiscord
+    bot: Bot
+    engine: Engine
+
+    async def job(
+        self, user: int, *, private: bool = False, pictures: int = 1, channel: int = 0
+    ) -> Job:
+        """A request with its deferred reply, not accepted yet; everybody in their own channel
+        where none is given."""
+        discord_state = self.discord.discord_state
+        channel = channel or 1000 + len(discord_state.interactions)
+        interaction = discord_state.interact(BOT, channel, user)
+        reply = discord_state.acknowledge(interaction.token, flags=64 if private else 0)
+        job = job_for(
+            Destination(
+                application_id=BOT,
+                channel_id=channel,
+                guild_id=7,
+                message_id=reply.id,
+                token=interaction.token,
+                token_expires_at=interaction.created_at + TOKEN_SECONDS,
+                private=private,
+            ),
+            user_id=user,
+            source=await self.bot.store.pictures.put(square(interaction.id)),
+            now=discord_state.now(),
+        )
+        return replace(job, variants=tuple(Variant(seed=n, strength=1.0) for n in range(pictures)))
+
+    async def ask(self, user: int, *, pictures: int = 1, channel: int = 0) -> Job:
+        """An accepted request."""
+        job = await self.job(user, pictures=pictures, channel=channel)
+        await self.bot.runner.accept(job)
+        return job
+
+    async def idle(self) -> None:
+        async with asyncio.timeout(30):
+            await self.bot.runner.wait_idle()
+
+    def answers(self, job: Job) -> list[Message]:
+        """Messages that were an answer to that job at any time."""
+        return [
+            message
+            for message in self.discord.discord_state.messages.values()
+            if any("answer" in text and job.id in text for _, text in message.shown)
+        ]
+
+    async def state(self, job: Job) -> Job:
+        found = await self.bot.store.job(job.id)
+        assert found is not None
+        return found
+
+
+@asynccontextmanager
+async def open_running_bot(
+    folder: Path,
+    engine: Engine | None = None,
+    discord_state: DiscordState | None = None,
+    limit: int = 10_000,
+) -> AsyncIterator[RunningBot]:
+    engine, discord_state = engine or Engine(), discord_state or DiscordState()
+    async with fake_discord(discord_state) as discord:
+        point_discord_py_at(discord.port)
+        async with open_bot(
+            folder, BOT, clock=discord_state.now, engine=engine, limit=limit
+        ) as bot:
+            yield RunningBot(discord, bot, engine)

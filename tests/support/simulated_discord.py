@@ -1,0 +1,108 @@
+"""The whole bot inside a simulated Discord, for tests that act as people do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import discord
+import simcord
+from simcord.actors import MemberActor
+from simcord.builders import ChannelHandle
+
+from bot.app import open_bot
+from bot.client import RedrawBot
+from bot.config import Settings
+from bot.errors import UserError
+from inference import InferenceService
+
+
+@dataclass
+class SimulatedDiscord:
+    """A server with a channel, two members, and the bot."""
+
+    env: simcord.Env
+    bot: RedrawBot
+    channel: ChannelHandle
+    alice: MemberActor
+    bob: MemberActor
+
+    async def settled(self) -> None:
+        """Until every accepted job has been answered and shown."""
+        await asyncio.wait_for(self.bot.services.runner.wait_idle(), 60)
+        await self.env.settle()
+
+    async def shown(self, text: str) -> None:
+        """Until the newest message shows this text, or a button of this name."""
+        async with asyncio.timeout(20):
+            # What a person does: look again.
+            while text not in text_of(self.last) + str(buttons_of(self.last)):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    @property
+    def last(self) -> discord.Message:
+        """The newest message in the channel."""
+        message = self.channel.last_message
+        assert message is not None
+        return message
+
+
+def settings_for(folder: Path, **changes: Any) -> Settings:
+    """Settings that nothing outside of the test has a say in."""
+    values = {"data_dir": folder / "data", "model": "noise", **changes}
+    return Settings(_env_file=None, **values)
+
+
+@asynccontextmanager
+async def _discord(bot: RedrawBot, bugs_expected: int) -> AsyncIterator[simcord.Env]:
+    """Not `simcord.run`, which may not be left in another context than it was entered in, as
+    pytest's fixtures are."""
+    env = simcord.Env(bot, settle_timeout=20.0)
+    await env.start()
+    try:
+        yield env
+    finally:
+        await env.shutdown()
+    bugs = [e for e in env.errors if not isinstance(getattr(e, "original", e), UserError)]
+    assert len(bugs) <= bugs_expected, bugs
+
+
+@asynccontextmanager
+async def open_simulated_discord(
+    folder: Path, service: InferenceService, *, bugs_expected: int = 0, **changes: Any
+) -> AsyncIterator[SimulatedDiscord]:
+    """The bot with these settings, in a fresh simulated Discord. Bugs fail the test at its end."""
+    async with (
+        open_bot(settings_for(folder, **changes), service) as bot,
+        _discord(bot, bugs_expected) as env,
+        bot.services.runner,
+    ):
+        guild = env.create_guild("Test")
+        channel = guild.create_text_channel("pictures")
+        alice = guild.add_member(env.create_user("alice"))
+        bob = guild.add_member(env.create_user("bob"))
+        yield SimulatedDiscord(env, bot, channel, alice, bob)
+
+
+def text_of(message: discord.Message) -> str:
+    """Everything a person reads in a message, whatever it is laid out with."""
+    parts = [message.content]
+    view = discord.ui.LayoutView.from_message(message)
+    parts += [
+        item.content for item in view.walk_children() if isinstance(item, discord.ui.TextDisplay)
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def buttons_of(message: discord.Message) -> dict[str, str]:
+    """Label → custom id of every button in a message."""
+    view = discord.ui.LayoutView.from_message(message)
+    return {
+        str(item.label): str(item.custom_id)
+        for item in view.walk_children()
+        if isinstance(item, discord.ui.Button)
+    }

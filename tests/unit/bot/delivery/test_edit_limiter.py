@@ -1,0 +1,101 @@
+"""The pace of edits in one channel, on a clock that only the pacer's own sleeping moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from itertools import pairwise
+from typing import Any
+
+from bot.delivery.edit_limiter import EDITS, RESERVED, WINDOW_SECONDS, EditRateLimiter
+
+
+class Clock:
+    """Sleepers wake in the order of their times."""
+
+    def __init__(self) -> None:
+        self.time = 100.0
+        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
+
+    def now(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        woken = asyncio.get_running_loop().create_future()
+        self._sleepers.append((self.time + seconds, woken))
+        await woken
+
+    async def run(self, *work: Coroutine[Any, Any, None]) -> None:
+        """All of the work to its end."""
+        tasks = [asyncio.create_task(one) for one in work]
+        while not all(task.done() for task in tasks):
+            for _ in range(20):
+                await asyncio.sleep(0)
+            if self._sleepers:
+                self._sleepers.sort(key=lambda sleeper: sleeper[0])
+                self.time, woken = self._sleepers.pop(0)
+                woken.set_result(None)
+        for task in tasks:
+            task.result()
+
+
+def most_in_a_window(times: list[float]) -> int:
+    return max(sum(start <= t < start + WINDOW_SECONDS for t in times) for start in times)
+
+
+async def edits(
+    edit_limiter: EditRateLimiter, clock: Clock, channel: int, number: int, times: list[float]
+) -> None:
+    for _ in range(number):
+        await edit_limiter.progress(channel)
+        times.append(clock.now())
+
+
+async def test_many_messages_of_one_channel_keep_to_its_rate_together() -> None:
+    clock, times = Clock(), list[float]()
+    edit_limiter = EditRateLimiter(now=clock.now, sleep=clock.sleep)
+    await clock.run(*(edits(edit_limiter, clock, 1, 10, times) for _ in range(5)))
+    assert len(times) == 50
+    assert most_in_a_window(times) == EDITS - RESERVED
+    # And does not dawdle: as many as may be go out in every window.
+    assert times[-1] - times[0] <= 50 / (EDITS - RESERVED) * WINDOW_SECONDS
+
+
+async def test_an_answer_finds_room_that_progress_leaves() -> None:
+    clock, times = Clock(), list[float]()
+    edit_limiter = EditRateLimiter(now=clock.now, sleep=clock.sleep)
+    await clock.run(edits(edit_limiter, clock, 1, EDITS - RESERVED, times))
+    before = clock.now()
+    for _ in range(RESERVED):
+        await clock.run(edit_limiter.answer(1))
+    assert clock.now() == before
+
+
+async def test_answers_keep_to_the_rate_and_to_their_turn() -> None:
+    clock, turns = Clock(), list[tuple[float, int]]()
+    edit_limiter = EditRateLimiter(now=clock.now, sleep=clock.sleep)
+
+    async def answer(number: int) -> None:
+        await edit_limiter.answer(1)
+        turns.append((clock.now(), number))
+
+    await clock.run(*(answer(n) for n in range(20)))
+    assert [number for _, number in turns] == list(range(20))
+    assert all(earlier <= later for (earlier, _), (later, _) in pairwise(turns))
+    assert most_in_a_window([time for time, _ in turns]) == EDITS
+
+
+async def test_other_channels_do_not_wait() -> None:
+    clock, times = Clock(), list[float]()
+    edit_limiter = EditRateLimiter(now=clock.now, sleep=clock.sleep)
+    await clock.run(*(edits(edit_limiter, clock, channel, 1, times) for channel in range(100)))
+    assert set(times) == {100.0}
+
+
+async def test_quiet_channels_are_not_remembered() -> None:
+    clock, times = Clock(), list[float]()
+    edit_limiter = EditRateLimiter(now=clock.now, sleep=clock.sleep)
+    await clock.run(*(edits(edit_limiter, clock, channel, 1, times) for channel in range(100)))
+    clock.time += WINDOW_SECONDS
+    await clock.run(edits(edit_limiter, clock, 1, 1, times))
+    assert len(edit_limiter._channels) == 1

@@ -1,0 +1,63 @@
+"""Settings: `.env.example` tells the truth, and values are read as it says."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from bot.config import Settings
+
+EXAMPLE = Path(__file__).parents[3] / ".env.example"
+
+
+def example() -> dict[str, str]:
+    lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if re.match(r"[A-Z_]+=", line))
+
+
+def settings(monkeypatch: pytest.MonkeyPatch, **env: str) -> Settings:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    return Settings(_env_file=None)
+
+
+def test_the_example_names_every_setting_and_no_other() -> None:
+    assert set(example()) == {name.upper() for name in Settings.model_fields}
+
+
+def test_the_example_shows_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings(monkeypatch, **example()) == settings(monkeypatch)
+
+
+def test_every_setting_in_the_example_has_a_reason_above_it() -> None:
+    lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines):
+        if re.match(r"[A-Z_]+=", line):
+            assert lines[number - 1].startswith("#") or re.match(r"[A-Z_]+=", lines[number - 1])
+
+
+def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = settings(
+        monkeypatch, ALLOWED_PORTS="80, 8080", DENIED_HOSTS="a.example,b.example", SYNC_GUILD_IDS=""
+    )
+    assert read.allowed_ports == (80, 8080)
+    assert read.denied_hosts == ("a.example", "b.example")
+    assert read.sync_guild_ids == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("DEVICE", "tpu"), ("MAX_STEPS", "0"), ("BACKGROUND", "white"), ("ALLOWED_PORTS", "http")],
+)
+def test_a_wrong_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    with pytest.raises(ValidationError, match=name.lower()):
+        settings(monkeypatch, **{name: value})
+
+
+def test_the_token_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = settings(monkeypatch, DISCORD_TOKEN="very.secret.token")
+    assert "secret" not in repr(read).replace("SecretStr", "")
+    assert "very.secret.token" not in str(read.model_dump())
