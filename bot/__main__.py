@@ -1,4 +1,4 @@
-"""The command line: run | demo | render | check."""
+"""The command line: `python -m bot run | demo | render | check`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from inference import InferenceError
 
 
 def parser() -> argparse.ArgumentParser:
-    """The commands and their options."""
+    """Define the commands and their options."""
     top = argparse.ArgumentParser(prog="python -m bot", description="Redraw, a Discord bot.")
     commands = top.add_subparsers(dest="command", required=True)
-    commands.add_parser("run", help="the real bot, from the settings in .env")
-    commands.add_parser("demo", help="the bot in a simulated Discord, in your browser")
-    commands.add_parser("check", help="what would keep the bot from starting, and the mend")
-    render = commands.add_parser("render", help="redraw one file, without Discord")
+    commands.add_parser("run", help="run the bot with the settings in .env")
+    commands.add_parser("demo", help="try the bot in a simulated Discord in your browser")
+    commands.add_parser("check", help="report what would stop the bot from starting")
+    render = commands.add_parser("render", help="redraw one picture file without Discord")
     render.add_argument("source", type=Path, metavar="IN", help="the picture to redraw")
     render.add_argument("prompt", metavar="PROMPT", help="what it should become")
     render.add_argument("--out", type=Path, required=True, help="PNG, WebP or JPEG, by its name")
@@ -48,16 +48,16 @@ def _in_range(low: float, high: float) -> Callable[[str], float]:
 
 
 async def perform(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Run one command to its end; the exit code."""
-    # Each command's modules are imported when it is chosen: the bot needs no simulated Discord,
-    # and `check` must be able to say that something is not installed.
+    """Run one command to its end and return the exit code."""
+    # Each command imports its own modules: the bot does not need the simulated Discord, and
+    # `check` must be able to report a package that is not installed.
     match arguments.command:
         case "run":
             from bot.cli.run import run_bot
 
             await run_bot(settings)
         case "demo":
-            # What the simulation makes both say, at its import even, is no news to anybody.
+            # The simulation causes warnings that mean nothing here, some at import time.
             for name in ("discord", "bot.client"):
                 logging.getLogger(name).setLevel(logging.ERROR)
             from bot.cli.demo import run_demo
@@ -87,7 +87,7 @@ async def perform(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse, set up the log, run; every expected error is one sentence and exit code 1."""
+    """Parse, set up logging and run. An expected error is one sentence and exit code 1."""
     arguments = parser().parse_args(argv)
     overrides = {"model": arguments.model} if getattr(arguments, "model", None) else {}
     try:

@@ -1,4 +1,4 @@
-"""`python -m bot check`: what would keep the bot from starting, each with a line and a mend."""
+"""`python -m bot check`: report what would stop the bot from starting, and how to fix it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from bot.config import Settings
 from bot.permissions import invite_link
 from inference import ModelEntry, ModelUnavailable, find_model
 
-# What a full model's files take on the disk, and a day of pictures beside them.
+# Disk space for the files of a full model (5 GB) and a day of pictures.
 FREE_BYTES = 6 * 2**30
 OK, BAD, NOTE = "[green]ok  [/]", "[red]bad [/]", "[yellow]note[/]"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. `fatal`: the bot could not start with it."""
+    """One line of the report. `fatal`: the bot cannot start unless `good`."""
 
     name: str
     good: bool
@@ -36,7 +36,7 @@ class Finding:
 
 
 async def check(settings: Settings) -> int:
-    """Print every finding as it is made; 1 if the bot could not start, else 0."""
+    """Print each finding as soon as it is known; return 1 if the bot cannot start, else 0."""
     console = Console(highlight=False)
     stopped = False
     async for finding in findings(settings):
@@ -47,7 +47,7 @@ async def check(settings: Settings) -> int:
 
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
-    """Settings, token, model, device, storage, in the order in which the bot would need them."""
+    """Check settings, token, model, device and storage, in the order in which the bot needs them."""
     yield Finding("settings", True, "read and valid")
     yield await _token(settings)
     try:
@@ -82,7 +82,7 @@ def _model(model: ModelEntry) -> Finding:
         return Finding("model", True, f"{model.name}, on this machine (licence {model.licence})")
     cached = _is_cached(model.source)
     text = f"{model.name} from {model.source} (licence {model.licence}), " + (
-        "downloaded" if cached else "will be downloaded at the first start"
+        "downloaded" if cached else "is downloaded at the first start"
     )
     return Finding("model", True, text)
 
@@ -95,7 +95,7 @@ def _is_cached(repository: str) -> bool:
 
 
 async def _device(settings: Settings) -> Finding:
-    """Asked in a process of its own: this one never imports torch."""
+    """Runs in a child process, because this process never imports torch."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -107,12 +107,14 @@ async def _device(settings: Settings) -> Finding:
     )
     out, problem = await process.communicate()
     if process.returncode:
-        lines = problem.decode(errors="replace").strip().splitlines() or ["torch does not start"]
+        lines = problem.decode(errors="replace").strip().splitlines() or [
+            "torch cannot be imported"
+        ]
         return Finding("device", False, lines[-1])
     answer = json.loads(out)
     text = f"{answer['device']} in {answer['dtype']}, {answer['memory_gib']:.0f} GiB of memory"
     if answer["device"] == "cpu":
-        text += "; a picture of a full model takes minutes without a GPU"
+        text += "; without a GPU a full model needs minutes for each picture"
     return Finding("device", True, text)
 
 

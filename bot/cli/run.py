@@ -1,4 +1,4 @@
-"""`python -m bot run`: the real bot, from settings to a clean stop."""
+"""`python -m bot run`: run the bot on Discord until a signal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import discord
 
 from bot.app import open_bot
 from bot.cli.onboarding import missing_token_help
+from bot.cli.signals import stop_event
 from bot.client import RedrawBot
 from bot.config import Settings
 from bot.errors import StartError
@@ -21,10 +22,10 @@ log = logging.getLogger(__name__)
 
 
 async def run_bot(settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl-C.
+    """Serve until SIGTERM or Ctrl-C. A second signal ends the process at once.
 
     Raises:
-        StartError: no token, a token that Discord refuses, an intent that is not turned on.
+        StartError: there is no token, Discord refuses it, or a privileged intent is off.
         ModelUnavailable: the model cannot be loaded.
     """
     if settings.discord_token is None:
@@ -41,10 +42,10 @@ async def run_bot(settings: Settings) -> None:
         bot,
     ):
         await _log_in(bot, settings.discord_token.get_secret_value())
-        # Jobs of the last run are taken up as soon as the bot can send.
+        # Resumes the jobs of the last run; needs a client that can send.
         async with bot.services.runner:
             await _serve(bot, service)
-            log.info("stopping: what waits is kept for the next start")
+            log.info("stopping: waiting jobs are kept for the next start")
 
 
 async def _log_in(bot: RedrawBot, token: str) -> None:
@@ -62,10 +63,8 @@ async def _log_in(bot: RedrawBot, token: str) -> None:
 
 
 async def _serve(bot: RedrawBot, service: LocalService) -> None:
-    """Until a signal, or until something that the bot cannot do without has ended."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    """Return at a signal; raise when the connection or the model fails for good."""
+    stop = stop_event(signal.SIGTERM, signal.SIGINT)
     work = {
         asyncio.create_task(bot.connect(), name="gateway"),
         asyncio.create_task(show_state(bot, service), name="presence"),

@@ -1,8 +1,9 @@
-"""`python -m bot`: what an operator types, and what comes back."""
+"""`python -m bot`: the output and exit code of each command."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parents[4]
 
 
 def bot(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line with nothing of the developer's own settings."""
+    """Run the command line without the developer's own settings."""
     kept = {
         name: os.environ[name] for name in ("PATH", "HOME", "OMP_NUM_THREADS") if name in os.environ
     }
@@ -54,8 +55,8 @@ def test_render_redraws_a_file(tmp_path: Path, source: str) -> None:
         assert Image.open(repeated).tobytes() == first.tobytes()
 
 
-def test_render_says_its_answer_and_nothing_else(tmp_path: Path, source: str) -> None:
-    """No warning, no bar that a library shows, no blank line."""
+def test_render_prints_its_result_and_nothing_else(tmp_path: Path, source: str) -> None:
+    """No warning, no progress bar of a library, no blank line."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "bot", "render", source, "a red apple"),
@@ -83,7 +84,7 @@ def test_render_says_its_answer_and_nothing_else(tmp_path: Path, source: str) ->
         (("{source}", "x", "--out", "{out}.png", "--model", "sd2-depth"), "cannot be reached"),
     ],
 )
-def test_render_says_what_is_wrong(
+def test_render_reports_what_is_wrong(
     tmp_path: Path, source: str, arguments: tuple[str, ...], said: str
 ) -> None:
     text = tmp_path / "text.png"
@@ -96,7 +97,7 @@ def test_render_says_what_is_wrong(
     assert "Traceback" not in done.stderr
 
 
-def test_run_without_a_token_says_where_to_get_one_and_how_to_invite(tmp_path: Path) -> None:
+def test_run_without_a_token_explains_how_to_get_one_and_how_to_invite(tmp_path: Path) -> None:
     done = bot("run", DATA_DIR=str(tmp_path))
     assert done.returncode == 1
     assert "https://discord.com/developers/applications" in done.stderr
@@ -108,7 +109,7 @@ def test_run_without_a_token_says_where_to_get_one_and_how_to_invite(tmp_path: P
     )
 
 
-def test_check_names_everything_that_would_stop_the_bot(tmp_path: Path) -> None:
+def test_check_reports_everything_that_would_stop_the_bot(tmp_path: Path) -> None:
     done = bot("check", MODEL="nothing", DATA_DIR="/proc/redraw", DEVICE="cuda")
     assert done.returncode == 1
     report = done.stdout
@@ -119,7 +120,7 @@ def test_check_names_everything_that_would_stop_the_bot(tmp_path: Path) -> None:
     assert "bad  storage: /proc/redraw cannot be written to" in report
 
 
-def test_check_passes_what_is_well(tmp_path: Path) -> None:
+def test_check_passes_a_working_setup(tmp_path: Path) -> None:
     done = bot("check", MODEL="noise", DATA_DIR=str(tmp_path), DTYPE="float32")
     assert "ok   model: noise, on this machine" in done.stdout
     assert "ok   device: cpu in float32" in done.stdout
@@ -131,6 +132,31 @@ def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("MAX_STEPS: ")
     assert "Traceback" not in done.stderr
+
+
+SLOW_STOP = """
+import asyncio, signal
+from bot.cli.signals import stop_event
+async def main():
+    stop = stop_event(signal.SIGINT, signal.SIGTERM)
+    print("ready", flush=True)
+    await stop.wait()
+    print("stopping", flush=True)
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_a_slow_stop_at_once(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW_STOP], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for expected in ("ready\n", "stopping\n"):
+            assert process.stdout.readline() == expected
+            process.send_signal(number)
+        assert process.wait(30) == -number
 
 
 READY = """
