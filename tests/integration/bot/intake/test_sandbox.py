@@ -264,7 +264,7 @@ async def test_the_child_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory cannot be limited")
 def test_the_child_can_open_nothing() -> None:
     code = (
-        "import socket; from bot.intake import child; assert child._give_up_rights(2**30)\n"
+        "import socket; from bot.intake import sandbox_main; assert sandbox_main._give_up_rights(2**30)\n"
         "for attempt in (lambda: open('/etc/hostname'), socket.socket):\n"
         "    try: attempt()\n"
         "    except OSError: print('refused')\n"
@@ -281,7 +281,7 @@ def test_the_child_has_all_it_needs_from_the_start(tmp_path: Path) -> None:
         for copy in range(4):
             (tmp_path / f"{name}-{copy}").write_bytes(mutated(data, chance))
     code = (
-        "import pathlib, sys; from bot.intake import child, decode\n"
+        "import pathlib, sys; from bot.intake import decode, sandbox_main\n"
         "files = [path.read_bytes() for path in sorted(pathlib.Path(sys.argv[1]).iterdir())]\n"
         "before = set(sys.modules)\n"
         "for data in files:\n"

@@ -100,7 +100,7 @@ def model(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> De
     )
     projection = torch.empty(4, 3, device=META), torch.empty(3, device=META)
     monkeypatch.setattr(Depth2ImgModel, "_fit_projection", lambda _: projection)
-    monkeypatch.setattr(depth2img, "Arriving", lambda values, _: values)
+    monkeypatch.setattr(depth2img, "PendingTransfer", lambda values, _: values)
     # The meta device has no autocast, in which the library runs its depth estimator.
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
     return Depth2ImgModel(pipe)

@@ -39,7 +39,7 @@ FAULTS = "tests.support.faults:"
 
 @asynccontextmanager
 async def serving(
-    factory: str = "make_engine",
+    factory: str = "build_engine",
     *,
     step_deadline: float = 0.5,
     ready: bool = True,
@@ -249,12 +249,12 @@ async def test_requests_sent_while_loading_are_answered_once_it_is_done() -> Non
 
 @pytest.mark.parametrize(
     ("factory", "prompt", "most"),
-    [("make_engine", "fine", 2.0), ("make_engine", "hang", 7.0), ("never_ready", "fine", 2.0)],
+    [("build_engine", "fine", 2.0), ("build_engine", "hang", 7.0), ("never_ready", "fine", 2.0)],
 )
 async def test_stopping_ends_what_runs_with_a_word_and_leaves_no_process(
     factory: str, prompt: str, most: float
 ) -> None:
-    async with serving(factory, step_deadline=60, ready=factory == "make_engine") as service:
+    async with serving(factory, step_deadline=60, ready=factory == "build_engine") as service:
         task = asyncio.create_task(answer(service, prompt, steps=100_000))
         while (pid := service.worker_pid) is None:  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0.01)
@@ -279,7 +279,7 @@ async def test_a_stop_signal_to_the_whole_group_does_not_lose_a_request() -> Non
         assert isinstance(await task, Img2ImgResult)
 
 
-@pytest.mark.parametrize("factory", ["make_engine", "never_ready"])
+@pytest.mark.parametrize("factory", ["build_engine", "never_ready"])
 def test_a_worker_does_not_outlive_its_parent_even_a_killed_one(factory: str) -> None:
     code = f"""
         import asyncio, os, signal
@@ -289,7 +289,7 @@ def test_a_worker_does_not_outlive_its_parent_even_a_killed_one(factory: str) ->
             async with LocalService(model="noise", factory="{FAULTS}{factory}") as service:
                 while service.worker_pid is None:
                     await asyncio.sleep(0.01)
-                if "{factory}" == "make_engine":
+                if "{factory}" == "build_engine":
                     await service.wait_ready()
                 else:
                     await asyncio.sleep(4)
