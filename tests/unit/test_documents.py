@@ -1,0 +1,86 @@
+"""The documents name files, commands and sentences that exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/architecture.md",
+    "docs/benchmarks.md",
+    "inference/pocket/README.md",
+)
+LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
+CODE = re.compile(r"`([^`\n]+)`")
+PATH = re.compile(r"(?:bot|cogs|inference|tests|docs)(?:/[\w.]+)*/?")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_linked_or_named_file_exists(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    linked = [
+        (ROOT / document).parent / target
+        for target in LINK.findall(text)
+        if "://" not in target and not target.startswith("mailto:")
+    ]
+    named = [ROOT / code for code in CODE.findall(text) if PATH.fullmatch(code)]
+    assert [str(path) for path in [*linked, *named] if not path.exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_make_target_exists(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    named = set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(CODE.findall(text))))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert named - set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE)) == set()
+
+
+def texts_of_the_program() -> str:
+    """Every string of the program, the parts of one f-string joined with a `{}` for each value."""
+    texts = []
+    for package in ("bot", "cogs", "inference"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    texts.append(node.value)
+                elif isinstance(node, ast.JoinedStr):
+                    parts = [p.value if isinstance(p, ast.Constant) else "{}" for p in node.values]
+                    texts.append("".join(str(part) for part in parts))
+    return "\n".join(texts)
+
+
+def test_the_messages_in_the_readme_are_those_of_the_program() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.split("## When something fails")[1].split("\n## ")[0]
+    symptoms = [line.split("|")[1] for line in section.splitlines() if line.startswith("| ")]
+    quoted = [message for symptom in symptoms for message in re.findall(r'"([^"]+)"', symptom)]
+    texts = texts_of_the_program()
+    assert len(quoted) >= 5
+    assert [message for message in quoted if message not in texts] == []
+
+
+def test_the_documents_use_plain_names() -> None:
+    """Words of earlier texts that readers stumbled over."""
+    listed = subprocess.run(
+        ["git", "ls-files", "*.md", ".env.example", "Makefile", "pyproject.toml"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    words = re.compile(r"\b(whoever|anew|stranger'?s?|nobody|mend|behold)\b", re.IGNORECASE)
+    found = {
+        f"{name}:{number}: {match[0]}"
+        for name in listed
+        for number, line in enumerate((ROOT / name).read_text(encoding="utf-8").splitlines(), 1)
+        if (match := words.search(line))
+    }
+    assert found == set()
