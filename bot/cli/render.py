@@ -23,7 +23,7 @@ from inference import Progress as Step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderOptions:
-    """What the command line asked for; None means the model's default."""
+    """The command's arguments; None means the model's default."""
 
     source: Path
     prompt: str
@@ -36,12 +36,12 @@ class RenderOptions:
 
 
 async def render(settings: Settings, options: RenderOptions) -> None:
-    """Redraw one file into another and show a progress bar meanwhile.
+    """Redraw one file, write the result to another and show a progress bar.
 
     Raises:
-        StartError: the file cannot be read, or the result not be written.
-        SourceError: the file is not a picture.
-        InferenceError: the model cannot do it.
+        StartError: the source cannot be read, or the result cannot be written.
+        SourceError: the source cannot be decoded.
+        InferenceError: the model failed.
     """
     model = find_model(settings.model)
     try:
@@ -63,9 +63,9 @@ async def render(settings: Settings, options: RenderOptions) -> None:
         seed=secrets.randbelow(2**32) if options.seed is None else options.seed,
     )
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    # Beside the answer, for whoever watches.
+    # Progress goes to standard error; the result's line alone goes to standard output.
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
-    console.print("loading the model …")
+    console.print("Loading the model …")
     async with LocalService(
         model=settings.model,
         device=settings.device,
@@ -74,7 +74,7 @@ async def render(settings: Settings, options: RenderOptions) -> None:
     ) as service:
         await service.wait_ready()
         with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("redrawing", total=None)
+            task = bar.add_task("Redrawing", total=None)
 
             def show(step: Step) -> None:
                 bar.update(task, completed=step.step, total=step.total)
@@ -88,7 +88,7 @@ async def render(settings: Settings, options: RenderOptions) -> None:
     except OSError as error:
         raise StartError(f"{options.out} cannot be written: {error.strerror}.") from error
     notice = notice_of("en", model.name)
-    print(  # noqa: T201 - the command's answer
+    print(  # noqa: T201 - the command's output
         f"{options.out}: {result.width} × {result.height}, {result.steps_run} steps, "
         f"seed {request.seed}, {result.timings.total:.1f} s" + (f"\n{notice}" if notice else "")
     )

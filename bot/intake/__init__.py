@@ -1,7 +1,7 @@
-"""Strangers' bytes → a verified picture. `Intake` is the face; everything else is behind it.
+"""Untrusted links and files → verified pictures. `Intake` is the public interface.
 
-a link       links → addresses → fetch    only public addresses, one time and size for the way
-the bytes    sandbox → child → decode     a process of few rights turns them into RGB pixels
+link    links → addresses → fetch          public addresses only; one time and size limit per link
+bytes   sandbox → sandbox_main → decode    a restricted child process decodes to RGB pixels
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ __all__ = [
 
 
 class Intake:
-    """Fetches links and opens pictures. Open it with `async with`; it closes what it opened.
+    """Fetches links and decodes pictures. Use it with `async with`.
 
-    `resolve` stands for `socket.getaddrinfo(host, port)` where a test needs names of its own.
+    `resolve` replaces `socket.getaddrinfo(host, port)` in tests.
     """
 
     def __init__(
@@ -69,8 +69,7 @@ class Intake:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        # Not at the top: the sandboxed child imports this package too, and has no business with
-        # a library that talks to the network.
+        # Not at the top: the sandboxed child imports this package too and needs no network library.
         from bot.intake.fetch import Fetcher
         from bot.intake.sandbox import Sandbox
 
@@ -97,11 +96,11 @@ class Intake:
         await self._stack.aclose()
 
     async def fetch(self, url: str) -> bytes:
-        """The bytes that a link leads to; where that is a web page, those of its `og:image`.
+        """The bytes that a link leads to; for a web page, the bytes of its `og:image`.
 
         Raises:
             LinkError: one of its subclasses.
-            FileTooLarge: more than `limits.max_bytes`, also after decompression.
+            FileTooLarge: more than `limits.max_bytes`, counted after decompression as well.
         """
         return await self._fetcher.fetch(url)
 

@@ -1,4 +1,4 @@
-"""Which internet addresses a stranger's link may lead to: the public ones and no others."""
+"""Decides which IP addresses a link may lead to: public ones only."""
 
 from __future__ import annotations
 
@@ -30,35 +30,35 @@ _REFUSED_V4: tuple[IPv4Network, ...] = tuple(
         "203.0.113.0/24",  # documentation
         "224.0.0.0/4",  # multicast; `is_global` holds for most of it
         "240.0.0.0/4",  # reserved, and broadcast
-        # Public on paper, and the host of a virtual machine in practice: Azure's wire server.
+        # Azure's wire server: a public address that reaches the host of a virtual machine.
         "168.63.129.16/32",
     )
 )
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
-"""The only part of IPv6 that IANA hands out for the public internet (RFC 4291, section 2.4)."""
+"""The only part of IPv6 that IANA assigns to the public internet (RFC 4291, section 2.4)."""
 
 _REFUSED_V6: tuple[IPv6Network, ...] = tuple(
     IPv6Network(network)
     for network in (
-        # IANA's IPv6 special-purpose registry, what lies within 2000::/3.
+        # The entries of IANA's IPv6 special-purpose registry within 2000::/3.
         "2001::/23",  # IETF assignments, with Teredo's embedded IPv4 addresses
         "2001:db8::/32",  # documentation
-        "2002::/16",  # 6to4: an IPv4 address embedded, and no honest host since RFC 7526
+        "2002::/16",  # 6to4: embeds an IPv4 address; deprecated by RFC 7526
         "3fff::/20",  # documentation
     )
 )
 
 _NAT64 = ip_network("64:ff9b::/96")
-"""RFC 6052: how an IPv6-only network reaches IPv4; its name servers answer with these."""
+"""RFC 6052: name servers of IPv6-only networks return these addresses for IPv4 hosts."""
 
 
 def is_public(host: str) -> bool:
-    """Whether `host` is the plain text form of an address that anybody on the internet may reach.
+    """Whether `host` is the text form of a public IP address.
 
-    An IPv4 address inside an IPv6 one counts as what it is where a host would really connect to
-    it (mapped, RFC 4291; NAT64's well-known prefix, RFC 6052); the other embeddings (compatible,
-    6to4, Teredo, local NAT64) are refused whole. Anything that is not an address is not public.
+    An IPv4 address embedded in an IPv6 address is checked as IPv4 where a host would connect to
+    it (mapped, RFC 4291; NAT64's well-known prefix, RFC 6052). The other embeddings (compatible,
+    6to4, Teredo, local NAT64) are always refused. A text that is not an address is not public.
     """
     try:
         address = ip_address(host)
@@ -80,5 +80,5 @@ def is_public(host: str) -> bool:
 
 
 def _is_public_v4(address: IPv4Address) -> bool:
-    # `is_global` besides the table: a newer Python knows what was reserved since.
+    # `is_global` as well: a newer Python knows networks that were reserved later.
     return address.is_global and not any(address in network for network in _REFUSED_V4)

@@ -1,4 +1,4 @@
-"""Bytes → RGB pixels of the model's size, right side up, in sRGB. Runs in the sandbox only."""
+"""Decodes bytes to upright sRGB pixels of the model's size. Runs in the sandbox only."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from bot.images.picture import Picture
 from bot.intake.errors import BrokenPicture, NotAPicture, TooManyPixels
 from bot.intake.geometry import fit
 
-# All plugins are loaded here, and not when a picture first asks for one: the sandbox can open no
-# file once it has started, modules included. `preinit` is what `Image.open` begins with.
+# All plugins are imported here, not on first use: the sandbox cannot open a file (or import a
+# module) once it has started. `Image.open` calls `preinit` first.
 Image.preinit()
 _PLUGINS = (
     AvifImagePlugin,
-    MpoImagePlugin,  # what two-lens cameras and some phones write under the name of JPEG
+    MpoImagePlugin,  # the variant of JPEG that two-lens cameras and some phones write
     TiffImagePlugin,
     WebPImagePlugin,
 )
@@ -42,28 +42,29 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What undoes each value of the tag Orientation (Exif 3.0, section 4.6.5.1.6)."""
+"""The transposition that makes a picture upright, per value of the tag Orientation (Exif 3.0,
+section 4.6.5.1.6)."""
 
 
 def decode(
     data: bytes, *, pixels: int, multiple: int, max_pixels: int, background: tuple[int, int, int]
 ) -> Picture:
-    """The first frame of `data` as RGB in sRGB, of the size that `geometry.fit` gives.
+    """The first frame of `data` in sRGB, resized to the size that `geometry.fit` gives.
 
-    `max_pixels` bounds the source, `pixels` the result. Transparency is laid on `background`.
+    `max_pixels` limits the source, `pixels` the result. Transparent parts show `background`.
 
     Raises:
-        NotAPicture, BrokenPicture, TooManyPixels, TooLong: as `bot.intake.errors` describes.
-        Exception: whatever else a decoder raises over damaged bytes.
+        NotAPicture, BrokenPicture, TooManyPixels, TooLong: see `bot.intake.errors`.
+        Exception: decoders raise many types for damaged bytes.
     """
     Image.MAX_IMAGE_PIXELS = max_pixels
     with warnings.catch_warnings():
-        # Everything else that decoders warn about is no news here: the bytes are a stranger's.
+        # Other warnings say only that untrusted bytes are malformed.
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             image: Image.Image = Image.open(BytesIO(data), formats=FORMATS)
-            return _redrawable(image, pixels, multiple, background)
+            return _to_picture(image, pixels, multiple, background)
         except (Image.DecompressionBombWarning, Image.DecompressionBombError):
             raise TooManyPixels(megapixels=max_pixels / 1e6) from None
         except UnidentifiedImageError:
@@ -77,20 +78,20 @@ def _has_known_signature(data: bytes) -> bool:
     return any(accept is not None and accept(data[:16]) is True for accept in accepts)
 
 
-def _redrawable(
+def _to_picture(
     image: Image.Image, pixels: int, multiple: int, background: tuple[int, int, int]
 ) -> Picture:
     size = fit(*image.size, pixels, multiple)
     if image.format in ("JPEG", "MPO"):
-        # Lets the JPEG decoder drop detail that would be resized away; twice the size is kept.
+        # The JPEG decoder scales down while decoding, to at least twice the final size.
         image.draft(None, (2 * size[0], 2 * size[1]))
     profile = image.info.get("icc_profile")
     image.load()
-    # Pillow applies a TIFF's orientation while loading, so its size may be the other way round.
+    # Pillow applies a TIFF's orientation while loading, which may swap width and height.
     if image.format == "TIFF":
         size = fit(*image.size, pixels, multiple)
     turn = _TRANSPOSE.get(_orientation(image))
-    # Resized before anything else is done with it: 50 megapixels fit in memory a few times only.
+    # Resized before any other step, because memory holds few copies of 50 megapixels.
     image = _resizable(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     if turn is not None:
         image = image.transpose(turn)
@@ -104,10 +105,10 @@ def _redrawable(
 
 
 def _orientation(image: Image.Image) -> int:
-    """The tag's value; 1, upright, where the metadata is damaged, since the pixels are not."""
+    """The tag's value; 1 (upright) where the metadata is damaged."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # noqa: BLE001 - the parser raises whatever the damage leads to
+    except Exception:  # noqa: BLE001 - the parser raises many types for damaged metadata
         return 1
 
 
@@ -117,13 +118,13 @@ def _resizable(image: Image.Image) -> Image.Image:
     if mode.startswith("I;16"):
         return _scaled_to_8_bits(image.convert("I"), 0, 65535)
     if mode in ("I", "F"):
-        # Neither has a white point of its own; the range that is used becomes black to white.
+        # These modes define no white level, so the used range becomes black to white.
         low, high = image.getextrema()
         assert isinstance(low, (int, float))
         assert isinstance(high, (int, float))
         return _scaled_to_8_bits(image, low, high)
     if mode == "LAB":
-        # Pillow's own conversion knows no LAB.
+        # `Image.convert` does not support LAB.
         to_srgb = ImageCms.buildTransform(
             ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB"
         )
@@ -139,13 +140,13 @@ def _resizable(image: Image.Image) -> Image.Image:
 
 def _scaled_to_8_bits(image: Image.Image, low: float, high: float) -> Image.Image:
     scale = 255 / (high - low) if high > low else 0.0
-    # Half a step is added because the conversion cuts off the fraction.
+    # The conversion truncates; adding a half makes it round.
     return image.point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """`image` (L, RGB or CMYK) as RGB; a profile that is damaged or of another kind is ignored,
-    as browsers do."""
+    """`image` (L, RGB or CMYK) as RGB. A profile that is damaged or for another mode is ignored,
+    as in browsers."""
     if profile:
         try:
             source = ImageCms.ImageCmsProfile(BytesIO(profile))

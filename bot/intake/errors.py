@@ -1,21 +1,21 @@
-"""What may be wrong with a stranger's link or picture, each with its one sentence.
+"""The errors of links and pictures. Each carries one sentence for the user.
 
 SourceError
-├── LinkError               the bytes cannot be fetched
-│   ├── BadLink             not an http or https address
+├── LinkError               the link cannot be fetched
+│   ├── BadLink             not an http or https link, or with a user name
 │   ├── LinkRefused         not a public address, a port or host that is not allowed
-│   ├── DeadLink            no answer, or one that cannot be read
+│   ├── DeadLink            no response, or one that cannot be read
 │   ├── LinkAnsweredBadly   an HTTP status other than success
-│   ├── TooManyRedirects    it points elsewhere again and again
-│   ├── LinkTooSlow         the time for the whole way is over
+│   ├── TooManyRedirects    more redirects than the limit
+│   ├── LinkTooSlow         the time limit is over
 │   └── PageWithoutPicture  a web page that names no picture
-└── PictureError            the bytes cannot be redrawn
-    ├── FileTooLarge        too many bytes, also while fetching
-    ├── NotAPicture         none of the formats
-    ├── BrokenPicture       one of the formats, damaged or incomplete
-    ├── TooManyPixels       more than can be opened
-    ├── TooLong             one side is many times the other
-    └── TooMuchWork         opening it takes more time or memory than is given to it
+└── PictureError            the file cannot be decoded
+    ├── FileTooLarge        more bytes than the limit, also while fetching
+    ├── NotAPicture         none of the supported formats
+    ├── BrokenPicture       a supported format, damaged or incomplete
+    ├── TooManyPixels       more pixels than the limit
+    ├── TooLong             the aspect ratio is over the limit
+    └── TooMuchWork         decoding exceeds its time or memory limit
 """
 
 from __future__ import annotations
@@ -24,92 +24,91 @@ from bot.errors import SourceError
 
 
 class LinkError(SourceError):
-    """The link cannot be followed to a file."""
+    """The link does not lead to a file."""
 
 
 class BadLink(LinkError):
-    """Not an absolute http or https address, or one with a user name in it."""
+    """Not an absolute http or https link, or one that contains a user name."""
 
-    text = "That is not a link I can open: it must begin with http:// or https://, without a login."
+    text = "The link must start with http:// or https:// and contain no user name."
 
 
 class LinkRefused(LinkError):
     """The address is not public, or the operator does not allow the host or the port.
 
-    The sentence is the same for all of these, so that it tells nothing about the network.
+    The sentence is the same for all causes, so that it reveals nothing about the network.
     """
 
-    text = "I am not allowed to open that link; only public web addresses work."
+    text = "That link cannot be used: only public web addresses are allowed."
 
 
 class DeadLink(LinkError):
-    """Nobody answers there, or not in HTTP."""
+    """The server does not respond, or not with valid HTTP."""
 
-    text = "That link does not work: the server cannot be reached or its answer cannot be read."
+    text = "That link does not work: the server cannot be reached, or its response is not valid."
 
 
 class LinkAnsweredBadly(LinkError):
-    """The server answered with a status other than success."""
+    """The server responded with an HTTP status other than success."""
 
-    text = "That link does not work: the server answered with status {status}."
+    text = "That link does not work: the server responded with status {status}."
 
 
 class TooManyRedirects(LinkError):
-    """More hops than are followed."""
+    """More redirects than `IntakeLimits.max_redirects`."""
 
-    text = "That link points elsewhere more than {limit} times; please use the final address."
+    text = "That link redirects more than {limit} times; please use the final address."
 
 
 class LinkTooSlow(LinkError):
-    """The whole way, redirects included, took too long."""
+    """Fetching took longer than `IntakeLimits.total_seconds`, redirects included."""
 
-    text = "That link took longer than {seconds:g} seconds; please try again or attach the file."
+    text = "Loading that link took longer than {seconds:g} seconds; try again or attach the file."
 
 
 class PageWithoutPicture(LinkError):
-    """A web page, and it names no picture that could be used instead."""
+    """A web page that names no picture."""
 
-    text = "That link leads to a web page without a picture; please link the picture itself."
+    text = "That link leads to a web page without a picture; please link to the picture itself."
 
 
 class PictureError(SourceError):
-    """The file cannot be turned into a picture to redraw."""
+    """The file cannot be decoded to a picture."""
 
 
 class FileTooLarge(PictureError):
-    """More bytes than are read, from a link or as an attachment."""
+    """More bytes than `IntakeLimits.max_bytes`, from a link or as an attachment."""
 
-    text = "That file is too large; I can take up to {mebibytes:g} MiB."
+    text = "That file is too large; the limit is {mebibytes:g} MiB."
 
 
 class NotAPicture(PictureError):
-    """None of the formats that are read."""
+    """None of the supported formats."""
 
     text = (
-        "That file is not a picture I can read; "
-        "PNG, JPEG, WebP, GIF, AVIF, HEIC, BMP and TIFF work."
+        "That file is not a supported picture; use PNG, JPEG, WebP, GIF, AVIF, HEIC, BMP or TIFF."
     )
 
 
 class BrokenPicture(PictureError):
-    """One of the formats, but damaged."""
+    """A supported format, but damaged or incomplete."""
 
     text = "That picture is damaged or incomplete."
 
 
 class TooManyPixels(PictureError):
-    """More pixels than are decoded."""
+    """More pixels than `IntakeLimits.max_pixels`."""
 
-    text = "That picture is too large to open; up to {megapixels:g} megapixels work."
+    text = "That picture has too many pixels; the limit is {megapixels:g} megapixels."
 
 
 class TooLong(PictureError):
-    """One side is so much longer than the other that the model cannot draw it."""
+    """The aspect ratio exceeds `geometry.MAX_ASPECT`."""
 
-    text = "That picture is too long and thin; one side can be at most {limit} times the other."
+    text = "That picture is too narrow; the long side can be at most {limit} times the short side."
 
 
 class TooMuchWork(PictureError):
-    """The decoder died, hung, or ran out of memory over it."""
+    """The decoder crashed, or exceeded its time or memory limit."""
 
-    text = "That picture takes too much time or memory to open; a smaller one may work."
+    text = "Opening that picture takes too much time or memory; a smaller one may work."

@@ -1,4 +1,4 @@
-"""Links → bytes. Every hop is held to the same rules, and all of them to one time and one size."""
+"""Fetches links. Each redirect is checked by the same rules; one time and size limit covers all."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ from bot.intake.links import canonical_host, check_host_and_port, host_of, parse
 from bot.intake.loop_thread import LoopThread
 
 Resolve = Callable[[str, int], list[tuple[Any, ...]]]
-"""`socket.getaddrinfo`, or what stands for it in a test: (family, type, proto, name, address)."""
+"""`socket.getaddrinfo` or a replacement: (family, type, protocol, canonical name, address)."""
 
-_USER_AGENT = "Redraw (a Discord bot; a person sent it this link to a picture)"
+_USER_AGENT = "Redraw (a Discord bot; a user sent it this link to a picture)"
 _READ = 16 * 1024
 _STEP = 256 * 1024
-"""How many bytes are decompressed before other tasks get their turn."""
+"""Bytes that are decompressed before control returns to the event loop."""
 
 
 class AddressRefused(OSError):
-    """The host's address is not public. An OSError, so that aiohttp passes it on in its own."""
+    """The host's address is not public. An OSError, because aiohttp wraps those."""
 
 
 class Fetcher:
-    """Fetches what strangers link to. Open it with `async with`.
+    """Fetches untrusted links. Use it with `async with`.
 
-    `find_picture` gives the address of the picture that a web page names, or None.
+    `find_picture` returns the address of the picture that a web page names, or None.
     """
 
     def __init__(
@@ -64,8 +64,8 @@ class Fetcher:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            # Reading a hostile answer (chunks of one byte, floods of headers) takes the parser
-            # tenths of a second at a time. The bot's own loop has heartbeats to answer.
+            # Parsing a hostile response (one-byte chunks, many headers) blocks for tenths of a
+            # second. In its own thread it does not delay the gateway's heartbeats.
             self._thread = await stack.enter_async_context(LoopThread("fetch"))
             await self._thread.run(self._open())
             stack.push_async_callback(lambda: self._thread.run(self._sessions.aclose()))
@@ -82,49 +82,51 @@ class Fetcher:
 
     async def _open(self) -> None:
         async with AsyncExitStack() as stack:
-            # Not the loop's own threads: a slow name server would keep all of them.
+            # Not the loop's default executor: a slow name server would occupy all its threads.
             threads = ThreadPoolExecutor(8, thread_name_prefix="resolve")
             stack.callback(threads.shutdown, wait=False, cancel_futures=True)
             self._public = await stack.enter_async_context(
                 _session(_Resolver(self._resolve, threads, public_only=True), _public_socket)
             )
-            # Only for hosts that the operator vouches for by name.
+            # Only for the hosts in the setting `ALLOWED_HOSTS`.
             self._trusted = await stack.enter_async_context(
                 _session(_Resolver(self._resolve, threads, public_only=False), _any_socket)
             )
             self._sessions = stack.pop_all()
 
     async def fetch(self, text: str) -> bytes:
-        """The bytes of the file that `text` links to, or of the picture that the page there names.
+        """The bytes that `text` links to, or those of the picture that the linked page names.
 
         Raises:
             LinkError: one of its subclasses.
-            FileTooLarge: more than `max_bytes`, also after decompression.
+            FileTooLarge: more than `max_bytes`, counted after decompression as well.
         """
-        way = _Way(self._limits.max_redirects, self._limits.max_bytes)
+        budget = _Budget(self._limits.max_redirects, self._limits.max_bytes)
         try:
             async with asyncio.timeout(self._limits.total_seconds):
-                body = await self._thread.run(self._follow(parse_link(text), way))
+                body = await self._thread.run(self._follow(parse_link(text), budget))
                 if not _looks_like_page(body):
                     return body
                 named = await self._find_picture(body)
                 if named is None:
                     raise PageWithoutPicture
-                body = await self._thread.run(self._follow(parse_link(named, base=way.url), way))
+                body = await self._thread.run(
+                    self._follow(parse_link(named, base=budget.url), budget)
+                )
                 if _looks_like_page(body):
                     raise PageWithoutPicture
                 return body
         except TimeoutError:
             raise LinkTooSlow(seconds=self._limits.total_seconds) from None
 
-    async def _follow(self, url: URL, way: _Way) -> bytes:
+    async def _follow(self, url: URL, budget: _Budget) -> bytes:
         while True:
             check_host_and_port(
                 url,
                 allowed_ports=self._limits.allowed_ports,
                 denied_hosts=self._denied_hosts,
             )
-            way.url = url
+            budget.url = url
             trusted = host_of(url) in self._allowed_hosts
             session = self._trusted if trusted else self._public
             try:
@@ -132,11 +134,11 @@ class Fetcher:
                     location = response.headers.get("Location")
                     if response.status in (301, 302, 303, 307, 308) and location:
                         url = parse_link(location, base=url)
-                        way.count_redirect()
+                        budget.count_redirect()
                         continue
                     if not 200 <= response.status < 300:
                         raise LinkAnsweredBadly(status=response.status)
-                    return await _read(response, way)
+                    return await _read(response, budget)
             except aiohttp.ClientConnectorError as error:
                 if isinstance(error.os_error, AddressRefused):
                     raise LinkRefused from None
@@ -149,8 +151,8 @@ class Fetcher:
                 raise DeadLink from None
 
 
-class _Way:
-    """How much of the budget the hops so far have left; `url` is the hop that is being taken."""
+class _Budget:
+    """Counts redirects and bytes of one fetch; `url` is the address being fetched."""
 
     def __init__(self, redirects: int, max_bytes: int) -> None:
         self.url = URL()
@@ -173,27 +175,27 @@ class _Way:
             raise FileTooLarge(mebibytes=self._max_bytes / 2**20)
 
 
-async def _read(response: aiohttp.ClientResponse, way: _Way) -> bytes:
+async def _read(response: aiohttp.ClientResponse, budget: _Budget) -> bytes:
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
         raise DeadLink
     unpacker = zlib.decompressobj(wbits=47) if "identity" not in encoding and encoding else None
     body = bytearray()
     async for chunk in response.content.iter_any():
-        way.count_bytes(len(chunk))
+        budget.count_bytes(len(chunk))
         if unpacker is None:
             body += chunk
             continue
         while chunk and not unpacker.eof:
             body += unpacker.decompress(chunk, _STEP)
-            way.check_size(len(body))
+            budget.check_size(len(body))
             chunk = unpacker.unconsumed_tail
             await asyncio.sleep(0)
     return bytes(body)
 
 
 def _looks_like_page(body: bytes) -> bool:
-    """Markup begins with an angle bracket, as no picture format does but SVG, which is XML."""
+    """Whether `body` starts as markup does; SVG and other XML do not count."""
     start = body[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     return start.startswith(b"<") and not start.startswith((b"<svg", b"<?xml"))
 
@@ -203,15 +205,15 @@ def _session(
 ) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
         resolver=resolver,
-        # Runs for names, literals and every spelling of an address, with what will be connected to.
+        # Called with the address of each connection, for names and every spelling of an address.
         socket_factory=socket_factory,
-        # A connection that is used once cannot be one that was checked for another link.
+        # A reused connection would skip the check.
         force_close=True,
         use_dns_cache=False,
     )
     return aiohttp.ClientSession(
         connector=connector,
-        # `fetch` bounds the whole way; a limit here would begin anew at every hop.
+        # `fetch` limits the total time; a limit here would restart at every redirect.
         timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
@@ -228,7 +230,7 @@ def _session(
 
 
 class _Resolver(AbstractResolver):
-    """Names → all their addresses; with `public_only`, not one of them may be anything else."""
+    """Resolves names. With `public_only`, a name with any other address is refused."""
 
     def __init__(self, resolve: Resolve, threads: ThreadPoolExecutor, *, public_only: bool) -> None:
         self._resolve = resolve
@@ -276,10 +278,9 @@ def _any_socket(info: Any) -> socket.socket:
 
 
 class _SmallReads(socket.socket):
-    """Gives asyncio, which asks for 256 KiB at a time, a little of it.
+    """Limits each read to 16 KiB; asyncio asks for 256 KiB.
 
-    The parser keeps the interpreter to itself while it works through one read; a quarter of a
-    mebibyte of tiny chunks or headers takes it half a second.
+    The parser holds the GIL during one read; 256 KiB of tiny chunks or headers take half a second.
     """
 
     def recv(self, bufsize: int, flags: int = 0) -> bytes:

@@ -1,4 +1,4 @@
-"""How much of a stranger's link or picture is taken, and what the operator allows."""
+"""The limits for links and pictures, with the operator's settings applied."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 class IntakeLimits:
     """Sizes are in bytes and pixels, times in seconds of wall time.
 
-    `allowed_hosts` are reached even if their address is not public; they are matched whole, by
-    name. `denied_hosts` are refused with all their subdomains, and win over `allowed_hosts`.
-    `background` (red, green, blue) is what transparent pictures are laid on.
+    `allowed_hosts` may have addresses that are not public; the whole name must match.
+    `denied_hosts` are refused with all subdomains and take precedence over `allowed_hosts`.
+    `background` (red, green, blue) is shown behind transparent pictures.
     """
 
     max_bytes: int = 20 * 2**20
@@ -33,7 +33,7 @@ class IntakeLimits:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The operator's wishes, and the defaults for what is no matter of taste."""
+        """The limits with the operator's settings; all others keep their defaults."""
         red, green, blue = bytes.fromhex(settings.background.removeprefix("#"))
         return cls(
             allowed_ports=settings.allowed_ports,

@@ -1,4 +1,4 @@
-"""What a link says before anything is asked of the network. Pure functions."""
+"""Parses and checks links without network access. Pure functions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class MessageLink:
 
 
 def parse_message_link(text: str) -> MessageLink | None:
-    """The message that `text` is a link to, or None where it is a link to anything else."""
+    """The Discord message that `text` links to, or None for any other link."""
     match = _MESSAGE.fullmatch(_bare(text))
     if match is None:
         return None
@@ -40,10 +40,10 @@ def parse_message_link(text: str) -> MessageLink | None:
 
 
 def parse_link(text: str, base: URL | None = None) -> URL:
-    """The absolute http or https address that `text` is, seen from the page `base` if given.
+    """`text` as an absolute http or https URL, relative to `base` if given.
 
     Raises:
-        BadLink: anything else, or an address with user information in it.
+        BadLink: any other text, or a URL with user information.
     """
     text = _bare(text)
     try:
@@ -58,19 +58,19 @@ def parse_link(text: str, base: URL | None = None) -> URL:
 
 
 def host_of(url: URL) -> str:
-    """The host as it is compared: ASCII, lower case, without the final dot."""
+    """The host in the form used for comparison: ASCII, lower case, without the final dot."""
     return (url.raw_host or "").rstrip(".").lower()
 
 
 def canonical_host(name: str) -> str:
-    """A host's name as an operator writes it, in the form that `host_of` gives."""
+    """A host name from the settings, in the form that `host_of` returns."""
     return host_of(URL.build(scheme="http", host=name.strip()))
 
 
 def check_host_and_port(
     url: URL, *, allowed_ports: Collection[int], denied_hosts: Collection[str]
 ) -> None:
-    """Hold the operator's rules; a denied host stands for its subdomains too.
+    """Apply the operator's settings; a denied host includes its subdomains.
 
     Raises:
         LinkRefused: the host is denied or the port is not allowed.
@@ -83,6 +83,6 @@ def check_host_and_port(
 
 
 def _bare(text: str) -> str:
-    """Without the angle brackets that people put around links so that Discord shows no preview."""
+    """Without the angle brackets that suppress Discord's preview."""
     text = text.strip()
     return text[1:-1] if text.startswith("<") and text.endswith(">") else text

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for work that may keep a loop busy."""
+"""An event loop in its own thread, for work that may block a loop."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """Runs coroutines in another thread's event loop. Open it with `async with`.
+    """Runs coroutines in another thread's event loop. Use it with `async with`.
 
-    Python's threads take turns every few milliseconds, so however long a callback takes there,
-    the loop that awaits it here goes on.
+    Python switches threads every few milliseconds, so a long callback in that thread does not
+    block the caller's loop.
     """
 
     def __init__(self, name: str) -> None:
@@ -33,17 +33,17 @@ class LoopThread:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.run(_end_all_tasks())
+        await self.run(_cancel_all_tasks())
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join)
         self._loop.close()
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` returns or raises; cancelling this cancels it."""
+        """Run `work` and return its result; cancelling this cancels `work`."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
 
-async def _end_all_tasks() -> None:
+async def _cancel_all_tasks() -> None:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()

@@ -1,8 +1,8 @@
-"""A few kept child processes that open strangers' bytes, with little memory, time and rights.
+"""A pool of restricted child processes that decode untrusted bytes.
 
-A child gets an empty environment, so no secret is in it to be found, and `child.py` gives up
-memory beyond the limit and the right to open anything. What it answers is checked here: the
-worst that a picture can do is to end its child, which costs that one request.
+A child starts with an empty environment, so it holds no secret. `sandbox_main` then limits its
+memory and its right to open files. Its responses are checked here. A picture that crashes the
+decoder costs its own request only.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from bot.intake.geometry import MAX_ASPECT
 log = logging.getLogger(__name__)
 
 _START_SECONDS = 30.0
-_TASKS_A_CHILD = 200
-"""After so many a child is replaced, so that what a library leaks does not add up."""
+_TASKS_PER_CHILD = 200
+"""A child is replaced after so many tasks, which limits the effect of memory leaks."""
 
 _MAX_HEADER = 64 * 1024
 _ROOT = Path(__file__).resolve().parents[2]
-# Nothing of the bot's own, but Python does not start on Windows without this one.
+# Python does not start on Windows without SYSTEMROOT.
 _ENVIRONMENT = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
-# Isolated mode: neither PYTHON* variables nor the working directory can change what it runs.
+# Isolated mode (-I): PYTHON* variables and the working directory have no effect.
 _COMMAND = (
     "-I",
     "-c",
@@ -48,10 +48,10 @@ _COMMAND = (
 
 
 class Sandbox:
-    """Opens pictures and pages in child processes, at most `workers` at a time.
+    """Decodes pictures and parses pages in child processes, at most `workers` at a time.
 
     `memory` is the address space of a child in bytes, `seconds` the wall time of one task.
-    Children start when they are first needed.
+    A child is started when it is first needed.
     """
 
     def __init__(self, *, workers: int, memory: int, seconds: float) -> None:
@@ -84,7 +84,7 @@ class Sandbox:
         max_pixels: int,
         background: tuple[int, int, int],
     ) -> Picture:
-        """As `bot.intake.decode.decode`, in a child.
+        """`bot.intake.decode.decode` in a child.
 
         Raises:
             PictureError: one of its subclasses.
@@ -97,7 +97,7 @@ class Sandbox:
             "background": background,
         }
         answer, body = await self._run(task, data, longest=3 * pixels)
-        # Only the names are taken from the child: its words could be a stranger's.
+        # Only error names are read from the child: its text is untrusted.
         refusals: dict[str, PictureError] = {
             "NotAPicture": NotAPicture(),
             "BrokenPicture": BrokenPicture(),
@@ -116,7 +116,7 @@ class Sandbox:
         raise TooMuchWork
 
     async def find_picture(self, page: bytes) -> str | None:
-        """As `bot.intake.web_page.find_picture`, in a child; None also where that fails."""
+        """`bot.intake.web_page.find_picture` in a child; None also where that fails."""
         try:
             answer, _ = await self._run({"kind": "page"}, page, longest=0)
         except PictureError:
@@ -133,14 +133,14 @@ class Sandbox:
                 async with asyncio.timeout(self._seconds):
                     answer = await child.ask(task | {"length": len(body)}, body, longest)
             except (OSError, EOFError, ValueError, RecursionError) as error:
-                # It hung, it died, or its answer is none.
-                log.warning("A sandboxed decoder was ended: %s", type(error).__name__)
+                # It hung or crashed, or its response is not valid.
+                log.warning("A sandboxed decoder failed and was killed: %s", type(error).__name__)
                 await child.kill()
                 raise TooMuchWork from None
             except BaseException:
                 await child.kill()
                 raise
-            if child.tasks < _TASKS_A_CHILD and not self._closed:
+            if child.tasks < _TASKS_PER_CHILD and not self._closed:
                 self._idle.append(child)
             else:
                 await child.end()
@@ -156,13 +156,13 @@ class Sandbox:
         if not child.limited and not self._warned:
             self._warned = True
             log.warning(
-                "This system has no memory limits for processes; pictures are opened without."
+                "This system has no memory limits for processes; pictures are decoded without them."
             )
         return child
 
 
 class _Child:
-    """One process. Whoever takes it asks one thing at a time, and kills it if that fails."""
+    """One child process. It runs one task at a time; the caller kills it if a task fails."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -211,14 +211,14 @@ class _Child:
         assert self._process.stdout is not None
         header = json.loads(await self._process.stdout.readline())
         if not isinstance(header, dict):
-            raise ValueError("the child's answer has no header")
+            raise ValueError("the child's response has no header")
         length = header.get("length")
         if not isinstance(length, int) or not 0 <= length <= longest:
-            raise ValueError("the child's answer has no valid length")
+            raise ValueError("the child's response has no valid length")
         return header, await self._process.stdout.readexactly(length)
 
     async def end(self) -> None:
-        """Let it finish by itself, as it does when its input ends."""
+        """Close its input, after which it exits."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:

@@ -1,8 +1,7 @@
-"""The sandboxed process: reads tasks from standard input, answers on standard output, and can do
-nothing else. One line of JSON each way, followed by as many bytes as its `length` says.
+"""The sandboxed child process: reads tasks from standard input, responds on standard output.
 
-The parent reads no pickles and believes nothing unchecked, so that whoever took over a decoder
-has only won the right to answer with a picture.
+A message is one line of JSON, followed by the number of bytes that its `length` gives. The parent
+unpickles nothing and checks every response, so a compromised child can only return a picture.
 """
 
 from __future__ import annotations
@@ -18,34 +17,34 @@ from bot.intake.errors import BrokenPicture, PictureError, TooMuchWork
 from bot.intake.web_page import find_picture
 
 CPU_SECONDS_LEFT = 20
-"""A backstop for a child whose parent is gone and cannot end it any more."""
+"""CPU time per task. Stops a child whose parent died and cannot kill it."""
 
 
 def main() -> None:
     """Serve until standard input ends. `argv[2]` is the memory limit in bytes."""
     source = os.fdopen(os.dup(0), "rb")
     sink = os.fdopen(os.dup(1), "wb")
-    # Libraries that print must not disturb the answers, and a stranger's picture not the log.
+    # Output of libraries must reach neither the responses nor the log.
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
-    limited = _give_up_rights(int(sys.argv[2]))
-    _answer(sink, {"limited": limited})
+    limited = _drop_privileges(int(sys.argv[2]))
+    _respond(sink, {"limited": limited})
     while line := source.readline():
         _serve(json.loads(line), source, sink)
 
 
-def _give_up_rights(memory: int) -> bool:
-    """Whether the system knows limits that can be set for a process."""
+def _drop_privileges(memory: int) -> bool:
+    """Set the limits; whether the system supports them."""
     try:
         import resource
     except ImportError:
         return False
     try:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    except (OSError, ValueError):  # macOS has the name only
+    except (OSError, ValueError):  # macOS defines it without support
         return False
-    # From here on it opens no file, no socket and no pipe: it needs none of them.
+    # The child needs to open no file, socket or pipe from here on.
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -67,7 +66,7 @@ def _serve(task: dict[str, Any], source: BufferedReader, sink: BufferedWriter) -
     try:
         body = source.read(task["length"])
         if task["kind"] == "page":
-            _answer(sink, {"url": find_picture(body)})
+            _respond(sink, {"url": find_picture(body)})
             return
         picture = decode(
             body,
@@ -76,15 +75,15 @@ def _serve(task: dict[str, Any], source: BufferedReader, sink: BufferedWriter) -
             max_pixels=task["max_pixels"],
             background=tuple(task["background"]),
         )
-        _answer(sink, {"width": picture.width, "height": picture.height}, picture.pixels)
+        _respond(sink, {"width": picture.width, "height": picture.height}, picture.pixels)
     except PictureError as error:
-        _answer(sink, {"error": type(error).__name__})
+        _respond(sink, {"error": type(error).__name__})
     except MemoryError:
-        _answer(sink, {"error": TooMuchWork.__name__})
-    except Exception:  # noqa: BLE001 - decoders raise anything over damaged bytes
-        _answer(sink, {"error": BrokenPicture.__name__})
+        _respond(sink, {"error": TooMuchWork.__name__})
+    except Exception:  # noqa: BLE001 - decoders raise many types for damaged bytes
+        _respond(sink, {"error": BrokenPicture.__name__})
 
 
-def _answer(sink: BufferedWriter, header: dict[str, Any], body: bytes = b"") -> None:
+def _respond(sink: BufferedWriter, header: dict[str, Any], body: bytes = b"") -> None:
     sink.write(json.dumps(header | {"length": len(body)}).encode() + b"\n" + body)
     sink.flush()

@@ -1,19 +1,19 @@
-"""A web page → the address of the picture that it names. Runs in the sandbox only."""
+"""Finds the picture that a web page names. Runs in the sandbox only."""
 
 from __future__ import annotations
 
 from html.parser import HTMLParser
 
 MAX_CHARACTERS = 2**20
-"""How far into a page its `<meta>` elements are looked for. They belong in the head."""
+"""The part of a page that is searched for `<meta>` elements, which belong in the head."""
 
 _PROPERTIES = ("og:image", "og:image:url", "og:image:secure_url", "twitter:image")
-"""Which of them name a picture, best first: the Open Graph protocol (https://ogp.me), then the
-name that pages use which have only the other kind of card."""
+"""The properties that name a picture, best first: Open Graph (https://ogp.me), then Twitter
+cards."""
 
 
 def find_picture(page: bytes) -> str | None:
-    """The address in the page's `og:image`, as it stands there, or None."""
+    """The address in the page's `og:image`, unresolved, or None."""
     finder = _Finder()
     finder.feed(page.decode("utf-8", errors="replace")[:MAX_CHARACTERS])
     return next((finder.found[name] for name in _PROPERTIES if name in finder.found), None)

@@ -1,4 +1,4 @@
-"""A name server, a hostile web server, and a watch over what the process connects to."""
+"""A fake name server, a hostile web server, and a record of connection attempts."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ sys.addaudithook(_hook)
 
 @contextmanager
 def watched_connections(allowed: tuple[str, int] | None = None) -> Iterator[list[tuple[str, int]]]:
-    """Every address that this process would connect to, except `allowed`; none of it happens.
+    """Record and refuse every connection of this process, except those to `allowed`.
 
-    Python's audit event for a socket's `connect` comes right before the system call.
+    Python raises the audit event `socket.connect` before the system call.
     """
     seen: list[tuple[str, int]] = []
     _watching.append((seen, allowed))
@@ -46,7 +46,7 @@ def watched_connections(allowed: tuple[str, int] | None = None) -> Iterator[list
 
 
 class NameServer(asyncio.DatagramProtocol):
-    """Answers DNS over UDP (RFC 1035) from a table; a name's answers are given in turn."""
+    """Answers DNS over UDP (RFC 1035) from a table; a name's answers are used in turn."""
 
     def __init__(self) -> None:
         self.answers: dict[str, list[list[str]]] = {}
@@ -87,9 +87,9 @@ def _read_name(data: bytes, at: int) -> tuple[str, int]:
 async def name_server() -> AsyncIterator[
     tuple[NameServer, Callable[[str, int], list[tuple[Any, ...]]]]
 ]:
-    """A name server on loopback, and what stands for `socket.getaddrinfo` and asks it.
+    """A name server on loopback, and a replacement for `socket.getaddrinfo` that queries it.
 
-    Numbers in any spelling that the C library knows are read by the C library.
+    The C library parses numeric addresses in every spelling that it knows.
     """
     loop = asyncio.get_running_loop()
     transport, server = await loop.create_datagram_endpoint(NameServer, local_addr=("127.0.0.1", 0))
@@ -139,7 +139,7 @@ Handler = Callable[[str, asyncio.StreamWriter], Any]
 def answer(
     body: bytes, status: str = "200 OK", headers: tuple[str, ...] = (), kind: str = "image/png"
 ) -> bytes:
-    """An HTTP answer, closed by its length."""
+    """An HTTP response with a Content-Length."""
     head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", f"Content-Type: {kind}", *headers]
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
@@ -148,7 +148,7 @@ def answer(
 async def web_server(
     respond: Callable[[str, dict[str, str]], bytes],
 ) -> AsyncIterator[int]:
-    """A server on loopback whose answers are what `respond(path, headers)` gives; its port."""
+    """The port of a loopback server that sends what `respond(path, headers)` returns."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -179,9 +179,9 @@ HOSTILE = (
 
 @contextmanager
 def hostile_server() -> Iterator[tuple[int, Callable[[], dict[str, int]]]]:
-    """A server in a process of its own, so that its work is not this one's event loop's.
+    """A hostile server in its own process, so that it does not block this event loop.
 
-    Gives its port, and after its end the most bytes that it wrote to one client, by path.
+    Yields its port, and a function that, after the end, returns the most bytes sent per path.
     """
     sent: dict[str, int] = {}
     process = subprocess.Popen(
@@ -207,7 +207,7 @@ async def _serve_hostile() -> None:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.read(2000)
-        if not head:  # it gave up before it was heard
+        if not head:  # the client closed the connection first
             writer.close()
             return
         path = head.decode("latin-1").split(" ")[1].strip("/")
@@ -278,7 +278,7 @@ async def _serve_hostile() -> None:
     await asyncio.to_thread(sys.stdin.read)
     for path, count in sent.items():
         print(path, count, flush=True)
-    # Not by returning, which would report every connection that is cut off.
+    # A normal return would log every closed connection.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""Pictures and colour profiles that the tests make: what is in them is known, not stored."""
+"""Generated pictures and colour profiles with known content."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUARTERS: tuple[Colour, Colour, Colour, Colour] = (
     (50, 70, 210),
     (230, 200, 40),
 )
-"""Top left, top right, bottom left, bottom right: no turn and no mirror leaves them in place."""
+"""Top left, top right, bottom left, bottom right: every rotation and reflection moves them."""
 
 BUDGET = {"pixels": 512 * 512, "multiple": 64}
 
@@ -30,7 +30,7 @@ BUDGET = {"pixels": 512 * 512, "multiple": 64}
 def quarters(
     colours: Sequence[Any] = QUARTERS, mode: str = "RGB", size: tuple[int, int] = (192, 128)
 ) -> Image.Image:
-    """Four flat rectangles in a 3:2 picture."""
+    """A picture of four flat rectangles; 3:2 by default."""
     width, height = size
     image = Image.new(mode, size)
     for index, colour in enumerate(colours):
@@ -40,7 +40,7 @@ def quarters(
 
 
 def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
-    """`image` as a file; lossy formats at a quality that keeps flat colours."""
+    """`image` as a file; lossy formats at a quality that preserves flat colours."""
     if form in ("JPEG", "WEBP", "AVIF", "HEIF"):
         options.setdefault("quality", 95)
     file = io.BytesIO()
@@ -85,7 +85,7 @@ DISPLAY_P3 = (
     (0.24120, 0.69225, 0.06657),
     (-0.00105, 0.04189, 0.78407),
 )
-"""Its primaries, adapted to D50, as columns: what modern phones write into every photograph."""
+"""Its primaries, adapted to D50, as columns: the colour space of most phone photographs."""
 
 SRGB = ((0.43607, 0.38515, 0.14307), (0.22249, 0.71687, 0.06061), (0.01392, 0.09708, 0.71410))
 
@@ -102,12 +102,12 @@ def rgb_profile() -> bytes:
 
 
 def grey_profile() -> bytes:
-    """Grey with a linear tone curve: half the number is half the light."""
+    """Grey with a linear tone curve."""
     return _profile(b"mntr", b"GRAY", b"XYZ ", {b"kTRC": _gamma(1.0)})
 
 
 def cmyk_profile(inks: dict[tuple[int, int, int, int], tuple[int, int, int]]) -> bytes:
-    """A press whose inks print as the CIELAB colours given, each ink being full (1) or none (0)."""
+    """A printer profile: full (1) or no (0) ink of each kind → CIELAB colour."""
     corners = bytearray()
     for index in range(16):
         lightness, a, b = inks.get(
@@ -122,7 +122,7 @@ def cmyk_profile(inks: dict[tuple[int, int, int, int], tuple[int, int, int]]) ->
 
 @functools.cache
 def odd_pictures() -> dict[str, bytes]:
-    """One small valid file of every kind that the decoders treat differently."""
+    """One small valid file of each kind that the decoders handle differently."""
     image = quarters(size=(48, 32))
     clear = image.convert("RGBA")
     clear.putalpha(128)

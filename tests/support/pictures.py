@@ -1,4 +1,4 @@
-"""Pictures that tests make themselves."""
+"""Generated photographs and their files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def photo(width: int = 96, height: int = 64, seed: int = 0) -> Image.Image:
 
 
 def file_of(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    """The picture as the bytes of a file."""
+    """`image` encoded as a file."""
     out = io.BytesIO()
     image.save(out, kind, **options)
     return out.getvalue()

@@ -1,4 +1,4 @@
-"""No link, in whatever spelling, leads to a place that is not public. Seen at the socket layer."""
+"""No spelling of a link connects to a non-public address. Observed at the socket layer."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from bot.intake import DeadLink, Intake, IntakeLimits, LinkError, LinkRefused
 from tests.support.hostile_network import answer, name_server, watched_connections, web_server
 
-# Written down again and not imported: from the IANA special-purpose registries and the issue of
-# clouds that keep a service on an address that looks public.
+# Listed here again, not imported: the IANA special-purpose registries, and cloud services on
+# addresses that look public.
 DENIED_V4 = """
     0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 168.63.129.16/32 169.254.0.0/16 172.16.0.0/12
     192.0.0.0/24 192.0.2.0/24 192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24
@@ -26,7 +26,7 @@ DENIED_V6 = """
 """
 V4 = [IPv4Network(text) for text in DENIED_V4.split()]
 V6 = [IPv6Network(text) for text in DENIED_V6.split()]
-# The cloud services that a server-side request is usually aimed at.
+# Cloud metadata services, the usual targets of server-side request forgery.
 METADATA = ("169.254.169.254", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254")
 
 
@@ -35,7 +35,7 @@ def in_digits(text: str, digits: str) -> str:
 
 
 def spellings(address: IPv4Address) -> Iterator[str]:
-    """Hosts that mean `address` to one program or another."""
+    """Hosts that some program reads as `address`."""
     number = int(address)
     a, b, c, d = address.packed
     high, low = f"{number >> 16:x}", f"{number & 0xFFFF:x}"
@@ -79,7 +79,7 @@ def hostile_urls() -> list[str]:
 
 
 def just_outside() -> list[str]:
-    """The nearest neighbours of every denied range that are public, as numbers."""
+    """The public addresses next to every denied range."""
     edges = [number for net in V4 for number in (int(net[0]) - 1, int(net[-1]) + 1)]
     four = [IPv4Address(number) for number in edges if 0 <= number < 2**32]
     found = {str(address) for address in four if not any(address in net for net in V4)}
@@ -96,7 +96,7 @@ def just_outside() -> list[str]:
     return sorted(found)
 
 
-async def test_hostile_links_connect_to_nothing() -> None:
+async def test_hostile_links_make_no_connection() -> None:
     urls = hostile_urls()
     assert len(set(urls)) >= 500
     async with name_server() as (names, resolve), Intake(resolve=resolve) as intake:
@@ -108,15 +108,15 @@ async def test_hostile_links_connect_to_nothing() -> None:
         assert seen == []
 
 
-async def test_hostile_redirects_connect_to_nothing() -> None:
-    """Chains of one to five hops through an honest server, to every third hostile address."""
+async def test_hostile_redirects_make_no_connection() -> None:
+    """Chains of one to five redirects through a public server, to every third hostile address."""
     urls = hostile_urls()[::3]
     chance = random.Random(4)
 
     def respond(path: str, _: dict[str, str]) -> bytes:
         hops, index = map(int, path.strip("/").split("-"))
         target = f"/{hops - 1}-{index}" if hops > 1 else urls[index]
-        # Headers are bytes; a browser and aiohttp read them as UTF-8 here.
+        # Non-ASCII hosts are sent as UTF-8.
         head = f"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: {target}\r\n\r\n"
         return head.encode()
 
@@ -134,7 +134,7 @@ async def test_hostile_redirects_connect_to_nothing() -> None:
             assert seen == []
 
 
-async def test_addresses_just_outside_are_let_through() -> None:
+async def test_public_addresses_next_to_denied_ranges_are_allowed() -> None:
     addresses = just_outside()
     public = [text for text in addresses if ":" not in text]
     assert len(public) >= 25
@@ -156,7 +156,7 @@ async def test_addresses_just_outside_are_let_through() -> None:
 
 @pytest.mark.parametrize("bad", ["10.0.0.1", "127.0.0.1", "169.254.169.254", "::1", "fd00::1"])
 @pytest.mark.parametrize("place", [0, 1, 2])
-async def test_a_name_with_one_bad_address_is_refused_whole(bad: str, place: int) -> None:
+async def test_a_name_with_one_bad_address_is_refused(bad: str, place: int) -> None:
     async with name_server() as (names, resolve), Intake(resolve=resolve) as intake:
         good = ["93.184.216.34", "2606:2800:220:1::1"]
         names.answers["mixed.test"] = [[*good[:place], bad, *good[place:]]]
@@ -197,7 +197,7 @@ async def test_other_ports_are_refused(port: int) -> None:
         assert names.asked["good.test"] == 0
 
 
-async def test_a_host_that_the_operator_allows_is_reached_by_its_name_only() -> None:
+async def test_an_allowed_host_is_reached_by_its_exact_name_only() -> None:
     async with web_server(lambda *_: answer(b"picture")) as port, name_server() as (names, resolve):
         names.answers["nas.test"] = [["127.0.0.1"]]
         names.answers["other.test"] = [["127.0.0.1"]]
@@ -212,7 +212,7 @@ async def test_a_host_that_the_operator_allows_is_reached_by_its_name_only() -> 
 
 
 @pytest.mark.parametrize("written", ["nas.test", " NAS.Test. "])
-async def test_an_operator_may_write_a_host_as_it_comes(written: str) -> None:
+async def test_hosts_in_settings_are_normalized(written: str) -> None:
     limits = IntakeLimits(denied_hosts=(written,))
     async with Intake(limits) as intake:
         with watched_connections() as seen, pytest.raises(LinkRefused):
@@ -221,7 +221,7 @@ async def test_an_operator_may_write_a_host_as_it_comes(written: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.test", "www.evil.test", "EVIL.test.", "a.b.evil.test"])
-async def test_a_denied_host_is_not_even_looked_up(host: str) -> None:
+async def test_a_denied_host_is_not_resolved(host: str) -> None:
     limits = IntakeLimits(denied_hosts=("evil.test",), allowed_hosts=("evil.test",))
     async with name_server() as (names, resolve), Intake(limits, resolve=resolve) as intake:
         with watched_connections() as seen, pytest.raises(LinkRefused):
@@ -230,7 +230,7 @@ async def test_a_denied_host_is_not_even_looked_up(host: str) -> None:
         assert not names.asked
 
 
-async def test_a_host_that_only_looks_like_a_denied_one_is_not_refused() -> None:
+async def test_a_host_with_a_denied_suffix_but_other_domain_is_allowed() -> None:
     limits = IntakeLimits(denied_hosts=("evil.test",))
     async with name_server() as (names, resolve), Intake(limits, resolve=resolve) as intake:
         names.answers["notevil.test"] = [["93.184.216.34"]]
@@ -239,7 +239,7 @@ async def test_a_host_that_only_looks_like_a_denied_one_is_not_refused() -> None
         assert seen == [("93.184.216.34", 80)]
 
 
-async def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     async with name_server() as (names, resolve), Intake(resolve=resolve) as intake:
@@ -249,7 +249,7 @@ async def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPat
         assert seen == [("93.184.216.34", 80)]
 
 
-async def test_the_sentences_tell_nothing_about_the_network() -> None:
+async def test_the_error_text_reveals_nothing_about_the_network() -> None:
     async with name_server() as (names, resolve), Intake(resolve=resolve) as intake:
         names.answers["inside.test"] = [["10.1.2.3"]]
         sentences = set()

@@ -1,6 +1,6 @@
-"""Every honest picture comes out upright, with the right colours, at the model's size.
+"""Valid pictures are decoded upright, with the right colours, at the model's size.
 
-What is expected is computed from the standards, not recorded from an earlier run.
+Expected values are computed from the standards, not recorded from an earlier run.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ STORED = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
-"""How a camera that writes this orientation stored the upright picture (Exif 3.0, 4.6.5.1.6)."""
+"""How the stored picture differs from the upright one, per orientation (Exif 3.0, 4.6.5.1.6)."""
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -53,7 +53,7 @@ async def intake() -> AsyncIterator[Intake]:
 
 
 def assert_quarters(picture: Picture, colours: Any = QUARTERS, tolerance: float = 2) -> None:
-    """The middle of each quarter has its colour all over; the picture is 3:2."""
+    """Check the size (3:2) and the colour in the middle of each quarter."""
     assert (picture.width, picture.height) == (576, 384)
     array = np.frombuffer(picture.pixels, np.uint8).reshape(384, 576, 3).astype(int)
     for index, colour in enumerate(colours):
@@ -67,13 +67,13 @@ async def decoded(intake: Intake, data: bytes) -> Picture:
 
 
 def srgb_curve(linear: Any) -> Any:
-    """IEC 61966-2-1: light (0 to 1) to a number of 0 to 255."""
+    """IEC 61966-2-1: linear light (0 to 1) to a value of 0 to 255."""
     linear = np.clip(linear, 0, 1)
     return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 def lab_to_srgb(lab: Any) -> Any:
-    """CIELAB under D50, as profiles mean it, to sRGB numbers."""
+    """CIELAB with white point D50, as in ICC profiles, to sRGB values."""
     fy = (lab[:, 0] + 16) / 116
     f = np.stack([fy + lab[:, 1] / 500, fy, fy - lab[:, 2] / 200], 1)
     xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * (0.9642, 1, 0.8249)
@@ -88,15 +88,15 @@ async def test_every_format_keeps_its_colours(intake: Intake, form: str) -> None
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "AVIF", "HEIF", "TIFF"])
-async def test_every_orientation_comes_out_upright(
+async def test_every_orientation_is_decoded_upright(
     intake: Intake, form: str, orientation: int
 ) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     turn = STORED[orientation]
     stored = quarters() if turn is None else quarters().transpose(turn)
-    # As bytes, the HEIC encoder reads it and does as phones do: it writes the turn into the
-    # container too. Who obeys both turns twice.
+    # Given EXIF as bytes, the HEIC encoder writes the rotation into the container as well, as
+    # phones do. Applying both would rotate twice.
     data = encoded(stored, form, exif=exif.tobytes())
     assert form != "HEIF" or orientation == 1 or b"irot" in data or b"imir" in data
     picture = await decoded(intake, data)
@@ -104,7 +104,7 @@ async def test_every_orientation_comes_out_upright(
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF", "HEIF"])
-async def test_a_wide_gamut_profile_is_turned_to_srgb(intake: Intake, form: str) -> None:
+async def test_a_wide_gamut_profile_is_converted_to_srgb(intake: Intake, form: str) -> None:
     light = (np.array(QUARTERS) / 255) ** GAMMA
     expected = srgb_curve((np.linalg.inv(SRGB) @ np.array(DISPLAY_P3) @ light.T).T)
     assert np.abs(expected - QUARTERS).max() > 15
@@ -112,7 +112,7 @@ async def test_a_wide_gamut_profile_is_turned_to_srgb(intake: Intake, form: str)
     assert_quarters(await decoded(intake, data), expected, tolerance=2 if form == "PNG" else 6)
 
 
-async def test_a_grey_profile_is_turned_to_srgb(intake: Intake) -> None:
+async def test_a_grey_profile_is_converted_to_srgb(intake: Intake) -> None:
     levels = np.array((20, 80, 140, 250))
     data = encoded(quarters(levels.tolist(), "L"), "PNG", icc_profile=grey_profile())
     expected = [[value] * 3 for value in srgb_curve(levels / 255)]
@@ -126,7 +126,7 @@ async def test_a_profile_that_does_not_apply_is_ignored(intake: Intake, profile:
 
 
 @pytest.mark.parametrize("form", ["JPEG", "TIFF"])
-async def test_cmyk_without_a_profile_is_read_as_plain_inks(intake: Intake, form: str) -> None:
+async def test_cmyk_without_a_profile_is_converted_by_formula(intake: Intake, form: str) -> None:
     inks = [(255, 0, 0, 0), (0, 255, 0, 0), (0, 0, 255, 0), (0, 0, 0, 128)]
     expected = [(0, 255, 255), (255, 0, 255), (255, 255, 0), (127, 127, 127)]
     data = encoded(quarters(inks, "CMYK"), form)
@@ -134,7 +134,7 @@ async def test_cmyk_without_a_profile_is_read_as_plain_inks(intake: Intake, form
 
 
 @pytest.mark.parametrize("form", ["JPEG", "TIFF"])
-async def test_cmyk_is_printed_as_its_profile_says(intake: Intake, form: str) -> None:
+async def test_cmyk_is_converted_by_its_profile(intake: Intake, form: str) -> None:
     inks = {
         (0, 0, 0, 0): (100, 0, 0),
         (1, 0, 0, 0): (55, -20, -30),
@@ -178,7 +178,7 @@ CLEAR = ((200, 40, 60, 255), (40, 180, 80, 0), (50, 70, 210, 128), (0, 0, 0, 0))
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
 @pytest.mark.parametrize("background", [(255, 255, 255), (12, 34, 56)])
-async def test_what_is_transparent_lies_on_the_background(form: str, background: Colour) -> None:
+async def test_transparent_parts_show_the_background(form: str, background: Colour) -> None:
     expected = [
         [(c * alpha + b * (255 - alpha)) / 255 for c, b in zip(colour, background, strict=True)]
         for *colour, alpha in CLEAR
@@ -207,19 +207,19 @@ def palette(form: str) -> bytes:
         ("PNG with one transparent colour", encoded(quarters(), "PNG", transparency=QUARTERS[1])),
     ],
 )
-async def test_a_transparent_colour_lies_on_white(intake: Intake, name: str, data: bytes) -> None:
+async def test_a_transparent_colour_shows_white(intake: Intake, name: str, data: bytes) -> None:
     expected = [QUARTERS[0], (255, 255, 255), *QUARTERS[2:]]
     assert_quarters(await decoded(intake, data), expected)
 
 
-async def test_grey_with_transparency_lies_on_white(intake: Intake) -> None:
+async def test_transparent_grey_shows_white(intake: Intake) -> None:
     image = quarters([(0, 255), (0, 128), (90, 255), (90, 0)], "LA")
     expected = [[0] * 3, [127] * 3, [90] * 3, [255] * 3]
     assert_quarters(await decoded(intake, encoded(image, "PNG")), expected)
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "AVIF", "TIFF"])
-async def test_of_an_animation_the_first_frame_is_taken(intake: Intake, form: str) -> None:
+async def test_the_first_frame_of_an_animation_is_decoded(intake: Intake, form: str) -> None:
     others = [Image.new("RGB", (192, 128), colour) for colour in ("black", "white", "red")]
     options: dict[str, Any] = {"lossless": True} if form == "WEBP" else {}
     data = encoded(quarters(), form, save_all=True, append_images=others, **options)
@@ -230,14 +230,16 @@ async def test_of_an_animation_the_first_frame_is_taken(intake: Intake, form: st
 
 async def test_a_lab_picture_keeps_its_colours(intake: Intake) -> None:
     lab = np.array([(50, 40, 30), (70, -30, 20), (40, 20, -40), (90, 0, 0)])
-    # Pillow keeps a and b with an offset of 128 and writes them as TIFF's signed bytes.
+    # Pillow stores a and b with an offset of 128 and writes them as TIFF's signed bytes.
     stored = [(round(lv * 2.55), a + 128, b + 128) for lv, a, b in lab.tolist()]
     data = encoded(quarters(stored, "LAB"), "TIFF")
     assert_quarters(await decoded(intake, data), lab_to_srgb(lab.astype(float)), tolerance=4)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3), (7, 2), (64, 8), (8, 64)])
-async def test_tiny_pictures_grow_to_the_model_size(intake: Intake, size: tuple[int, int]) -> None:
+async def test_tiny_pictures_are_enlarged_to_the_model_size(
+    intake: Intake, size: tuple[int, int]
+) -> None:
     picture = await decoded(intake, encoded(Image.new("RGB", size, (10, 200, 30)), "PNG"))
     assert 0.7 * 512 * 512 < picture.width * picture.height <= 512 * 512
     assert (picture.width > picture.height) == (size[0] > size[1])
@@ -245,21 +247,20 @@ async def test_tiny_pictures_grow_to_the_model_size(intake: Intake, size: tuple[
 
 
 @pytest.mark.parametrize("mode", ["I", "F", "I;16"])
-async def test_a_constant_picture_of_great_depth_is_a_picture(intake: Intake, mode: str) -> None:
+async def test_a_constant_picture_of_high_bit_depth_is_decoded(intake: Intake, mode: str) -> None:
     picture = await decoded(intake, encoded(Image.new(mode, (64, 64), 7), "TIFF"))
     assert len(set(picture.pixels)) == 1
 
 
 @pytest.mark.parametrize("size", [(9, 1), (1, 9), (900, 100), (50_000, 3)])
-async def test_very_long_pictures_get_a_sentence(intake: Intake, size: tuple[int, int]) -> None:
+async def test_very_long_pictures_are_refused(intake: Intake, size: tuple[int, int]) -> None:
     with pytest.raises(TooLong, match="at most 8 times"):
         await decoded(intake, encoded(Image.new("RGB", size), "PNG"))
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
-async def test_a_large_photograph_is_resized_as_lanczos_does_it(intake: Intake, form: str) -> None:
-    """The shortcuts for large pictures (JPEG decoded smaller, boxes averaged first) stay within
-    40 dB of resampling every pixel."""
+async def test_a_large_photograph_is_resized_as_by_lanczos(intake: Intake, form: str) -> None:
+    """Reduced JPEG decoding and `reducing_gap` differ from full resampling by at most -40 dB."""
     row, column = np.indices((2000, 3000))
     photo = 127 + 60 * np.sin(row / 40) + 60 * np.cos(column / 55 + row / 90)
     channels = [Image.fromarray((photo * k).astype(np.uint8)) for k in (1, 0.9, 0.7)]

@@ -1,4 +1,4 @@
-"""What a picture says about its maker stays here; that a model made the answer is said."""
+"""Metadata of the source never reaches the result, which is marked as made by a model."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from bot.images.picture import Picture
 from bot.intake import Intake, IntakeLimits
 from tests.support.intake_pictures import FORMATS, QUARTERS, encoded, quarters, rgb_profile
 
-# The places that the formats have for words of the maker's. Twenty-five pictures of each format.
-EACH = 25
+PICTURES_PER_FORMAT = 25
 
 
 def canary(number: int) -> str:
-    return f"canary{number:04d}sings"
+    return f"canary{number:04d}text"
 
 
-def telltale(form: str, number: int) -> bytes:
-    """A picture that says `canary(number)` wherever its format lets it, and at its very end."""
+def with_metadata(form: str, number: int) -> bytes:
+    """A picture with `canary(number)` in every metadata field of its format and after its end."""
     word = canary(number)
     exif = Image.Exif()
     for tag in (ExifTags.Base.Make, ExifTags.Base.Artist, ExifTags.Base.ImageDescription):
@@ -54,14 +53,14 @@ def telltale(form: str, number: int) -> bytes:
     return encoded(image, form, **options[form]) + word.encode()
 
 
-def redrawn(picture: Picture) -> Picture:
-    """`picture` with some grain, so that it is not smaller as PNG than in any other format."""
+def with_grain(picture: Picture) -> Picture:
+    """`picture` with noise, so that PNG is not the smallest format for it."""
     grain = random.Random(1).randbytes(len(picture.pixels))
     pixels = bytes(a ^ b & 15 for a, b in zip(picture.pixels, grain, strict=True))
     return Picture(pixels, picture.width, picture.height)
 
 
-def says_a_model_made_it(data: bytes) -> bool:
+def is_marked_as_generated(data: bytes) -> bool:
     with Image.open(io.BytesIO(data)) as image:
         packet = image.info.get("xmp") or image.info["XML:com.adobe.xmp"]
     path = ".//{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
@@ -74,32 +73,32 @@ def metadata(data: bytes) -> set[str]:
         return {str(name) for name in image.info} | {f"exif {tag}" for tag in image.getexif()}
 
 
-async def test_nothing_of_the_source_leaves_and_the_statement_does() -> None:
+async def test_results_carry_no_source_metadata_and_are_marked_as_generated() -> None:
     number = 0
     async with Intake(IntakeLimits(decode_seconds=60)) as intake:
         for form in FORMATS:
-            for _ in range(EACH):
+            for _ in range(PICTURES_PER_FORMAT):
                 number += 1
-                data = telltale(form, number)
+                data = with_metadata(form, number)
                 assert canary(number).encode() in data
                 picture = await intake.from_bytes(data, pixels=128 * 128, multiple=64)
-                drawn = redrawn(picture)
+                drawn = with_grain(picture)
                 long = Picture(drawn.pixels * 8, 16_384, 8)
-                # The formats in turn: PNG, the best WebP, and JPEG, which is for the very long.
+                # The limits select PNG, WebP and JPEG (for very long pictures) in turn.
                 source, limit = [(drawn, 10**7), (drawn, 15_000), (long, 20_000)][number % 3]
                 file = encode(source, limit_bytes=limit, settings_text="a cat\nSteps: 5")
                 assert file.extension == ("png", "webp", "jpg")[number % 3]
                 assert canary(number).encode() not in file.data
-                assert says_a_model_made_it(file.data)
+                assert is_marked_as_generated(file.data)
     assert number == 200
 
 
-async def test_answers_carry_no_other_metadata_than_their_own() -> None:
+async def test_results_carry_only_their_own_metadata() -> None:
     async with Intake(IntakeLimits(decode_seconds=60)) as intake:
-        picture = await intake.from_bytes(telltale("JPEG", 1), pixels=128 * 128, multiple=64)
-    drawn = redrawn(picture)
+        picture = await intake.from_bytes(with_metadata("JPEG", 1), pixels=128 * 128, multiple=64)
+    drawn = with_grain(picture)
     assert metadata(encode(drawn, limit_bytes=10**7).data) == {"XML:com.adobe.xmp", "xmp"}
     assert metadata(encode(drawn, limit_bytes=15_000).data) == {
         "xmp",
-        *("background", "duration", "loop", "timestamp"),  # what WebP says about its one frame
+        *("background", "duration", "loop", "timestamp"),  # fields of WebP's single frame
     }

@@ -1,4 +1,4 @@
-"""Broken, odd and hostile files: each ends as a picture or as one of a few sentences."""
+"""Damaged, unusual and hostile files end as a picture or as one of the errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.support.intake_pictures import BUDGET, encoded, odd_pictures, quarter
 SMALL = {"pixels": 64 * 64, "multiple": 64}
 PLAIN = encoded(quarters(), "PNG")
 GENEROUS = IntakeLimits(decode_seconds=60)
-"""For tests that are about something else than time, on a machine that has other work."""
+"""For tests that are not about time, on a busy machine."""
 
 
 def children() -> list[psutil.Process]:
@@ -49,7 +49,7 @@ def assert_within_memory(child: psutil.Process) -> None:
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:
-    """`data` with one to eight faults as disks, networks and attackers make them."""
+    """`data` with one to eight random faults."""
     damaged = bytearray(data)
     for _ in range(chance.choice((1, 1, 1, 2, 4, 8))):
         at = chance.randrange(len(damaged) + 1)
@@ -74,7 +74,7 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
 
 
 async def outcomes(count: int, seed: int) -> Counter[str]:
-    """What becomes of `count` damaged files, `Picture` or the sentence's class."""
+    """Counts the results of decoding `count` damaged files: `Picture` or the error's class."""
     chance = random.Random(seed)
     kinds = list(odd_pictures().values())
     found: Counter[str] = Counter()
@@ -104,17 +104,17 @@ async def outcomes(count: int, seed: int) -> Counter[str]:
     ("count", "seed"),
     [(2000, 1), pytest.param(20_000, 2, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
 )
-async def test_damaged_files_end_as_pictures_or_sentences(count: int, seed: int) -> None:
+async def test_damaged_files_end_as_pictures_or_errors(count: int, seed: int) -> None:
     found = await outcomes(count, seed)
     assert found.total() == count
-    # Far from all of them are the same: the damage reaches the decoders and the pixels.
+    # Both results are frequent, so the damage reaches the decoders and the pixels.
     assert found["Picture"] > count / 20
     assert found["BrokenPicture"] > count / 20
     assert len(found.keys() - {"Picture"}) <= 6
 
 
 @pytest.mark.parametrize("kind", odd_pictures())
-async def test_the_undamaged_files_are_all_pictures(kind: str) -> None:
+async def test_undamaged_files_are_decoded(kind: str) -> None:
     async with Intake(GENEROUS) as intake:
         await intake.from_bytes(odd_pictures()[kind], **SMALL)
 
@@ -137,7 +137,7 @@ async def test_the_undamaged_files_are_all_pictures(kind: str) -> None:
         (encoded(Image.new("1", (20_000, 20_000)), "PNG"), TooManyPixels),
     ],
 )
-async def test_what_cannot_be_opened_gets_its_sentence(
+async def test_files_that_cannot_be_decoded_raise_their_error(
     data: bytes, error: type[PictureError]
 ) -> None:
     async with Intake(GENEROUS) as intake:
@@ -147,7 +147,7 @@ async def test_what_cannot_be_opened_gets_its_sentence(
         await intake.from_bytes(PLAIN, **SMALL)
 
 
-async def test_too_many_bytes_are_not_even_looked_at() -> None:
+async def test_too_many_bytes_are_refused_without_a_child() -> None:
     async with Intake(IntakeLimits(max_bytes=1000)) as intake:
         with pytest.raises(FileTooLarge):
             await intake.from_bytes(bytes(1001), **SMALL)
@@ -155,7 +155,7 @@ async def test_too_many_bytes_are_not_even_looked_at() -> None:
 
 
 def bombs() -> dict[str, bytes]:
-    """Files that are small and mean to become large, but not by their pixels."""
+    """Small files that expand to much memory, although their pixel count is allowed."""
     text = PngImagePlugin.PngInfo()
     text.add_text("note", "x" * 60_000_000, zip=True)
     image = quarters(size=(48, 32))
@@ -171,7 +171,7 @@ def bombs() -> dict[str, bytes]:
     }
 
 
-async def test_bombs_cost_no_more_than_the_child_has() -> None:
+async def test_decompression_bombs_stay_within_the_child_s_memory() -> None:
     async with Intake(GENEROUS) as intake:
         for data in bombs().values():
             assert len(data) < 2**20
@@ -180,8 +180,8 @@ async def test_bombs_cost_no_more_than_the_child_has() -> None:
         await intake.from_bytes(PLAIN, **SMALL)
 
 
-async def started(intake: Intake) -> psutil.Process:
-    """The child, stopped in the middle of a task that was just given to it."""
+async def suspended_child(intake: Intake) -> psutil.Process:
+    """The child process, suspended."""
     await intake.from_bytes(PLAIN, **SMALL)
     (child,) = children()
     child.suspend()
@@ -190,7 +190,7 @@ async def started(intake: Intake) -> psutil.Process:
 
 async def test_a_child_that_hangs_costs_one_request() -> None:
     async with Intake(IntakeLimits(decode_seconds=1)) as intake:
-        await started(intake)
+        await suspended_child(intake)
         with pytest.raises(TooMuchWork):
             await intake.from_bytes(PLAIN, **SMALL)
         assert children() == []
@@ -199,7 +199,7 @@ async def test_a_child_that_hangs_costs_one_request() -> None:
 
 async def test_a_child_that_dies_costs_one_request() -> None:
     async with Intake(GENEROUS) as intake:
-        child = await started(intake)
+        child = await suspended_child(intake)
         work = asyncio.create_task(intake.from_bytes(PLAIN, **SMALL))
         await asyncio.sleep(0)
         child.kill()
@@ -208,16 +208,16 @@ async def test_a_child_that_dies_costs_one_request() -> None:
         await intake.from_bytes(PLAIN, **SMALL)
 
 
-async def test_a_child_that_dies_of_idleness_costs_none() -> None:
+async def test_a_child_that_dies_while_idle_costs_no_request() -> None:
     async with Intake(GENEROUS) as intake:
-        (await started(intake)).kill()
+        (await suspended_child(intake)).kill()
         await intake._sandbox._idle[0]._process.wait()
         await intake.from_bytes(PLAIN, **SMALL)
 
 
-async def test_cancelling_a_request_ends_its_child() -> None:
+async def test_cancelling_a_request_kills_its_child() -> None:
     async with Intake(GENEROUS) as intake:
-        await started(intake)
+        await suspended_child(intake)
         work = asyncio.create_task(intake.from_bytes(PLAIN, **SMALL))
         await asyncio.sleep(0)
         work.cancel()
@@ -227,7 +227,7 @@ async def test_cancelling_a_request_ends_its_child() -> None:
 
 
 async def test_children_are_replaced_after_many_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox, "_TASKS_A_CHILD", 3)
+    monkeypatch.setattr(sandbox, "_TASKS_PER_CHILD", 3)
     seen = set()
     async with Intake(GENEROUS) as intake:
         for _ in range(7):
@@ -236,7 +236,7 @@ async def test_children_are_replaced_after_many_tasks(monkeypatch: pytest.Monkey
     assert len(seen) == 3
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory cannot be limited")
+@pytest.mark.skipif(sys.platform != "linux", reason="memory limits need Linux")
 async def test_a_child_that_runs_out_of_memory_costs_one_request() -> None:
     limits = IntakeLimits(decode_seconds=60, decode_memory=200 * 2**20, max_bytes=2**26)
     async with Intake(limits) as intake:
@@ -245,14 +245,14 @@ async def test_a_child_that_runs_out_of_memory_costs_one_request() -> None:
         await intake.from_bytes(PLAIN, **SMALL)
 
 
-async def test_closing_leaves_no_child_behind() -> None:
+async def test_closing_ends_every_child() -> None:
     async with Intake(GENEROUS) as intake:
         await intake.from_bytes(PLAIN, **SMALL)
         assert len(children()) == 1
     assert children() == []
 
 
-async def test_the_child_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_child_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISCORD_TOKEN", "very-secret")
     async with Intake(GENEROUS) as intake:
         await intake.from_bytes(PLAIN, **SMALL)
@@ -261,10 +261,11 @@ async def test_the_child_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> Non
         assert "DISCORD_TOKEN" not in child.environ()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory cannot be limited")
-def test_the_child_can_open_nothing() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="memory limits need Linux")
+def test_the_child_opens_no_file_or_socket() -> None:
     code = (
-        "import socket; from bot.intake import sandbox_main; assert sandbox_main._give_up_rights(2**30)\n"
+        "import socket; from bot.intake import sandbox_main\n"
+        "assert sandbox_main._drop_privileges(2**30)\n"
         "for attempt in (lambda: open('/etc/hostname'), socket.socket):\n"
         "    try: attempt()\n"
         "    except OSError: print('refused')\n"
@@ -273,8 +274,8 @@ def test_the_child_can_open_nothing() -> None:
     assert ran.stdout.split() == ["refused", "refused"]
 
 
-def test_the_child_has_all_it_needs_from_the_start(tmp_path: Path) -> None:
-    """Since it can open nothing, a module that is imported for the first odd picture would fail."""
+def test_the_child_imports_every_module_before_it_starts(tmp_path: Path) -> None:
+    """It cannot open files, so a later import would fail."""
     chance = random.Random(7)
     for number, (name, data) in enumerate(odd_pictures().items()):
         (tmp_path / f"{number}").write_bytes(data)
@@ -297,7 +298,7 @@ def test_the_child_has_all_it_needs_from_the_start(tmp_path: Path) -> None:
     assert ran.stdout.splitlines() == ["set()", "set()"]
 
 
-LIES = [
+INVALID_RESPONSES = [
     "b''",
     "b'nonsense\\n'",
     "b'[]\\n'",
@@ -313,14 +314,14 @@ LIES = [
 ]
 
 
-@pytest.mark.parametrize("lie", LIES)
-async def test_a_child_that_was_taken_over_is_not_believed(
-    lie: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("response", INVALID_RESPONSES)
+async def test_invalid_responses_of_a_child_are_refused(
+    response: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = (
         "import sys; out = sys.stdout.buffer\n"
         'out.write(b\'{"length": 0, "limited": true}\\n\'); out.flush()\n'
-        f"sys.stdin.buffer.readline(); out.write({lie}); out.flush()\n"
+        f"sys.stdin.buffer.readline(); out.write({response}); out.flush()\n"
     )
     monkeypatch.setattr(sandbox, "_COMMAND", ("-c", code))
     async with Intake(GENEROUS) as intake:
@@ -328,7 +329,7 @@ async def test_a_child_that_was_taken_over_is_not_believed(
             await intake.from_bytes(PLAIN, **SMALL)
 
 
-async def test_a_sandbox_that_does_not_start_is_an_error_of_the_operator(
+async def test_a_sandbox_that_does_not_start_raises_runtime_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sandbox, "_COMMAND", ("-c", "raise SystemExit(1)"))
@@ -337,10 +338,10 @@ async def test_a_sandbox_that_does_not_start_is_an_error_of_the_operator(
             await intake.from_bytes(PLAIN, **SMALL)
 
 
-async def test_the_sandbox_works_from_any_folder(
+async def test_the_sandbox_works_in_any_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor does a module lying there replace one of its own."""
+    """Modules in the working directory or in PYTHONPATH do not replace its own."""
     (tmp_path / "json.py").write_text("raise SystemExit(1)")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

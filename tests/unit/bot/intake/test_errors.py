@@ -1,4 +1,4 @@
-"""The sentences: one each, for a person, and safe to send between processes."""
+"""Each error has one plain sentence and can be pickled."""
 
 import pickle
 import re
@@ -9,7 +9,7 @@ from bot.intake import errors
 from bot.intake.errors import LinkError, PictureError
 
 PARAMS = {"status": 404, "limit": 5, "seconds": 15.0, "mebibytes": 20.0, "megapixels": 50.0}
-SENTENCES = [
+ERRORS = [
     value
     for value in vars(errors).values()
     if isinstance(value, type)
@@ -18,7 +18,7 @@ SENTENCES = [
 ]
 
 
-@pytest.mark.parametrize("error", SENTENCES)
+@pytest.mark.parametrize("error", ERRORS)
 def test_each_error_is_one_plain_sentence(error: type[LinkError]) -> None:
     names = set(re.findall(r"{(\w+)", error.text))
     raised = error(**{name: PARAMS[name] for name in names})
@@ -31,5 +31,5 @@ def test_each_error_is_one_plain_sentence(error: type[LinkError]) -> None:
     assert (type(copy), str(copy)) == (error, sentence)
 
 
-def test_a_file_can_fail_in_six_ways_at_most() -> None:
-    assert len([error for error in SENTENCES if issubclass(error, PictureError)]) <= 6
+def test_there_are_at_most_six_picture_errors() -> None:
+    assert len([error for error in ERRORS if issubclass(error, PictureError)]) <= 6

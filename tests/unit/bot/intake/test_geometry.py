@@ -1,4 +1,4 @@
-"""The size that a picture is brought to: near the budget, in steps, hardly distorted."""
+"""The computed size is close to the budget, in multiples, with little distortion."""
 
 import random
 from math import ceil
@@ -22,7 +22,7 @@ def sources(count: int) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize(("pixels", "multiple"), BUDGETS)
-def test_every_size_is_in_steps_and_within_the_budget(pixels: int, multiple: int) -> None:
+def test_every_size_is_in_multiples_and_within_the_budget(pixels: int, multiple: int) -> None:
     for width, height in sources(1000):
         w, h = fit(width, height, pixels, multiple)
         assert w % multiple == h % multiple == 0
@@ -47,7 +47,7 @@ def test_the_area_is_close_to_the_budget(pixels: int, multiple: int, least: floa
         assert w * h >= least * pixels, (width, height, w, h)
 
 
-def test_turning_a_picture_turns_its_size() -> None:
+def test_swapping_the_sides_swaps_the_result() -> None:
     for width, height in sources(1000):
         assert fit(width, height, 512 * 512, 64) == fit(height, width, 512 * 512, 64)[::-1]
 
@@ -64,12 +64,12 @@ def test_turning_a_picture_turns_its_size() -> None:
         ((1080, 2400), (320, 704)),
     ],
 )
-def test_common_pictures(source: tuple[int, int], size: tuple[int, int]) -> None:
+def test_common_sizes(source: tuple[int, int], size: tuple[int, int]) -> None:
     assert fit(*source, 512 * 512, 64) == size
 
 
 @pytest.mark.parametrize("short", [1, 7, 100, 3000])
-def test_longer_than_the_limit_is_refused_and_the_limit_is_not(short: int) -> None:
+def test_only_ratios_over_the_limit_are_refused(short: int) -> None:
     long = MAX_ASPECT * short
     fit(long, short, 512 * 512, 64)
     for size in ((long + 1, short), (short, ceil(long * 1.01) + 1)):
@@ -77,6 +77,6 @@ def test_longer_than_the_limit_is_refused_and_the_limit_is_not(short: int) -> No
             fit(*size, 512 * 512, 64)
 
 
-def test_a_budget_without_room_for_one_step_is_a_mistake() -> None:
-    with pytest.raises(ValueError, match="no room"):
+def test_a_budget_below_one_multiple_raises() -> None:
+    with pytest.raises(ValueError, match="less than a square"):
         fit(100, 100, 63 * 64, 64)

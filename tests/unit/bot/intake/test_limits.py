@@ -1,10 +1,10 @@
-"""What the operator set is what holds."""
+"""The operator's settings become limits."""
 
 from bot.config import Settings
 from bot.intake import IntakeLimits
 
 
-def test_the_settings_are_taken_over() -> None:
+def test_limits_follow_the_settings() -> None:
     settings = Settings(
         allowed_ports=(80, 8080),
         allowed_hosts=("nas.test",),

@@ -1,4 +1,4 @@
-"""What a link says by itself."""
+"""Parsing links without network access."""
 
 import pytest
 from yarl import URL
@@ -30,7 +30,7 @@ from bot.intake.links import MessageLink, parse_link, parse_message_link
         ("", None),
     ],
 )
-def test_links_to_messages_are_told_from_others(text: str, link: MessageLink | None) -> None:
+def test_message_links_are_recognized(text: str, link: MessageLink | None) -> None:
     assert parse_message_link(text) == link
 
 
@@ -45,17 +45,17 @@ def test_links_to_messages_are_told_from_others(text: str, link: MessageLink | N
         ("http://bücher.example/", None, "http://xn--bcher-kva.example/"),
     ],
 )
-def test_links_become_absolute_addresses(text: str, base: str | None, url: str) -> None:
+def test_links_become_absolute(text: str, base: str | None, url: str) -> None:
     assert str(parse_link(text, None if base is None else URL(base))) == url
 
 
 @pytest.mark.parametrize("text", ["x", "/x", "ftp://a/", "http://u@a/", "http://", "http://a:x/"])
-def test_everything_else_is_refused(text: str) -> None:
+def test_invalid_links_are_refused(text: str) -> None:
     with pytest.raises(BadLink):
         parse_link(text)
 
 
-def test_a_signed_attachment_link_is_passed_on_unchanged() -> None:
+def test_a_signed_attachment_link_stays_unchanged() -> None:
     link = (
         "https://cdn.discordapp.com/attachments/1112223334445556667/1112223334445556668/"
         "my_cat_1.png?ex=66a1b2c3&is=66a06143&hm=0123456789abcdef0123456789abcdef&"
