@@ -24,7 +24,14 @@ log = logging.getLogger(__name__)
 discord.VoiceClient.warn_nacl = False
 discord.VoiceClient.warn_dave = False
 
-COGS = ("cogs.img2img", "cogs.queue", "cogs.history", "cogs.gallery", "cogs.privacy")
+COGS = (
+    "cogs.img2img",
+    "cogs.queue",
+    "cogs.history",
+    "cogs.gallery",
+    "cogs.privacy",
+    "cogs.settings",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

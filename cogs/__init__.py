@@ -1,1 +1,1 @@
-"""What people type and click: one folder or file a feature, loaded as discord.py extensions."""
+"""The commands, buttons and forms: one folder per feature, loaded as discord.py extensions."""

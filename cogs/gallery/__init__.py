@@ -1,9 +1,9 @@
-"""`/settings gallery` and the Share button."""
+"""The *Share* button, which posts a result in the server's gallery."""
 
 from bot.client import RedrawBot
-from cogs.gallery._cog import Settings
+from cogs.gallery._buttons import Share
 
 
 async def setup(bot: RedrawBot) -> None:
     """Called by discord.py when the extension is loaded."""
-    await bot.add_cog(Settings(bot))
+    bot.add_dynamic_items(Share)

@@ -1,4 +1,4 @@
-"""`/privacy`: what the bot keeps of a person, to have or to have deleted."""
+"""`/privacy`: exports or deletes the stored data of a user."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Privacy(
         name=localized_name("privacy.delete.command"), description=localized_name("privacy.delete")
     )
     async def delete(self, interaction: discord.Interaction[RedrawBot]) -> None:
-        """End what waits, forget everything."""
+        """End the user's jobs and delete all of their stored data."""
         await interaction.response.defer(ephemeral=True, thinking=True)
         count = await self.bot.services.runner.erase(interaction.user.id)
         await interaction.edit_original_response(
@@ -43,7 +43,7 @@ class Privacy(
         name=localized_name("privacy.export.command"), description=localized_name("privacy.export")
     )
     async def export(self, interaction: discord.Interaction[RedrawBot]) -> None:
-        """Send everything as one archive."""
+        """Send the user's stored data as an archive."""
         await interaction.response.defer(ephemeral=True, thinking=True)
         store = self.bot.services.store
         jobs = await store.jobs_of(interaction.user.id)
@@ -60,7 +60,7 @@ class Privacy(
 
 
 def _archive(store: Store, jobs: list[Job], limit: int) -> bytes:
-    """A zip with `jobs.json` and as many pictures, newest first, as fit into `limit` bytes."""
+    """A zip file with `jobs.json` and as many pictures, newest first, as fit into `limit` bytes."""
     out = io.BytesIO()
     records = []
     for job in jobs:
@@ -79,7 +79,7 @@ def _archive(store: Store, jobs: list[Job], limit: int) -> bytes:
                 data = store.pictures.read_file(name)
             except FileNotFoundError:
                 continue
-            # The archive's own directory takes some bytes at the end.
+            # The directory at the end of the archive needs the rest.
             if out.tell() + len(data) > limit * 0.95:
                 break
             archive.writestr(zipfile.ZipInfo(f"pictures/{name}.png"), data)

@@ -1,4 +1,4 @@
-"""`/queue` shows what waits and runs; `/cancel` ends jobs: one's own, or a server's."""
+"""`/queue` shows the queue; `/cancel` ends the user's jobs, or all that a moderator may end."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bot.client import RedrawBot
 from bot.i18n.translate import localized_name, translate
 from bot.jobs.job import Job
 from bot.replies import reply_privately
-from cogs.shared.job_buttons import may_manage
+from cogs.shared.access import may_manage
 from cogs.shared.renderer import duration
 
-# Lines of one's own jobs; a message holds 2,000 characters.
-SHOWN = 10
+# How many of the user's waiting jobs are listed; a message holds 2,000 characters.
+LISTED_JOBS = 10
 PROMPT_CHARACTERS = 80
 
 
@@ -28,7 +28,7 @@ class Queue(commands.Cog):
         name=localized_name("queue.command"), description=localized_name("queue.description")
     )
     async def queue(self, interaction: discord.Interaction[RedrawBot]) -> None:
-        """Say what runs and waits, and where one's own stand."""
+        """Show how many jobs run and wait, and the positions of the user's own."""
         services = self.bot.services
         locale = str(interaction.locale)
         positions = services.runner.positions()
@@ -48,7 +48,7 @@ class Queue(commands.Cog):
             if job.user_id == interaction.user.id
         ]
         own = [job for job in services.runner.queue.order() if job.user_id == interaction.user.id]
-        for job in own[:SHOWN]:
+        for job in own[:LISTED_JOBS]:
             position = positions[job.id]
             wait = (
                 translate(locale, "queue.unknown")
@@ -69,16 +69,16 @@ class Queue(commands.Cog):
     async def cancel(
         self, interaction: discord.Interaction[RedrawBot], everyone: bool = False
     ) -> None:
-        """End all of one's own jobs, or, for moderators, all of the server's."""
+        """End all jobs of the user; with `everyone`, also those that the user may manage."""
         await interaction.response.defer(ephemeral=True, thinking=True)
         runner = self.bot.services.runner
         jobs = [*runner.running, *runner.queue.order()]
-        mine = [
+        chosen = [
             job
             for job in jobs
             if job.user_id == interaction.user.id or (everyone and may_manage(interaction, job))
         ]
-        ended = [job for job in mine if await runner.cancel(job.id)]
+        ended = [job for job in chosen if await runner.cancel(job.id)]
         await interaction.edit_original_response(
             content=translate(interaction.locale, "cancel.done", count=len(ended))
         )

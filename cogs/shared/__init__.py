@@ -1,1 +1,1 @@
-"""Job buttons, the job renderer and other code that several cogs use."""
+"""What several cogs use: access rules, job buttons, the job renderer and the errors."""

@@ -1,93 +1,92 @@
-"""Buttons that never die: the custom id carries what to do, the job, and which of its pictures;
-everything else is read from the store."""
+"""The buttons of a job's messages, which work for as long as the job is stored.
+
+A button's custom id is `redraw:<action>:<job id>:<number>`; everything else is read from the
+store. The two sides of a button are separate: `job_button` gives the component that a message
+shows, and one `JobAction` subclass per action, registered by its cog's `setup()`, handles clicks
+on it, also on messages that were sent before the bot started.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Self
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Any, ClassVar, Self
 
 import discord
 
 from bot.client import RedrawBot
 from bot.command_tree import handle_error
-from bot.errors import RequestError
 from bot.i18n.translate import translate
 from bot.jobs.job import Job
+from cogs.shared.access import AccessRule, check_access
+from cogs.shared.errors import JobNotFound
 
 Interaction = discord.Interaction[RedrawBot]
-Action = Callable[[Interaction, Job, int], Awaitable[None]]
 Row = discord.ui.ActionRow[discord.ui.LayoutView]
 
-# The number that stands for "ask which picture, if there are several".
+# The number in a custom id that stands for "ask which picture, if there are several".
 ASK = 0
+# https://discord.com/developers/docs/components/reference#action-row
 ROW_LIMIT = 5
-# In the order in which a finished picture shows them.
-FINISHED = ("again", "vary", "edit", "use", "strengths", "compare", "depth", "larger", "delete")
+
+
+class Action(StrEnum):
+    """What a button does. The values stand in the custom ids of sent messages."""
+
+    CANCEL = "cancel"
+    AGAIN = "again"
+    VARY = "vary"
+    EDIT = "edit"
+    USE = "use"
+    STRENGTHS = "strengths"
+    COMPARE = "compare"
+    DEPTH = "depth"
+    LARGER = "larger"
+    SHOW = "show"
+    SHARE = "share"
+    DELETE = "delete"
+
+
 STYLES = {
-    "again": discord.ButtonStyle.primary,
-    "delete": discord.ButtonStyle.danger,
+    Action.AGAIN: discord.ButtonStyle.primary,
+    Action.DELETE: discord.ButtonStyle.danger,
 }
 
 
-class JobNotFound(RequestError):
-    """The job was forgotten, or never existed."""
+class JobButton(discord.ui.Button[discord.ui.LayoutView]):
+    """A button as a message shows it. `number` is the picture that it acts on, from 1, or `ASK`."""
 
-    text = "I no longer know this picture: it is older than I keep them."
+    def __init__(self, action: Action, job: Job, number: int = ASK) -> None:
+        label = translate(job.locale, f"img2img.button.{action}")
+        super().__init__(
+            label=f"{label} {number}" if number != ASK else label,
+            style=STYLES.get(action, discord.ButtonStyle.secondary),
+            custom_id=f"redraw:{action}:{job.id}:{number}",
+        )
 
-
-class NotOwner(RequestError):
-    """Only the owner and moderators may."""
-
-    text = "Only the person who asked for this picture, or a moderator, can do that."
-
-
-class AlreadyFinished(RequestError):
-    """Cancelled too late."""
-
-    text = "This picture is already finished."
+    def is_dispatchable(self) -> bool:
+        """False: `JobAction` handles clicks, so discord.py need not keep the sent view."""
+        return False
 
 
-def may_manage(interaction: Interaction, job: Job) -> bool:
-    """Whether the person owns the job, or may manage messages in the server where it was asked."""
-    return interaction.user.id == job.user_id or (
-        interaction.guild_id is not None
-        and interaction.guild_id == job.destination.guild_id
-        and interaction.permissions.manage_messages
-    )
+class JobAction(discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]], template=""):
+    """Handles the clicks on one kind of job button. Subclasses set `action` and `access`."""
 
+    action: ClassVar[Action]
+    access: ClassVar[AccessRule]
 
-def check_owner(interaction: Interaction, job: Job) -> None:
-    """Let only the owner and moderators go on.
-
-    Raises:
-        NotYours: anybody else.
-    """
-    if not may_manage(interaction, job):
-        raise NotOwner
-
-
-class JobButton(
-    discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]],
-    template=r"redraw:(?P<action>[a-z]+):(?P<job>[0-9a-f]{16}):(?P<number>\d)",
-):
-    """One button of a job's message. `number` is the picture that is meant, from 1, or `ASK`."""
-
-    actions: dict[str, Action] = {}  # noqa: RUF012 - filled once, by `action`
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__(
+            template=rf"redraw:{cls.action}:(?P<job>[0-9a-f]{{16}}):(?P<number>\d)"
+        )
 
     def __init__(
-        self, action: str, job_id: str, number: int = ASK, *, label: str | None = None
+        self, item: discord.ui.Button[discord.ui.LayoutView], job_id: str, number: int
     ) -> None:
-        self.action = action
+        super().__init__(item)
         self.job_id = job_id
         self.number = number
-        super().__init__(
-            discord.ui.Button(
-                label=label or action,
-                style=STYLES.get(action, discord.ButtonStyle.secondary),
-                custom_id=f"redraw:{action}:{job_id}:{number}",
-            )
-        )
 
     @classmethod
     async def from_custom_id(
@@ -97,40 +96,27 @@ class JobButton(
         match: re.Match[str],
         /,
     ) -> Self:
-        """Made anew for every click, also after a restart."""
-        return cls(match["action"], match["job"], int(match["number"]))
+        """Called by discord.py for every click on a button with a matching custom id."""
+        assert isinstance(item, discord.ui.Button)
+        return cls(item, match["job"], int(match["number"]))
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Look the job up and do what the button says."""
+        """Load the job, check the access rule, and run the action."""
         try:
             job = await interaction.client.services.store.job(self.job_id)
             if job is None:
                 raise JobNotFound
-            await self.actions[self.action](interaction, job, self.number)
-        except Exception as error:  # noqa: BLE001 - the one handler decides what a person is told
+            check_access(interaction, job, self.access)
+            await self.run(interaction, job)
+        except Exception as error:  # noqa: BLE001 - the one handler decides what the user reads
             await handle_error(interaction, error)
 
-
-def action(name: str) -> Callable[[Action], Action]:
-    """Make the function what the button of that name does."""
-
-    def register(function: Action) -> Action:
-        JobButton.actions[name] = function
-        return function
-
-    return register
+    async def run(self, interaction: Interaction, job: Job) -> None:
+        """Do what the button says. The access rule has been checked."""
+        raise NotImplementedError
 
 
-def button(name: str, job: Job, number: int = ASK) -> JobButton:
-    """The button of that name, in the language of the job."""
-    label = translate(job.locale, f"img2img.button.{name}")
-    return JobButton(name, job.id, number, label=label)
-
-
-def rows(buttons: list[JobButton]) -> Iterator[Row]:
-    """As many rows as the buttons need, five in each."""
+def rows(buttons: Sequence[discord.ui.Button[discord.ui.LayoutView]]) -> Iterator[Row]:
+    """The buttons in action rows of five."""
     for start in range(0, len(buttons), ROW_LIMIT):
-        row = Row()
-        for one in buttons[start : start + ROW_LIMIT]:
-            row.add_item(one)
-        yield row
+        yield Row(*buttons[start : start + ROW_LIMIT])

@@ -1,4 +1,4 @@
-"""What a job looks like in Discord, from queued to done."""
+"""Builds the messages that show a job, from queued to finished."""
 
 from __future__ import annotations
 
@@ -12,19 +12,33 @@ from bot.delivery.message import MessageContent, Upload
 from bot.i18n.translate import notice_of, translate
 from bot.images.compose import shown_factor
 from bot.jobs.job import Job, JobProgress, QueuePosition
-from cogs.shared.job_buttons import FINISHED, JobButton, button, rows
+from cogs.shared.job_buttons import Action, JobButton, rows
 from inference import Preview
 
-# A text display and the whole view hold 4,000 characters; alt text 1,024. A prompt may have
-# 1,000 characters, so that shown prompts are cut only where several are shown.
-# https://discord.com/developers/docs/components/reference#text-display
+# The limit of an attachment's description.
+# https://discord.com/developers/docs/resources/message#attachment-object
 ALT_LIMIT = 1024
 BAR_CELLS = 12
+# The buttons of a result, in their order.
+RESULT_ACTIONS = (
+    Action.AGAIN,
+    Action.VARY,
+    Action.EDIT,
+    Action.USE,
+    Action.STRENGTHS,
+    Action.COMPARE,
+    Action.DEPTH,
+    Action.LARGER,
+    Action.SHARE,
+    Action.DELETE,
+)
+# Actions that need a single picture, which a sheet of several is not.
+SINGLE_PICTURE_ACTIONS = (Action.STRENGTHS, Action.COMPARE, Action.LARGER)
 ACCENT = discord.Colour.from_str("#7c5cff")
 
 
 def duration(locale: str, seconds: float) -> str:
-    """Seconds, minutes or hours in a person's words: `8 s`, `3 min`, `2 h`."""
+    """A time in seconds, minutes or hours: `8 s`, `3 min`, `2 h`."""
     if seconds < 90:
         return translate(locale, "img2img.seconds", n=max(1, round(seconds)))
     if seconds < 90 * 60:
@@ -38,12 +52,24 @@ def bar(fraction: float) -> str:
     return "▰" * full + "▱" * (BAR_CELLS - full)
 
 
+def _actions(job: Job) -> list[Action]:
+    """The buttons that the job's result has."""
+    hidden: set[Action] = set()
+    if job.depth is None:
+        hidden.add(Action.DEPTH)
+    if job.layout == "grid":
+        hidden.update(SINGLE_PICTURE_ACTIONS)
+    if job.destination.private and job.destination.guild_id is None:
+        hidden.add(Action.SHARE)
+    return [action for action in RESULT_ACTIONS if action not in hidden]
+
+
 def _bold(prompt: str) -> str:
     return f"**{discord.utils.escape_markdown(prompt)}**"
 
 
 class Img2ImgRenderer:
-    """Draws every state of a job as one block of Components V2.
+    """Renders every state of a job as one Components V2 container.
 
     `ready` tells whether the model is loaded.
     """
@@ -52,16 +78,16 @@ class Img2ImgRenderer:
         self._ready = ready
 
     def queued(self, job: Job, position: QueuePosition) -> MessageContent:
-        """Accepted and waiting: the place, the estimate, a cancel button."""
+        """Waiting: the queue position, the estimate, a cancel button."""
         where = (
-            translate(job.locale, "img2img.place.ahead", ahead=position.ahead)
+            translate(job.locale, "img2img.position.ahead", ahead=position.ahead)
             if position.ahead
-            else translate(job.locale, "img2img.place.next")
+            else translate(job.locale, "img2img.position.next")
         )
         if position.seconds is not None:
             where = translate(
                 job.locale,
-                "img2img.place.seconds",
+                "img2img.position.seconds",
                 position=where,
                 duration=duration(job.locale, position.seconds),
             )
@@ -74,10 +100,10 @@ class Img2ImgRenderer:
         )
         if not self._ready():
             text += "\n-# " + translate(job.locale, "img2img.loading")
-        return MessageContent(view=self._block(job, text, buttons=[button("cancel", job)]))
+        return MessageContent(view=self._block(text, buttons=[JobButton(Action.CANCEL, job)]))
 
     def running(self, job: Job, progress: JobProgress) -> MessageContent:
-        """A progress bar with step and seconds left, and the preview if there is one."""
+        """Running: a progress bar, the estimate, and the preview if there is one."""
         left = (
             translate(
                 job.locale,
@@ -97,9 +123,9 @@ class Img2ImgRenderer:
             left=left,
             source=job.source_name,
         )
-        buttons = [button("cancel", job)]
+        buttons = [JobButton(Action.CANCEL, job)]
         if progress.preview is None:
-            return MessageContent(view=self._block(job, text, buttons=buttons))
+            return MessageContent(view=self._block(text, buttons=buttons))
         upload = Upload(
             name="preview.jpg",
             data=_enlarged(progress.preview, job),
@@ -107,12 +133,10 @@ class Img2ImgRenderer:
             spoiler=job.spoiler,
         )
         gallery = _gallery([upload])
-        return MessageContent(
-            view=self._block(job, text, gallery, buttons=buttons), files=(upload,)
-        )
+        return MessageContent(view=self._block(text, gallery, buttons=buttons), files=(upload,))
 
     def made(self, job: Job, pictures: Sequence[Upload]) -> MessageContent:
-        """The pictures and, below them, everything that is needed to make them again."""
+        """Finished: the pictures, the settings that reproduce them, and the buttons."""
         lines = []
         if job.negative_prompt:
             negative = discord.utils.escape_markdown(job.negative_prompt)
@@ -144,18 +168,12 @@ class Img2ImgRenderer:
         if notice := notice_of(job.locale, job.model):
             lines.append(f"-# {notice}")
         gallery = _gallery(pictures)
-        names = [name for name in FINISHED if name != "depth" or job.depth]
-        if job.layout == "grid":
-            # One sheet of several: what acts on a single picture would have to guess.
-            names = [name for name in names if name not in ("strengths", "compare", "larger")]
-        if not job.destination.private or job.destination.guild_id is not None:
-            names.insert(-1, "share")
-        buttons = [button(name, job) for name in names]
-        view = self._block(job, _bold(job.prompt), gallery, "\n".join(lines), buttons=buttons)
+        buttons = [JobButton(action, job) for action in _actions(job)]
+        view = self._block(_bold(job.prompt), gallery, "\n".join(lines), buttons=buttons)
         return MessageContent(view=view, files=tuple(pictures))
 
     def failed(self, job: Job) -> MessageContent:
-        """One sentence, and the job's id for the operator."""
+        """Failed: the sentence, and the job's id for the operator."""
         text = translate(
             job.locale,
             "img2img.failed",
@@ -163,22 +181,21 @@ class Img2ImgRenderer:
             sentence=job.error or "",
             job=job.id,
         )
-        return MessageContent(view=self._block(job, text))
+        return MessageContent(view=self._block(text))
 
     def cancelled(self, job: Job) -> MessageContent:
-        """The owner or a moderator ended it."""
+        """Cancelled by the owner or a moderator."""
         text = translate(job.locale, "img2img.cancelled", prompt=_bold(job.prompt))
-        return MessageContent(view=self._block(job, text))
+        return MessageContent(view=self._block(text))
 
     def alt(self, job: Job) -> str:
-        """Alt text for a result: what was asked for, and that a machine made it."""
+        """Alt text for a result: the prompt, and that the picture was made by AI."""
         text = translate(job.locale, "img2img.alt", prompt="{prompt}")
         room = ALT_LIMIT - len(text) + len("{prompt}")
         return text.replace("{prompt}", job.prompt[:room])
 
     def _block(
         self,
-        job: Job,
         text: str,
         *items: discord.ui.MediaGallery[discord.ui.LayoutView] | str,
         buttons: Sequence[JobButton] = (),
@@ -206,7 +223,7 @@ def _gallery(pictures: Iterable[Upload]) -> discord.ui.MediaGallery[discord.ui.L
 
 
 def _enlarged(preview: Preview, job: Job) -> bytes:
-    """One pixel a latent is small; half of the size that the picture will have is enough."""
+    """A preview has one pixel per latent. Enlarge it to half the size of the result, as JPEG."""
     image = Image.frombytes("RGB", (preview.width, preview.height), preview.pixels)
     factor = shown_factor(job.width, job.height)
     size = (job.width * factor // 2, job.height * factor // 2)

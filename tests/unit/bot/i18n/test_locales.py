@@ -23,7 +23,7 @@ from bot.i18n.translate import (
     translate_error,
 )
 from bot.jobs.queue import QueueFull
-from cogs.img2img.errors import TooManySteps
+from cogs.shared.errors import TooManySteps
 from inference import ServiceState, find_model
 
 OTHERS = [language for language in LANGUAGES if language != "en"]

@@ -13,13 +13,13 @@ from bot.errors import Unexpected, UserError
 from bot.i18n.translate import translate, translate_error
 from bot.jobs.job import Destination, new_job_id
 from bot.permissions import MissingPermissions
-from cogs.img2img.errors import NoSource
-from cogs.img2img.request import Draft, check_draft, submit, verify
-from cogs.img2img.sources import DownloadedImage, ImageCandidate, pictures_in, read_found
+from cogs.img2img._request import Draft, check_draft, submit, verify
+from cogs.img2img._sources import DownloadedImage, ImageCandidate, download, pictures_in
+from cogs.shared.errors import NoSource
 
 log = logging.getLogger(__name__)
 
-# Uploads of an ordinary message; a server's boosts can only raise it.
+# The default upload limit of a message, which a server's boosts raise.
 # https://discord.com/developers/docs/reference#uploading-files
 UPLOAD_LIMIT = 10 * 1024 * 1024
 _MENTION = re.compile(r"<@[!&]?\d+>")
@@ -28,8 +28,8 @@ _MENTION = re.compile(r"<@[!&]?\d+>")
 class Mention(commands.Cog):
     """Listens for messages that mention the bot.
 
-    Such a message carries its content without the privileged message content intent. The one it
-    replies to is fetched, and shows its picture if it is the bot's own or the intent is on.
+    Discord sends the content of such a message also without the message content intent. The
+    message that it replies to has attachments only if it is the bot's own or the intent is on.
     """
 
     def __init__(self, bot: RedrawBot) -> None:
@@ -37,7 +37,7 @@ class Mention(commands.Cog):
 
     @commands.Cog.listener("on_message")
     async def redraw_mentioned(self, message: discord.Message) -> None:
-        """Redraw the picture replied to, or the one attached; explain if there is none."""
+        """Redraw the attached picture or that of the replied-to message, or explain how to ask."""
         user = self.bot.user
         if user is None or message.author.bot or user not in message.mentions:
             return
@@ -46,26 +46,27 @@ class Mention(commands.Cog):
         try:
             await self._redraw(message, prompt, locale)
         except UserError as error:
-            await self._say(message, translate_error(locale, error))
+            await self._reply(message, translate_error(locale, error))
         except discord.HTTPException as error:
             log.warning("a mention could not be answered: %s", error)
         except Exception:
             reference = new_job_id()
             log.exception("unexpected error, reference %s", reference)
-            await self._say(message, translate_error(locale, Unexpected(reference=reference)))
+            await self._reply(message, translate_error(locale, Unexpected(reference=reference)))
 
     async def _redraw(self, message: discord.Message, prompt: str, locale: str) -> None:
         services = self.bot.services
-        found = await _picture(message)
-        if found is None and not prompt:
-            await self._say(message, translate(locale, "img2img.mention"))
+        candidate = await _find_candidate(message)
+        if candidate is None and not prompt:
+            await self._reply(message, translate(locale, "img2img.mention"))
             return
-        if found is None:
+        if candidate is None:
             raise NoSource
         draft = check_draft(Draft(prompt=prompt[:1000]), services)
-        _check_here(message)
+        _check_permissions(message)
         source = await verify(
-            services, DownloadedImage(await read_found(self.bot, found), found.name, found.spoiler)
+            services,
+            DownloadedImage(await download(self.bot, candidate), candidate.name, candidate.spoiler),
         )
         view = discord.ui.LayoutView(timeout=None)
         view.add_item(discord.ui.TextDisplay("…"))
@@ -83,17 +84,17 @@ class Mention(commands.Cog):
             await reply.delete()
             raise
 
-    async def _say(self, message: discord.Message, sentence: str) -> None:
+    async def _reply(self, message: discord.Message, sentence: str) -> None:
         try:
             await message.reply(sentence, mention_author=False)
         except discord.HTTPException as error:
-            log.warning("a mention could not be answered: %s (said: %s)", error, sentence)
+            log.warning("a mention could not be answered: %s (text: %s)", error, sentence)
 
 
-async def _picture(message: discord.Message) -> ImageCandidate | None:
-    """The one attached, else that of the message replied to."""
-    for found in pictures_in(message):
-        return found
+async def _find_candidate(message: discord.Message) -> ImageCandidate | None:
+    """The first picture of the message, else of the message that it replies to."""
+    for candidate in pictures_in(message):
+        return candidate
     reference = message.reference
     if reference is None or reference.message_id is None:
         return None
@@ -106,7 +107,7 @@ async def _picture(message: discord.Message) -> ImageCandidate | None:
     return next(pictures_in(replied), None)
 
 
-def _check_here(message: discord.Message) -> None:
+def _check_permissions(message: discord.Message) -> None:
     if message.guild is None:
         return
     allowed = message.channel.permissions_for(message.guild.me)

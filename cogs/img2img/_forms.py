@@ -1,4 +1,4 @@
-"""The form: prompt, negative prompt, strength, and what else there is room for."""
+"""The forms: prompt, negative prompt, strength and what else fits into five fields."""
 
 from __future__ import annotations
 
@@ -10,19 +10,16 @@ import discord
 
 from bot.client import RedrawBot
 from bot.command_tree import handle_error
-from bot.errors import RequestError
 from bot.i18n.translate import translate
-from cogs.img2img.request import MAX_SEED, Draft, StoredSource
-from cogs.img2img.sources import ImageCandidate
+from cogs.img2img._request import MAX_SEED, Draft, StoredSource
+from cogs.img2img._sources import ImageCandidate
+from cogs.shared.errors import NotANumberBetween
 
 Interaction = discord.Interaction[RedrawBot]
 TextInput = discord.ui.TextInput[discord.ui.Modal]
 
-
-class NotANumberBetween(RequestError):
-    """A field of the form that is not what it should be."""
-
-    text = "{field} must be a number from {low:g} to {high:g}."
+# https://discord.com/developers/docs/components/reference#string-select
+MAX_OPTIONS = 25
 
 
 def _number(text: str, field: str, low: float, high: float) -> float:
@@ -40,7 +37,7 @@ def _optional(value: float | None) -> str:
 
 
 class _Form(discord.ui.Modal):
-    """Errors of a form go where all errors go."""
+    """A modal with labelled fields in the user's language."""
 
     def __init__(self, locale: str) -> None:
         self.locale = locale
@@ -56,26 +53,25 @@ class _Form(discord.ui.Modal):
         max_length: int = 1000,
     ) -> TextInput:
         """Add a labelled text field."""
-        made = TextInput(
+        component = TextInput(
             style=discord.TextStyle.paragraph if long else discord.TextStyle.short,
             default=default or None,
             required=required,
             max_length=max_length,
         )
         label = translate(self.locale, f"img2img.form.{name}")
-        self.add_item(discord.ui.Label(text=label, component=made))
-        return made
+        self.add_item(discord.ui.Label(text=label, component=component))
+        return component
 
-    # As discord.ui.Modal itself has it.
     async def on_error(  # type: ignore[override]
         self, interaction: discord.Interaction[Any], error: Exception, /
     ) -> None:
-        """Tell the person; see `bot.command_tree`."""
+        """Reply with the error's sentence; see `bot.command_tree`."""
         await handle_error(interaction, error)
 
 
 class RequestModal(_Form):
-    """For *Edit* and *Use this*: everything that a request holds, filled in as it was."""
+    """The form of *Edit* and *Use this*, filled in with the job's settings."""
 
     def __init__(
         self,
@@ -97,7 +93,11 @@ class RequestModal(_Form):
         self.seed = self.field("seed", seed, max_length=10)
 
     async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
-        """Read the fields and ask for the picture."""
+        """Read the fields and submit the request.
+
+        Raises:
+            NotANumberBetween: a field is not a number in its range.
+        """
         draft = replace(
             self._draft,
             prompt=self.prompt.value,
@@ -119,51 +119,55 @@ class RequestModal(_Form):
 
 
 class PictureModal(_Form):
-    """For *Redraw this* on a message: which of its pictures, or a file of one's own."""
+    """The form of *Redraw this*: the prompt, and one of the message's pictures or an upload."""
 
     def __init__(
         self,
-        pictures: Sequence[ImageCandidate],
+        candidates: Sequence[ImageCandidate],
         locale: str,
         *,
         submitted: Callable[[Interaction, Draft, ImageCandidate], Awaitable[None]],
     ) -> None:
         super().__init__(locale)
-        self._pictures = pictures
+        self._candidates = candidates
         self._submitted = submitted
         self.prompt = self.field("prompt", "", long=True, required=True)
         self.negative = self.field("negative", "", long=True)
         self.strength = self.field("strength", "", max_length=6)
         self.choice: discord.ui.Select[discord.ui.Modal] | None = None
-        if len(pictures) > 1:
+        if len(candidates) > 1:
             self.choice = discord.ui.Select(
                 options=[
                     discord.SelectOption(
-                        label=f"{number}. {found.name}"[:100],
+                        label=f"{number}. {candidate.name}"[:100],
                         value=str(number - 1),
                         default=number == 1,
                     )
-                    for number, found in enumerate(pictures[:25], start=1)
+                    for number, candidate in enumerate(candidates[:MAX_OPTIONS], start=1)
                 ]
             )
             text = translate(locale, "img2img.form.choice")
             self.add_item(discord.ui.Label(text=text, component=self.choice))
         self.upload = discord.ui.FileUpload[discord.ui.Modal](
-            required=not pictures, min_values=0 if pictures else 1, max_values=1
+            required=not candidates, min_values=0 if candidates else 1, max_values=1
         )
         text = translate(locale, "img2img.form.upload")
         self.add_item(discord.ui.Label(text=text, component=self.upload))
 
     async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
-        """Take the picture that was chosen, and ask for it to be redrawn."""
+        """Submit a request for the uploaded picture, or else the chosen one.
+
+        Raises:
+            NotANumberBetween: the strength is not a number in its range.
+        """
         draft = Draft(prompt=self.prompt.value, negative_prompt=self.negative.value)
         if self.strength.value:
             name = translate(self.locale, "img2img.form.strength")
             draft = replace(draft, strength=_number(self.strength.value, name, 0.05, 1.0))
         if self.upload.values:
-            own = self.upload.values[0]
-            found = ImageCandidate(own.filename, own, spoiler=own.is_spoiler())
+            upload = self.upload.values[0]
+            candidate = ImageCandidate(upload.filename, upload, spoiler=upload.is_spoiler())
         else:
             index = int(self.choice.values[0]) if self.choice and self.choice.values else 0
-            found = self._pictures[index]
-        await self._submitted(interaction, draft, found)
+            candidate = self._candidates[index]
+        await self._submitted(interaction, draft, candidate)

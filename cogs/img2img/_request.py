@@ -1,4 +1,4 @@
-"""From what a person asked for, by whatever way, to an accepted job."""
+"""Turns a user's request, from any command or button, into an accepted job."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from bot.client import RedrawBot, Services
 from bot.images.picture import Picture
 from bot.jobs.job import Destination, Job, Variant, new_job_id
 from bot.permissions import check_permissions
-from cogs.img2img.errors import EmptyPrompt, ModelFailed, TooManySteps
-from cogs.img2img.sources import DownloadedImage
+from bot.runner.runner import ModelFailed
+from cogs.img2img._sources import DownloadedImage
+from cogs.shared.errors import EmptyPrompt, TooManySteps
 from inference import ServiceState
 
-# Seeds fit in 32 bits, so that they can be read, typed and passed to other tools.
+# Seeds have 32 bits, so that users can read and type them and other tools take them.
 MAX_SEED = 2**32 - 1
-# An interaction token is good for 15 minutes.
+# An interaction token is valid for 15 minutes.
 # https://discord.com/developers/docs/interactions/receiving-and-responding#followup-messages
 TOKEN_SECONDS = 15 * 60
-# The strengths at which depth-to-image tutorials show one picture.
+# The strengths of the "Strengths" sheet.
 GRID_STRENGTHS = (0.1, 0.4, 0.7, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What is asked for; None means the model's default, or for the seed a random one."""
+    """The settings of a request. None stands for the model's default, and for a random seed."""
 
     prompt: str
     negative_prompt: str = ""
@@ -46,7 +47,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSource:
-    """A source that is a picture by now: stored, with its name for people."""
+    """A verified and stored source picture: its content hash, size, and name as users read it."""
 
     stored: str
     width: int
@@ -56,7 +57,7 @@ class StoredSource:
 
 
 def draft_of(job: Job) -> Draft:
-    """The draft that asks for this job again, with another seed, as its child."""
+    """The settings of the job, with a random seed, and the job as the parent."""
     return Draft(
         prompt=job.prompt,
         negative_prompt=job.negative_prompt,
@@ -70,7 +71,7 @@ def draft_of(job: Job) -> Draft:
 
 
 def source_of(job: Job) -> StoredSource:
-    """The source that a job began with."""
+    """The source of the job."""
     return StoredSource(
         stored=job.source,
         width=job.width,
@@ -81,10 +82,11 @@ def source_of(job: Job) -> StoredSource:
 
 
 def check_draft(draft: Draft, services: Services) -> Draft:
-    """What can be refused before anything is fetched or acknowledged.
+    """Check what can be checked before the source is fetched; return the draft, prompt stripped.
 
     Raises:
-        EmptyPrompt, TooManySteps, ModelBroken: each with a sentence.
+        EmptyPrompt, TooManySteps: the draft is not valid.
+        ModelFailed: the model cannot run.
     """
     if not draft.prompt.strip():
         raise EmptyPrompt
@@ -99,23 +101,23 @@ def check_draft(draft: Draft, services: Services) -> Draft:
 async def acknowledge(
     interaction: discord.Interaction[RedrawBot], *, private: bool = False
 ) -> Destination:
-    """Answer within Discord's three seconds; the message that will become the answer.
+    """Defer the reply, within Discord's three seconds; return the message that becomes the answer.
 
     Raises:
-        MissingPermissions: the bot could not post the picture here.
+        MissingPermissions: the bot may not post the picture here.
     """
     check_permissions(interaction)
-    made = await interaction.response.defer(thinking=True, ephemeral=private)
-    assert made is not None
-    assert made.message_id is not None
+    response = await interaction.response.defer(thinking=True, ephemeral=private)
+    assert response is not None
+    assert response.message_id is not None
     assert interaction.channel_id is not None
     return Destination(
         application_id=interaction.application_id,
         channel_id=interaction.channel_id,
         guild_id=interaction.guild_id,
-        message_id=made.message_id,
+        message_id=response.message_id,
         token=interaction.token,
-        # By this machine's clock, which is the one that it will be compared with.
+        # This machine's clock, because delivery compares with it.
         token_expires_at=time.time() + TOKEN_SECONDS,
         private=private,
         upload_limit=interaction.filesize_limit,
@@ -123,10 +125,10 @@ async def acknowledge(
 
 
 async def verify(services: Services, source: DownloadedImage) -> StoredSource:
-    """Decode a stranger's bytes in the sandbox and store the picture.
+    """Decode untrusted bytes in the sandbox and store the picture.
 
     Raises:
-        PictureError: with a sentence.
+        PictureError: the bytes are not a usable picture.
     """
     model = services.model
     picture: Picture = await services.intake.from_bytes(
@@ -150,10 +152,10 @@ async def submit(
     user: discord.User | discord.Member,
     locale: str,
 ) -> Job:
-    """Accept the job: from here on it will be answered, once.
+    """Create the job and hand it to the runner, which answers it exactly once.
 
     Raises:
-        PersonError: the queue does not take it.
+        UserError: the style is unknown, or the queue does not accept the job.
     """
     model = services.model
     styled = services.styles.apply(draft.style, draft.prompt, draft.negative_prompt)
@@ -193,6 +195,6 @@ async def submit(
 
 
 def weight_of(user: discord.User | discord.Member, weights: dict[int, int]) -> int:
-    """How many turns a person gets in a round: the best of their roles."""
+    """The turns that the user gets in a round of the queue: the highest of their roles' weights."""
     roles = user.roles if isinstance(user, discord.Member) else []
     return max((weights[role.id] for role in roles if role.id in weights), default=1)

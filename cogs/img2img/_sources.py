@@ -1,4 +1,4 @@
-"""Where the picture comes from: an attachment, a link, a message, or the channel's newest."""
+"""Finds the source picture: an attachment, a link, a message, or the channel's newest one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bot.client import RedrawBot
 from bot.i18n.translate import translate
 from bot.intake import FileTooLarge
 from bot.intake.links import MessageLink, parse_message_link
-from cogs.img2img.errors import (
+from cogs.shared.errors import (
     AttachmentGone,
     HistoryForbidden,
     MessageUnreadable,
@@ -22,13 +22,13 @@ from cogs.img2img.errors import (
     TwoSources,
 )
 
-# How far back "the newest picture here" looks; one page of history is one request.
+# How many messages the search for the newest picture reads, in one request.
 HISTORY_LIMIT = 50
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadedImage:
-    """Bytes of a stranger's, not yet verified; `name` says to people where they came from."""
+    """Untrusted bytes, not yet decoded. `name` tells users where they came from."""
 
     data: bytes
     name: str
@@ -37,7 +37,7 @@ class DownloadedImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageCandidate:
-    """A picture seen in a message: its own attachment, or a link that Discord shows."""
+    """A picture in a message: an attachment, or a link that Discord shows."""
 
     name: str
     attachment: discord.Attachment | None = None
@@ -46,7 +46,7 @@ class ImageCandidate:
 
 
 def pictures_in(message: discord.Message) -> Iterator[ImageCandidate]:
-    """Every picture of a message, forwarded ones too: attachments, galleries, link previews."""
+    """Every picture of a message and its forwards: attachments, galleries, link previews."""
     parts: tuple[discord.Message | discord.MessageSnapshot, ...] = (
         message,
         *message.message_snapshots,
@@ -83,11 +83,11 @@ def _name_of(url: str) -> str:
 
 
 async def read_attachment(attachment: discord.Attachment, max_bytes: int) -> bytes:
-    """The attachment's bytes, at most `max_bytes`.
+    """Download an attachment of at most `max_bytes`.
 
     Raises:
-        FileTooLarge: by the size that Discord states, before anything is downloaded.
-        AttachmentGone: Discord does not give it.
+        FileTooLarge: by the size that Discord states; nothing is downloaded.
+        AttachmentGone: Discord answers with an error.
     """
     if attachment.size > max_bytes:
         raise FileTooLarge(mebibytes=max_bytes / 2**20)
@@ -97,12 +97,16 @@ async def read_attachment(attachment: discord.Attachment, max_bytes: int) -> byt
         raise AttachmentGone from error
 
 
-async def read_found(bot: RedrawBot, found: ImageCandidate) -> bytes:
-    """The bytes of a picture that was seen in a message."""
-    if found.attachment is not None:
-        return await read_attachment(found.attachment, bot.services.intake.limits.max_bytes)
-    assert found.url is not None
-    return await bot.services.intake.fetch(found.url)
+async def download(bot: RedrawBot, candidate: ImageCandidate) -> bytes:
+    """Download a picture that was found in a message.
+
+    Raises:
+        SourceError: it cannot be downloaded.
+    """
+    if candidate.attachment is not None:
+        return await read_attachment(candidate.attachment, bot.services.intake.limits.max_bytes)
+    assert candidate.url is not None
+    return await bot.services.intake.fetch(candidate.url)
 
 
 async def find_source(
@@ -110,10 +114,10 @@ async def find_source(
     image: discord.Attachment | None,
     url: str | None,
 ) -> DownloadedImage:
-    """The one picture that was meant: given, linked, or the newest in the channel.
+    """The picture that the user attached or linked, else the newest one in the channel.
 
     Raises:
-        SourceError: there is none, or it cannot be had.
+        SourceError: there is none, or it cannot be downloaded.
         TwoSources: both an attachment and a link.
     """
     bot = interaction.client
@@ -138,8 +142,8 @@ async def _newest_in_channel(interaction: discord.Interaction[RedrawBot]) -> Dow
         raise NoSource
     try:
         async for message in channel.history(limit=HISTORY_LIMIT):
-            for found in pictures_in(message):
-                return await _named(interaction, found, message)
+            for candidate in pictures_in(message):
+                return await _download_named(interaction, candidate, message)
     except discord.Forbidden as error:
         raise HistoryForbidden from error
     raise NoSource
@@ -148,7 +152,7 @@ async def _newest_in_channel(interaction: discord.Interaction[RedrawBot]) -> Dow
 async def _from_message_link(
     interaction: discord.Interaction[RedrawBot], link: MessageLink
 ) -> DownloadedImage:
-    """Only what the person may read, too: the bot is no key to channels closed to them."""
+    """The first picture of a linked message, if the user may read it, too."""
     bot = interaction.client
     try:
         channel = bot.get_channel(link.channel_id) or await bot.fetch_channel(link.channel_id)
@@ -163,19 +167,21 @@ async def _from_message_link(
         message = await channel.fetch_message(link.message_id)
     except discord.HTTPException as error:
         raise MessageUnreadable from error
-    for found in pictures_in(message):
-        return await _named(interaction, found, message)
+    for candidate in pictures_in(message):
+        return await _download_named(interaction, candidate, message)
     raise MessageWithoutPicture
 
 
-async def _named(
-    interaction: discord.Interaction[RedrawBot], found: ImageCandidate, message: discord.Message
+async def _download_named(
+    interaction: discord.Interaction[RedrawBot],
+    candidate: ImageCandidate,
+    message: discord.Message,
 ) -> DownloadedImage:
     name = translate(
         interaction.locale,
         "img2img.source.message",
-        name=discord.utils.escape_markdown(found.name),
+        name=discord.utils.escape_markdown(candidate.name),
         url=message.jump_url,
         author=message.author.mention,
     )
-    return DownloadedImage(await read_found(interaction.client, found), name, found.spoiler)
+    return DownloadedImage(await download(interaction.client, candidate), name, candidate.spoiler)

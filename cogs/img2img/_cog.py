@@ -1,4 +1,4 @@
-"""`/img2img`, and its elder sister, the message command "Redraw this"."""
+"""The slash command `/img2img` and the context menu command "Redraw this"."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from discord.ext import commands
 
 from bot.client import RedrawBot
 from bot.i18n.translate import localized_name
-from cogs.img2img.modal import PictureModal
-from cogs.img2img.request import MAX_SEED, Draft, acknowledge, check_draft, submit, verify
-from cogs.img2img.sources import (
+from cogs.img2img._forms import PictureModal
+from cogs.img2img._request import MAX_SEED, Draft, acknowledge, check_draft, submit, verify
+from cogs.img2img._sources import (
     DownloadedImage,
     ImageCandidate,
+    download,
     find_source,
     pictures_in,
-    read_found,
 )
 
 Interaction = discord.Interaction[RedrawBot]
 
+# https://discord.com/developers/docs/interactions/application-commands#autocomplete
+MAX_CHOICES = 25
+
 
 class Img2Img(commands.Cog):
-    """The two commands that begin with a picture."""
+    """`/img2img` and "Redraw this"."""
 
     def __init__(self, bot: RedrawBot) -> None:
         self.bot = bot
@@ -32,11 +35,11 @@ class Img2Img(commands.Cog):
         )
 
     async def cog_load(self) -> None:
-        """A context menu is no part of a cog by itself."""
+        """Add the context menu command, which discord.py does not collect from a cog."""
         self.bot.tree.add_command(self.menu)
 
     async def cog_unload(self) -> None:
-        """Take it away with the cog."""
+        """Remove the context menu command with the cog."""
         self.bot.tree.remove_command(self.menu.name, type=self.menu.type)
 
     @app_commands.command(
@@ -115,27 +118,26 @@ class Img2Img(commands.Cog):
         self, _interaction: Interaction, typed: str
     ) -> list[app_commands.Choice[str]]:
         names = self.bot.services.styles.matching(typed)
-        # Discord shows at most 25 choices.
-        return [app_commands.Choice(name=name, value=name) for name in list(names)[:25]]
+        return [app_commands.Choice(name=name, value=name) for name in list(names)[:MAX_CHOICES]]
 
     async def redraw_this(self, interaction: Interaction, message: discord.Message) -> None:
-        """On any message: a form that asks what its picture should become."""
+        """Open a form that asks what the message's picture should become."""
         pictures = list(pictures_in(message))
         await interaction.response.send_modal(
-            PictureModal(pictures, str(interaction.locale), submitted=self._redraw_found)
+            PictureModal(pictures, str(interaction.locale), submitted=self._redraw_candidate)
         )
 
-    async def _redraw_found(
-        self, interaction: Interaction, draft: Draft, found: ImageCandidate
+    async def _redraw_candidate(
+        self, interaction: Interaction, draft: Draft, candidate: ImageCandidate
     ) -> None:
         services = self.bot.services
         draft = check_draft(draft, services)
         destination = await acknowledge(interaction)
-        data = await read_found(self.bot, found)
+        data = await download(self.bot, candidate)
         await submit(
             services,
             draft,
-            await verify(services, DownloadedImage(data, found.name, found.spoiler)),
+            await verify(services, DownloadedImage(data, candidate.name, candidate.spoiler)),
             destination,
             user=interaction.user,
             locale=str(interaction.locale),

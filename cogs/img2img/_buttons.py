@@ -1,0 +1,264 @@
+"""The buttons of a job's message: one class per button."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import io
+
+import discord
+
+from bot.client import Services
+from bot.i18n.translate import translate
+from bot.images.compose import enlarged, labelled, shown, shown_factor
+from bot.images.encode import encode
+from bot.images.picture import Picture
+from bot.jobs.job import Job
+from bot.replies import reply_privately
+from cogs.img2img._forms import RequestModal
+from cogs.img2img._request import (
+    Draft,
+    StoredSource,
+    acknowledge,
+    check_draft,
+    draft_of,
+    source_of,
+    submit,
+)
+from cogs.shared.access import AccessRule
+from cogs.shared.errors import AlreadyFinished, JobNotFound
+from cogs.shared.job_buttons import ASK, Action, Interaction, JobAction, JobButton, rows
+
+# The strength of "Vary": most of the picture stays as it is.
+VARY_STRENGTH = 0.35
+# How many times larger than it was posted "Larger" makes a picture.
+LARGER_FACTOR = 2
+
+
+class Cancel(JobAction):
+    """End a waiting or running job."""
+
+    action = Action.CANCEL
+    access = AccessRule.OWNER_OR_MODERATOR
+
+    async def run(self, interaction: Interaction, job: Job) -> None:
+        """End the job.
+
+        Raises:
+            AlreadyFinished: the job neither waits nor runs.
+        """
+        if not await interaction.client.services.runner.cancel(job.id):
+            raise AlreadyFinished
+        await reply_privately(interaction, translate(interaction.locale, "img2img.cancel.done"))
+
+
+class Again(JobAction):
+    """Submit the same request with a new seed."""
+
+    action = Action.AGAIN
+    access = AccessRule.VIEWER
+
+    async def run(self, interaction: Interaction, job: Job) -> None:
+        """Submit the request."""
+        await _submit(interaction, draft_of(job), source_of(job))
+
+
+class Vary(JobAction):
+    """Submit a request with low strength, with the result as its source."""
+
+    action = Action.VARY
+    access = AccessRule.VIEWER
+
+    async def run(self, interaction: Interaction, job: Job) -> None:
+        """Submit the request, or ask first which picture is meant."""
+        result = await _choose_result(interaction, job, self)
+        if result is not None:
+            draft = dataclasses.replace(draft_of(job), strength=VARY_STRENGTH, count=1)
+            await _submit(interaction, draft, _result_as_source(interaction, job, result))
+
+
+class Strengths(JobAction):
+    """Submit the same request and seed at four strengths, as one labelled picture."""
+
+    action = Action.STRENGTHS
+    access = AccessRule.VIEWER
+
+    async def run(self, interaction: Interaction, job: Job) -> None:
+        """Submit the request."""
+        draft = dataclasses.replace(
+            draft_of(job), layout="grid", seed=job.variants[0].seed, strength=None
+        )
+        await _submit(interaction, draft, source_of(job))
+
+
+class Edit(JobAction):
+    """Open a form with the job's settings."""
+
+    action = Action.EDIT
+    access = AccessRule.VIEWER
+
+    async def run(self, interaction: Interaction, job: Job) -> None:
+        """Open the form. Submitting it submits a request with the same source."""
+        draft = dataclasses.replace(draft_of(job), seed=job.variants[0].seed, count=1)
+        await interaction.response.send_modal(
+            RequestModal(draft, source_of(job), str(interaction.locale), submitted=_submit)
+        )
+
+
+class Use(JobAction):
+    """Open a form for a request whose source is the result."""
+
+    action = Action.USE
+    access = AccessRule.VIEWER
+
+    async def run(self, interaction: Interaction, job: Job) -> None:
+        """Open the form, or ask first which picture is meant."""
+        result = await _choose_result(interaction, job, self)
+        if result is not None:
+            draft = dataclasses.replace(draft_of(job), strength=None, count=1)
+            source = _result_as_source(interaction, job, result)
+            await interaction.response.send_modal(
+                RequestModal(draft, source, str(interaction.locale), submitted=_submit)
+            )
+
+
+class Compare(JobAction):
+    """Show the source and the result side by side, to the user alone."""
+
+    action = Action.COMPARE
+    access = AccessRule.VIEWER
+
+    async def run(self, interaction: Interaction, job: Job) -> None:
+        """Show both, or ask first which picture is meant."""
+        result = await _choose_result(interaction, job, self)
+        if result is None:
+            return
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        services = interaction.client.services
+        both = [
+            await asyncio.to_thread(shown, await _stored(services, content))
+            for content in (job.source, result)
+        ]
+        labels = (
+            translate(interaction.locale, "img2img.before"),
+            translate(interaction.locale, "img2img.after"),
+        )
+        sheet = await asyncio.to_thread(labelled, list(zip(both, labels, strict=True)), 2)
+        await _show(interaction, sheet, f"before-after-{job.id}")
+
+
+class Depth(JobAction):
+    """Show the depth map that the model used, to the user alone."""
+
+    action = Action.DEPTH
+    access = AccessRule.VIEWER
+
+    async def run(self, interaction: Interaction, job: Job) -> None:
+        """Show the depth map.
+
+        Raises:
+            JobNotFound: no depth map is stored.
+        """
+        if job.depth is None:
+            raise JobNotFound
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        picture = await _stored(interaction.client.services, job.depth)
+        await _show(interaction, await asyncio.to_thread(shown, picture), f"depth-{job.id}")
+
+
+class Larger(JobAction):
+    """Post the result at twice its posted size, and say how it was enlarged."""
+
+    action = Action.LARGER
+    access = AccessRule.VIEWER
+
+    async def run(self, interaction: Interaction, job: Job) -> None:
+        """Post the enlarged picture, or ask first which picture is meant."""
+        result = await _choose_result(interaction, job, self)
+        if result is None:
+            return
+        await interaction.response.defer(thinking=True, ephemeral=job.destination.private)
+        picture = await _stored(interaction.client.services, result)
+        factor = LARGER_FACTOR * shown_factor(picture.width, picture.height)
+        large = await asyncio.to_thread(enlarged, picture, factor)
+        text = translate(
+            interaction.locale, "img2img.enlarged", width=large.width, height=large.height
+        )
+        await _show(interaction, large, f"redraw-{job.id}-large", text, spoiler=job.spoiler)
+
+
+class Delete(JobAction):
+    """Delete the message and erase the job."""
+
+    action = Action.DELETE
+    access = AccessRule.OWNER_OR_MODERATOR
+
+    async def run(self, interaction: Interaction, job: Job) -> None:
+        """Delete the message that the button belongs to, then the stored job."""
+        await interaction.response.defer()
+        await interaction.delete_original_response()
+        await interaction.client.services.store.erase_job(job.id)
+
+
+BUTTONS = (Cancel, Again, Vary, Strengths, Edit, Use, Compare, Depth, Larger, Delete)
+
+
+async def _submit(interaction: Interaction, draft: Draft, source: StoredSource) -> None:
+    services = interaction.client.services
+    draft = check_draft(draft, services)
+    await _stored(services, source.stored)
+    destination = await acknowledge(interaction, private=draft.private)
+    await submit(
+        services,
+        draft,
+        source,
+        destination,
+        user=interaction.user,
+        locale=str(interaction.locale),
+    )
+
+
+async def _choose_result(interaction: Interaction, job: Job, button: JobAction) -> str | None:
+    """The content hash of the result that is meant; None if the user has been asked which."""
+    results = [variant.result for variant in job.variants if variant.result]
+    if not results:
+        raise JobNotFound
+    if len(results) == 1:
+        return results[0]
+    if button.number != ASK:
+        return results[button.number - 1]
+    view = discord.ui.LayoutView(timeout=None)
+    view.add_item(discord.ui.TextDisplay(translate(interaction.locale, "img2img.which")))
+    numbers = range(1, len(results) + 1)
+    for row in rows([JobButton(button.action, job, number) for number in numbers]):
+        view.add_item(row)
+    await interaction.response.send_message(view=view, ephemeral=True)
+    return None
+
+
+def _result_as_source(interaction: Interaction, job: Job, result: str) -> StoredSource:
+    return dataclasses.replace(
+        source_of(job),
+        stored=result,
+        name=translate(interaction.locale, "img2img.source.result", job=job.id),
+    )
+
+
+async def _stored(services: Services, content: str) -> Picture:
+    try:
+        return await services.store.pictures.get(content)
+    except FileNotFoundError as error:
+        raise JobNotFound from error
+
+
+async def _show(
+    interaction: Interaction,
+    picture: Picture,
+    name: str,
+    text: str = "",
+    *,
+    spoiler: bool = False,
+) -> None:
+    file = await asyncio.to_thread(encode, picture, limit_bytes=interaction.filesize_limit)
+    upload = discord.File(io.BytesIO(file.data), f"{name}.{file.extension}", spoiler=spoiler)
+    await interaction.edit_original_response(content=text, attachments=[upload])
