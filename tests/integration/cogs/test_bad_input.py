@@ -1,4 +1,4 @@
-"""Whatever is wrong gets one plain sentence, for the person alone, and the next request works."""
+"""Every refusal is one ephemeral sentence, and the next request works."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def service_of(discord_sim: SimulatedDiscord) -> ScriptedService:
     return service
 
 
-def said_to(result: Any) -> str:
-    """The one thing said to the person, which nobody else sees."""
+def refusal_in(result: Any) -> str:
+    """The text of the only reply, which must be ephemeral and one sentence or two."""
     said = [*result.followups] or [result.response]
     assert len(said) == 1
     assert said[0].ephemeral
@@ -71,13 +71,13 @@ async def assert_the_next_one_works(discord_sim: SimulatedDiscord) -> None:
         ({"image": CAT, "steps": 51}, "At most 50 steps"),
     ],
 )
-async def test_what_is_wrong_is_said_to_the_person_alone(
+async def test_a_wrong_option_is_refused_in_an_ephemeral_reply(
     discord_sim: SimulatedDiscord, options: dict[str, Any], expected: str
 ) -> None:
     result = await discord_sim.alice.slash(
         discord_sim.channel, "img2img", **{"prompt": "x", **options}
     )
-    assert expected in said_to(result)
+    assert expected in refusal_in(result)
     assert discord_sim.channel.last_message is None, "nothing of a mistake stays in the channel"
     await assert_the_next_one_works(discord_sim)
 
@@ -88,7 +88,7 @@ async def test_an_attachment_over_the_limit_is_not_downloaded(
     result = await discord_sim.alice.slash(
         discord_sim.channel, "img2img", prompt="x", image=("big.png", bytes(21 * 2**20))
     )
-    assert "up to 20 MiB" in said_to(result)
+    assert "up to 20 MiB" in refusal_in(result)
     assert not any("cdn" in entry.path for entry in discord_sim.env.http_requests)
     await assert_the_next_one_works(discord_sim)
 
@@ -104,7 +104,9 @@ async def test_values_out_of_range_never_reach_the_bot(
     await assert_the_next_one_works(discord_sim)
 
 
-async def test_a_channel_where_the_bot_may_not_answer(discord_sim: SimulatedDiscord) -> None:
+async def test_a_channel_where_the_bot_lacks_permissions_is_refused(
+    discord_sim: SimulatedDiscord,
+) -> None:
     quiet = discord_sim.env.guild.create_text_channel(
         "quiet",
         overwrites={
@@ -114,11 +116,11 @@ async def test_a_channel_where_the_bot_may_not_answer(discord_sim: SimulatedDisc
         },
     )
     result = await discord_sim.alice.slash(quiet, "img2img", prompt="x", image=CAT)
-    assert "Send Messages, Attach Files" in said_to(result)
+    assert "Send Messages, Attach Files" in refusal_in(result)
     await assert_the_next_one_works(discord_sim)
 
 
-async def test_a_full_queue_says_when_to_come_back(tmp_path: Path) -> None:
+async def test_a_full_queue_is_refused_with_an_estimate(tmp_path: Path) -> None:
     service = ScriptedService()
     service.gate.clear()
     async with open_simulated_discord(tmp_path, service, queue_limit=2) as discord_sim:
@@ -132,13 +134,13 @@ async def test_a_full_queue_says_when_to_come_back(tmp_path: Path) -> None:
         ):
             await user.slash(discord_sim.channel, "img2img", prompt="x", image=CAT)
         result = await discord_sim.bob.slash(discord_sim.channel, "img2img", prompt="x", image=CAT)
-        assert "try again in a few minutes" in said_to(result)
+        assert "try again in a few minutes" in refusal_in(result)
         service.gate.set()
         await discord_sim.settled()
         await assert_the_next_one_works(discord_sim)
 
 
-async def test_one_persons_limit(tmp_path: Path) -> None:
+async def test_the_limit_per_user(tmp_path: Path) -> None:
     service = ScriptedService()
     service.gate.clear()
     async with open_simulated_discord(tmp_path, service, queue_limit_per_user=2) as discord_sim:
@@ -147,12 +149,12 @@ async def test_one_persons_limit(tmp_path: Path) -> None:
         result = await discord_sim.alice.slash(
             discord_sim.channel, "img2img", prompt="x", image=CAT
         )
-        assert "You have 2 pictures waiting" in said_to(result)
+        assert "You have 2 pictures waiting" in refusal_in(result)
         service.gate.set()
         await discord_sim.settled()
 
 
-async def test_while_the_model_loads_the_request_is_kept_and_the_person_told(
+async def test_a_request_made_while_the_model_loads_waits_and_says_so(
     discord_sim: SimulatedDiscord,
 ) -> None:
     service = service_of(discord_sim)
@@ -166,16 +168,20 @@ async def test_while_the_model_loads_the_request_is_kept_and_the_person_told(
     assert "early" in text_of(discord_sim.last)
 
 
-async def test_a_model_that_cannot_be_loaded(discord_sim: SimulatedDiscord) -> None:
+async def test_a_failed_model_is_refused_before_the_request_is_accepted(
+    discord_sim: SimulatedDiscord,
+) -> None:
     service = service_of(discord_sim)
     service.status = ServiceStatus(state=ServiceState.FAILED, detail="no network")
     result = await discord_sim.alice.slash(discord_sim.channel, "img2img", prompt="x", image=CAT)
-    assert "could not be started" in said_to(result)
+    assert "model is not running" in refusal_in(result)
     service.status = READY
     await assert_the_next_one_works(discord_sim)
 
 
-async def test_a_worker_that_dies_once_costs_nothing(discord_sim: SimulatedDiscord) -> None:
+async def test_a_request_is_repeated_after_the_worker_died_once(
+    discord_sim: SimulatedDiscord,
+) -> None:
     service_of(discord_sim).errors = [WorkerDied("died")]
     await discord_sim.alice.slash(discord_sim.channel, "img2img", prompt="again", image=CAT)
     await discord_sim.settled()
@@ -190,7 +196,7 @@ async def test_a_worker_that_dies_once_costs_nothing(discord_sim: SimulatedDisco
         ([OutOfMemory("This picture is too large for the device's memory.")], "too large"),
     ],
 )
-async def test_a_request_that_cannot_be_made_ends_with_a_sentence(
+async def test_a_failed_request_ends_with_a_sentence(
     discord_sim: SimulatedDiscord, errors: list[Any], expected: str
 ) -> None:
     service_of(discord_sim).errors = errors
@@ -203,7 +209,7 @@ async def test_a_request_that_cannot_be_made_ends_with_a_sentence(
     await assert_the_next_one_works(discord_sim)
 
 
-async def test_a_bug_is_logged_with_the_reference_that_the_person_is_shown(
+async def test_a_bug_is_logged_with_the_reference_that_the_user_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(*_: object, **__: object) -> None:
@@ -215,7 +221,7 @@ async def test_a_bug_is_logged_with_the_reference_that_the_person_is_shown(
             result = await discord_sim.alice.slash(
                 discord_sim.channel, "img2img", prompt="x", image=CAT
             )
-        reference = re.search(r"reference (\w{16})", said_to(result))
+        reference = re.search(r"reference (\w{16})", refusal_in(result))
         assert reference is not None
         assert reference[1] in caplog.text
         assert "a bug" in caplog.text
@@ -230,7 +236,7 @@ async def test_the_owner_can_cancel_and_others_cannot(tmp_path: Path) -> None:
         await discord_sim.shown("Cancel")
         button = buttons_of(discord_sim.last)["Cancel"]
         result = await discord_sim.bob.click(discord_sim.last, custom_id=button)
-        assert "or a moderator" in said_to(result)
+        assert "or a moderator" in refusal_in(result)
         await discord_sim.alice.click(discord_sim.last, custom_id=button)
         await discord_sim.settled()
         assert "Cancelled." in text_of(discord_sim.last)

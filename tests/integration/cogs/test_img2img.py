@@ -66,7 +66,7 @@ async def test_an_attachment_comes_back_redrawn(
         picture = await picture_in(discord_sim.last)
         (job,) = await discord_sim.bot.services.store.jobs_of(discord_sim.alice.id)
         size = f"{job.width} × {job.height}"
-        # A small model's picture is posted large enough to look at.
+        # The picture of a small model is posted enlarged.
         assert max(picture.size) >= 384 > max(job.width, job.height)
         assert picture.width / job.width == picture.height / job.height
         settings = ("strength 0.5", "8 steps", "guidance 3", "seed 7", size, " s")
@@ -113,7 +113,7 @@ async def test_a_link_is_followed(tmp_path: Path, noise_service: LocalService) -
             assert discord_sim.last.attachments
 
 
-async def test_with_neither_the_newest_picture_of_the_channel_is_taken_and_named(
+async def test_without_image_and_url_the_newest_picture_of_the_channel_is_taken_and_named(
     tmp_path: Path, noise_service: LocalService
 ) -> None:
     async with open_simulated_discord(tmp_path, noise_service, message_content=True) as discord_sim:
@@ -145,7 +145,7 @@ async def test_a_link_to_a_message_takes_its_picture(
         assert discord_sim.last.attachments
 
 
-async def test_a_message_in_a_channel_closed_to_the_person_is_not_read_for_them(
+async def test_a_linked_message_in_a_channel_that_the_user_cannot_see_is_refused(
     tmp_path: Path, noise_service: LocalService
 ) -> None:
     async with open_simulated_discord(tmp_path, noise_service, message_content=True) as discord_sim:
@@ -200,7 +200,7 @@ async def test_every_option_is_described_and_ranged(
 
 
 @pytest.mark.parametrize("allowed", [False, True])
-async def test_people_can_install_it_for_themselves_only_if_the_operator_allows_it(
+async def test_user_installs_are_offered_only_if_the_operator_allows_them(
     tmp_path: Path, noise_service: LocalService, allowed: bool
 ) -> None:
     async with open_simulated_discord(tmp_path, noise_service, user_install=allowed) as discord_sim:

@@ -1,4 +1,4 @@
-"""Buttons, forms, history, sharing: what a conversation with pictures is made of."""
+"""The job buttons, forms, `/history`, `/show`, sharing and mentions."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def test_a_finished_picture_has_its_buttons(discord_sim: SimulatedDiscord)
     assert set(buttons_of(await redraw(discord_sim))) == FINISHED
 
 
-async def test_again_asks_for_the_same_with_a_new_seed_as_a_reply_to_its_parent(
+async def test_again_submits_the_same_request_with_a_new_seed_and_the_parent(
     discord_sim: SimulatedDiscord,
 ) -> None:
     message = await redraw(discord_sim, negative_prompt="rain", strength=0.5, steps=10, seed=1)
@@ -86,7 +86,7 @@ async def test_again_asks_for_the_same_with_a_new_seed_as_a_reply_to_its_parent(
     assert discord_sim.last.id != message.id
 
 
-async def test_vary_begins_with_the_result_and_changes_little(
+async def test_vary_redraws_the_result_at_low_strength(
     discord_sim: SimulatedDiscord,
 ) -> None:
     message = await redraw(discord_sim, strength=0.9)
@@ -96,7 +96,7 @@ async def test_vary_begins_with_the_result_and_changes_little(
     assert child.variants[0].strength < 0.5
 
 
-async def test_edit_shows_a_form_filled_in_as_it_was_and_asks_anew(
+async def test_edit_opens_a_form_with_the_settings_and_submits_the_changed_ones(
     discord_sim: SimulatedDiscord,
 ) -> None:
     message = await redraw(discord_sim, negative_prompt="rain", strength=0.5, guidance=3.0, seed=9)
@@ -113,7 +113,7 @@ async def test_edit_shows_a_form_filled_in_as_it_was_and_asks_anew(
     assert child.parent_id == parent.id
 
 
-async def test_a_form_with_a_wrong_number_says_so(discord_sim: SimulatedDiscord) -> None:
+async def test_a_wrong_number_in_a_form_is_refused(discord_sim: SimulatedDiscord) -> None:
     message = await redraw(discord_sim)
     shown = await press(discord_sim, discord_sim.alice, message, "Edit")
     ids = [label["component"]["custom_id"] for label in shown.modal["components"]]
@@ -152,7 +152,9 @@ async def test_strengths_is_one_labelled_sheet_of_the_same_seed(
     assert sheet.height > 2 * child.height
 
 
-async def test_before_and_after_stand_side_by_side(discord_sim: SimulatedDiscord) -> None:
+async def test_compare_shows_the_source_and_the_result_side_by_side(
+    discord_sim: SimulatedDiscord,
+) -> None:
     message = await redraw(discord_sim)
     result = await press(discord_sim, discord_sim.bob, message, "Before/after")
     assert result.response.ephemeral
@@ -164,13 +166,13 @@ async def test_before_and_after_stand_side_by_side(discord_sim: SimulatedDiscord
     assert left.tobytes() == before.pixels
 
 
-async def test_depth_shows_the_map_that_steered_it(discord_sim: SimulatedDiscord) -> None:
+async def test_depth_shows_the_depth_map(discord_sim: SimulatedDiscord) -> None:
     message = await redraw(discord_sim)
     result = await press(discord_sim, discord_sim.bob, message, "Depth")
     posted = Image.open(io.BytesIO(await result.response.attachments[0].read())).convert("L")
     job = (await jobs(discord_sim))[0]
     source = await discord_sim.bot.services.store.pictures.get(job.source)
-    # The scripted engine's depth is the source's red; it is posted larger than it was made.
+    # The depth of the scripted engine is the red channel of the source; it is posted enlarged.
     size = (job.width, job.height)
     red = Image.frombytes("RGB", size, source.pixels).getchannel("R")
     assert max(posted.size) >= SHOWN_SIDE
@@ -207,7 +209,7 @@ async def test_a_moderator_may_delete(discord_sim: SimulatedDiscord) -> None:
     assert await jobs(discord_sim) == []
 
 
-async def test_every_button_of_a_forgotten_job_says_so(discord_sim: SimulatedDiscord) -> None:
+async def test_every_button_of_an_erased_job_is_refused(discord_sim: SimulatedDiscord) -> None:
     message = await redraw(discord_sim)
     await discord_sim.bot.services.store.erase_user(discord_sim.alice.id)
     for label in FINISHED:
@@ -221,7 +223,7 @@ async def test_buttons_work_after_a_restart(tmp_path: Path) -> None:
         message = await redraw(discord_sim)
         buttons = buttons_of(message)
     async with open_simulated_discord(tmp_path, ScriptedService()) as reborn:
-        # A fresh simulated server: the message is posted again as Discord would have kept it.
+        # The simulated Discord is new, so the message that Discord would have kept is sent again.
         job = (await reborn.bot.services.store.jobs_of(discord_sim.alice.id))[0]
         answer = await reborn.bot.services.delivery.draw(job)
         target = reborn.bot.get_channel(reborn.channel.id)
@@ -265,7 +267,7 @@ async def test_a_style_wraps_the_prompt_and_suggests_a_strength(
     assert "no style Cubism" in result.followups[-1].content
 
 
-async def test_a_private_picture_is_seen_by_its_owner_alone(discord_sim: SimulatedDiscord) -> None:
+async def test_a_private_picture_is_ephemeral(discord_sim: SimulatedDiscord) -> None:
     result = await slash(
         discord_sim, discord_sim.alice, "img2img", prompt="secret", image=CAT, private=True
     )
@@ -304,7 +306,7 @@ async def test_sharing_needs_a_gallery_gives_credit_and_keeps_a_spoiler(
     assert "or a moderator" in other.response.content
 
 
-async def test_history_pages_through_ones_own_pictures(discord_sim: SimulatedDiscord) -> None:
+async def test_history_pages_through_the_users_own_pictures(discord_sim: SimulatedDiscord) -> None:
     for number in range(7):
         await redraw(discord_sim, prompt=f"picture {number}", steps=2)
     result = await slash(discord_sim, discord_sim.alice, "history")
@@ -347,7 +349,7 @@ async def test_show_is_for_those_who_may_see_the_channel(discord_sim: SimulatedD
     assert "ours" in text_of(seen.response.message)
 
 
-async def test_redraw_this_asks_what_a_messages_picture_should_become(
+async def test_redraw_this_opens_a_form_for_the_pictures_of_a_message(
     discord_sim: SimulatedDiscord,
 ) -> None:
     files = [CAT, ("dog.png", file_of(photo(128, 128, seed=2)))]
@@ -384,7 +386,9 @@ async def test_a_mention_in_reply_to_a_picture_redraws_it(discord_sim: Simulated
     assert discord_sim.last.attachments
 
 
-async def test_a_mention_without_a_picture_explains_itself(discord_sim: SimulatedDiscord) -> None:
+async def test_a_mention_without_a_picture_is_answered_with_an_explanation(
+    discord_sim: SimulatedDiscord,
+) -> None:
     me = discord_sim.bot.user
     assert me is not None
     await discord_sim.bob.send(discord_sim.channel, f"{me.mention}")

@@ -1,4 +1,4 @@
-"""The picture grows before the person's eyes: a first glimpse soon after the first step."""
+"""A preview is posted soon after the first step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOX = Path(__file__).parents[3] / "inference/pocket/samples/fox.png"
 
 @dataclass
 class Watched:
-    """The real service, with the moment of its first step written down."""
+    """The real service, with the time of its first step recorded."""
 
     real: LocalService
     first_step: float | None = None
@@ -39,7 +39,7 @@ class Watched:
         return await self.real.generate(request, note)
 
 
-async def test_the_first_glimpse_comes_within_two_seconds_of_the_first_step(
+async def test_the_first_preview_is_posted_within_two_seconds_of_the_first_step(
     tmp_path: Path,
 ) -> None:
     async with LocalService(model="pocket", dtype="float32", cache_dir=tmp_path) as real:
@@ -57,15 +57,15 @@ async def test_the_first_glimpse_comes_within_two_seconds_of_the_first_step(
                 strength=1.0,
             )
             async with asyncio.timeout(60):
-                while not discord_sim.last.attachments:  # noqa: ASYNC110 - a person looks again, too
+                while not discord_sim.last.attachments:  # noqa: ASYNC110 - simcord has no event for an edit
                     await asyncio.sleep(0.02)
             seen = time.monotonic()
             assert "step" in text_of(discord_sim.last)
-            glimpse = Image.open(io.BytesIO(await discord_sim.last.attachments[0].read()))
+            preview = Image.open(io.BytesIO(await discord_sim.last.attachments[0].read()))
             assert discord_sim.last.attachments[0].filename == "preview.jpg"
-            assert max(ImageStat.Stat(glimpse).stddev) > 1, "there is something to see in it"
+            assert max(ImageStat.Stat(preview).stddev) > 1, "the preview is not one flat colour"
             assert watched.first_step is not None
-            print(f"first glimpse {seen - watched.first_step:.2f} s after the first step")
+            print(f"first preview {seen - watched.first_step:.2f} s after the first step")
             assert seen - watched.first_step < 2
             await discord_sim.settled()
             assert discord_sim.last.attachments[0].filename.startswith("redraw-")

@@ -1,4 +1,4 @@
-"""`/queue` and `/cancel`, and a person whose Discord is not English."""
+"""`/queue` and `/cancel`, and replies in the user's language."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CAT = ("cat.png", file_of(photo(160, 128)))
 
 @pytest.fixture
 def service() -> ScriptedService:
-    """Nothing ends before its gate is opened."""
+    """No request ends before the test opens the gate."""
     service = ScriptedService()
     service.gate.clear()
     return service
@@ -37,21 +37,21 @@ async def ask(discord_sim: SimulatedDiscord, user: Any, prompt: str) -> None:
     await user.slash(discord_sim.channel, "img2img", prompt=prompt, image=CAT)
 
 
-async def said(discord_sim: SimulatedDiscord, user: Any, command: str, **options: Any) -> str:
-    """What the command says, to that person alone."""
+async def reply_to(discord_sim: SimulatedDiscord, user: Any, command: str, **options: Any) -> str:
+    """The text of the command's only reply, which must be ephemeral."""
     result = await user.slash(discord_sim.channel, command, **options)
     [answer] = [*result.followups] or [result.response]
     assert answer.ephemeral
     return str(answer.content)
 
 
-async def test_the_queue_shows_what_runs_and_waits_and_where_one_s_own_stand(
+async def test_queue_shows_the_counts_and_the_positions_of_the_users_own_jobs(
     discord_sim: SimulatedDiscord, service: ScriptedService
 ) -> None:
     for number in range(5):
         await ask(discord_sim, discord_sim.alice, f"fox {number}")
     await ask(discord_sim, discord_sim.bob, "owl")
-    text = await said(discord_sim, discord_sim.bob, "queue")
+    text = await reply_to(discord_sim, discord_sim.bob, "queue")
     running = len(discord_sim.bot.services.runner.running)
     waiting = 6 - running
     assert f"**{running}** running, **{waiting}** waiting" in text
@@ -60,15 +60,15 @@ async def test_the_queue_shows_what_runs_and_waits_and_where_one_s_own_stand(
     assert "fox" not in text
     service.gate.set()
     await discord_sim.settled()
-    assert "**0** running, **0** waiting" in await said(discord_sim, discord_sim.alice, "queue")
+    assert "**0** running, **0** waiting" in await reply_to(discord_sim, discord_sim.alice, "queue")
 
 
-async def test_cancel_ends_one_s_own_and_everybody_s_only_for_moderators(
+async def test_cancel_everyone_ends_only_the_jobs_that_the_user_may_manage(
     discord_sim: SimulatedDiscord, service: ScriptedService
 ) -> None:
     await ask(discord_sim, discord_sim.alice, "fox")
     await ask(discord_sim, discord_sim.bob, "owl")
-    assert await said(discord_sim, discord_sim.bob, "cancel", everyone=True) == "Cancelled: 1."
+    assert await reply_to(discord_sim, discord_sim.bob, "cancel", everyone=True) == "Cancelled: 1."
     service.gate.set()
     await discord_sim.settled()
     (fox,) = await discord_sim.bot.services.store.jobs_of(discord_sim.alice.id)
@@ -76,10 +76,10 @@ async def test_cancel_ends_one_s_own_and_everybody_s_only_for_moderators(
     assert (fox.state, owl.state) == (JobState.DELIVERED, JobState.CANCELLED)
 
 
-async def test_a_person_whose_discord_is_german_reads_german(
+async def test_a_user_with_a_german_client_reads_german(
     discord_sim: SimulatedDiscord, service: ScriptedService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The simulated Discord speaks English only; what it sends of a person's language is ours."""
+    """simcord always sends the locale en-US, so the test replaces it."""
     plain = interactions.base_payload
 
     def german(*args: Any, **options: Any) -> Any:
@@ -96,5 +96,5 @@ async def test_a_person_whose_discord_is_german_reads_german(
     await discord_sim.settled()
     assert "zu groß für den Speicher" in text_of(discord_sim.last)
     service.status = ServiceStatus(state=ServiceState.RESTARTING, detail="starting again")
-    text = await said(discord_sim, discord_sim.alice, "queue")
+    text = await reply_to(discord_sim, discord_sim.alice, "queue")
     assert "**0** laufen, **0** warten · Modell noise: startet neu" in text
