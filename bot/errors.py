@@ -1,12 +1,34 @@
-"""What a person may be told when something does not work, and the one place that tells it.
+"""The errors of the `bot` package.
 
-    PersonError                     carries one plain sentence; never a traceback
-    ├── SourceError                 the picture that was to be redrawn: bot.intake.errors, cogs
-    ├── RequestError                what was asked for: options, limits, permissions
-    └── UnavailableError            not the person's fault: loading, queue full, worker died
+    UserError                        one plain sentence for the user; never a traceback
+    ├── SourceError                  the source picture; `bot.intake.errors` draws this branch
+    ├── RequestError                 the request itself: options, limits, permissions
+    │   ├── MissingPermissions       bot.permissions
+    │   ├── NoSuchStyle              bot.styles
+    │   ├── UserQueueLimitReached    bot.jobs.admission
+    │   └── DoesNotFit               bot.images.encode
+    ├── UnavailableError             not the user's fault; trying again later may help
+    │   ├── ModelFailed
+    │   ├── Stopping
+    │   ├── QueueFull                bot.jobs.admission
+    │   ├── TooSlowForPrivate        bot.jobs.admission
+    │   └── JobFailure               bot.jobs.failures: why an accepted job has no picture
+    │       ├── WorkerDiedTwice, TooLargeForModel, NoValidPicture, WaitedTooLong,
+    │       │   GenerationFailed                                            generation
+    │       ├── SourceLost, ResultLost                                      storage
+    │       └── BlockedByDiscord, TooLargeForDiscord, MessageRefused,
+    │           Undeliverable                                               delivery
+    └── Unexpected                   a bug; the sentence holds a reference to the log
+    StartError                       one sentence for the operator: the bot cannot start or go on
+    ├── StoreLocked                  bot.store.database
+    └── StoreTooNew                  bot.store.schema
+    InternalError                    handled inside the bot, never shown
+    ├── JobNotActive                 the job's state does not allow the change
+    ├── StoredPictureMissing         a stored picture was deleted, or its file is damaged
+    └── RenderFailed                 a message could not be built
 
-Each leaf is a class with an English template `text`; its parameters are keyword arguments. The
-class name is the key under which a translation is found.
+Every leaf of `UserError` is a class with an English template `text`; its parameters are keyword
+arguments. The translation is found under `errors.<class name>`.
 """
 
 from __future__ import annotations
@@ -15,7 +37,7 @@ from typing import Any, ClassVar
 
 
 class UserError(Exception):
-    """An error with one sentence for a person. `str()` gives it in English."""
+    """An error with one sentence for a user. `str()` gives it in English."""
 
     text: ClassVar[str] = "Something went wrong."
 
@@ -32,25 +54,53 @@ def _rebuild(cls: type[UserError], params: dict[str, Any]) -> UserError:
 
 
 class SourceError(UserError):
-    """The picture that was to be redrawn cannot be had."""
+    """The source picture cannot be found, fetched or decoded."""
 
 
 class RequestError(UserError):
-    """What was asked for cannot be done as it was asked."""
+    """The request cannot be carried out as it was made."""
 
 
 class UnavailableError(UserError):
-    """The bot cannot do it now; trying later may help."""
+    """The bot cannot do it now; trying again later may help."""
+
+
+class ModelFailed(UnavailableError):
+    """The inference service gave up; the operator's log says why."""
+
+    text = "The model failed to start. Please tell the bot's operator."
+
+
+class Stopping(UnavailableError):
+    """The bot is shutting down."""
+
+    text = "The bot is about to restart. Please try again in a minute."
 
 
 class Unexpected(UserError):
-    """A bug. The reference is what the operator finds in the log."""
+    """A bug. The operator finds the reference in the log."""
 
     text = (
-        "Something went wrong on my side. If it happens again, tell whoever runs this bot "
+        "Something went wrong. If it happens again, tell the bot's operator "
         "the reference {reference}."
     )
 
 
 class StartError(Exception):
-    """The bot cannot start, or not go on; the operator is told why and what to do."""
+    """The bot cannot start or cannot continue; the message says why and what to do."""
+
+
+class InternalError(Exception):
+    """An error that the bot handles itself; no user sees it."""
+
+
+class JobNotActive(InternalError):
+    """The job's state does not allow the change: cancelled, erased, or it never existed."""
+
+
+class StoredPictureMissing(InternalError):
+    """A stored picture was deleted, or its file is damaged."""
+
+
+class RenderFailed(InternalError):
+    """A message could not be built because of a bug; the bug is its `__cause__`."""
