@@ -1,1 +1,1 @@
-"""What users read, in every language that the bot speaks."""
+"""User-visible texts in every supported language."""
