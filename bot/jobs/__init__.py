@@ -1,1 +1,1 @@
-"""What a job is, and the order in which waiting jobs run."""
+"""Jobs: what they are, their order, their limits and their estimated finish times."""

@@ -1,12 +1,6 @@
-"""Why an accepted job ended without its picture: one sentence each, in its person's language.
+"""Why an accepted job has no picture: one sentence each, kept with the job.
 
-    UnavailableError
-    └── JobFailure
-        ├── BrokeDownTwice, TooLargeForModel, ModelLost, WaitedTooLong, Broken   while it was made
-        ├── SourceLost, ResultLost                                               on the disk
-        └── BlockedByDiscord, TooLargeForDiscord, MessageRefused, Undeliverable  on its way
-
-The classes' names are the keys of their translations.
+The errors are not raised; `translate_error` turns them into `Job.error`. `bot.errors` draws them.
 """
 
 from __future__ import annotations
@@ -16,77 +10,77 @@ from inference import DeadlineExceeded, InferenceError, NonFiniteOutput, OutOfMe
 
 
 class JobFailure(UnavailableError):
-    """Base of this module's errors; none is raised, their sentences are kept with the job."""
+    """Base of this module's errors."""
 
 
-class BrokeDownTwice(JobFailure):
-    """Both attempts ended with the worker's death."""
+class WorkerDiedTwice(JobFailure):
+    """The worker process died in both attempts."""
 
-    text = "The model broke down over this picture twice, so it was given up."
+    text = "The model stopped working on this picture twice. The request was ended."
 
 
 class TooLargeForModel(JobFailure):
-    """Out of memory, even alone."""
+    """The request does not fit the device's memory, not even alone."""
 
     text = "This picture is too large for the device's memory."
 
 
 class NoValidPicture(JobFailure):
-    """Not a number."""
+    """The model's output is not finite."""
 
-    text = "The model lost itself in this picture: try another seed."
+    text = "The model produced no valid picture. Try another seed."
 
 
 class WaitedTooLong(JobFailure):
-    """Its deadline passed."""
+    """The request's deadline passed."""
 
-    text = "It waited too long and was dropped."
+    text = "The request waited too long and was ended."
 
 
-class Broken(JobFailure):
-    """A bug, ours or the model's."""
+class GenerationFailed(JobFailure):
+    """A bug in the bot or in the model."""
 
-    text = "Something went wrong while the picture was made. The operator can find it in the log."
+    text = "An error occurred while the picture was made. The operator can find it in the log."
 
 
 class SourceLost(JobFailure):
-    """The picture to redraw is not on the disk any more."""
+    """The source picture's file is missing or damaged."""
 
-    text = "The picture to redraw could not be read again."
+    text = "The source picture could not be read again."
 
 
 class ResultLost(JobFailure):
-    """The made picture is not on the disk any more."""
+    """The result's file is missing or damaged."""
 
     text = "The picture was made, but its file could not be read again."
 
 
 class BlockedByDiscord(JobFailure):
-    """Discord will not show this content."""
+    """Discord's moderation blocks this content."""
 
-    text = "Discord's moderation did not let this picture through."
+    text = "Discord's moderation blocked this picture."
 
 
 class TooLargeForDiscord(JobFailure):
-    """Not even the smallest encoding was taken."""
+    """Discord refused even the smallest encoding."""
 
-    text = "The picture is larger than Discord takes here, even compressed."
+    text = "Even compressed, the picture is larger than Discord allows here."
 
 
 class MessageRefused(JobFailure):
-    """We built something that Discord does not accept."""
+    """The bot built a message that Discord does not accept."""
 
-    text = "The picture was made, but its message could not be sent as it was built."
+    text = "The picture was made, but Discord refused its message."
 
 
 class Undeliverable(JobFailure):
-    """No way is left; whoever looks the job up later reads this."""
+    """No delivery route is left. The sentence is shown when the job is looked up later."""
 
-    text = "The answer could not be delivered: Discord let it through on no way."
+    text = "The answer could not be delivered."
 
 
 def failure_of(error: InferenceError) -> JobFailure:
-    """What a person is told of an error of the model; what is not expected is `Broken`."""
+    """The failure for an error of the model; `GenerationFailed` if it is not an expected one."""
     match error:
         case OutOfMemory():
             return TooLargeForModel()
@@ -94,4 +88,4 @@ def failure_of(error: InferenceError) -> JobFailure:
             return NoValidPicture()
         case DeadlineExceeded():
             return WaitedTooLong()
-    return Broken()
+    return GenerationFailed()

@@ -1,4 +1,4 @@
-"""What a job is: one person's request, from accepted to answered. Frozen; the store owns change."""
+"""A job: one user's accepted request. Immutable; the store makes all changes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from inference import Preview
 
 
 class JobState(StrEnum):
-    """`MADE`: the pictures are stored; `DELIVERED`: the person has them. A job that is `FAILED` or
-    `CANCELLED` still owes its person a sentence until `Job.finished_at` is set."""
+    """`MADE`: the pictures are stored. `DELIVERED`: the user has them. The user of a `FAILED` or
+    `CANCELLED` job has been told once `Job.finished_at` is set."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -23,7 +23,7 @@ class JobState(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Nothing more will be made in this state."""
+        """No more pictures will be made in this state."""
         return self in (JobState.DELIVERED, JobState.FAILED, JobState.CANCELLED)
 
 
@@ -34,7 +34,7 @@ def new_job_id() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """One picture of a job; a job has 1 to 4. Its result's content hash once it is made."""
+    """One picture of a job; a job has 1 to 4. `result` is the content hash once it is made."""
 
     seed: int
     strength: float
@@ -45,9 +45,9 @@ class Variant:
 class Destination:
     """The message that will be edited into the answer.
 
-    `token` is the interaction token, good until `token_expires_at` (seconds since the epoch);
-    both None where the message is an ordinary one of the bot's. `private` messages can be edited
-    through the token only. It is a secret and is not shown by `repr`.
+    `token` is the interaction token, valid until `token_expires_at` (seconds since the epoch);
+    both are None for an ordinary message of the bot. The token is a secret; `repr` omits it.
+    `private` (ephemeral) messages can be edited with the token only. `upload_limit` is in bytes.
     """
 
     application_id: int
@@ -64,9 +64,10 @@ class Destination:
 class Job:
     """One accepted request. Times are seconds since the epoch; pictures are content hashes.
 
-    `attempts` counts how often it was begun. `finished_at` is when its person was answered.
-    `post_channel_id` and `post_since` are set before the answer is sent as a new message, so that
-    a restart knows where to look for one that may have arrived.
+    `attempts` counts how often it was started. `seconds` is the time from start to made.
+    `finished_at` is when its user was answered. `post_channel_id` and `post_since` are set before
+    the answer is sent as a new message, so that after a restart the bot knows where to look for a
+    message that may have arrived.
     """
 
     id: str
@@ -93,7 +94,6 @@ class Job:
     state: JobState = JobState.QUEUED
     attempts: int = 0
     error: str | None = None
-    # From being started to being made.
     seconds: float | None = None
     created_at: float
     started_at: float | None = None
@@ -102,7 +102,7 @@ class Job:
     post_since: float | None = None
 
     def steps_of(self, variant: Variant) -> int:
-        """How many denoising steps a variant takes, as `Img2ImgRequest` counts them."""
+        """The denoising steps of a variant, counted as in `Img2ImgRequest`."""
         return max(1, int(self.steps * variant.strength))
 
     @property
@@ -124,8 +124,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuePosition:
-    """Where a waiting job stands: `ahead` jobs before it, and an estimate in seconds until it is
-    answered, None until step times have been measured."""
+    """A waiting job's position: the number of jobs ahead of it, and the estimated seconds until
+    it is finished (None until step times have been measured)."""
 
     ahead: int
     seconds: float | None
@@ -133,7 +133,7 @@ class QueuePosition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobProgress:
-    """Over all variants of a running job: steps done of all, seconds left if known."""
+    """Progress over all variants of a running job; `seconds_left` is None if not known."""
 
     step: int
     total: int

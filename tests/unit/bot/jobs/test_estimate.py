@@ -1,0 +1,68 @@
+"""Estimated finish times, from measured step times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bot.jobs.estimate import JobEstimates
+from bot.jobs.job import Variant
+from bot.jobs.queue import FairQueue
+from tests.support.jobs import measured
+from tests.support.jobs import queued_job as job
+
+
+@pytest.mark.parametrize(
+    ("slots", "pictures", "seconds"),
+    [
+        # 10 steps of 1 s and 2 s around them for each picture; the running one has 5 steps left.
+        (1, 1, [5 + 12, 5 + 24, 5 + 36]),
+        (2, 1, [12, 17, 24]),
+        (1, 2, [5 + 24, 5 + 48, 5 + 72]),
+        (4, 4, [17, 29, 41]),
+    ],
+)
+def test_the_estimate_counts_the_slots(slots: int, pictures: int, seconds: list[float]) -> None:
+    queue = FairQueue()
+    estimates = JobEstimates(queue)
+    measured(estimates, step=1.0, around=2.0)
+    estimates.slots = slots
+    runs = job("runs", user=9)
+    queue.add(runs)
+    assert queue.pop() is not None
+    estimates.report_steps(runs, 0, 5)
+    for n in range(3):
+        queue.add(job(f"j{n}", user=n, pictures=pictures))
+    found = [position.seconds for position in estimates.positions().values()]
+    assert found == pytest.approx(seconds)
+
+
+def test_positions_follow_the_order_of_the_queue() -> None:
+    queue = FairQueue()
+    for n in range(20):
+        queue.add(job(f"j{n}", user=n % 3, weight=1 + n % 3))
+    queue.pop()
+    positions = JobEstimates(queue).positions()
+    assert list(positions) == [one.id for one in queue.order()]
+    assert [position.ahead for position in positions.values()] == list(range(19))
+
+
+def test_the_estimate_follows_newer_measurements() -> None:
+    queue = FairQueue()
+    estimates = JobEstimates(queue)
+    measured(estimates, step=1.0)
+    queue.add(job("j", user=1))
+    for _ in range(5):
+        measured(estimates, step=2.0)
+    seconds = estimates.positions()["j"].seconds
+    assert seconds is not None
+    assert 18.0 < seconds <= 20.0
+
+
+def test_the_strength_decides_how_many_steps_are_counted() -> None:
+    queue = FairQueue()
+    estimates = JobEstimates(queue)
+    measured(estimates, step=1.0)
+    queue.add(replace(job("j", user=1), variants=(Variant(seed=0, strength=0.5),)))
+    assert estimates.positions()["j"].seconds == pytest.approx(5.0)
