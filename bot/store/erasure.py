@@ -1,9 +1,8 @@
-"""Strips jobs to counts so that nothing else of them stays, neither in pages nor in the log."""
+"""Erasure: reduces jobs to counts, in the database's pages and in its log."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 
 # A NULL parameter compares to nothing: each call sets one of the three.
 HASHES = """
@@ -23,26 +22,23 @@ DELETE = "DELETE FROM job WHERE user_id = :user OR finished_at < :before OR id =
 
 def erase(
     db: sqlite3.Connection,
-    failpoint: Callable[[str], None],
     *,
     user: int | None = None,
     before: float | None = None,
     job: str | None = None,
 ) -> tuple[int, set[str]]:
-    """Within a transaction: count and delete a person's jobs, those answered before a moment, or
-    one job.
+    """Within a transaction: count and delete a user's jobs, jobs answered before a moment, or one
+    job.
 
-    Returns how many there were, and the content hashes that they named.
+    Returns the number of jobs, and the content hashes that they named.
     """
     chosen = {"user": user, "before": before, "job": job}
     hashes = {hash_ for (hash_,) in db.execute(HASHES, chosen)}
     db.execute(TALLY, chosen)
-    erased = db.execute(DELETE, chosen).rowcount
-    failpoint("within erase")
-    return erased, hashes
+    return db.execute(DELETE, chosen).rowcount, hashes
 
 
 def scrub(db: sqlite3.Connection) -> None:
-    """`secure_delete` has zeroed the freed pages; the log still holds them as they were. Write it
-    back and cut it to nothing."""
+    """Write the log back and truncate it: it still holds erased rows. `secure_delete` has zeroed
+    the freed pages of the database itself."""
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

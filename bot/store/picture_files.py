@@ -1,4 +1,4 @@
-"""Pictures as files, addressed by the hash of their content: written whole, or not at all."""
+"""Pictures as PNG files, named by the hash of their content. Writes are atomic."""
 
 from __future__ import annotations
 
@@ -12,37 +12,34 @@ from pathlib import Path
 
 from PIL import Image
 
+from bot.errors import StoredPictureMissing
 from bot.images.picture import Picture
 
 
-class StoredPictureMissing(FileNotFoundError):
-    """The picture has been forgotten, or its file is damaged."""
-
-
 class PictureFiles:
-    """PNG files below `folder`. Equal pictures share a file.
+    """PNG files in `folder`. Equal pictures share a file.
 
-    A picture that was just put is kept, although no row names it yet, until `named` or `discard`
-    is called for it.
+    A picture that was just put is kept although no row names it yet, until `named` is called for
+    it.
     """
 
     def __init__(self, folder: Path, failpoint: Callable[[str], None]) -> None:
         self._folder = folder
         self._failpoint = failpoint
-        # Between looking whether a file is needed and deleting it nobody may put the same one.
+        # Held while a file is checked and deleted, so that no task puts the same one meanwhile.
         self._changing = threading.Lock()
         self._unnamed: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     async def put(self, picture: Picture) -> str:
-        """Store the picture durably; its name, 64 hex digits. A row may name it from then on."""
+        """Store the picture durably; returns its name, 64 hex digits."""
         return await asyncio.to_thread(self._put, picture)
 
     async def get(self, name: str) -> Picture:
         """The picture of that name.
 
         Raises:
-            PictureLost: it has been forgotten, or is damaged.
+            StoredPictureMissing: it was deleted, or is damaged.
         """
         return await asyncio.to_thread(self._get, name)
 
@@ -50,23 +47,26 @@ class PictureFiles:
         """The bytes of the PNG file. Blocks.
 
         Raises:
-            FileNotFoundError: it has been forgotten.
+            StoredPictureMissing: it was deleted.
         """
-        return self._path(name).read_bytes()
+        try:
+            return self._path(name).read_bytes()
+        except OSError as error:
+            raise _missing(name) from error
 
     def named(self, names: Collection[str]) -> None:
-        """Rows name these now: the rows say how long they are kept."""
+        """Rows name these from now on, and decide how long they are kept."""
         with self._changing:
             self._unnamed.difference_update(names)
 
     def delete(self, names: Collection[str]) -> None:
-        """Delete these, but for those that were just put and will be named. Blocks."""
+        """Delete these, except those that were just put and will be named. Blocks."""
         with self._changing:
             for name in set(names) - self._unnamed:
                 self._path(name).unlink(missing_ok=True)
 
     def keep_only(self, names: Collection[str]) -> int:
-        """Delete every other file, half-written ones too; how many were deleted. Blocks."""
+        """Delete every other file, incomplete ones too; returns how many. Blocks."""
         kept = {self._path(name) for name in names}
         strays = [path for path in self._folder.iterdir() if path not in kept]
         for path in strays:
@@ -84,7 +84,7 @@ class PictureFiles:
         handle, part = tempfile.mkstemp(dir=self._folder, suffix=".part")
         with os.fdopen(handle, "wb") as file:
             image = Image.frombytes("RGB", (picture.width, picture.height), picture.pixels)
-            # Fast rather than small: these files live for a day.
+            # Speed matters more than size: these files are kept for a day.
             image.save(file, "PNG", compress_level=1)
             file.flush()
             os.fsync(file.fileno())
@@ -95,7 +95,7 @@ class PictureFiles:
         return name
 
     def _sync_folder(self) -> None:
-        """A new name itself must survive a power cut, too."""
+        """Make the new directory entry durable."""
         folder = os.open(self._folder, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -107,9 +107,11 @@ class PictureFiles:
             with Image.open(self._path(name), formats=("PNG",)) as image:
                 return Picture(image.convert("RGB").tobytes(), *image.size)
         except (OSError, SyntaxError, ValueError) as error:
-            raise StoredPictureMissing(
-                f"The file of picture {name[:12]} cannot be read."
-            ) from error
+            raise _missing(name) from error
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.png"
+
+
+def _missing(name: str) -> StoredPictureMissing:
+    return StoredPictureMissing(f"The file of picture {name[:12]} cannot be read.")

@@ -1,4 +1,4 @@
-"""A job as rows of the store, and back."""
+"""Converts a job to rows of the database and back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from bot.jobs.job import Destination, Job, JobState, Variant
 
-# What changes, is searched for, or is a secret has a column; everything else is in `request`.
+# Values that change, are searched for or are secret have a column; the rest is in `request`.
 COLUMNS = (
     "id",
     "user_id",

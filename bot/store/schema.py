@@ -1,4 +1,4 @@
-"""The store's tables, and the way from each version of them to the next."""
+"""The database schema and its migrations."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ class StoreTooNew(StartError):
 
 
 def migrate(db: sqlite3.Connection) -> None:
-    """Bring the tables to this version, each step in a transaction of its own.
+    """Migrate the tables to this version, each step in its own transaction.
 
     Raises:
-        StoreTooNew: a newer bot has been here; going on could lose what it wrote.
+        StoreTooNew: a newer bot wrote them; continuing could lose its data.
     """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):

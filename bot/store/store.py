@@ -1,111 +1,83 @@
-"""The durable store: jobs in SQLite, pictures as files beside it. Every change is one transaction.
-
-SQLite runs on one thread of its own. A change is one function on that thread, so that a task that
-is cancelled while it waits leaves a whole transaction behind, never half of one.
-"""
+"""The durable store: jobs in SQLite, pictures as files. Each change is one transaction."""
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import ParamSpec, Self, TypeVar
+from typing import Self
 
-from bot.errors import StartError
+from bot.errors import JobNotActive, StartError
 from bot.jobs.job import Job, JobState
+from bot.store.database import Database, no_failpoint
 from bot.store.erasure import erase, scrub
+from bot.store.guild_settings import GuildSettings
 from bot.store.picture_files import PictureFiles
 from bot.store.rows import INSERT, job_pictures, job_row, result_role, row_job
-from bot.store.schema import migrate
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 RUNNABLE = (JobState.QUEUED, JobState.RUNNING)
 UNFINISHED = (*RUNNABLE, JobState.MADE)
 
 
-class StoreLocked(StartError):
-    """Another process has this data directory open."""
-
-
-class JobNotActive(Exception):
-    """The job is not in a state that allows the change: cancelled, forgotten, or never there."""
-
-
-def no_failpoint(_name: str) -> None:
-    """Where nobody watches the points between two writes."""
-
-
 class Store:
     """`async with Store.open(folder) as store`. One process at a time; safe for many tasks.
 
-    `checkpoint` is called, on whichever thread, with the name of each point between two writes.
-    Changing methods return the job as it is afterwards and raise `JobGone`.
+    Changing methods return the job as it is afterwards and raise `JobNotActive`.
     """
 
-    def __init__(
-        self,
-        thread: ThreadPoolExecutor,
-        db: sqlite3.Connection,
-        pictures: PictureFiles,
-        failpoint: Callable[[str], None],
-    ) -> None:
-        self._thread = thread
+    def __init__(self, db: Database, pictures: PictureFiles) -> None:
         self._db = db
-        self._failpoint = failpoint
         self.pictures = pictures
+        self.guild_settings = GuildSettings(db)
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls, folder: Path, *, failpoint: Callable[[str], None] = no_failpoint
     ) -> AsyncIterator[Self]:
-        """Open or make the store in `folder` and hold it alone until the block is left.
+        """Open or create the store in `folder`, exclusively.
+
+        `failpoint` is called, on any thread, with the name of each point between two writes.
 
         Raises:
-            StoreLocked: another process holds it.
+            StoreLocked: another process has it open.
             StoreTooNew: a newer version of the bot wrote it.
             StartError: the folder cannot be written to.
         """
-        loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, "store") as thread:
-            pictures, db = await loop.run_in_executor(thread, _open, folder, failpoint)
-            store = cls(thread, db, pictures, failpoint)
+        async with Database.open(folder, failpoint) as db:
             try:
-                await store._run(store._sweep)
-                yield store
-            finally:
-                await loop.run_in_executor(thread, db.close)
+                pictures = PictureFiles(folder / "pictures", failpoint)
+            except OSError as error:
+                raise StartError(f"DATA_DIR {folder} cannot be written to: {error}.") from error
+            store = cls(db, pictures)
+            await db.run(store._sweep)
+            yield store
 
     async def discard(self, picture: str) -> None:
-        """No job will name this picture after all: delete it, unless another job does."""
+        """Delete a picture that no job will name, unless another job names it."""
         self.pictures.named([picture])
-        await self._run(self._delete_unnamed, [picture])
+        await self._db.run(self._delete_unnamed, [picture])
 
     async def accept(self, job: Job) -> None:
-        """From here on the job survives whatever happens to the process."""
-        await self._run(self._accept, job)
+        """Store a new job. From here on it survives the end of the process."""
+        await self._db.run(self._accept, job)
 
     async def job(self, job_id: str) -> Job | None:
-        """The job, or None if it is not kept."""
-        return await self._run(self._find, job_id)
+        """The job, or None if it is not stored."""
+        return await self._db.run(self._find, job_id)
 
     async def unanswered(self) -> list[Job]:
-        """Every job whose person has no answer yet, in the order of their acceptance."""
-        return await self._run(self._select, "finished_at IS NULL ORDER BY seq", ())
+        """Every job whose user has no answer yet, in the order of acceptance."""
+        return await self._db.run(self._select, "finished_at IS NULL ORDER BY seq", ())
 
     async def jobs_of(self, user_id: int, limit: int = 1000) -> list[Job]:
-        """A person's kept jobs, newest first."""
-        return await self._run(
+        """A user's stored jobs, newest first."""
+        return await self._db.run(
             self._select, "user_id = ? ORDER BY seq DESC LIMIT ?", (user_id, limit)
         )
 
     async def start(self, job_id: str, now: float) -> Job:
-        """Begun, once more: one attempt is used up."""
+        """The job is started; this uses up one attempt."""
         return await self._change(
             "start",
             job_id,
@@ -115,7 +87,7 @@ class Store:
         )
 
     async def requeue(self, job_id: str) -> Job:
-        """Stopped through no fault of its own: it waits again, with its attempt given back."""
+        """The bot stopped the job: it waits again, and its attempt does not count."""
         return await self._change(
             "requeue", job_id, (JobState.RUNNING,), "state = 'queued', attempts = attempts - 1"
         )
@@ -136,13 +108,13 @@ class Store:
         )
 
     async def fail(self, job_id: str, sentence: str) -> Job:
-        """It will not be made, or cannot be shown; `sentence` says why."""
+        """The job has no picture, or it cannot be shown; `sentence` says why."""
         return await self._change(
             "fail", job_id, UNFINISHED, "state = 'failed', error = ?", (sentence,)
         )
 
     async def cancel(self, job_id: str) -> Job:
-        """Its owner or a moderator ended it before it was made."""
+        """The owner or a moderator ended the job before it was made."""
         return await self._change("cancel", job_id, RUNNABLE, "state = 'cancelled'")
 
     async def posting(self, job_id: str, channel_id: int, now: float) -> Job:
@@ -156,7 +128,7 @@ class Store:
         )
 
     async def answered(self, job_id: str, now: float) -> Job:
-        """Its person has the pictures or the sentence. The interaction token is blanked."""
+        """The user has the pictures or the sentence. The interaction token is deleted."""
         return await self._change(
             "answered",
             job_id,
@@ -166,51 +138,25 @@ class Store:
         )
 
     async def blank_expired_tokens(self, now: float) -> None:
-        """An expired token opens nothing; it is not kept either."""
-        await self._run(
-            self._transact,
-            "blank",
-            "UPDATE job SET token = NULL WHERE token IS NOT NULL AND token_expires_at <= ?",
-            (now,),
-        )
+        """Delete expired interaction tokens."""
+        statement = "UPDATE job SET token = NULL WHERE token IS NOT NULL AND token_expires_at <= ?"
+        await self._db.execute("blank", statement, (now,))
 
     async def erase_before(self, moment: float) -> int:
-        """Strip every job that was answered before `moment` to a count; how many."""
-        return await self._run(self._erase, before=moment)
+        """Reduce every job that was answered before `moment` to a count; how many."""
+        return await self._db.run(self._erase, before=moment)
 
     async def erase_user(self, user_id: int) -> int:
-        """Strip every job of a person to a count, answered or not; how many."""
-        return await self._run(self._erase, user=user_id)
+        """Reduce every job of a user to a count, answered or not; how many."""
+        return await self._db.run(self._erase, user=user_id)
 
     async def erase_job(self, job_id: str) -> None:
-        """Strip one job to a count."""
-        await self._run(self._erase, job=job_id)
-
-    async def gallery_of(self, guild_id: int) -> int | None:
-        """The channel that a server named for sharing, if it did."""
-        return await self._run(self._gallery_of, guild_id)
-
-    async def set_gallery(self, guild_id: int, channel_id: int | None) -> None:
-        """Name a server's channel for sharing, or none."""
-        if channel_id is None:
-            await self._run(
-                self._transact, "gallery", "DELETE FROM gallery WHERE guild_id = ?", (guild_id,)
-            )
-        else:
-            await self._run(
-                self._transact,
-                "gallery",
-                "REPLACE INTO gallery VALUES (?, ?)",
-                (guild_id, channel_id),
-            )
+        """Reduce one job to a count."""
+        await self._db.run(self._erase, job=job_id)
 
     async def tally(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """What is left of forgotten jobs: (day, state) → (jobs, pictures)."""
-        return await self._run(self._tally)
-
-    async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: work(*args, **kwargs))
+        """The counts of erased jobs: (day, state) → (jobs, pictures)."""
+        return await self._db.run(self._tally)
 
     async def _change(
         self,
@@ -223,44 +169,38 @@ class Store:
     ) -> Job:
         marks = ", ".join("?" * len(allowed))
         statement = f"UPDATE job SET {assignments} WHERE id = ? AND state IN ({marks})"  # noqa: S608
-        changed = await self._run(
-            self._transact, name, statement, (*values, job_id, *allowed), job_id, named
+        changed = await self._db.run(
+            self._transact, name, job_id, statement, (*values, job_id, *allowed), named or {}
         )
         if changed is None:
-            raise JobNotActive(f"Job {job_id} is gone or past {name!r}.")
+            raise JobNotActive(f"Job {job_id} is erased or past {name!r}.")
         return changed
 
-    # From here on everything runs on the store's thread.
+    # Everything below runs on the database's thread.
 
     def _transact(
         self,
         name: str,
+        job_id: str,
         statement: str,
         values: tuple[object, ...],
-        job_id: str | None = None,
-        named: dict[str, str] | None = None,
+        named: dict[str, str],
     ) -> Job | None:
-        self._failpoint(f"before {name}")
-        with _Transaction(self._db):
-            touched = self._db.execute(statement, values).rowcount
-            if touched and named:
+        with self._db.transaction(name):
+            changed = self._db.connection.execute(statement, values).rowcount
+            if changed:
                 self._name(job_id, named)
-            self._failpoint(f"within {name}")
-        self._failpoint(f"after {name}")
-        self.pictures.named((named or {}).values())
-        return self._find(job_id) if touched and job_id else None
+        self.pictures.named(named.values())
+        return self._find(job_id) if changed else None
 
     def _accept(self, job: Job) -> None:
-        self._failpoint("before accept")
-        with _Transaction(self._db):
-            self._db.execute(INSERT, job_row(job))
+        with self._db.transaction("accept"):
+            self._db.connection.execute(INSERT, job_row(job))
             self._name(job.id, job_pictures(job))
-            self._failpoint("within accept")
-        self._failpoint("after accept")
         self.pictures.named(job_pictures(job).values())
 
-    def _name(self, job_id: str | None, named: dict[str, str]) -> None:
-        self._db.executemany(
+    def _name(self, job_id: str, named: dict[str, str]) -> None:
+        self._db.connection.executemany(
             "INSERT OR REPLACE INTO picture SELECT seq, ?, ? FROM job WHERE id = ?",
             [(role, hash_, job_id) for role, hash_ in named.items()],
         )
@@ -270,100 +210,36 @@ class Store:
         return found[0] if found else None
 
     def _select(self, where: str, values: tuple[object, ...]) -> list[Job]:
-        rows = self._db.execute(f"SELECT * FROM job WHERE {where}", values)  # noqa: S608
+        rows = self._db.connection.execute(f"SELECT * FROM job WHERE {where}", values)  # noqa: S608
         return [row_job(row, self._named(row["seq"])) for row in rows.fetchall()]
 
     def _named(self, seq: int) -> dict[str, str]:
-        return dict(self._db.execute("SELECT role, hash FROM picture WHERE job_seq = ?", (seq,)))
+        query = "SELECT role, hash FROM picture WHERE job_seq = ?"
+        return dict(self._db.connection.execute(query, (seq,)))
 
     def _delete_unnamed(self, hashes: Iterable[str]) -> None:
         self.pictures.delete([hash_ for hash_ in hashes if not self._is_named(hash_)])
 
     def _is_named(self, hash_: str) -> bool:
         query = "SELECT 1 FROM picture WHERE hash = ? LIMIT 1"
-        return self._db.execute(query, (hash_,)).fetchone() is not None
+        return self._db.connection.execute(query, (hash_,)).fetchone() is not None
 
     def _erase(
         self, *, user: int | None = None, before: float | None = None, job: str | None = None
     ) -> int:
-        self._failpoint("before erase")
-        with _Transaction(self._db):
-            erased, hashes = erase(self._db, self._failpoint, user=user, before=before, job=job)
-        self._failpoint("after erase")
+        with self._db.transaction("erase"):
+            erased, hashes = erase(self._db.connection, user=user, before=before, job=job)
         self._delete_unnamed(hashes)
         if erased:
-            scrub(self._db)
+            scrub(self._db.connection)
         return erased
 
-    def _gallery_of(self, guild_id: int) -> int | None:
-        query = "SELECT channel_id FROM gallery WHERE guild_id = ?"
-        row = self._db.execute(query, (guild_id,)).fetchone()
-        return row["channel_id"] if row else None
-
     def _tally(self) -> dict[tuple[str, str], tuple[int, int]]:
-        rows = self._db.execute("SELECT day, state, jobs, pictures FROM tally")
+        rows = self._db.connection.execute("SELECT day, state, jobs, pictures FROM tally")
         return {(row["day"], row["state"]): (row["jobs"], row["pictures"]) for row in rows}
 
     def _sweep(self) -> None:
-        """A crash between a file and its row, or a row's end and its file's, leaves a stray; one
-        right after eraseting leaves what was forgotten in the log."""
-        scrub(self._db)
-        self.pictures.keep_only(
-            {hash_ for (hash_,) in self._db.execute("SELECT DISTINCT hash FROM picture")}
-        )
-
-
-class _Transaction:
-    """`BEGIN IMMEDIATE` … `COMMIT`, or `ROLLBACK` on an error."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if not kind:
-                self._db.execute("COMMIT")
-        finally:
-            # After a full disk SQLite has rolled back by itself, or has left it to us.
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-
-
-def _open(
-    folder: Path, failpoint: Callable[[str], None]
-) -> tuple[PictureFiles, sqlite3.Connection]:
-    try:
-        pictures = PictureFiles(folder / "pictures", failpoint)
-        db = sqlite3.connect(
-            folder / "redraw.sqlite3", timeout=0.0, isolation_level=None, check_same_thread=False
-        )
-    except (OSError, sqlite3.OperationalError) as error:
-        raise StartError(f"DATA_DIR {folder} cannot be written to: {error}.") from error
-    try:
-        db.row_factory = sqlite3.Row
-        # Exclusive before the first access: the lock is then held until the process ends, however
-        # it ends, and a second bot cannot even read (https://www.sqlite.org/wal.html#noshm).
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        with closing(db.execute("PRAGMA journal_mode = WAL")) as mode:
-            mode.fetchone()
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA foreign_keys = ON")
-        db.execute("PRAGMA secure_delete = ON")
-        db.execute("BEGIN EXCLUSIVE")
-        db.execute("COMMIT")
-        migrate(db)
-    except sqlite3.OperationalError as error:
-        db.close()
-        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-            raise StoreLocked(
-                f"Another bot is already running with DATA_DIR {folder}: stop it, or give this one "
-                "a folder of its own."
-            ) from error
-        raise
-    except BaseException:
-        db.close()
-        raise
-    return pictures, db
+        """Delete what a crash left: a file without a row, and erased rows in the log."""
+        scrub(self._db.connection)
+        rows = self._db.connection.execute("SELECT DISTINCT hash FROM picture")
+        self.pictures.keep_only({hash_ for (hash_,) in rows})

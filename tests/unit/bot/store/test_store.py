@@ -1,4 +1,4 @@
-"""What the store keeps, what it lets go, and what it does not allow."""
+"""What the store keeps, what it erases, and which changes it allows."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from bot.errors import JobNotActive, StoredPictureMissing
 from bot.jobs.job import Destination, Job, JobState, Variant
-from bot.store.picture_files import StoredPictureMissing
+from bot.store.database import StoreLocked
 from bot.store.schema import MIGRATIONS, StoreTooNew
-from bot.store.store import JobNotActive, Store, StoreLocked
+from bot.store.store import Store
 from tests.support.jobs import TOKEN, job, picture
 
 Change = Callable[[Store, str], Awaitable[Job]]
@@ -30,8 +31,8 @@ CHANGES: dict[str, Change] = {
     "cancel": lambda store, id_: store.cancel(id_),
     "answered": lambda store, id_: store.answered(id_, 3.0),
 }
-# The ways to each state, and what may follow it.
-WAYS: dict[JobState, tuple[str, ...]] = {
+# The changes that lead to each state, and those that may follow it.
+PATHS: dict[JobState, tuple[str, ...]] = {
     JobState.QUEUED: (),
     JobState.RUNNING: ("start",),
     JobState.MADE: ("start", "made"),
@@ -123,10 +124,10 @@ async def test_every_field_of_a_job_survives(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("state", JobState)
 @pytest.mark.parametrize("change", CHANGES)
-async def test_a_job_changes_only_as_it_may(store: Store, state: JobState, change: str) -> None:
+async def test_a_state_allows_only_its_changes(store: Store, state: JobState, change: str) -> None:
     accepted = job()
     await store.accept(accepted)
-    for step in WAYS[state]:
+    for step in PATHS[state]:
         await CHANGES[step](store, accepted.id)
     before = await store.job(accepted.id)
     assert before is not None
@@ -140,7 +141,7 @@ async def test_a_job_changes_only_as_it_may(store: Store, state: JobState, chang
         assert await store.job(accepted.id) == before
 
 
-async def test_attempts_are_counted_and_given_back(store: Store) -> None:
+async def test_a_requeued_attempt_does_not_count(store: Store) -> None:
     accepted = job()
     await store.accept(accepted)
     assert (await store.start(accepted.id, 1.0)).attempts == 1
@@ -175,7 +176,7 @@ async def test_an_answered_or_expired_job_has_no_token(store: Store) -> None:
     assert TOKEN not in repr(alive)
 
 
-async def test_a_second_process_is_turned_away_with_a_sentence(tmp_path: Path) -> None:
+async def test_a_second_process_is_refused_with_a_sentence(tmp_path: Path) -> None:
     script = (
         "import asyncio, pathlib, sys\n"
         "from bot.store.store import Store\n"
@@ -199,7 +200,7 @@ async def test_a_second_process_is_turned_away_with_a_sentence(tmp_path: Path) -
         pass
 
 
-async def test_a_store_of_a_newer_bot_is_left_alone(tmp_path: Path) -> None:
+async def test_a_store_of_a_newer_bot_is_not_opened(tmp_path: Path) -> None:
     async with Store.open(tmp_path):
         pass
     with sqlite3.connect(tmp_path / "redraw.sqlite3") as db:
@@ -218,12 +219,12 @@ async def test_a_folder_that_cannot_be_made_is_a_sentence_for_the_operator(tmp_p
     assert type(caught.value).__name__ == "StartError"
 
 
-async def test_it_writes_ahead_and_waits_for_the_disk(store: Store) -> None:
+async def test_the_database_uses_a_durable_write_ahead_log(store: Store) -> None:
     def pragma(name: str) -> object:
-        return store._db.execute(f"PRAGMA {name}").fetchone()[0]
+        return store._db.connection.execute(f"PRAGMA {name}").fetchone()[0]
 
     names = ("journal_mode", "synchronous", "secure_delete", "locking_mode")
-    pragmas = {name: await store._run(pragma, name) for name in names}
+    pragmas = {name: await store._db.run(pragma, name) for name in names}
     assert pragmas == {
         "journal_mode": "wal",
         "synchronous": 2,
@@ -232,7 +233,7 @@ async def test_it_writes_ahead_and_waits_for_the_disk(store: Store) -> None:
     }
 
 
-async def test_a_change_whose_task_is_cancelled_is_whole(store: Store) -> None:
+async def test_a_change_whose_task_is_cancelled_is_complete(store: Store) -> None:
     accepted = [job() for _ in range(30)]
     for one in accepted:
         await store.accept(one)
@@ -247,7 +248,7 @@ async def test_a_change_whose_task_is_cancelled_is_whole(store: Store) -> None:
         await store.cancel(one.id)
 
 
-async def test_equal_pictures_share_a_file_and_damage_is_noticed(
+async def test_equal_pictures_share_a_file_and_a_damaged_one_is_missing(
     store: Store, tmp_path: Path
 ) -> None:
     name = await store.pictures.put(picture(1))
@@ -260,7 +261,7 @@ async def test_equal_pictures_share_a_file_and_damage_is_noticed(
         await store.pictures.get(name)
 
 
-async def test_files_that_no_job_names_are_swept_at_the_start(tmp_path: Path) -> None:
+async def test_files_that_no_job_names_are_deleted_at_the_start(tmp_path: Path) -> None:
     async with Store.open(tmp_path) as store:
         kept = await store.pictures.put(picture(1))
         await store.pictures.put(picture(2))
@@ -270,7 +271,7 @@ async def test_files_that_no_job_names_are_swept_at_the_start(tmp_path: Path) ->
         assert [path.stem for path in (tmp_path / "pictures").iterdir()] == [kept]
 
 
-async def test_a_discarded_picture_goes_unless_a_job_names_it(store: Store) -> None:
+async def test_a_discarded_picture_is_deleted_unless_a_job_names_it(store: Store) -> None:
     named, unnamed = [await store.pictures.put(picture(n)) for n in range(2)]
     await store.accept(job(named))
     for name in (named, unnamed):
@@ -288,7 +289,7 @@ async def answer(store: Store, one: Job, moment: float, result: str) -> None:
     await store.answered(one.id, moment)
 
 
-async def test_old_answered_jobs_become_counts_and_their_pictures_go(store: Store) -> None:
+async def test_old_answered_jobs_become_counts_and_their_pictures_are_deleted(store: Store) -> None:
     shared, old_result, new_result = [await store.pictures.put(picture(n)) for n in range(3)]
     old, new, waiting = job(shared, created_at=0.0), job(shared), job(shared, created_at=0.0)
     await answer(store, old, 10.0, old_result)
@@ -312,7 +313,7 @@ async def test_counts_of_one_day_add_up(store: Store) -> None:
     assert await store.tally() == {("1970-01-01", "delivered"): (3, 3)}
 
 
-async def test_nothing_of_a_forgotten_person_stays_on_the_disk(tmp_path: Path) -> None:
+async def test_nothing_of_an_erased_user_stays_on_the_disk(tmp_path: Path) -> None:
     elsewhere = Destination(application_id=1, channel_id=2, guild_id=3, message_id=4)
 
     def other(source: str) -> Job:
@@ -320,21 +321,21 @@ async def test_nothing_of_a_forgotten_person_stays_on_the_disk(tmp_path: Path) -
 
     async with Store.open(tmp_path) as store:
         source, result = [await store.pictures.put(picture(n)) for n in (1, 2)]
-        secret = [b"a red fox in the snow", TOKEN.encode(), b"holiday.png", source.encode()]
+        secrets = [b"a red fox in the snow", TOKEN.encode(), b"holiday.png", source.encode()]
         for _ in range(20):
             await store.accept(job(source))
             await store.accept(other(await store.pictures.put(picture(3))))
         await answer(store, job(source), 1.0, result)
         before = everything_in(tmp_path)
-        assert [words for words in secret if words not in before] == []
+        assert [text for text in secrets if text not in before] == []
         assert await store.erase_user(7) == 21
         after = everything_in(tmp_path)
-        assert [words for words in secret if words in after] == []
+        assert [text for text in secrets if text in after] == []
         assert b"mine" in after
         assert len(list((tmp_path / "pictures").iterdir())) == 1
 
 
-async def test_a_kill_right_after_forgetting_leaves_nothing_after_the_next_start(
+async def test_a_kill_right_after_erasure_leaves_nothing_after_the_next_start(
     tmp_path: Path,
 ) -> None:
     script = (
@@ -357,20 +358,22 @@ async def test_a_kill_right_after_forgetting_leaves_nothing_after_the_next_start
         assert list((tmp_path / "pictures").iterdir()) == []
 
 
-async def test_a_full_disk_refuses_one_change_and_not_the_next(store: Store) -> None:
+async def test_a_full_disk_fails_one_change_and_not_the_next(store: Store) -> None:
     def pages(limit: int) -> None:
-        store._db.execute(f"PRAGMA max_page_count = {limit}").fetchone()
+        store._db.connection.execute(f"PRAGMA max_page_count = {limit}").fetchone()
 
-    await store._run(pages, 1)
+    await store._db.run(pages, 1)
     with pytest.raises(sqlite3.OperationalError, match="full"):
         await store.accept(job(prompt="x" * 100_000))
-    await store._run(pages, 2**30)
+    await store._db.run(pages, 2**30)
     accepted = job()
     await store.accept(accepted)
     assert await store.unanswered() == [accepted]
 
 
-async def test_a_picture_that_is_about_to_be_named_outlives_its_last_job(store: Store) -> None:
+async def test_a_picture_that_was_just_put_survives_its_last_job(
+    store: Store,
+) -> None:
     name = await store.pictures.put(picture(1))
     first = job(name)
     await store.accept(first)
@@ -381,9 +384,9 @@ async def test_a_picture_that_is_about_to_be_named_outlives_its_last_job(store: 
 
 
 async def test_a_server_has_one_gallery(store: Store) -> None:
-    assert await store.gallery_of(3) is None
+    assert await store.guild_settings.gallery(3) is None
     for channel in (5, 6):
-        await store.set_gallery(3, channel)
-    assert await store.gallery_of(3) == 6
-    await store.set_gallery(3, None)
-    assert await store.gallery_of(3) is None
+        await store.guild_settings.set_gallery(3, channel)
+    assert await store.guild_settings.gallery(3) == 6
+    await store.guild_settings.set_gallery(3, None)
+    assert await store.guild_settings.gallery(3) is None
