@@ -1,1 +1,1 @@
-"""Sends each job's answer to Discord exactly once."""
+"""Delivers each job's answer to Discord exactly once."""

@@ -1,4 +1,4 @@
-"""Encodes a job's pictures as the files of its answer."""
+"""Encodes a job's pictures as the attachments of its answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bot.images.encode import describe_settings, encode_all
 from bot.images.picture import Picture
 from bot.jobs.job import Job
 
-# One request to Discord holds 25 MiB; the rest of it is the message itself.
+# One request to Discord holds 25 MiB; the rest is for the message itself.
 # https://discord.com/developers/docs/reference#uploading-files
 REQUEST_BYTES = 24 * 2**20
 
@@ -20,7 +20,10 @@ REQUEST_BYTES = 24 * 2**20
 async def encode_job(
     job: Job, pictures: Sequence[Picture], *, alt: str, write_settings: bool
 ) -> tuple[Upload, ...]:
-    """A job's pictures as the files of its answer, all within one request."""
+    """A job's pictures as attachments that fit together into one request.
+
+    `alt` is their alternative text; `write_settings` adds the settings to PNG files.
+    """
     pictures = [await asyncio.to_thread(shown, picture) for picture in pictures]
     if job.layout == "grid":
         labels = [f"{variant.strength:g}" for variant in job.variants]

@@ -1,4 +1,4 @@
-"""Keeps message edits under Discord's rate per channel, with room kept for final answers."""
+"""Keeps message edits below Discord's rate limit per channel, with edits reserved for answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 # https://discord.com/developers/docs/topics/rate-limits).
 EDITS = 5
 WINDOW_SECONDS = 5.0
-# Of these, progress leaves so many to answers.
+# Of these, so many are reserved for answers.
 RESERVED = 2
 
 
@@ -25,7 +25,7 @@ class _Channel:
 
 
 class EditRateLimiter:
-    """`now` is a monotonic clock in seconds, `sleep` waits on the same clock."""
+    """A sliding window per channel. `now` is a monotonic clock in seconds; `sleep` waits on it."""
 
     def __init__(
         self,
@@ -37,17 +37,18 @@ class EditRateLimiter:
         self._sleep = sleep
         self._channels: dict[int, _Channel] = {}
 
-    async def progress(self, channel_id: int) -> None:
-        """Return when a progress edit may be sent there."""
+    async def acquire_for_progress(self, channel_id: int) -> None:
+        """Wait until a progress edit may be sent to the channel."""
         channel = self._channel(channel_id)
-        await self._take(channel_id, channel, channel.progress, EDITS - RESERVED)
+        await self._acquire(channel_id, channel, channel.progress, EDITS - RESERVED)
 
-    async def answer(self, channel_id: int) -> None:
-        """Return when a final answer may be sent there: in turn, before any progress."""
+    async def acquire_for_answer(self, channel_id: int) -> None:
+        """Wait until an answer may be sent to the channel: first come, first served, and before
+        progress edits."""
         channel = self._channel(channel_id)
-        await self._take(channel_id, channel, channel.answers, EDITS)
+        await self._acquire(channel_id, channel, channel.answers, EDITS)
 
-    async def _take(
+    async def _acquire(
         self, channel_id: int, channel: _Channel, turn: asyncio.Lock, room: int
     ) -> None:
         channel.waiting += 1

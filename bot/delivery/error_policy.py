@@ -1,4 +1,4 @@
-"""What to do about each error that Discord may give while an answer is delivered, as a table."""
+"""The error policy: what to do about each error while an answer is delivered, as a table."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from enum import Enum, auto
 import aiohttp
 import discord
 
-from bot.store.picture_files import StoredPictureMissing
+from bot.errors import StoredPictureMissing
 
 
 class ErrorAction(Enum):
-    """What follows an error. None of them ends with nothing said unless nothing can be said."""
+    """What to do after an error. Every action ends in a reply unless delivery is impossible."""
 
     RETRY = auto()
-    """The same once more after a pause: it may or may not have arrived."""
+    """Repeat the request after a pause: it may or may not have arrived."""
     NEXT_ROUTE = auto()
-    """This way is closed: the next one (edit with the bot's token, new message, direct message)."""
+    """This route is closed: use the next one (edit as the bot, new message, direct message)."""
     SMALLER = auto()
-    """Encode the pictures for half the limit and try again."""
+    """Encode the pictures for half the size limit and try again."""
     BLOCKED = auto()
-    """Discord will not show this content: a sentence in place of the pictures."""
+    """Discord blocks this content: send a sentence in place of the pictures."""
     MALFORMED = auto()
-    """We built something that Discord does not accept: a sentence, and an error in the log."""
+    """The bot built a message that Discord does not accept: send a sentence and log the error."""
     LOST = auto()
-    """The picture is not on the disk any more: a sentence."""
+    """The stored picture is missing: send a sentence."""
     KEEP = auto()
-    """The bot's own token is refused: nothing can be sent until the operator acts."""
+    """Discord refuses the bot's token: nothing can be sent until the operator acts."""
 
 
 # JSON error codes: https://discord.com/developers/docs/topics/opcodes-and-status-codes
@@ -39,7 +39,7 @@ CODES: dict[int, ErrorAction] = {
     20009: ErrorAction.BLOCKED,  # explicit content cannot be sent to the recipient
     30046: ErrorAction.NEXT_ROUTE,  # too many edits of a message older than an hour
     40005: ErrorAction.SMALLER,  # request entity too large
-    40060: ErrorAction.NEXT_ROUTE,  # interaction already acknowledged: not ours to answer any more
+    40060: ErrorAction.NEXT_ROUTE,  # interaction already acknowledged: another process answered it
     50001: ErrorAction.NEXT_ROUTE,  # missing access
     50005: ErrorAction.NEXT_ROUTE,  # cannot edit another user's message
     50007: ErrorAction.NEXT_ROUTE,  # cannot send messages to this user
@@ -52,7 +52,7 @@ CODES: dict[int, ErrorAction] = {
     200001: ErrorAction.BLOCKED,  # title blocked by automatic moderation
     240000: ErrorAction.BLOCKED,  # harmful link
 }
-# Where the code says nothing.
+# For codes that are not in the table.
 STATUSES: dict[int, ErrorAction] = {
     400: ErrorAction.MALFORMED,
     401: ErrorAction.NEXT_ROUTE,
@@ -62,8 +62,8 @@ STATUSES: dict[int, ErrorAction] = {
     413: ErrorAction.SMALLER,
     429: ErrorAction.RETRY,
 }
-# A connection that broke, and an answer that is no JSON or only half of it: `discord` hands on
-# what `json` or its own parsing raised.
+# A broken connection, and a response that is not JSON or is incomplete: discord.py passes on what
+# `json` or its own parsing raised.
 BROKEN = (
     aiohttp.ClientError,
     OSError,
@@ -75,13 +75,9 @@ BROKEN = (
 )
 
 
-class RenderFailed(Exception):
-    """The answer could not even be built: a bug, which `args[0]` is."""
-
-
 def action_for(error: Exception, *, as_bot: bool) -> ErrorAction:
-    """The decided reaction. `as_bot` says whether the call was made with the bot's token and not
-    with an interaction's."""
+    """The action for an error. `as_bot`: the request used the bot's token, not an
+    interaction's."""
     match error:
         case discord.HTTPException(status=401) if as_bot:
             return ErrorAction.KEEP
@@ -99,7 +95,7 @@ def action_for(error: Exception, *, as_bot: bool) -> ErrorAction:
 
 
 def retry_after(error: Exception) -> float:
-    """Seconds that Discord asks to wait; 0.0 if it asks nothing."""
+    """The seconds that Discord asks to wait; 0.0 if it names none."""
     match error:
         case discord.RateLimited():
             return error.retry_after
@@ -109,3 +105,10 @@ def retry_after(error: Exception) -> float:
             except ValueError:
                 return 0.0
     return 0.0
+
+
+def describe(error: Exception) -> str:
+    """The error for the log: Discord's own text only, since others may hold a URL with a token."""
+    if isinstance(error, discord.HTTPException):
+        return f"{error.status} {error.code} {error.text}"
+    return type(error).__name__

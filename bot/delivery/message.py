@@ -1,4 +1,4 @@
-"""What delivery sends: a view with its files, and who builds it from a job."""
+"""What delivery sends: a view with its files, and the protocol of the renderer that builds it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bot.jobs.job import Job, JobProgress, QueuePosition
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """A file to attach: bytes, so that an attempt can be repeated."""
+    """A file to attach: bytes, so that an attempt can be repeated. `description` is alt text."""
 
     name: str
     data: bytes
@@ -24,35 +24,35 @@ class Upload:
 
     @property
     def filename(self) -> str:
-        """The name as Discord gets it: a spoiler is one by its name."""
+        """The name that Discord gets: the prefix `SPOILER_` marks a spoiler."""
         return f"SPOILER_{self.name}" if self.spoiler else self.name
 
     def file(self) -> discord.File:
-        """A fresh file for one attempt."""
+        """A new file object for one attempt."""
         return discord.File(BytesIO(self.data), self.filename, description=self.description)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageContent:
-    """What a message becomes: a Components V2 view and the files that it shows."""
+    """The content of a message: a Components V2 view and the files that it shows."""
 
     view: discord.ui.LayoutView
     files: tuple[Upload, ...] = ()
 
 
 EncodePictures = Callable[[Job, Sequence[Picture]], Awaitable[tuple[Upload, ...]]]
-"""Compresses a job's pictures to fit `job.destination.upload_limit` together."""
+"""Compresses a job's pictures so that each fits `job.destination.upload_limit`."""
 
 
 class JobRenderer(Protocol):
-    """Turns a job into what a person sees. The cog implements it; delivery only sends it."""
+    """Builds the message of each state of a job. Delivery only sends it."""
 
     def queued(self, job: Job, position: QueuePosition) -> MessageContent:
-        """Accepted and waiting."""
+        """The job waits."""
         ...
 
     def running(self, job: Job, progress: JobProgress) -> MessageContent:
-        """A step was taken; `progress.preview` may carry a small picture."""
+        """The job runs; `progress.preview` may hold a small picture."""
         ...
 
     def made(self, job: Job, pictures: Sequence[Upload]) -> MessageContent:
@@ -60,9 +60,9 @@ class JobRenderer(Protocol):
         ...
 
     def failed(self, job: Job) -> MessageContent:
-        """`job.error` is the sentence."""
+        """The job failed; `job.error` is the sentence."""
         ...
 
     def cancelled(self, job: Job) -> MessageContent:
-        """The owner or a moderator ended it."""
+        """The owner or a moderator cancelled the job."""
         ...

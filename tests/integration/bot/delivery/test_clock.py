@@ -1,4 +1,4 @@
-"""Answers on a pretended clock, past all that a token and a message's age allow."""
+"""Answers on a simulated clock, beyond the age limits of tokens and messages."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 from collections import Counter
 from pathlib import Path
 
+from bot.jobs.admission import TooSlowForPrivate
 from bot.jobs.job import Job, JobState
-from bot.jobs.queue import TooSlowForPrivate
 from tests.support.fake_discord.running_bot import Engine, open_running_bot
 from tests.support.fake_discord.state import DiscordState
 
@@ -15,11 +15,11 @@ from tests.support.fake_discord.state import DiscordState
 async def test_a_hundred_jobs_over_more_than_an_hour_are_answered_once_or_refused(
     tmp_path: Path,
 ) -> None:
-    """200 s for four jobs at a time: the last are done after an hour. Every fifth is private."""
+    """Four jobs take 200 s; the last are finished after an hour. Every fifth is private."""
     discord_state, engine = DiscordState(), Engine(seconds=200.0)
     kinds: Counter[str] = Counter()
     async with open_running_bot(tmp_path, engine, discord_state) as running_bot:
-        # One job of that pace has been seen.
+        # One job has been measured.
         await running_bot.ask(1)
         await running_bot.idle()
         began_at: dict[str, float] = {}
@@ -42,7 +42,7 @@ async def test_a_hundred_jobs_over_more_than_an_hour_are_answered_once_or_refuse
             await engine.until(
                 lambda: len(engine.inside) == 4 or not running_bot.bot.runner.positions()
             )
-            # Answers that are under way arrive before the clock goes on.
+            # Answers that are being sent arrive before the clock advances.
             while running_bot.bot.runner._answers:
                 await asyncio.wait(running_bot.bot.runner._answers.values())
             discord_state.offset += 100.0
@@ -57,5 +57,5 @@ async def test_a_hundred_jobs_over_more_than_an_hour_are_answered_once_or_refuse
             assert answer.id == job.destination.message_id
             assert (await running_bot.state(job)).state is JobState.DELIVERED
     assert kinds["refused"] + len(accepted) == 100
-    # All of the ways were gone, and nobody was refused who could have been answered.
+    # Every route was used.
     assert all(kinds[kind] for kind in ("refused", "private", "token", "bot", "old")), kinds

@@ -1,4 +1,4 @@
-"""Twenty people in one channel: what arrives at Discord stays within its rate."""
+"""Twenty users in one channel: the edits that arrive at Discord stay within its rate limit."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from bot.delivery.edit_limiter import EDITS, WINDOW_SECONDS
 from tests.support.fake_discord.running_bot import Engine, open_running_bot
 
 JOBS, CHANNEL = 20, 4242
-# Edits are counted where they arrive: each takes its own few milliseconds on the wire, and more
-# where the processor is shared.
+# Edits are counted where they arrive: each takes some milliseconds on the network, and more on a
+# shared processor.
 JITTER_SECONDS = 0.25
 
 
@@ -40,7 +40,7 @@ async def test_twenty_jobs_in_one_channel_are_edited_no_faster_than_discord_allo
         for job in jobs:
             [answer] = running_bot.answers(job)
             assert answer.channel_id == CHANNEL
-        # They saw something of it meanwhile: places in the line, and steps.
+        # Queue positions and progress were shown meanwhile.
         shown = [
             text for m in running_bot.discord.discord_state.messages.values() for _, text in m.shown
         ]

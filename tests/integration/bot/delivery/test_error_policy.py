@@ -1,5 +1,5 @@
-"""Every error of Discord's, at every place where an answer is sent, over real HTTP: one answer or
-one sentence, no traceback, no endless retrying."""
+"""Every error of Discord, at every place where an answer is sent, over real HTTP: one answer or
+one sentence, no traceback, no endless retries."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def case(fixture: DeliveryFixture) -> Case:
     return fixture.case()
 
 
-# The status that Discord gives with a code, by the code's thousands where they agree.
+# The HTTP status that Discord gives with a code; by the code's thousands where they agree.
 STATUS_OF = {40005: 413, 50027: 401, 30046: 429, 50035: 400, 50083: 400}
 STATUS_OF_THOUSANDS = {10: 404, 20: 400, 40: 400, 50: 403, 160: 400, 200: 400, 240: 400}
 ERRORS = [
@@ -50,15 +50,15 @@ ERRORS = [
 ]
 
 
-def reaction_of(status: int, code: int, site: Site) -> ErrorAction:
-    """As the table says; the bot's own token being refused is another matter."""
+def action_of(status: int, code: int, site: Site) -> ErrorAction:
+    """The action in the table, except where the bot's own token is refused."""
     if status == 401 and site is not Site.TOKEN_EDIT:
         return ErrorAction.KEEP
     return CODES.get(code) or STATUSES[status]
 
 
-# One error of each kind that is treated alike.
-KINDS = {(reaction_of(*error, Site.TOKEN_EDIT), error[0]): error for error in ERRORS}.values()
+# One error per action and status.
+KINDS = {(action_of(*error, Site.TOKEN_EDIT), error[0]): error for error in ERRORS}.values()
 
 
 @pytest.mark.parametrize("site", Site)
@@ -78,54 +78,54 @@ async def an_error_once(
     case: Case, site: Site, status: int, code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = await case.job_at(site)
-    case.discord.faults[site.value].append(Refusal(status, code, "as the test wants it"))
+    case.discord.faults[site.value].append(Refusal(status, code, "injected"))
     await case.deliver(job)
     after = await case.state(job)
-    reaction = reaction_of(status, code, site)
-    if reaction is ErrorAction.KEEP:
+    action = action_of(status, code, site)
+    if action is ErrorAction.KEEP:
         assert (after.state, after.finished_at, case.answers()) == (JobState.MADE, None, [])
         assert "refuses the bot's token" in caplog.text
         return
     assert after.finished_at is not None
     assert after.destination.token is None
-    assert bool(case.slept) is (reaction is ErrorAction.RETRY)
-    # A bug of ours is the operator's to find; nothing else is.
-    assert any(r.exc_info for r in caplog.records) is (reaction is ErrorAction.MALFORMED)
-    if site is Site.OPEN_DM and reaction is ErrorAction.NEXT_ROUTE:
+    assert bool(case.slept) is (action is ErrorAction.RETRY)
+    # Only a bug has a traceback in the log.
+    assert any(r.exc_info for r in caplog.records) is (action is ErrorAction.MALFORMED)
+    if site is Site.OPEN_DM and action is ErrorAction.NEXT_ROUTE:
         assert (after.state, case.answers()) == (JobState.FAILED, [])
         assert "could not be delivered" in (after.error or "")
         return
-    # Reading goes on elsewhere and is no place where a picture is refused.
-    told = reaction in (ErrorAction.BLOCKED, ErrorAction.MALFORMED)
+    # A lookup continues on another route; only a send can be refused because of its content.
+    told = action in (ErrorAction.BLOCKED, ErrorAction.MALFORMED)
     assert after.state is (JobState.FAILED if told else JobState.DELIVERED)
     [answer] = case.answers()
     assert f"answer {'failed' if told else 'made'} {job.id}" in answer.text
 
 
 @pytest.mark.parametrize("site", Site)
-async def test_an_error_that_stays_is_not_repeated_for_ever(
+async def test_a_permanent_error_is_not_retried_forever(
     fixture: DeliveryFixture, site: Site, subtests: pytest.Subtests
 ) -> None:
     for status, code in KINDS:
         with subtests.test(status=status, code=code):
-            await an_error_that_stays(fixture.case(), site, status, code)
+            await a_permanent_error(fixture.case(), site, status, code)
 
 
-async def an_error_that_stays(case: Case, site: Site, status: int, code: int) -> None:
-    reaction = reaction_of(status, code, site)
+async def a_permanent_error(case: Case, site: Site, status: int, code: int) -> None:
+    action = action_of(status, code, site)
     job = await case.job_at(site)
     before = case.discord.requests[site.value]
-    always = 20 if reaction is ErrorAction.RETRY else 1000
+    always = 20 if action is ErrorAction.RETRY else 1000
     case.discord.faults[site.value] += [Refusal(status, code, "always")] * always
     await case.deliver(job)
     tried = case.discord.requests[site.value] - before
     assert len(case.answers()) <= 1
-    if reaction is ErrorAction.RETRY:
-        # Again, at growing intervals, until it goes.
+    if action is ErrorAction.RETRY:
+        # Repeated at growing intervals until it succeeds.
         assert tried <= 1 + 20 + 1
         assert case.slept == [min(2.0**n, 300.0) for n in range(20)]
     elif status in (401, 403, 404):
-        # Never the same again; but a new and a direct message are posted by the same route.
+        # Not repeated; a new message and a direct message use the same endpoint.
         assert tried <= (2 if site is Site.CHANNEL_POST else 1)
     else:
         # Picture, smaller pictures, and the sentence, in the channel and as a direct message.
@@ -133,7 +133,7 @@ async def an_error_that_stays(case: Case, site: Site, status: int, code: int) ->
 
 
 @pytest.mark.parametrize("site", Site)
-async def test_a_broken_connection_doubles_nothing(
+async def test_a_broken_connection_causes_no_second_answer(
     fixture: DeliveryFixture, site: Site, subtests: pytest.Subtests
 ) -> None:
     for fault in Fault:
@@ -147,8 +147,8 @@ async def test_a_broken_connection_doubles_nothing(
             assert all("answer made" in text for _, text in answer.shown)
 
 
-async def test_an_edit_that_arrived_unheard_is_not_followed_by_a_message(case: Case) -> None:
-    """The edit was done, its answer lost, and now the message takes no further edit."""
+async def test_an_edit_whose_response_was_lost_is_not_followed_by_a_message(case: Case) -> None:
+    """The edit arrived, its response was lost, and the message accepts no further edit."""
     job = await case.made_job(expired=True)
     case.discord.faults[EDIT_BOT] = [Fault.RESET, Refusal(429, 30046, "Too many edits")]
     await case.deliver(job)
@@ -157,7 +157,7 @@ async def test_an_edit_that_arrived_unheard_is_not_followed_by_a_message(case: C
     assert case.discord.requests[POST] == 0
 
 
-async def test_a_new_message_mentions_the_person_and_an_edit_does_not(
+async def test_a_new_message_mentions_the_user_and_an_edit_does_not(
     fixture: DeliveryFixture,
 ) -> None:
     edited, posted = fixture.case(), fixture.case()
@@ -168,7 +168,7 @@ async def test_a_new_message_mentions_the_person_and_an_edit_does_not(
     assert posted.answers()[0].files
 
 
-async def test_a_private_answer_whose_token_is_gone_comes_as_a_direct_message(case: Case) -> None:
+async def test_a_private_answer_with_an_expired_token_is_a_direct_message(case: Case) -> None:
     job = await case.made_job(private=True, expired=True)
     await case.deliver(job)
     [answer] = case.answers()
@@ -177,7 +177,7 @@ async def test_a_private_answer_whose_token_is_gone_comes_as_a_direct_message(ca
     assert (await case.state(job)).state is JobState.DELIVERED
 
 
-async def test_where_nothing_is_let_through_the_job_says_so(case: Case) -> None:
+async def test_a_job_without_an_open_route_fails(case: Case) -> None:
     job = await case.job_at(Site.OPEN_DM)
     case.discord_state.closed_people.add(case.user)
     await case.deliver(job)
@@ -186,7 +186,7 @@ async def test_where_nothing_is_let_through_the_job_says_so(case: Case) -> None:
     assert after.finished_at is not None
 
 
-async def test_a_lost_result_is_a_sentence(case: Case, tmp_path: Path) -> None:
+async def test_a_missing_result_is_a_sentence(case: Case, tmp_path: Path) -> None:
     job = await case.made_job()
     for path in (tmp_path / "pictures").iterdir():
         path.write_bytes(b"not a picture any more")
@@ -202,11 +202,11 @@ async def test_an_answer_that_cannot_be_built_is_a_sentence(
 
     job = await case.made_job()
     await case.deliver(job, broken)
-    assert "could not be sent as it was built" in case.answers()[0].text
+    assert "Discord refused its message" in case.answers()[0].text
     assert "a bug" in caplog.text
 
 
-async def test_an_upload_that_is_too_large_is_made_smaller_and_then_given_up(case: Case) -> None:
+async def test_an_upload_that_is_too_large_is_encoded_smaller_until_a_limit(case: Case) -> None:
     limits = []
 
     async def encode(job: Job, pictures: object) -> tuple[Upload, ...]:
@@ -217,10 +217,10 @@ async def test_an_upload_that_is_too_large_is_made_smaller_and_then_given_up(cas
     case.discord.faults[EDIT_TOKEN] = [Refusal(413, 40005, "Request entity too large")] * 7
     await case.deliver(job, encode)
     assert limits == [job.destination.upload_limit // 2**n for n in range(7)]
-    assert "larger than Discord takes" in case.answers()[0].text
+    assert "larger than Discord allows" in case.answers()[0].text
 
 
-async def test_progress_that_cannot_be_shown_costs_nothing(
+async def test_a_failed_progress_edit_does_not_affect_the_answer(
     fixture: DeliveryFixture, subtests: pytest.Subtests, caplog: pytest.LogCaptureFixture
 ) -> None:
     for error in (

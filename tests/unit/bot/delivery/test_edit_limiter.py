@@ -1,4 +1,4 @@
-"""The pace of edits in one channel, on a clock that only the pacer's own sleeping moves."""
+"""The edit rate limiter, on a clock that only its own sleeping advances."""
 
 from __future__ import annotations
 
@@ -47,36 +47,36 @@ async def edits(
     edit_limiter: EditRateLimiter, clock: Clock, channel: int, number: int, times: list[float]
 ) -> None:
     for _ in range(number):
-        await edit_limiter.progress(channel)
+        await edit_limiter.acquire_for_progress(channel)
         times.append(clock.now())
 
 
-async def test_many_messages_of_one_channel_keep_to_its_rate_together() -> None:
+async def test_many_messages_of_one_channel_share_its_rate_limit() -> None:
     clock, times = Clock(), list[float]()
     edit_limiter = EditRateLimiter(now=clock.now, sleep=clock.sleep)
     await clock.run(*(edits(edit_limiter, clock, 1, 10, times) for _ in range(5)))
     assert len(times) == 50
     assert most_in_a_window(times) == EDITS - RESERVED
-    # And does not dawdle: as many as may be go out in every window.
+    # Every window is used in full.
     assert times[-1] - times[0] <= 50 / (EDITS - RESERVED) * WINDOW_SECONDS
 
 
-async def test_an_answer_finds_room_that_progress_leaves() -> None:
+async def test_edits_are_reserved_for_answers() -> None:
     clock, times = Clock(), list[float]()
     edit_limiter = EditRateLimiter(now=clock.now, sleep=clock.sleep)
     await clock.run(edits(edit_limiter, clock, 1, EDITS - RESERVED, times))
     before = clock.now()
     for _ in range(RESERVED):
-        await clock.run(edit_limiter.answer(1))
+        await clock.run(edit_limiter.acquire_for_answer(1))
     assert clock.now() == before
 
 
-async def test_answers_keep_to_the_rate_and_to_their_turn() -> None:
+async def test_answers_keep_the_rate_limit_and_their_order() -> None:
     clock, turns = Clock(), list[tuple[float, int]]()
     edit_limiter = EditRateLimiter(now=clock.now, sleep=clock.sleep)
 
     async def answer(number: int) -> None:
-        await edit_limiter.answer(1)
+        await edit_limiter.acquire_for_answer(1)
         turns.append((clock.now(), number))
 
     await clock.run(*(answer(n) for n in range(20)))
@@ -92,7 +92,7 @@ async def test_other_channels_do_not_wait() -> None:
     assert set(times) == {100.0}
 
 
-async def test_quiet_channels_are_not_remembered() -> None:
+async def test_idle_channels_are_removed() -> None:
     clock, times = Clock(), list[float]()
     edit_limiter = EditRateLimiter(now=clock.now, sleep=clock.sleep)
     await clock.run(*(edits(edit_limiter, clock, channel, 1, times) for channel in range(100)))
