@@ -1,1 +1,1 @@
-"""Runs accepted jobs: feeds the inference service and passes results to delivery."""
+"""Runs jobs from acceptance to answer."""

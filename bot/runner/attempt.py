@@ -1,28 +1,63 @@
-"""Makes the pictures of one job: each variant a request to the engine, each result stored."""
+"""One attempt at a job: generates the missing pictures, stores them, and decides what follows."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
 from bot.delivery.delivery import Delivery
+from bot.errors import JobNotActive, StoredPictureMissing
+from bot.i18n.error_text import translate_error
 from bot.images.picture import Picture
+from bot.jobs.estimate import JobEstimates
+from bot.jobs.failures import (
+    GenerationFailed,
+    JobFailure,
+    SourceLost,
+    WorkerDiedTwice,
+    failure_of,
+)
 from bot.jobs.job import Job, JobProgress
-from bot.jobs.queue import FairQueue
-from bot.runner.batch_slots import BatchSlots, Ticket
+from bot.runner.batch_slots import BatchSlots, Slot
 from bot.store.store import Store
-from inference import Img2ImgRequest, Img2ImgResult, InferenceService, Progress
+from inference import (
+    Img2ImgRequest,
+    Img2ImgResult,
+    InferenceError,
+    InferenceService,
+    ModelUnavailable,
+    Progress,
+    ServiceStopped,
+    WorkerDied,
+)
 
-Tickets = dict[int, Ticket]
-"""The number of a variant → its place in the engine's batch."""
+log = logging.getLogger(__name__)
+
+# The first attempt, and one more if the worker process died.
+MAX_ATTEMPTS = 2
+
+Slots = dict[int, Slot]
+"""The number of a variant → its slot in the engine's batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptOutcome:
+    """What follows an attempt: a job to answer, a job to run again, or neither (it was ended
+    meanwhile). `service_stopped`: the service takes no more requests."""
+
+    answer: Job | None = None
+    retry: Job | None = None
+    service_stopped: bool = False
 
 
 class JobAttempt:
-    """`stir` is called whenever the engine may have room for more."""
+    """Runs attempts. `request_dispatch` is called whenever the engine may have a free slot."""
 
     def __init__(
         self,
@@ -30,66 +65,112 @@ class JobAttempt:
         store: Store,
         service: InferenceService,
         delivery: Delivery,
-        queue: FairQueue,
+        estimates: JobEstimates,
         slots: BatchSlots,
         request_dispatch: Callable[[], None],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._service = service
         self._delivery = delivery
-        self._queue = queue
+        self._estimates = estimates
         self._slots = slots
         self._request_dispatch = request_dispatch
+        self._clock = clock
 
-    async def make(self, job: Job, tickets: Tickets) -> None:
-        """Make what is missing of a started job. Tickets of variants that were begun are used up.
+    async def run(self, job: Job, slots: Slots) -> AttemptOutcome:
+        """Start the job and generate its missing pictures. Releases all slots.
 
-        Raises:
-            InferenceError: what the engine said of the first variant that failed.
-            PictureLost: the source is not there any more.
-            JobGone: the job was ended meanwhile.
+        If it is cancelled, the job is put back and the attempt does not count.
         """
+        try:
+            job = await self._store.start(job.id, self._clock())
+            await self._generate_all(job, slots)
+            return AttemptOutcome(answer=await self._store.made(job.id, self._clock()))
+        except JobNotActive:
+            log.info("job %s was ended while it ran", job.id)
+            return AttemptOutcome()
+        except asyncio.CancelledError:
+            await self._put_back(job)
+            raise
+        except (ServiceStopped, ModelUnavailable) as error:
+            # The job did not cause it: it waits for the next start.
+            log.warning("the model takes no more requests: %s", error)
+            return AttemptOutcome(retry=await self._put_back(job), service_stopped=True)
+        except WorkerDied as error:
+            log.warning("job %s, attempt %d: %s", job.id, job.attempts, error)
+            if job.attempts < MAX_ATTEMPTS:
+                # The pictures that were made are stored; only the others are made again.
+                return AttemptOutcome(retry=await self._store.job(job.id))
+            return await self._fail(job, WorkerDiedTwice())
+        except StoredPictureMissing:
+            log.exception("the source of job %s is missing", job.id)
+            return await self._fail(job, SourceLost())
+        except InferenceError as error:
+            log.warning("job %s: %s", job.id, error)
+            return await self._fail(job, failure_of(error))
+        except Exception:
+            log.exception("job %s", job.id)
+            return await self._fail(job, GenerationFailed())
+        finally:
+            for slot in slots.values():
+                self._slots.release(slot)
+            slots.clear()
+
+    async def _put_back(self, job: Job) -> Job | None:
+        try:
+            return await self._store.requeue(job.id)
+        except JobNotActive:
+            return None
+
+    async def _fail(self, job: Job, failure: JobFailure) -> AttemptOutcome:
+        try:
+            sentence = translate_error(job.locale, failure)
+            return AttemptOutcome(answer=await self._store.fail(job.id, sentence))
+        except JobNotActive:
+            return AttemptOutcome()
+
+    async def _generate_all(self, job: Job, slots: Slots) -> None:
         source = await self._store.pictures.get(job.source)
         steps: dict[int, Progress] = {}
         try:
             async with asyncio.TaskGroup() as group:
-                for number in tuple(tickets):
-                    group.create_task(self._make_one(job, number, source, tickets, steps))
+                for number in tuple(slots):
+                    group.create_task(self._generate(job, number, source, slots, steps))
         except ExceptionGroup as failures:
-            # The first says it; the others were cancelled, or failed for the same reason.
+            # The others were cancelled because of the first, or failed for the same reason.
             raise failures.exceptions[0] from failures
 
-    async def _make_one(
+    async def _generate(
         self,
         job: Job,
         number: int,
         source: Picture,
-        tickets: Tickets,
+        slots: Slots,
         steps: dict[int, Progress],
     ) -> None:
-        own = contextvars.copy_context()
+        context = contextvars.copy_context()
 
         def on_progress(step: Progress) -> None:
             before = steps.get(number)
             if step.preview is None and before is not None:
-                # Edits are fewer than steps: the last glimpse is shown until there is a new one.
+                # Not every step has a preview: the last one is shown until there is a new one.
                 step = replace(step, preview=before.preview)
             steps[number] = step
-            self._queue.stepped(job.id, number, step.total - step.step)
-            # In the job's own context: news of steps comes in the service's.
-            own.copy().run(self._delivery.show_progress, job, self._progress(job, steps))
-            if self._service.status.slots != self._queue.slots:
+            self._estimates.report_steps(job, number, step.total - step.step)
+            # In the job's context: the service calls this in its own.
+            context.copy().run(self._delivery.show_running, job, self._progress(job, steps))
+            if self._service.status.slots != self._estimates.slots:
                 self._request_dispatch()
 
         try:
-            await tickets[number]
-            request = _request(job, number, source)
-            result = await self._service.generate(request, on_progress)
+            await slots[number]
+            result = await self._service.generate(_request(job, number, source), on_progress)
         finally:
-            self._slots.give_back(tickets.pop(number))
+            self._slots.release(slots.pop(number))
             self._request_dispatch()
-        self._queue.estimator.measure(result)
-        self._queue.stepped(job.id, number, 0)
+        self._estimates.step_times.measure(result)
+        self._estimates.report_steps(job, number, 0)
         made = Picture(result.pixels, result.width, result.height)
         await self._store.variant_made(
             job.id,
@@ -113,7 +194,7 @@ class JobAttempt:
         return JobProgress(
             step=sum(step.step for step in steps.values()),
             total=sum(totals.values()),
-            seconds_left=self._queue.seconds_left(job.id),
+            seconds_left=self._estimates.seconds_left(job),
             preview=next((step.preview for step in steps.values() if step.preview), None),
         )
 
@@ -121,7 +202,7 @@ class JobAttempt:
 def _request(job: Job, number: int, source: Picture) -> Img2ImgRequest:
     variant = job.variants[number]
     return Img2ImgRequest(
-        # Of its own for each attempt, so that late news of the first cannot be mistaken.
+        # Each attempt has its own id, so that late messages of the first are not mistaken.
         id=f"{job.id}-{number}-{job.attempts}",
         pixels=source.pixels,
         width=source.width,
@@ -132,7 +213,7 @@ def _request(job: Job, number: int, source: Picture) -> Img2ImgRequest:
         steps=job.steps,
         guidance_scale=job.guidance_scale,
         seed=variant.seed,
-        # One picture grows before the person's eyes; that is enough.
+        # One preview and one depth map per job.
         preview=number == 0,
         return_depth=number == 0,
     )

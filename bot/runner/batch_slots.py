@@ -1,4 +1,4 @@
-"""Room in the engine's batch: tickets given out in order, for a number of slots that may change."""
+"""Slots in the engine's batch, given out in order; their number may change."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import asyncio
 from collections import deque
 from typing import TypeAlias
 
-Ticket: TypeAlias = "asyncio.Future[None]"
+Slot: TypeAlias = "asyncio.Future[None]"
 
 
 class BatchSlots:
-    """A ticket is a future that is done once its holder may begin. Give each back exactly once."""
+    """A slot is a future that is done once its holder may start. Release each exactly once."""
 
     def __init__(self) -> None:
         self._size = 1
         self._used = 0
-        self._waiting: deque[Ticket] = deque()
+        self._waiting: deque[Slot] = deque()
 
     @property
     def free(self) -> bool:
-        """Whether a ticket taken now would be good at once."""
+        """Whether a slot taken now could start at once."""
         return self._used < self._size and not self._waiting
 
     def resize(self, size: int) -> None:
@@ -27,17 +27,17 @@ class BatchSlots:
         self._size = size
         self._admit()
 
-    def take(self) -> Ticket:
-        """A ticket, good when those taken before it are and a slot is free."""
-        ticket: Ticket = asyncio.get_running_loop().create_future()
-        self._waiting.append(ticket)
+    def take(self) -> Slot:
+        """A slot that is ready after those taken before it, when there is room in the batch."""
+        slot: Slot = asyncio.get_running_loop().create_future()
+        self._waiting.append(slot)
         self._admit()
-        return ticket
+        return slot
 
-    def give_back(self, ticket: Ticket) -> None:
-        """Its holder is through, or does not want to begin any more."""
-        if ticket in self._waiting:
-            self._waiting.remove(ticket)
+    def release(self, slot: Slot) -> None:
+        """Its holder has ended, or no longer wants to start."""
+        if slot in self._waiting:
+            self._waiting.remove(slot)
         else:
             self._used -= 1
             self._admit()
@@ -45,6 +45,6 @@ class BatchSlots:
     def _admit(self) -> None:
         while self._waiting and self._used < self._size:
             self._used += 1
-            ticket = self._waiting.popleft()
-            if not ticket.done():
-                ticket.set_result(None)
+            slot = self._waiting.popleft()
+            if not slot.done():
+                slot.set_result(None)

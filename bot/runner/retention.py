@@ -1,4 +1,4 @@
-"""Forgets what is older than the operator keeps, while the bot runs."""
+"""Erases jobs after the retention time, and expired interaction tokens, while the bot runs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ INTERVAL_SECONDS = 600.0
 
 
 async def erase_expired_jobs(store: Store, hours: float, clock: Callable[[], float]) -> None:
-    """Now and every ten minutes, for ever: strip jobs that were answered more than `hours` ago to
-    counts, and blank the interaction tokens that have expired."""
+    """Now and every ten minutes: erase jobs that were answered more than `hours` ago, and delete
+    expired interaction tokens. Runs until cancelled."""
     while True:
         try:
             erased = await store.erase_before(clock() - hours * 3600)
             await store.blank_expired_tokens(clock())
         except (OSError, sqlite3.Error):
-            log.exception("old jobs could not be forgotten; trying again later")
+            log.exception("old jobs could not be erased; trying again later")
         else:
             if erased:
-                log.info("forgot %d jobs that were answered %g hours ago", erased, hours)
+                log.info("erased %d jobs that were answered %g hours ago", erased, hours)
         await asyncio.sleep(INTERVAL_SECONDS)

@@ -92,7 +92,7 @@ class Case:
             sleep=sleep,
         )
         async with asyncio.timeout(20):
-            await delivery.answer(job)
+            await delivery.deliver(job)
 
     async def made_job(self, *, private: bool = False, expired: bool = False) -> Job:
         """Asked for, deferred, made; not answered."""

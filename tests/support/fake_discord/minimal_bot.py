@@ -23,9 +23,9 @@ from bot.delivery.message import MessageContent, Upload
 from bot.errors import UserError
 from bot.images.picture import Picture
 from bot.jobs.job import Destination, Job, JobProgress, QueuePosition, Variant, new_job_id
-from bot.jobs.queue import FairQueue
 from bot.runner.runner import Runner
-from bot.store.store import Store, no_failpoint
+from bot.store.database import no_failpoint
+from bot.store.store import Store
 from inference import (
     Img2ImgRequest,
     Img2ImgResult,
@@ -164,9 +164,10 @@ async def open_bot(
         )
         runner = Runner(
             store=store,
-            queue=FairQueue(limit=limit, limit_per_user=10_000),
             service=engine or FastEngine(),
             delivery=delivery,
+            queue_limit=limit,
+            queue_limit_per_user=10_000,
             clock=clock,
         )
         _add_commands(client, store, runner, clock)

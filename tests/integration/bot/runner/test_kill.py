@@ -1,4 +1,4 @@
-"""Whatever moment the bot is killed at, everybody who saw "queued" gets one answer."""
+"""The bot is killed at any moment: every user who saw "queued" gets exactly one answer."""
 
 from __future__ import annotations
 
@@ -16,35 +16,37 @@ from tests.support.fake_discord.crash_campaign import Campaign
 from tests.support.fake_discord.server import fake_discord
 from tests.support.fake_discord.state import DiscordState, Message
 
-# A bot that is killed within an upload leaves the server of this Discord with half a form.
+# A bot that is killed during an upload leaves the fake server with an incomplete form.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 
 MOMENTS = ("before", "within", "after")
-# Each comes once for every job of a round.
-OFTEN = (
+# Passed once for every job of a round.
+FREQUENT = (
     *(f"{moment} {change}" for change in ("accept", "start", "variant") for moment in MOMENTS),
     *(f"{moment} {change}" for change in ("made", "answered") for moment in MOMENTS),
     *("picture written", "picture renamed", "before edit", "after edit"),
 )
-# Each comes once in a while, or once in a start.
-SELDOM = (
+# Passed rarely, or once per start.
+RARE = (
     *(f"{moment} {change}" for change in ("fail", "cancel", "posting") for moment in MOMENTS),
     *(f"{moment} {change}" for change in ("erase", "blank") for moment in MOMENTS),
     *("before post", "after post"),
 )
-# Only where running jobs are put back because the bot is told to stop.
+# Passed only when running jobs are put back because the bot is stopped.
 STOPPING = tuple(f"{moment} requeue" for moment in MOMENTS)
 JOBS_A_ROUND = 16
 
 
-async def wage(bot: Campaign, kills: int, jobs: int) -> None:
-    """Every second kill is at any moment, the others at one named point after the other."""
-    points = cycle([*OFTEN, *SELDOM])
+async def run_campaign(bot: Campaign, kills: int, jobs: int) -> None:
+    """Every second kill is at a random moment, the others at each failpoint in turn."""
+    points = cycle([*FREQUENT, *RARE])
     for _ in range(kills // 2):
         point = next(points)
-        await bot.round(JOBS_A_ROUND, (point, bot.random.randint(2, 12) if point in OFTEN else 1))
+        await bot.round(
+            JOBS_A_ROUND, (point, bot.random.randint(2, 12) if point in FREQUENT else 1)
+        )
         await bot.round(JOBS_A_ROUND)
-    missed = [point for point in (*OFTEN, *SELDOM) if not bot.killed_at[point]]
+    missed = [point for point in (*FREQUENT, *RARE) if not bot.killed_at[point]]
     for point in islice(cycle(missed), 5 * len(missed)):
         if not bot.killed_at[point]:
             await bot.round(JOBS_A_ROUND, (point, 1))
@@ -59,7 +61,7 @@ async def wage(bot: Campaign, kills: int, jobs: int) -> None:
 async def bots_to_kill(
     folder: Path, number: int, *, private: float = 0.1, deleted: float = 0.15
 ) -> AsyncIterator[list[Campaign]]:
-    """On one Discord that forgets a nonce after three minutes."""
+    """Bots on one fake Discord that keeps a nonce for three minutes."""
     discord_state = DiscordState(nonce_seconds=180.0)
     async with fake_discord(discord_state) as discord:
         bots = [
@@ -79,7 +81,7 @@ async def bots_to_kill(
 
 
 def check(bot: Campaign) -> None:
-    """Nobody was lost, nobody was answered twice, and the store is sound."""
+    """No job was lost, none was answered twice, and the database is intact."""
     print(f"{len(bot.seen)} jobs, {sum(bot.killed_at.values())} kills")
     assert {job_id: seen for job_id, seen in bot.seen.items() if not seen.answers} == {}
     assert {job_id: seen for job_id, seen in bot.seen.items() if len(seen.answers) > 1} == {}
@@ -102,26 +104,26 @@ def check(bot: Campaign) -> None:
         ),
     ],
 )
-async def test_whenever_the_bot_is_killed_nobody_is_lost_or_answered_twice(
+async def test_no_kill_loses_a_job_or_answers_it_twice(
     tmp_path: Path, jobs: int, kills: int
 ) -> None:
-    # Two at a time, because there are two cores and a restart is mostly waiting.
+    # Two at a time: there are two cores, and a restart is mostly waiting.
     async with bots_to_kill(tmp_path, 2) as bots:
-        await asyncio.gather(*(wage(bot, kills // 2, jobs // 2) for bot in bots))
+        await asyncio.gather(*(run_campaign(bot, kills // 2, jobs // 2) for bot in bots))
     for bot in bots:
-        assert [p for p in (*OFTEN, *SELDOM, *STOPPING) if not bot.killed_at[p]] == []
+        assert [p for p in (*FREQUENT, *RARE, *STOPPING) if not bot.killed_at[p]] == []
     assert sum(sum(bot.killed_at.values()) for bot in bots) >= kills
     assert sum(len(bot.seen) for bot in bots) >= jobs
 
 
 @pytest.mark.timeout(120)
-async def test_ten_minutes_of_downtime_after_the_answer_was_sent_do_not_send_it_again(
+async def test_an_answer_is_not_sent_again_after_ten_minutes_of_downtime(
     tmp_path: Path,
 ) -> None:
-    """Longer than a nonce holds; after two of them the interaction tokens are gone, too.
+    """Longer than a nonce is kept; after twice that the interaction tokens have expired, too.
 
-    Nobody is answered in private here: whether an edit that only its person sees has arrived
-    cannot be found out once the token is gone.
+    Without private answers: whether an ephemeral edit arrived cannot be found out once the token
+    has expired.
     """
     points = ("before post", "after post", "before answered", "after edit", "after posting")
     async with bots_to_kill(tmp_path, 1, private=0.0, deleted=0.6) as [bot]:

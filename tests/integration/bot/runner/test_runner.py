@@ -1,4 +1,4 @@
-"""From accepted to answered: order, slots, attempts, cancelling, stopping, forgetting."""
+"""The runner: order, slots, attempts, cancelling, stopping, erasure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import UserError
+from bot.errors import ModelFailed, StoredPictureMissing, UserError
+from bot.jobs.admission import QueueFull
 from bot.jobs.job import JobState
-from bot.jobs.queue import QueueFull
-from bot.runner.runner import ModelFailed
-from bot.store.picture_files import StoredPictureMissing
 from inference import (
     DeadlineExceeded,
     InferenceError,
@@ -36,7 +34,7 @@ async def running_bot(tmp_path: Path) -> AsyncIterator[RunningBot]:
         yield opened
 
 
-async def test_ten_people_behind_one_with_many_jobs_wait_two_rounds(
+async def test_ten_users_behind_one_with_many_jobs_wait_at_most_two_rounds(
     running_bot: RunningBot,
 ) -> None:
     running_bot.engine.gate.clear()
@@ -49,12 +47,12 @@ async def test_ten_people_behind_one_with_many_jobs_wait_two_rounds(
     await running_bot.idle()
     order = [owner[request.split("-")[0]] for request in running_bot.engine.begun]
     last = max(order.index(user) for user in range(1, 11))
-    # What the engine had begun already, and two rounds of eleven people.
+    # What the engine had started already, and two rounds of eleven users.
     assert last < running_bot.engine.status.slots + 2 * 11
     assert len(order) == 50
 
 
-async def test_the_engine_gets_as_much_as_its_batch_holds_and_no_more(
+async def test_the_engine_gets_as_many_requests_as_its_batch_holds(
     running_bot: RunningBot,
 ) -> None:
     running_bot.engine.gate.clear()
@@ -67,7 +65,7 @@ async def test_the_engine_gets_as_much_as_its_batch_holds_and_no_more(
     assert len(running_bot.engine.begun) == 10
 
 
-async def test_a_picture_that_is_done_makes_room_for_the_next_person(
+async def test_a_finished_variant_frees_its_slot_for_the_next_user(
     running_bot: RunningBot,
 ) -> None:
     engine = running_bot.engine
@@ -86,7 +84,7 @@ async def test_a_picture_that_is_done_makes_room_for_the_next_person(
         done.add(f"{four.id}-{number}-1")
         await engine.tell()
         await engine.until(partial(begun, 3 + number))
-    # Three of the four are done, the fourth is not: the other person's runs beside it.
+    # Three of the four are finished, the fourth is not: the other user's runs beside it.
     assert engine.inside == {f"{four.id}-3-1", f"{other.id}-0-1"}
     engine.may_end = lambda _: True
     await engine.tell()
@@ -94,7 +92,7 @@ async def test_a_picture_that_is_done_makes_room_for_the_next_person(
     assert engine.most_inside == 2
 
 
-async def test_a_batch_that_turns_out_larger_is_filled(tmp_path: Path) -> None:
+async def test_a_batch_that_grows_is_filled(tmp_path: Path) -> None:
     engine = Engine(ServiceStatus(state=ServiceState.LOADING, detail="loading", slots=1))
     engine.may_end = lambda _: False
     async with open_running_bot(tmp_path, engine) as running_bot:
@@ -135,7 +133,7 @@ async def test_a_worker_that_dies_twice_ends_in_a_sentence(running_bot: RunningB
     await running_bot.idle()
     assert len(running_bot.engine.begun) == 3
     [answer] = running_bot.answers(job)
-    assert "broke down over this picture twice" in answer.text
+    assert "stopped working on this picture twice" in answer.text
     assert (await running_bot.state(other)).state is JobState.DELIVERED
 
 
@@ -144,12 +142,12 @@ async def test_a_worker_that_dies_twice_ends_in_a_sentence(running_bot: RunningB
     [
         (OutOfMemory("It does not fit."), "en-GB", "too large for the device's memory"),
         (OutOfMemory("It does not fit."), "de", "zu groß für den Speicher"),
-        (NonFiniteOutput("No picture."), "fr", "essayez une autre graine"),
-        (DeadlineExceeded("Too late."), "es-ES", "Esperó demasiado"),
+        (NonFiniteOutput("No picture."), "fr", "Essayez une autre graine"),
+        (DeadlineExceeded("Too late."), "es-ES", "esperó demasiado"),
         (InferenceError("A driver said xyz."), "ja", "問題が起きました"),
     ],
 )
-async def test_what_the_engine_says_is_told_in_the_person_s_language(
+async def test_an_error_of_the_engine_is_a_sentence_in_the_users_language(
     running_bot: RunningBot, error: InferenceError, locale: str, sentence: str
 ) -> None:
     job = replace(await running_bot.job(1), locale=locale)
@@ -161,7 +159,7 @@ async def test_what_the_engine_says_is_told_in_the_person_s_language(
     assert str(error) not in answer.text
 
 
-async def test_a_bug_is_a_sentence_for_the_person_and_a_traceback_for_the_operator(
+async def test_a_bug_is_a_sentence_for_the_user_and_a_traceback_in_the_log(
     running_bot: RunningBot, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = await running_bot.job(1)
@@ -169,12 +167,12 @@ async def test_a_bug_is_a_sentence_for_the_person_and_a_traceback_for_the_operat
     await running_bot.bot.runner.accept(job)
     await running_bot.idle()
     [answer] = running_bot.answers(job)
-    assert "Something went wrong" in answer.text
+    assert "An error occurred" in answer.text
     assert "a bug" not in answer.text
     assert "a bug" in caplog.text
 
 
-async def test_when_the_model_gives_up_jobs_are_kept_and_new_ones_refused(tmp_path: Path) -> None:
+async def test_when_the_model_fails_jobs_are_kept_and_new_ones_refused(tmp_path: Path) -> None:
     discord_state = DiscordState()
     engine = Engine()
     async with open_running_bot(tmp_path, engine, discord_state) as running_bot:
@@ -187,7 +185,7 @@ async def test_when_the_model_gives_up_jobs_are_kept_and_new_ones_refused(tmp_pa
             engine.status, state=ServiceState.FAILED, detail="It died three times."
         )
         engine.gate.set()
-        with pytest.raises(ModelFailed, match="not running"):
+        with pytest.raises(ModelFailed, match="failed to start"):
             await running_bot.bot.runner.accept(await running_bot.job(9))
         await engine.until(lambda: not engine.inside)
     async with open_running_bot(tmp_path, Engine(), discord_state) as running_bot:
@@ -216,7 +214,7 @@ async def test_cancelling_is_answered_once_and_frees_the_engine(
     assert (await running_bot.state(busy[1])).state is JobState.DELIVERED
 
 
-async def test_stopping_takes_no_ten_seconds_and_keeps_what_runs_and_waits(
+async def test_stopping_is_quick_and_keeps_running_and_waiting_jobs(
     tmp_path: Path,
 ) -> None:
     discord_state = DiscordState()
@@ -225,13 +223,13 @@ async def test_stopping_takes_no_ten_seconds_and_keeps_what_runs_and_waits(
         jobs = [await running_bot.ask(user) for user in range(6)]
         await running_bot.engine.until(lambda: len(running_bot.engine.inside) == 4)
         began = time.monotonic()
-    # The model's own process has five of the ten.
+    # Stopping may take ten seconds, of which the model's process has five.
     assert time.monotonic() - began < 5.0
     engine = Engine()
     engine.gate.clear()
     async with open_running_bot(tmp_path, engine, discord_state) as running_bot:
-        # Their attempts were given back, and their order is as it was. Those that begin together
-        # reach the engine as their sources are read.
+        # Their attempts do not count, and their order is unchanged. Jobs that start together reach
+        # the engine in the order in which their sources were read.
         await engine.until(lambda: len(engine.inside) == 4)
         assert engine.inside == {f"{job.id}-0-1" for job in jobs[:4]}
         assert [job.id for job in running_bot.bot.runner.queue.order()] == [
@@ -243,7 +241,7 @@ async def test_stopping_takes_no_ten_seconds_and_keeps_what_runs_and_waits(
         assert all(len(running_bot.answers(job)) == 1 for job in jobs)
 
 
-async def test_what_is_nearly_done_at_the_stop_is_finished(tmp_path: Path) -> None:
+async def test_a_job_that_is_nearly_finished_at_the_stop_is_answered(tmp_path: Path) -> None:
     async with open_running_bot(tmp_path) as running_bot:
         running_bot.engine.gate.clear()
         job = await running_bot.ask(1)
@@ -252,7 +250,7 @@ async def test_what_is_nearly_done_at_the_stop_is_finished(tmp_path: Path) -> No
     assert len(running_bot.answers(job)) == 1
 
 
-async def test_many_at_the_same_moment_do_not_pass_the_limit(tmp_path: Path) -> None:
+async def test_requests_at_the_same_moment_do_not_exceed_the_limit(tmp_path: Path) -> None:
     async with open_running_bot(tmp_path, limit=5) as running_bot:
         running_bot.engine.gate.clear()
         busy = [await running_bot.ask(user) for user in range(4)]
@@ -275,7 +273,7 @@ async def test_many_at_the_same_moment_do_not_pass_the_limit(tmp_path: Path) -> 
         assert len(running_bot.engine.begun) == 5 + len(busy)
 
 
-async def test_a_forgotten_persons_jobs_end_and_nothing_of_them_is_kept(
+async def test_an_erased_users_jobs_end_and_nothing_of_them_is_kept(
     running_bot: RunningBot,
 ) -> None:
     running_bot.engine.gate.clear()
