@@ -1,1 +1,1 @@
-"""Verified pictures and the image files made from them."""
+"""Verified pictures, and the image files made from them."""

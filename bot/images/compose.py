@@ -1,4 +1,4 @@
-"""Pictures beside each other: a labelled grid, before and after, a larger copy."""
+"""Composes pictures: labelled grids, enlarged copies, thumbnails."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from bot.images.picture import Picture
 
 GAP = 8
 LABEL_HEIGHT = 28
-# Discord shows a small picture as small as it is; a person wants to look at it.
+# Discord shows small pictures in their own size, which is hard to see.
 SHOWN_SIDE = 384
 BACKGROUND = "#1e1f26"
-INK = "#f2f3f5"
+TEXT_COLOUR = "#f2f3f5"
 
 
 def _image(picture: Picture) -> Image.Image:
@@ -37,29 +37,29 @@ def labelled(pictures: Sequence[tuple[Picture, str]], columns: int) -> Picture:
         y = GAP + number // columns * down
         sheet.paste(_image(picture), (x, y))
         middle = (x + width / 2, y + height + LABEL_HEIGHT / 2)
-        draw.text(middle, label, fill=INK, font=font, anchor="mm")
+        draw.text(middle, label, fill=TEXT_COLOUR, font=font, anchor="mm")
     return _picture(sheet)
 
 
 def enlarged(picture: Picture, factor: int) -> Picture:
-    """`factor` times as wide and high, by Lanczos resampling: smooth, with no new detail."""
+    """The picture `factor` times as wide and high, by Lanczos resampling, which adds no detail."""
     size = (picture.width * factor, picture.height * factor)
     return _picture(_image(picture).resize(size, Image.Resampling.LANCZOS))
 
 
 def shown_factor(width: int, height: int) -> int:
-    """How many times larger a picture is posted than it was made: 1 but for small models'."""
+    """The factor by which a picture is enlarged for posting: 1 except for small models."""
     return -(-SHOWN_SIDE // max(width, height))
 
 
 def shown(picture: Picture) -> Picture:
-    """The picture as it is posted, its longer side at least `SHOWN_SIDE` pixels."""
+    """The picture as it is posted: its longer side has at least `SHOWN_SIDE` pixels."""
     factor = shown_factor(picture.width, picture.height)
     return picture if factor == 1 else enlarged(picture, factor)
 
 
 def thumbnail(picture: Picture, side: int) -> Picture:
-    """No side longer than `side`, the shape kept."""
+    """A copy with no side longer than `side` and the same aspect ratio."""
     image = _image(picture)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return _picture(image)

@@ -1,4 +1,4 @@
-"""RGB pixels → files that fit in an upload, marked as made by a model and carrying nothing else."""
+"""Encodes pictures as files that fit an upload limit, marked as made by a generative model."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from bot.images.picture import Picture
 DIGITAL_SOURCE_TYPE = (
     "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 )
-"""IPTC's term for media that generative AI made out of other media, "Edited using Generative AI";
-`trainedAlgorithmicMedia` is for what it made from words alone. The vocabulary is at
+"""IPTC's term for media that generative AI made from other media, "Edited using Generative AI";
+`trainedAlgorithmicMedia` is for media made from text alone. The vocabulary is at
 https://cv.iptc.org/newscodes/digitalsourcetype/."""
 
 _XMP = (
@@ -33,14 +33,14 @@ _XMP = (
 )
 
 FILE_QUALITY = 95
-"""Of files that a person asked for by name, where nothing limits their size."""
+"""The quality of files without a size limit (`python -m bot render`)."""
 
 _WEBP_MAX_SIDE = 16_383
 """WebP stores a side in 14 bits (https://developers.google.com/speed/webp/faq)."""
 
 
 class DoesNotFit(RequestError):
-    """Not even the poorest quality is small enough for the place that it goes to."""
+    """Not even the lowest quality fits the upload limit."""
 
     text = "The picture does not fit into the {mebibytes:.2g} MiB that may be uploaded here."
 
@@ -67,7 +67,7 @@ def describe_settings(
     model: str,
     sampler: str | None = None,
 ) -> str:
-    """The settings in the form that AUTOMATIC1111's web UI gave the PNG text `parameters`, which
+    """The settings in the format of AUTOMATIC1111's web UI for the PNG text `parameters`, which
     other programs read: the prompt, the negative prompt, then one line of `name: value` pairs.
 
     https://github.com/AUTOMATIC1111/stable-diffusion-webui/wiki/Features#png-info
@@ -89,11 +89,11 @@ def describe_settings(
 
 
 def encode(picture: Picture, *, limit_bytes: int, settings_text: str | None = None) -> Encoded:
-    """`picture` as PNG where that has at most `limit_bytes`, else as the best WebP that has, or
-    the best JPEG where a side is too long for WebP.
+    """`picture` as PNG if that has at most `limit_bytes`, else as the best WebP that fits, or as
+    the best JPEG if a side is too long for WebP.
 
-    `settings_text` goes into PNG only, where programs look for it. Takes up to a second for a
-    picture of some megapixels: see `encode_all` for the event loop.
+    `settings_text` is written into PNG only, where other programs look for it. Takes up to a
+    second for a picture of some megapixels; `encode_all` runs in a thread.
 
     Raises:
         DoesNotFit: no quality is small enough.

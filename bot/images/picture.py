@@ -1,4 +1,4 @@
-"""A verified picture: RGB pixels and nothing else."""
+"""A verified picture as RGB pixels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """RGB, row-major, 3 bytes a pixel: `len(pixels) == width * height * 3`."""
+    """RGB, row-major, 3 bytes per pixel: `len(pixels) == width * height * 3`."""
 
     pixels: bytes
     width: int
