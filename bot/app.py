@@ -1,4 +1,4 @@
-"""Puts the house together: opens every service in order, passes it in, closes in reverse."""
+"""The composition root: opens every service, passes it in, and closes them in reverse order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from bot.delivery.message import Upload
 from bot.images.picture import Picture
 from bot.intake import Intake, IntakeLimits
 from bot.jobs.job import Job
-from bot.jobs.queue import FairQueue
 from bot.runner.runner import Runner
 from bot.store.store import Store
 from bot.styles import SHIPPED, Styles
@@ -25,12 +24,12 @@ from inference import InferenceService, ServiceState, find_model
 async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIterator[RedrawBot]:
     """A bot with all of its services open, not yet connected to Discord.
 
-    The runner is given with it, not yet running: whoever starts the bot enters it once the bot can
-    send, and leaves it before the bot closes.
+    Its runner is not running yet: enter it once the bot has logged in, and leave it before the bot
+    closes.
 
     Raises:
         StoreLocked: another bot process has this data directory open.
-        ModelUnavailable: `MODEL` names nothing.
+        ModelUnavailable: `MODEL` is neither a catalogue name nor a folder.
     """
     model = find_model(settings.model)
     renderer = Img2ImgRenderer(lambda: inference.status.state is ServiceState.READY)
@@ -46,7 +45,6 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
     ):
         bot = RedrawBot(settings)
         delivery = Delivery(bot, renderer, store, encode)
-        queue = FairQueue(limit=settings.queue_limit, limit_per_user=settings.queue_limit_per_user)
         bot.services = Services(
             settings=settings,
             model=model,
@@ -57,7 +55,8 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
                 store=store,
                 service=inference,
                 delivery=delivery,
-                queue=queue,
+                queue_limit=settings.queue_limit,
+                queue_limit_per_user=settings.queue_limit_per_user,
                 retention_hours=settings.retention_hours,
             ),
             styles=Styles(settings.styles_file or SHIPPED),

@@ -1,4 +1,4 @@
-"""The discord.py client: receives its services, loads the cogs, syncs, closes in order."""
+"""The discord.py client: loads the cogs and publishes the commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from inference import InferenceService, ModelEntry
 
 log = logging.getLogger(__name__)
 
-# The bot has no voice; discord.py would complain at every start that it cannot have one.
+# The bot does not use voice; discord.py would warn at every start that it is not available.
 discord.VoiceClient.warn_nacl = False
 discord.VoiceClient.warn_dave = False
 
@@ -36,7 +36,7 @@ COGS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What the cogs may use. Opened and closed by the composition root, never by them."""
+    """The services that cogs use. The composition root opens and closes them."""
 
     settings: Settings
     model: ModelEntry
@@ -49,7 +49,7 @@ class Services:
 
 
 def intents(settings: Settings) -> discord.Intents:
-    """As few as the commands need; message content only where the operator turned it on.
+    """The intents that the commands need; message content only if the operator turned it on.
 
     Without it, other people's messages come without attachments in a channel's history:
     https://discord.com/developers/docs/events/gateway#message-content-intent
@@ -91,13 +91,13 @@ class RedrawBot(commands.Bot):
         if not self._sync_to:
             await self.tree.sync()
         for guild in self._sync_to:
-            # A guild's commands show at once, global ones may take a while: for trying things.
+            # For testing: the commands of a guild are updated at once.
             self.tree.copy_global_to(guild=guild)
             await self.tree.sync(guild=guild)
 
     async def on_ready(self) -> None:
-        """Say in the log that people can use the bot now."""
+        """Log that the bot is connected."""
         log.info("online as %s in %d servers", self.user, len(self.guilds))
 
     async def on_message(self, message: discord.Message, /) -> None:
-        """No text commands: the cogs listen for mentions themselves."""
+        """Replaces discord.py's text commands: the cogs listen for mentions themselves."""

@@ -1,4 +1,4 @@
-"""The command tree, and the one handler that turns errors into replies."""
+"""The command tree and the error handler that turns errors into replies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import discord
 from discord import app_commands
 
 from bot.errors import Unexpected, UserError
-from bot.i18n.translate import translate_error
+from bot.i18n.error_text import translate_error
 from bot.jobs.job import new_job_id
 from bot.replies import reply_privately, withdraw_public_reply
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 async def handle_error(interaction: discord.Interaction[discord.Client], error: Exception) -> None:
-    """Tell the person what happened: an expected error its sentence, a bug a reference."""
+    """Reply to an error: an expected one with its sentence, a bug with a reference to the log."""
     if isinstance(error, app_commands.CommandInvokeError):
         error = error.original if isinstance(error.original, Exception) else error
     if not isinstance(error, UserError):
@@ -28,11 +28,11 @@ async def handle_error(interaction: discord.Interaction[discord.Client], error: 
             await withdraw_public_reply(interaction)
         await reply_privately(interaction, translate_error(interaction.locale, error))
     except discord.HTTPException as gone:
-        log.warning("an error could not be told: %s (said: %s)", gone, error)
+        log.warning("an error reply could not be sent: %s (it was: %s)", gone, error)
 
 
 class RedrawTree(app_commands.CommandTree[discord.Client]):
-    """Errors of every command end in `answer_error`."""
+    """Passes the errors of every command to `handle_error`."""
 
     async def on_error(
         self,
@@ -40,5 +40,5 @@ class RedrawTree(app_commands.CommandTree[discord.Client]):
         error: app_commands.AppCommandError,
         /,
     ) -> None:
-        """Called by discord.py for whatever a command raised."""
+        """discord.py calls this with the error of a command."""
         await handle_error(interaction, error)

@@ -21,7 +21,7 @@ Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
-    """Everything an operator may set. `.env.example` lists each with its default and a reason."""
+    """All settings. `.env.example` lists each with its default and a reason."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True

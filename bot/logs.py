@@ -1,4 +1,4 @@
-"""Logging to the terminal, with every secret taken out at the last moment."""
+"""Logging to the terminal, with secrets removed from the finished text."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import logging
 import re
 from collections.abc import Iterable
 
-# Interaction and webhook tokens stand in the addresses that discord.py logs at DEBUG level.
+# Interaction and webhook tokens are part of the URLs that discord.py logs at DEBUG level.
 _TOKEN_IN_PATH = re.compile(r"((?:webhooks|interactions)/\d+/)[^/\s?'\"]+")
 # A bot token: user id in base64, a time, a signature.
 _BOT_TOKEN = re.compile(r"[\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,}")
 
 
 class RedactingFormatter(logging.Formatter):
-    """Replaces secrets in the finished text, tracebacks and arguments included."""
+    """Replaces secrets in the finished text, including arguments and tracebacks."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__("{asctime} {levelname:<7} {name}: {message}", "%H:%M:%S", style="{")
@@ -29,7 +29,7 @@ class RedactingFormatter(logging.Formatter):
 
 
 def set_up(level: str, secrets: Iterable[str]) -> None:
-    """Send the whole process's log to the terminal, redacted, from `level` on."""
+    """Log everything from `level` on to the terminal, redacted."""
     handler = logging.StreamHandler()
     handler.setFormatter(RedactingFormatter(secrets))
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -1,4 +1,4 @@
-"""What the bot must be allowed: its names, and whether a channel allows it."""
+"""The bot's permissions: their names, the check before a reply, and the invite link."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import discord
 
 from bot.errors import RequestError
 
-# What the commands need and nothing more; `python -m bot check` and the README spell them out.
+# Only what the commands need; `python -m bot check` and the README list them.
 PERMISSIONS = discord.Permissions(
     view_channel=True,
     send_messages=True,
@@ -20,14 +20,14 @@ PERMISSIONS = discord.Permissions(
 
 
 class MissingPermissions(RequestError):
-    """Found before anything is made, not after."""
+    """The bot lacks permissions in this channel; found before the request is accepted."""
 
-    text = "I am not allowed to answer here: in this channel I need {permissions}."
+    text = "I am not allowed to reply here. In this channel I need {permissions}."
 
 
 def permission_names(names: Iterable[str]) -> str:
-    """discord.py's names as Discord's settings have them: `View Channels, Attach Files`."""
-    # Iterating over permissions gives this one's older name.
+    """discord.py's names as in Discord's settings: `View Channels, Attach Files`."""
+    # Iterating over permissions gives the older name of this one.
     return ", ".join(
         "View Channels"
         if name == "read_messages"
@@ -37,10 +37,10 @@ def permission_names(names: Iterable[str]) -> str:
 
 
 def check_permissions(interaction: discord.Interaction[discord.Client]) -> None:
-    """Refuse now what could not be answered later.
+    """Check that the bot can answer in this channel.
 
     Raises:
-        MissingPermissions: the bot lacks something in this channel.
+        MissingPermissions: it cannot.
     """
     if interaction.guild_id is None:
         return
@@ -55,7 +55,7 @@ def check_permissions(interaction: discord.Interaction[discord.Client]) -> None:
 
 
 def invite_link(application_id: int | str) -> str:
-    """The address that adds the bot to a server with just the permissions it needs."""
+    """The URL that adds the bot to a server with the permissions that it needs."""
     return discord.utils.oauth_url(
         application_id, permissions=PERMISSIONS, scopes=("bot", "applications.commands")
     )

@@ -1,4 +1,4 @@
-"""Sends short replies to an interaction, whatever its state."""
+"""Short replies to an interaction in any state."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import discord
 
 
 async def reply_privately(interaction: discord.Interaction[discord.Client], sentence: str) -> None:
-    """Say one sentence to the person alone, whatever the interaction has been answered so far."""
+    """Reply with an ephemeral sentence, whether or not the interaction has been answered."""
     if interaction.response.is_done():
         await interaction.followup.send(sentence, ephemeral=True)
     else:
@@ -14,10 +14,10 @@ async def reply_privately(interaction: discord.Interaction[discord.Client], sent
 
 
 async def withdraw_public_reply(interaction: discord.Interaction[discord.Client]) -> None:
-    """Nothing of a mistake stays in the channel.
+    """Remove the public "thinking…" message of a deferred interaction.
 
-    The first follow-up after deferring takes the deferred message's place, and with it that all
-    may see it; so the message is first made an ordinary one, then deleted.
+    The first follow-up after deferring replaces the deferred message and would be public, too; so
+    the message is first edited and then deleted.
     """
     await interaction.edit_original_response(content="…")
     await interaction.delete_original_response()

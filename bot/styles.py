@@ -10,19 +10,19 @@ from pathlib import Path
 from bot.errors import RequestError, StartError
 
 SHIPPED = Path(__file__).parent / "styles.toml"
-# Where the person's own words go in a template.
-PLACE = "{prompt}"
+# Stands for the user's prompt in a template.
+PLACEHOLDER = "{prompt}"
 
 
 class NoSuchStyle(RequestError):
-    """Typed instead of chosen."""
+    """The name of the style is not in the list."""
 
-    text = "There is no style {name}: choose one from the list."
+    text = "There is no style {name}. Choose one from the list."
 
 
 @dataclass(frozen=True, slots=True)
 class Styled:
-    """A prompt after its style; `strength` is what the style suggests, if anything."""
+    """A prompt with its style applied; `strength` is the style's suggestion, if it has one."""
 
     prompt: str
     negative_prompt: str
@@ -33,7 +33,7 @@ class Styles:
     """The styles of one file, by name.
 
     Raises:
-        StartError: the file cannot be read, or a style in it is not one.
+        StartError: the file cannot be read, or a style in it is not valid.
     """
 
     def __init__(self, path: Path = SHIPPED) -> None:
@@ -43,23 +43,23 @@ class Styles:
             raise StartError(f"STYLES_FILE {path} cannot be read: {error}.") from error
         self._styles: dict[str, Styled] = {}
         for name, entry in table.items():
-            if not isinstance(entry, dict) or PLACE not in entry.get("prompt", ""):
+            if not isinstance(entry, dict) or PLACEHOLDER not in entry.get("prompt", ""):
                 raise StartError(
-                    f"STYLES_FILE {path}: style {name!r} needs a prompt with {PLACE} in it."
+                    f"STYLES_FILE {path}: style {name!r} needs a prompt with {PLACEHOLDER} in it."
                 )
             self._styles[name] = Styled(
                 entry["prompt"], entry.get("negative_prompt", ""), entry.get("strength")
             )
 
     def matching(self, typed: str) -> Iterator[str]:
-        """Names that contain what was typed so far."""
+        """The names that contain the text."""
         return (name for name in self._styles if typed.lower() in name.lower())
 
     def apply(self, name: str | None, prompt: str, negative_prompt: str) -> Styled:
-        """The prompt in its style; unchanged without one.
+        """Apply a style to a prompt; without a style the prompt is unchanged.
 
         Raises:
-            NoSuchStyle: the name is none of the file's.
+            NoSuchStyle: no style has this name.
         """
         if name is None:
             return Styled(prompt, negative_prompt)
@@ -67,4 +67,6 @@ class Styles:
         if style is None:
             raise NoSuchStyle(name=name[:80])
         negatives = [text for text in (negative_prompt, style.negative_prompt) if text]
-        return Styled(style.prompt.replace(PLACE, prompt), ", ".join(negatives), style.strength)
+        return Styled(
+            style.prompt.replace(PLACEHOLDER, prompt), ", ".join(negatives), style.strength
+        )

@@ -47,7 +47,7 @@ async def check(settings: Settings) -> int:
 
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
-    """Check settings, token, model, device and storage, in the order in which the bot needs them."""
+    """Check settings, token, model, device and storage, in the order of their use."""
     yield Finding("settings", True, "read and valid")
     yield await _token(settings)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import discord
 
+from bot.errors import StoredPictureMissing
 from bot.i18n.translate import translate
 from bot.jobs.job import Job
 from bot.replies import reply_privately
@@ -29,13 +30,15 @@ class Share(JobAction):
         services = interaction.client.services
         channel_id = services.settings.gallery_channel
         if interaction.guild_id is not None:
-            channel_id = await services.store.gallery_of(interaction.guild_id) or channel_id
+            channel_id = (
+                await services.store.guild_settings.gallery(interaction.guild_id) or channel_id
+            )
         if channel_id is None:
             raise NoGallery
         await interaction.response.defer(thinking=True, ephemeral=True)
         try:
-            answer = await services.delivery.draw(job)
-        except FileNotFoundError as error:
+            answer = await services.delivery.render(job)
+        except StoredPictureMissing as error:
             raise JobNotFound from error
         credit = translate(
             job.locale, "img2img.credit", user=f"<@{job.user_id}>", source=job.source_name

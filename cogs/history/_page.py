@@ -11,6 +11,7 @@ import discord
 
 from bot.client import RedrawBot
 from bot.command_tree import handle_error
+from bot.errors import StoredPictureMissing
 from bot.i18n.translate import translate
 from bot.images.compose import thumbnail
 from bot.images.encode import encode
@@ -127,7 +128,7 @@ async def _thumbnail(pictures: PictureFiles, job: Job) -> bytes | None:
         return None
     try:
         picture = await pictures.get(result)
-    except FileNotFoundError:
+    except StoredPictureMissing:
         return None
     small = await asyncio.to_thread(thumbnail, picture, THUMBNAIL_SIDE)
     return (await asyncio.to_thread(encode, small, limit_bytes=THUMBNAIL_BYTES)).data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bot.errors import StoredPictureMissing
 from bot.jobs.job import Job, JobState
 from cogs.shared.access import AccessRule
 from cogs.shared.errors import JobNotFound
@@ -29,8 +30,8 @@ async def show_job(interaction: Interaction, job: Job) -> None:
         raise JobNotFound
     await interaction.response.defer(thinking=True, ephemeral=True)
     try:
-        answer = await interaction.client.services.delivery.draw(job)
-    except FileNotFoundError as error:
+        answer = await interaction.client.services.delivery.render(job)
+    except StoredPictureMissing as error:
         raise JobNotFound from error
     files = [upload.file() for upload in answer.files]
     await interaction.edit_original_response(view=answer.view, attachments=files)

@@ -9,6 +9,7 @@ import io
 import discord
 
 from bot.client import Services
+from bot.errors import StoredPictureMissing
 from bot.i18n.translate import translate
 from bot.images.compose import enlarged, labelled, shown, shown_factor
 from bot.images.encode import encode
@@ -247,7 +248,7 @@ def _result_as_source(interaction: Interaction, job: Job, result: str) -> Stored
 async def _stored(services: Services, content: str) -> Picture:
     try:
         return await services.store.pictures.get(content)
-    except FileNotFoundError as error:
+    except StoredPictureMissing as error:
         raise JobNotFound from error
 
 

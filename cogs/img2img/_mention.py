@@ -10,7 +10,8 @@ from discord.ext import commands
 
 from bot.client import RedrawBot
 from bot.errors import Unexpected, UserError
-from bot.i18n.translate import translate, translate_error
+from bot.i18n.error_text import translate_error
+from bot.i18n.translate import translate
 from bot.jobs.job import Destination, new_job_id
 from bot.permissions import MissingPermissions
 from cogs.img2img._request import Draft, check_draft, submit, verify

@@ -11,10 +11,10 @@ from typing import Literal
 import discord
 
 from bot.client import RedrawBot, Services
+from bot.errors import ModelFailed
 from bot.images.picture import Picture
 from bot.jobs.job import Destination, Job, Variant, new_job_id
 from bot.permissions import check_permissions
-from bot.runner.runner import ModelFailed
 from cogs.img2img._sources import DownloadedImage
 from cogs.shared.errors import EmptyPrompt, TooManySteps
 from inference import ServiceState

@@ -13,6 +13,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.client import RedrawBot
+from bot.errors import StoredPictureMissing
 from bot.i18n.translate import localized_name, translate
 from bot.jobs.job import Job
 from bot.store.store import Store
@@ -77,7 +78,7 @@ def _archive(store: Store, jobs: list[Job], limit: int) -> bytes:
             seen.add(name)
             try:
                 data = store.pictures.read_file(name)
-            except FileNotFoundError:
+            except StoredPictureMissing:
                 continue
             # The directory at the end of the archive needs the rest.
             if out.tell() + len(data) > limit * 0.95:

@@ -7,11 +7,11 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.client import RedrawBot
+from bot.i18n.durations import duration
 from bot.i18n.translate import localized_name, translate
 from bot.jobs.job import Job
 from bot.replies import reply_privately
 from cogs.shared.access import may_manage
-from cogs.shared.renderer import duration
 
 # How many of the user's waiting jobs are listed; a message holds 2,000 characters.
 LISTED_JOBS = 10

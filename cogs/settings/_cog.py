@@ -36,7 +36,7 @@ class Settings(
         """Set the gallery's channel, or none."""
         assert interaction.guild_id is not None
         chosen = channel.id if channel else None
-        await self.bot.services.store.set_gallery(interaction.guild_id, chosen)
+        await self.bot.services.store.guild_settings.set_gallery(interaction.guild_id, chosen)
         sentence = (
             translate(interaction.locale, "settings.gallery.set", channel=channel.mention)
             if channel

@@ -9,6 +9,7 @@ import discord
 from PIL import Image
 
 from bot.delivery.message import MessageContent, Upload
+from bot.i18n.durations import duration
 from bot.i18n.translate import notice_of, translate
 from bot.images.compose import shown_factor
 from bot.jobs.job import Job, JobProgress, QueuePosition
@@ -35,15 +36,6 @@ RESULT_ACTIONS = (
 # Actions that need a single picture, which a sheet of several is not.
 SINGLE_PICTURE_ACTIONS = (Action.STRENGTHS, Action.COMPARE, Action.LARGER)
 ACCENT = discord.Colour.from_str("#7c5cff")
-
-
-def duration(locale: str, seconds: float) -> str:
-    """A time in seconds, minutes or hours: `8 s`, `3 min`, `2 h`."""
-    if seconds < 90:
-        return translate(locale, "img2img.seconds", n=max(1, round(seconds)))
-    if seconds < 90 * 60:
-        return translate(locale, "img2img.minutes", n=round(seconds / 60))
-    return translate(locale, "img2img.hours", n=round(seconds / 3600))
 
 
 def bar(fraction: float) -> str:

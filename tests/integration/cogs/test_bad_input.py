@@ -192,7 +192,7 @@ async def test_a_request_is_repeated_after_the_worker_died_once(
 @pytest.mark.parametrize(
     ("errors", "expected"),
     [
-        ([WorkerDied("died"), WorkerDied("died")], "broke down over this picture twice"),
+        ([WorkerDied("died"), WorkerDied("died")], "stopped working on this picture twice"),
         ([OutOfMemory("This picture is too large for the device's memory.")], "too large"),
     ],
 )

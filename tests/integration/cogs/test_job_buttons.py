@@ -225,7 +225,7 @@ async def test_buttons_work_after_a_restart(tmp_path: Path) -> None:
     async with open_simulated_discord(tmp_path, ScriptedService()) as reborn:
         # The simulated Discord is new, so the message that Discord would have kept is sent again.
         job = (await reborn.bot.services.store.jobs_of(discord_sim.alice.id))[0]
-        answer = await reborn.bot.services.delivery.draw(job)
+        answer = await reborn.bot.services.delivery.render(job)
         target = reborn.bot.get_channel(reborn.channel.id)
         assert isinstance(target, discord.TextChannel)
         old = await target.send(view=answer.view, files=[f.file() for f in answer.files])
@@ -276,7 +276,9 @@ async def test_a_private_picture_is_ephemeral(discord_sim: SimulatedDiscord) -> 
     assert "secret" in text_of(result.response.message)
     assert result.response.attachments
     gallery = discord_sim.env.guild.create_text_channel("gallery")
-    await discord_sim.bot.services.store.set_gallery(discord_sim.env.guild.id, gallery.id)
+    await discord_sim.bot.services.store.guild_settings.set_gallery(
+        discord_sim.env.guild.id, gallery.id
+    )
     await press(discord_sim, discord_sim.alice, result.response.message, "Share")
     assert gallery.last_message is not None
     assert "secret" in text_of(gallery.last_message)
