@@ -84,7 +84,17 @@ class Job:
     variants: tuple[Variant, ...]
     layout: Literal["pictures", "grid"] = "pictures"
     style: str | None = None
+    # What the user wrote, where a style made `prompt` and `negative_prompt` of it.
+    user_prompt: str | None = None
+    user_negative_prompt: str | None = None
     spoiler: bool = False
+    # Whether the job or its source belongs to an age-restricted channel.
+    age_restricted: bool = False
+    # The channel of the message that the source was taken from.
+    source_channel_id: int | None = None
+    # The gallery message that shows the result; the channel is set before it is sent.
+    share_channel_id: int | None = None
+    share_message_id: int | None = None
     parent_id: str | None = None
     locale: str = "en-US"
     weight: int = 1
@@ -104,6 +114,18 @@ class Job:
     def steps_of(self, variant: Variant) -> int:
         """The denoising steps of a variant, counted as in `Img2ImgRequest`."""
         return max(1, int(self.steps * variant.strength))
+
+    @property
+    def shown_prompt(self) -> str:
+        """The prompt as the user wrote it."""
+        return self.prompt if self.user_prompt is None else self.user_prompt
+
+    @property
+    def shown_negative_prompt(self) -> str:
+        """The negative prompt as the user wrote it."""
+        if self.user_negative_prompt is None:
+            return self.negative_prompt
+        return self.user_negative_prompt
 
     @property
     def missing(self) -> tuple[int, ...]:

@@ -137,6 +137,30 @@ class Store:
             (now,),
         )
 
+    async def start_sharing(self, job_id: str, channel_id: int) -> bool:
+        """The result is about to be posted in a gallery; False if it was shared before.
+
+        Of two calls at the same time, one gets True.
+        """
+        statement = (
+            "UPDATE job SET request = json_set(request, '$.share_channel_id', ?) "
+            "WHERE id = ? AND json_extract(request, '$.share_channel_id') IS NULL"
+        )
+        values = (channel_id, job_id)
+        return (
+            await self._db.run(self._transact, "share", job_id, statement, values, {}) is not None
+        )
+
+    async def set_shared_message(self, job_id: str, message_id: int | None) -> None:
+        """The result was posted in the gallery as this message; None if it is not there."""
+        statement = (
+            "UPDATE job SET request = json_set(request, '$.share_message_id', ?1, "
+            "'$.share_channel_id', iif(?1 IS NULL, NULL, "
+            "json_extract(request, '$.share_channel_id'))) WHERE id = ?2"
+        )
+        values = (message_id, job_id)
+        await self._db.run(self._transact, "shared message", job_id, statement, values, {})
+
     async def blank_expired_tokens(self, now: float) -> None:
         """Delete expired interaction tokens."""
         statement = "UPDATE job SET token = NULL WHERE token IS NOT NULL AND token_expires_at <= ?"
