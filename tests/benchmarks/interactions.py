@@ -1,9 +1,9 @@
-"""How soon the bot acknowledges, and how free its event loop is, under a crowd and a busy worker.
+"""Measures acknowledgement latency and event-loop lag under many interactions and a busy worker.
 
     python -m tests.benchmarks.interactions --interactions 10000 --rate 50
 
 The whole bot (`bot.cli.run`, every cog, the picture sandbox, a worker process with a small real
-pipeline) is a process of its own; the small Discord here sends it `/img2img` with a picture.
+pipeline) is a separate process; the fake Discord sends it `/img2img` with a picture.
 Prints one line of JSON; all times in milliseconds.
 """
 
@@ -37,12 +37,12 @@ ACKNOWLEDGE_SECONDS = 3.0
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value that `share` of them do not exceed."""
+    """The value that the given share of the values does not exceed."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 def serve(port: int, folder: str) -> None:
-    """The bot process. Leaves what its loop was late in `lag.json`."""
+    """The bot process. Writes the lag of its event loop to `lag.json`."""
     logging.disable(logging.CRITICAL)
     point_discord_py_at(port)
     settings = Settings(
@@ -64,15 +64,15 @@ def serve(port: int, folder: str) -> None:
 
 
 async def measure_lag(late: list[float]) -> None:
-    """How much later than asked the loop comes round, in seconds, again and again."""
+    """Append how much longer than asked each short sleep takes, in seconds."""
     while True:
         asked = time.perf_counter()
         await asyncio.sleep(LAG_SECONDS)
         late.append(time.perf_counter() - asked - LAG_SECONDS)
 
 
-async def crowd(discord: FakeDiscord, interactions: int, rate: float) -> None:
-    """Everybody for themselves, `rate` a second, ten at the same moment."""
+async def send_interactions(discord: FakeDiscord, interactions: int, rate: float) -> None:
+    """Send interactions of different users, `rate` a second, in bursts of ten."""
     out = io.BytesIO()
     Image.linear_gradient("L").convert("RGB").save(out, "PNG")
     began = time.perf_counter()
@@ -84,13 +84,13 @@ async def crowd(discord: FakeDiscord, interactions: int, rate: float) -> None:
             1_000_000 + number,
             2_000_000 + number,
             "img2img",
-            prompt="a crowd",
+            prompt="a harbour",
             image=out.getvalue(),
         )
 
 
 async def measure(interactions: int, rate: float) -> dict[str, float]:
-    """Run it; the figures."""
+    """Run the benchmark and return its figures."""
     with tempfile.TemporaryDirectory() as folder:
         async with fake_discord(DiscordState()) as discord:
             process = multiprocessing.get_context("spawn").Process(
@@ -100,7 +100,7 @@ async def measure(interactions: int, rate: float) -> dict[str, float]:
             ended = death(process)
             try:
                 work = asyncio.create_task(_measure(discord, interactions, rate))
-                # A bot that ends by itself is no bot that can be measured.
+                # Without a bot there is nothing to measure.
                 ended.add_done_callback(lambda _: work.cancel())
                 asked = await work
             finally:
@@ -123,15 +123,15 @@ async def measure(interactions: int, rate: float) -> dict[str, float]:
 
 async def _measure(discord: FakeDiscord, interactions: int, rate: float) -> list[Interaction]:
     async with asyncio.timeout(180):
-        await discord.wait_ready(BOT)
-        # The worker loads its model meanwhile; what it does at the start is not what is measured.
-        await crowd(discord, 4, rate)
+        await discord.gateway.wait_ready(BOT)
+        # The worker loads its model until these are answered; that is not measured.
+        await send_interactions(discord, 4, rate)
         while len(_answers(discord)) < 4:
             discord.discord_state.changed.clear()
             await discord.discord_state.changed.wait()
     discord.discord_state.interactions.clear()
-    await crowd(discord, interactions, rate)
-    # Whoever is not acknowledged by then never is.
+    await send_interactions(discord, interactions, rate)
+    # An interaction that is not acknowledged by then never is.
     await asyncio.sleep(ACKNOWLEDGE_SECONDS)
     return list(discord.discord_state.interactions.values())
 
@@ -142,7 +142,7 @@ def _answers(discord: FakeDiscord) -> list[Message]:
 
 
 def main() -> None:
-    """The command line."""
+    """Parse the arguments and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--interactions", type=int, default=10_000)
     parser.add_argument("--rate", type=float, default=50.0, help="a second")

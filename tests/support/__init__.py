@@ -1,1 +1,1 @@
-"""What several tests stand on."""
+"""Fixtures and fakes that several tests use."""

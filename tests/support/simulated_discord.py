@@ -1,4 +1,4 @@
-"""The whole bot inside a simulated Discord, for tests that act as people do."""
+"""The whole bot in a simulated Discord (simcord), for tests that act as users do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from inference import InferenceService
 
 @dataclass
 class SimulatedDiscord:
-    """A server with a channel, two members, and the bot."""
+    """A server with a channel, two members and the bot."""
 
     env: simcord.Env
     bot: RedrawBot
@@ -32,14 +32,14 @@ class SimulatedDiscord:
     bob: MemberActor
 
     async def settled(self) -> None:
-        """Until every accepted job has been answered and shown."""
+        """Wait until every accepted job is answered and shown."""
         await asyncio.wait_for(self.bot.services.runner.wait_idle(), 60)
         await self.env.settle()
 
     async def shown(self, text: str) -> None:
-        """Until the newest message shows this text, or a button of this name."""
+        """Wait until the newest message shows this text or a button with this label."""
         async with asyncio.timeout(20):
-            # What a person does: look again.
+            # simcord has no event for a changed message.
             while text not in text_of(self.last) + str(buttons_of(self.last)):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
@@ -52,15 +52,14 @@ class SimulatedDiscord:
 
 
 def settings_for(folder: Path, **changes: Any) -> Settings:
-    """Settings that nothing outside of the test has a say in."""
+    """Settings that do not depend on the environment or on `.env`."""
     values = {"data_dir": folder / "data", "model": "noise", **changes}
     return Settings(_env_file=None, **values)
 
 
 @asynccontextmanager
 async def _discord(bot: RedrawBot, bugs_expected: int) -> AsyncIterator[simcord.Env]:
-    """Not `simcord.run`, which may not be left in another context than it was entered in, as
-    pytest's fixtures are."""
+    """As `simcord.run`, which cannot be used in a fixture: pytest leaves it in another context."""
     env = simcord.Env(bot, settle_timeout=20.0)
     await env.start()
     try:
@@ -75,7 +74,7 @@ async def _discord(bot: RedrawBot, bugs_expected: int) -> AsyncIterator[simcord.
 async def open_simulated_discord(
     folder: Path, service: InferenceService, *, bugs_expected: int = 0, **changes: Any
 ) -> AsyncIterator[SimulatedDiscord]:
-    """The bot with these settings, in a fresh simulated Discord. Bugs fail the test at its end."""
+    """The bot with these settings in a new simulated Discord. Unexpected errors fail the test."""
     async with (
         open_bot(settings_for(folder, **changes), service) as bot,
         _discord(bot, bugs_expected) as env,
@@ -89,7 +88,7 @@ async def open_simulated_discord(
 
 
 def text_of(message: discord.Message) -> str:
-    """Everything a person reads in a message, whatever it is laid out with."""
+    """The text of a message and of its components."""
     parts = [message.content]
     view = discord.ui.LayoutView.from_message(message)
     parts += [

@@ -26,7 +26,6 @@ LONG_MODULES = {
     "tests/integration/inference/engine/test_loop.py",
     "tests/integration/inference/test_pocket.py",
     "tests/integration/inference/worker/test_faults.py",
-    "tests/support/fake_discord/server.py",
     "tests/unit/bot/store/test_store.py",
 }
 LARGE_FOLDERS = {

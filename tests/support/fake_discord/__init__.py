@@ -1,1 +1,1 @@
-"""A small Discord on loopback: real HTTP, a real gateway, and the published rules it checks."""
+"""A fake Discord on loopback: real HTTP, a real gateway, and checks of the published rules."""

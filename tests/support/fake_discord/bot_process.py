@@ -1,4 +1,4 @@
-"""A bot process that is there to be killed: at a named point, or whenever the test likes."""
+"""A bot process that a test can kill: at a failpoint or at any time."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ def run(
     kill_at: tuple[str, int] | None,
     stuck: bool,
 ) -> None:
-    """Serve until SIGTERM. With `kill_at` = (point, n): SIGKILL itself when it is there for the
-    n-th time. `offset` is how far the pretended clock is ahead; a `stuck` engine makes nothing."""
+    """Serve until SIGTERM.
+
+    With `kill_at` = (point, n) the process sends itself SIGKILL when it reaches that failpoint for
+    the n-th time. The bot's clock is `offset` seconds ahead. A `stuck` engine never finishes.
+    """
     logging.basicConfig(filename=f"{folder}.log", level=logging.WARNING)
     point_discord_py_at(port)
     asyncio.run(_serve(folder, application_id, offset, kill_at, FastEngine(stuck=stuck)))

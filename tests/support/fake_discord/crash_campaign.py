@@ -1,4 +1,4 @@
-"""One bot that is killed again and again, the people who use it meanwhile, and what they saw."""
+"""Kills one bot repeatedly while simulated users use it, and records what the users saw."""
 
 from __future__ import annotations
 
@@ -19,27 +19,26 @@ from tests.support.fake_discord import bot_process
 from tests.support.fake_discord.server import FakeDiscord
 from tests.support.fake_discord.state import Message
 
-# A clean process that has imported everything once, and forks: a restart is then a matter of
-# milliseconds, and what it forks is as much a process as any other.
+# A process that has imported everything once and forks, so that a restart takes milliseconds.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.support.fake_discord.bot_process"])
 
 PROMPTS = ("grey", "grey", "grey", "grey", "slow", "too large", "dies once")
 SHOWN = re.compile(r"(queued|running|answer made|answer failed|answer cancelled) ([0-9a-f]{16})")
 # Longer than any round should take; a bot that hangs fails the test here.
-PATIENCE_SECONDS = 60.0
+ROUND_TIMEOUT_SECONDS = 60.0
 
 
 @dataclass
 class Seen:
-    """What people saw of one job: the messages that were its answer, and everything in order."""
+    """What users saw of one job: the ids of messages with its answer, and all states in order."""
 
     kinds: list[str] = field(default_factory=list)
     answers: set[int] = field(default_factory=set)
 
     @property
-    def went_back(self) -> bool:
-        """An answer, and then progress again."""
+    def regressed(self) -> bool:
+        """Whether progress was shown after an answer."""
         last = len(self.kinds) - 1
         return any(
             kind.startswith("answer") and not self.kinds[min(n + 1, last)].startswith("answer")
@@ -49,8 +48,11 @@ class Seen:
 
 @dataclass
 class Campaign:
-    """`private` is the share of people who want an answer for themselves, `deleted` of those who
-    delete the reply that they wait for."""
+    """One bot and its users.
+
+    `private` is the share of requests with a private reply, `deleted` the share of users who delete
+    the reply before it is answered.
+    """
 
     discord: FakeDiscord
     folder: Path
@@ -61,11 +63,11 @@ class Campaign:
     seen: dict[str, Seen] = field(default_factory=lambda: defaultdict(Seen))
     killed_at: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     sent: int = 0
-    _impatient: set[int] = field(default_factory=set)
+    _will_cancel: set[int] = field(default_factory=set)
     _cancelling: list[asyncio.Task[object]] = field(default_factory=list)
 
     def watch(self, message: Message) -> None:
-        """A message shows something new; some people then cancel, or delete their reply."""
+        """Record what a message shows. Some users then cancel, or delete their reply."""
         found = SHOWN.search(message.text)
         if found is None or message.author_id != self.application_id:
             return
@@ -73,8 +75,8 @@ class Campaign:
         self.seen[job_id].kinds.append(kind)
         if kind.startswith("answer"):
             self.seen[job_id].answers.add(message.id)
-        elif message.channel_id in self._impatient:
-            self._impatient.remove(message.channel_id)
+        elif message.channel_id in self._will_cancel:
+            self._will_cancel.remove(message.channel_id)
             self._cancelling.append(
                 asyncio.create_task(
                     self.discord.command(
@@ -88,33 +90,33 @@ class Campaign:
     async def round(
         self, jobs: int, kill_at: tuple[str, int] | None = None, *, stuck: bool = False
     ) -> None:
-        """Start the bot, let people ask, and kill it: at a point, or at any moment."""
+        """Start the bot, send requests, and kill it: at a failpoint or at any time."""
         with self._running(kill_at, stuck=stuck) as process:
-            ready = asyncio.create_task(self.discord.wait_ready(self.application_id))
+            ready = asyncio.create_task(self.discord.gateway.wait_ready(self.application_id))
             dead = death(process)
             await asyncio.wait(
-                {ready, dead}, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                {ready, dead}, timeout=ROUND_TIMEOUT_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
             ready.cancel()
             if not dead.done():
-                await self._people_ask(jobs)
+                await self._send_requests(jobs)
                 if stuck:
                     await asyncio.sleep(0.2)
                     _signal(process, signal.SIGTERM)
-                patience = 8.0 if stuck else 1.5 if kill_at else self.random.uniform(0.0, 1.0)
-                await asyncio.wait({dead}, timeout=patience)
+                timeout = 8.0 if stuck else 1.5 if kill_at else self.random.uniform(0.0, 1.0)
+                await asyncio.wait({dead}, timeout=timeout)
             reached = dead.done()
             _signal(process, signal.SIGKILL)
             await dead
-        self.killed_at[kill_at[0] if kill_at and reached else "any moment"] += 1
-        assert process.exitcode == -signal.SIGKILL, f"the bot ended by itself: {process.exitcode}"
+        self.killed_at[kill_at[0] if kill_at and reached else "any time"] += 1
+        assert process.exitcode == -signal.SIGKILL, f"the bot exited with {process.exitcode}"
 
     async def finish(self) -> None:
-        """Let the bot answer everybody, then stop it as an operator does."""
+        """Let the bot answer every job, then stop it with SIGTERM."""
         with self._running(None, stuck=False) as process:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                # Told to stop before that, it would end where it stands.
-                await self.discord.wait_ready(self.application_id)
+            async with asyncio.timeout(ROUND_TIMEOUT_SECONDS):
+                # SIGTERM before that would end it before it has answered.
+                await self.discord.gateway.wait_ready(self.application_id)
                 while self.unanswered():
                     self.discord.discord_state.changed.clear()
                     await self.discord.discord_state.changed.wait()
@@ -124,12 +126,12 @@ class Campaign:
         assert process.exitcode == 0
 
     def unanswered(self) -> list[str]:
-        """Jobs that somebody saw in the queue and never saw the end of."""
+        """Jobs that were shown as queued and have no answer."""
         return [job_id for job_id, seen in self.seen.items() if not seen.answers]
 
     @contextmanager
     def _running(self, kill_at: tuple[str, int] | None, *, stuck: bool) -> Iterator[BaseProcess]:
-        """The bot; whatever goes wrong in between, it does not outlive this block."""
+        """Run the bot process; it has ended when this block is left."""
         process = FORKS.Process(
             target=bot_process.run,
             args=(
@@ -148,22 +150,22 @@ class Campaign:
             _signal(process, signal.SIGKILL)
             process.join()
 
-    async def _people_ask(self, jobs: int) -> None:
-        """Each in a channel of their own, so that the pace of edits slows nobody down."""
+    async def _send_requests(self, jobs: int) -> None:
+        """One channel for each request, so that Discord's rate of edits does not slow the test."""
         for _ in range(jobs):
             self.sent += 1
             channel = self.application_id * 1_000_000 + self.sent * 10
-            changes_mind = self.random.random() < 0.15
+            cancels = self.random.random() < 0.15
             await self.discord.command(
                 self.application_id,
                 channel,
                 channel + 1,
                 "redraw",
-                prompt="slow" if changes_mind else self.random.choice(PROMPTS),
+                prompt="slow" if cancels else self.random.choice(PROMPTS),
                 private=self.random.random() < self.private,
             )
-            if changes_mind:
-                self._impatient.add(channel)
+            if cancels:
+                self._will_cancel.add(channel)
 
 
 def death(process: BaseProcess) -> asyncio.Future[None]:
@@ -180,6 +182,6 @@ def death(process: BaseProcess) -> asyncio.Future[None]:
 
 
 def _signal(process: BaseProcess, number: int) -> None:
-    """To that process and no other: it has not been waited for where this finds it alive."""
+    """Send a signal if the process is alive. Its id cannot have been reused before it is joined."""
     if process.is_alive() and process.pid is not None:
         os.kill(process.pid, number)

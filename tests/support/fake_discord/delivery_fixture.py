@@ -1,4 +1,4 @@
-"""One made job at a time, on its way to its person, for tests of delivery over real HTTP."""
+"""Finished jobs, one at a time, for tests of delivery over real HTTP."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPEN_DM = f"POST {API}/users/@me/channels"
 
 
 class Site(Enum):
-    """Where an answer touches Discord, and what must have happened for it to come there."""
+    """The calls that an answer can make. `Case.job_at` prepares a job whose answer makes them."""
 
     TOKEN_EDIT = EDIT_TOKEN
     BOT_EDIT = EDIT_BOT
@@ -37,7 +37,7 @@ class Site(Enum):
 
 @dataclass
 class DeliveryFixture:
-    """One bot; each case has a channel, a person and a delivery of its own."""
+    """One bot. Each case has its own channel, user and delivery."""
 
     discord: FakeDiscord
     bot: Bot
@@ -48,7 +48,7 @@ class DeliveryFixture:
         return self.discord.discord_state
 
     def case(self) -> Case:
-        """A fresh one, after which no fault is left over."""
+        """Start a new case without faults."""
         self.cases += 1
         self.discord.faults.clear()
         self.discord.requests.clear()
@@ -57,7 +57,7 @@ class DeliveryFixture:
 
 @dataclass
 class Case:
-    """`slept` is what was waited between attempts; the waiting itself takes no time."""
+    """One delivery. `slept` holds the pauses between attempts, which take no real time."""
 
     fixture: DeliveryFixture
     channel: int
@@ -95,7 +95,7 @@ class Case:
             await delivery.deliver(job)
 
     async def made_job(self, *, private: bool = False, expired: bool = False) -> Job:
-        """Asked for, deferred, made; not answered."""
+        """A job that was deferred and made, but not answered."""
         store, discord_state = self.fixture.bot.store, self.discord_state
         interaction = discord_state.interact(BOT, self.channel, self.user)
         deferred = discord_state.acknowledge(interaction.token, flags=64 if private else 0)
@@ -121,7 +121,7 @@ class Case:
         return await store.made(job.id, discord_state.now())
 
     async def job_at(self, site: Site) -> Job:
-        """A job whose answer will come to that place."""
+        """A job whose answer will make that call."""
         job = await self.made_job(expired=site is not Site.TOKEN_EDIT)
         if site in (Site.LOOK, Site.CHANNEL_POST):
             self.discord.faults[EDIT_BOT] = [Refusal(429, 30046, "Too many edits")]
@@ -134,7 +134,7 @@ class Case:
         return job
 
     def answers(self) -> list[Message]:
-        """Messages that show this case's person an answer."""
+        """Messages that show an answer to this case's user."""
         positions = {self.channel, self.user + 1}
         messages = self.discord_state.messages.values()
         return [m for m in messages if m.channel_id in positions and "answer" in m.text]

@@ -1,5 +1,4 @@
-"""A bot of the real store, queue, runner, delivery and discord.py, with a fast engine, for the
-small Discord."""
+"""A bot with the real store, queue, runner and delivery, a fast fake engine and two commands."""
 
 from __future__ import annotations
 
@@ -43,8 +42,11 @@ STEP_SECONDS = 0.004
 
 
 class FastEngine:
-    """Two quick steps, then the picture inverted. The prompt says what else is to happen; a
-    `stuck` one never comes to an end."""
+    """Takes two quick steps and returns the picture inverted.
+
+    The prompts `slow`, `too large` and `dies once` cause what they say. A `stuck` engine never
+    finishes.
+    """
 
     status = ServiceStatus(state=ServiceState.READY, detail="ready", slots=4)
 
@@ -76,19 +78,19 @@ class FastEngine:
 
 
 class PlainRenderer:
-    """A word for the state, then the job's id."""
+    """Shows the state in one word, and the job's id."""
 
     def queued(self, job: Job, position: QueuePosition) -> MessageContent:
-        """See `Presenter`."""
-        return _said(f"queued {job.id}")
+        """See `JobRenderer`."""
+        return _text_message(f"queued {job.id}")
 
     def running(self, job: Job, progress: JobProgress) -> MessageContent:
-        """See `Presenter`."""
-        return _said(f"running {job.id}")
+        """See `JobRenderer`."""
+        return _text_message(f"running {job.id}")
 
     def made(self, job: Job, pictures: Sequence[Upload]) -> MessageContent:
-        """See `Presenter`."""
-        answer = _said(f"answer made {job.id}")
+        """See `JobRenderer`."""
+        answer = _text_message(f"answer made {job.id}")
         gallery = discord.ui.MediaGallery[discord.ui.LayoutView]()
         for picture in pictures:
             gallery.add_item(media=f"attachment://{picture.filename}")
@@ -97,22 +99,22 @@ class PlainRenderer:
         return MessageContent(view=answer.view, files=tuple(pictures))
 
     def failed(self, job: Job) -> MessageContent:
-        """See `Presenter`."""
-        return _said(f"answer failed {job.id}: {job.error}")
+        """See `JobRenderer`."""
+        return _text_message(f"answer failed {job.id}: {job.error}")
 
     def cancelled(self, job: Job) -> MessageContent:
-        """See `Presenter`."""
-        return _said(f"answer cancelled {job.id}")
+        """See `JobRenderer`."""
+        return _text_message(f"answer cancelled {job.id}")
 
 
-def _said(text: str) -> MessageContent:
+def _text_message(text: str) -> MessageContent:
     view = discord.ui.LayoutView(timeout=None)
     view.add_item(discord.ui.TextDisplay(text))
     return MessageContent(view=view)
 
 
 async def as_png(job: Job, pictures: Sequence[Picture]) -> tuple[Upload, ...]:
-    """Every picture as a file that counts its size against nothing."""
+    """Encode each picture as PNG, without a size limit."""
     uploads = []
     for number, picture in enumerate(pictures):
         out = BytesIO()
@@ -125,7 +127,7 @@ async def as_png(job: Job, pictures: Sequence[Picture]) -> tuple[Upload, ...]:
 
 @dataclass
 class Bot:
-    """What is open together."""
+    """The bot's open services."""
 
     client: discord.Client
     store: Store
@@ -134,7 +136,7 @@ class Bot:
 
 
 def point_discord_py_at(port: int) -> None:
-    """Everything that this process sends to Discord goes to the loopback from now on."""
+    """Send all Discord traffic of this process to the fake Discord on that port."""
     Route.BASE = f"http://127.0.0.1:{port}/api/v10"
     DiscordWebSocket.DEFAULT_GATEWAY = URL(f"ws://127.0.0.1:{port}/")
 
@@ -150,7 +152,7 @@ async def open_bot(
     engine: InferenceService | None = None,
     limit: int = 10_000,
 ) -> AsyncIterator[Bot]:
-    """Logged in and running, but not connected to the gateway."""
+    """A bot that is logged in and running, but not connected to the gateway."""
     client = discord.Client(intents=discord.Intents.none(), max_messages=None)
     async with Store.open(folder, failpoint=failpoint) as store, client:
         delivery = Delivery(
@@ -207,7 +209,7 @@ def _add_commands(
         except UserError as error:
             await interaction.edit_original_response(content=str(error))
 
-    @tree.command(description="End what I asked for.")
+    @tree.command(description="Cancel my jobs.")
     async def cancel(interaction: discord.Interaction) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
         for job in [*runner.running, *runner.queue.order()]:
@@ -216,14 +218,14 @@ def _add_commands(
 
 
 def square(number: int) -> Picture:
-    """A small picture, another one for every number."""
+    """A small picture that differs for each number."""
     return Picture(number.to_bytes(24) * (SIZE * SIZE // 8), SIZE, SIZE)
 
 
 def job_for(
     destination: Destination, *, user_id: int, source: str, now: float, prompt: str = "grey"
 ) -> Job:
-    """A job as the cogs make them."""
+    """A job as the cogs create it."""
     return Job(
         id=new_job_id(),
         user_id=user_id,

@@ -13,7 +13,7 @@ OPTION_TYPES: dict[type, int] = {str: 3, int: 4, bool: 5, float: 10, bytes: ATTA
 
 
 def command_payload(name: str, options: dict[str, Any], port: int) -> dict[str, Any]:
-    """A slash command as given. An option that is bytes is an attachment, to be had by its name."""
+    """The data of a slash command. An option of type bytes is an attachment at `/cdn/{name}`."""
     attachments = {}
     given = []
     for number, (key, value) in enumerate(options.items()):
@@ -72,6 +72,11 @@ def interaction_payload(
         "context": 0,
         "attachment_size_limit": upload_limit,
     }
+
+
+def application_of(token: str) -> int:
+    """The application id in a token of the fake Discord."""
+    return int(token.removeprefix("token-of-"))
 
 
 def timestamp(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""A running bot, an engine that does as it is told, and people who ask for pictures."""
+"""A running bot with an engine that the test controls, and requests of users."""
 
 from __future__ import annotations
 
@@ -34,8 +34,11 @@ READY = ServiceStatus(state=ServiceState.READY, detail="ready", slots=4)
 
 @dataclass
 class Engine:
-    """Requests end when `gate` is open and `held` lets them; `errors` maps the start of a
-    request's id to what it raises."""
+    """An engine that a test controls.
+
+    A request ends when `gate` is set and `may_end` accepts its id. `errors` maps the start of a
+    request's id to the error that it raises.
+    """
 
     status: ServiceStatus = READY
     errors: dict[str, InferenceError] = field(default_factory=dict)
@@ -47,7 +50,7 @@ class Engine:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     may_end: Callable[[str], bool] = lambda _: True
-    # Seconds, on the clock, between the steps that it reports.
+    # Seconds before each step that it reports.
     steps: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
@@ -98,7 +101,7 @@ class Engine:
 
 @dataclass
 class RunningBot:
-    """A running bot, and people who ask it for something."""
+    """A running bot on the fake Discord."""
 
     discord: FakeDiscord
     bot: Bot
@@ -107,8 +110,7 @@ class RunningBot:
     async def job(
         self, user: int, *, private: bool = False, pictures: int = 1, channel: int = 0
     ) -> Job:
-        """A request with its deferred reply, not accepted yet; everybody in their own channel
-        where none is given."""
+        """A job with a deferred reply, not yet accepted. Without `channel` it gets a new one."""
         discord_state = self.discord.discord_state
         channel = channel or 1000 + len(discord_state.interactions)
         interaction = discord_state.interact(BOT, channel, user)
@@ -130,7 +132,7 @@ class RunningBot:
         return replace(job, variants=tuple(Variant(seed=n, strength=1.0) for n in range(pictures)))
 
     async def ask(self, user: int, *, pictures: int = 1, channel: int = 0) -> Job:
-        """An accepted request."""
+        """An accepted job."""
         job = await self.job(user, pictures=pictures, channel=channel)
         await self.bot.runner.accept(job)
         return job
@@ -140,7 +142,7 @@ class RunningBot:
             await self.bot.runner.wait_idle()
 
     def answers(self, job: Job) -> list[Message]:
-        """Messages that were an answer to that job at any time."""
+        """Messages that showed an answer to that job at any time."""
         return [
             message
             for message in self.discord.discord_state.messages.values()

@@ -1,11 +1,8 @@
-"""The wire of the small Discord: REST routes, the gateway, and faults on request."""
+"""The REST routes of the fake Discord, and faults on request."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-import zlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,14 +10,15 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
+from tests.support.fake_discord.gateway import Gateway
 from tests.support.fake_discord.payloads import (
+    application_of,
     application_payload,
     command_payload,
     interaction_payload,
     message_payload,
-    ready_payload,
     user_payload,
 )
 from tests.support.fake_discord.state import DiscordState, Interaction, Refusal
@@ -29,90 +27,46 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Fault(Enum):
-    """What may happen to a request on its way."""
+    """What can happen to a request on the network."""
 
     LOST = auto()
     """The connection breaks before Discord has read it."""
     RESET = auto()
-    """Done, then the connection breaks."""
+    """The request is carried out, then the connection breaks."""
     HALF = auto()
-    """Done, then half of the answer arrives."""
+    """The request is carried out, then half of the response arrives."""
     NO_JSON = auto()
-    """Done, but the answer is a page of a proxy."""
+    """The request is carried out, but the response is the page of a proxy."""
     BAD_GATEWAY = auto()
-    """Done, but a proxy says 502."""
+    """The request is carried out, but a proxy responds with 502."""
 
 
 @dataclass
 class FakeDiscord:
-    """`faults` maps "METHOD /route" to what the next requests there meet: a `Fault` or a
-    `Refusal`; each is used up once. `requests` counts what came."""
+    """The server.
+
+    `faults` maps "METHOD /route" to a `Fault` or a `Refusal` for each of the next requests there.
+    `requests` counts the requests by route.
+    """
 
     discord_state: DiscordState
     port: int = 0
     faults: dict[str, list[Fault | Refusal]] = field(default_factory=lambda: defaultdict(list))
     requests: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     cdn: dict[str, bytes] = field(default_factory=dict)
-    _gateways: dict[int, web.WebSocketResponse] = field(default_factory=dict)
-    _packers: dict[int, Any] = field(default_factory=dict)
-    _ready: dict[int, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
-
-    async def wait_ready(self, application_id: int) -> None:
-        """Until that bot has identified itself at the gateway."""
-        await self._ready[application_id].wait()
+    gateway: Gateway = field(default_factory=Gateway)
 
     async def command(
         self, application_id: int, channel_id: int, user_id: int, name: str, **options: Any
     ) -> Interaction | None:
-        """A person gives a slash command; None if the bot is not there to hear of it. An option
-        that is bytes is an attachment."""
+        """Send a slash command of a user; None if the bot is not connected. An option of type bytes
+        is an attachment."""
         interaction = self.discord_state.interact(application_id, channel_id, user_id)
         self.cdn |= {key: value for key, value in options.items() if isinstance(value, bytes)}
         command = command_payload(name, options, self.port)
         data = interaction_payload(interaction, command, self.discord_state.upload_limit)
-        sent = await self._dispatch(application_id, "INTERACTION_CREATE", data)
+        sent = await self.gateway.dispatch(application_id, "INTERACTION_CREATE", data)
         return interaction if sent else None
-
-    async def _dispatch(self, application_id: int, event: str, data: Any) -> bool:
-        socket = self._gateways.get(application_id)
-        if socket is None or socket.closed:
-            return False
-        with contextlib.suppress(ConnectionError):
-            await self._send(application_id, {"op": 0, "t": event, "s": 1, "d": data})
-            return True
-        return False
-
-    async def _send(self, application_id: int, payload: Any) -> None:
-        packer = self._packers[application_id]
-        packed = packer.compress(json.dumps(payload).encode()) + packer.flush(zlib.Z_SYNC_FLUSH)
-        await self._gateways[application_id].send_bytes(packed)
-
-    async def gateway(self, request: web.Request) -> web.StreamResponse:
-        """https://discord.com/developers/docs/events/gateway#connection-lifecycle"""
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        packer = zlib.compressobj()
-        hello = json.dumps({"op": 10, "d": {"heartbeat_interval": 41250}}).encode()
-        await socket.send_bytes(packer.compress(hello) + packer.flush(zlib.Z_SYNC_FLUSH))
-        application_id = 0
-        try:
-            async for frame in socket:
-                if frame.type is not WSMsgType.TEXT:
-                    continue
-                payload = frame.json()
-                if payload["op"] == 1 and application_id:
-                    await self._send(application_id, {"op": 11})
-                elif payload["op"] == 2:
-                    application_id = _application_of(payload["d"]["token"])
-                    self._gateways[application_id] = socket
-                    self._packers[application_id] = packer
-                    await self._send(application_id, ready_payload(application_id, self.port))
-                    self._ready[application_id].set()
-        finally:
-            if self._gateways.get(application_id) is socket:
-                del self._gateways[application_id]
-                self._ready[application_id].clear()
-        return socket
 
     async def me(self, request: web.Request) -> web.StreamResponse:
         """The bot's user."""
@@ -123,7 +77,7 @@ class FakeDiscord:
         return _json(application_payload(_bot(request)))
 
     async def acknowledge(self, request: web.Request) -> web.StreamResponse:
-        """The first answer to an interaction: a message, or the promise of one."""
+        """The first response to an interaction: a message, or a deferred one."""
         body = await request.json()
         if body["type"] not in (4, 5):
             raise Refusal(400, 50035, "Invalid Form Body: only types 4 and 5 are known here")
@@ -156,13 +110,13 @@ class FakeDiscord:
         return _json(message_payload(message))
 
     async def follow_up(self, request: web.Request) -> web.StreamResponse:
-        """One more message to whoever gave the command."""
+        """A follow-up message."""
         payload, files = await _body(request)
         message = self.discord_state.follow_up(request.match_info["token"], payload, files)
         return _json(message_payload(message))
 
     async def delete_by_token(self, request: web.Request) -> web.StreamResponse:
-        """Take a reply back."""
+        """Delete a reply."""
         self.discord_state.messages[
             _message_id(self.discord_state, request.match_info)
         ].deleted = True
@@ -171,13 +125,13 @@ class FakeDiscord:
     async def publish(self, request: web.Request) -> web.StreamResponse:
         """The bot's commands."""
         extra = {"application_id": str(_bot(request)), "version": "1"}
-        # A command of a context menu has none of its own.
+        # A context menu command has no description.
         bare = {"description": ""}
         commands = enumerate(await request.json(), start=1)
         return _json([bare | command | extra | {"id": str(number)} for number, command in commands])
 
     async def file(self, request: web.Request) -> web.StreamResponse:
-        """What somebody attached."""
+        """An attachment."""
         return web.Response(body=self.cdn[request.match_info["name"]])
 
     async def edit_by_bot(self, request: web.Request) -> web.StreamResponse:
@@ -197,7 +151,7 @@ class FakeDiscord:
         return _json(message_payload(message) | {"nonce": payload.get("nonce")})
 
     async def get_message(self, request: web.Request) -> web.StreamResponse:
-        """One message."""
+        """A message."""
         where = request.match_info
         message = self.discord_state.message(
             _bot(request), int(where["channel"]), int(where["message"])
@@ -205,7 +159,7 @@ class FakeDiscord:
         return _json(message_payload(message))
 
     async def history(self, request: web.Request) -> web.StreamResponse:
-        """A channel's messages; a nonce is not given back here."""
+        """The messages of a channel, without their nonces."""
         _bot(request)
         found = self.discord_state.history(
             int(request.match_info["channel"]),
@@ -215,7 +169,7 @@ class FakeDiscord:
         return _json([message_payload(message) for message in found])
 
     async def open_dm(self, request: web.Request) -> web.StreamResponse:
-        """The channel of direct messages with a person."""
+        """The channel for direct messages with a user."""
         _bot(request)
         user_id = int((await request.json())["recipient_id"])
         channel_id = self.discord_state.open_dm(user_id)
@@ -225,7 +179,7 @@ class FakeDiscord:
 
     @web.middleware
     async def faulty(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Give refusals the shape they have, and break what is to break."""
+        """Turn refusals into error responses, and apply faults."""
         resource = request.match_info.route.resource
         route = f"{request.method} {resource.canonical if resource else request.path}"
         self.requests[route] += 1
@@ -258,14 +212,14 @@ class FakeDiscord:
 
 @asynccontextmanager
 async def fake_discord(discord_state: DiscordState) -> AsyncIterator[FakeDiscord]:
-    """Serve on a free port of the loopback."""
+    """Serve on a free port of the loopback interface."""
     discord = FakeDiscord(discord_state)
     app = web.Application(middlewares=[discord.faulty], client_max_size=64 * 2**20)
     api = "/api/v10"
     messages = api + "/channels/{channel}/messages"
     app.add_routes(
         [
-            web.get("/", discord.gateway),
+            web.get("/", discord.gateway.serve),
             web.get(api + "/users/@me", discord.me),
             web.get(api + "/oauth2/applications/@me", discord.application),
             web.post(api + "/interactions/{interaction}/{token}/callback", discord.acknowledge),
@@ -297,7 +251,7 @@ async def fake_discord(discord_state: DiscordState) -> AsyncIterator[FakeDiscord
 
 
 def _json(data: Any, status: int = 200) -> web.Response:
-    """Without a charset, as Discord does it and discord.py insists on."""
+    """A JSON response without a charset, as Discord sends it and discord.py requires it."""
     body = json.dumps(data).encode()
     return web.Response(body=body, status=status, content_type="application/json")
 
@@ -308,15 +262,11 @@ def _hang_up(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
-def _application_of(token: str) -> int:
-    return int(token.removeprefix("token-of-"))
-
-
 def _bot(request: web.Request) -> int:
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     if kind != "Bot" or not token.startswith("token-of-"):
         raise Refusal(401, 0, "401: Unauthorized")
-    return _application_of(token)
+    return application_of(token)
 
 
 def _message_id(discord_state: DiscordState, where: dict[str, str] | Any) -> int:

@@ -1,4 +1,4 @@
-"""What the small Discord remembers: messages, interactions, nonces, and what people saw when."""
+"""State of the fake Discord: messages, interactions, nonces, and what was shown when."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EPHEMERAL, LOADING = 1 << 6, 1 << 7
 
 
 class Refusal(Exception):
-    """An error as Discord gives it."""
+    """An error response of Discord's API."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ class Refusal(Exception):
 
 @dataclass
 class Message:
-    """One message; `shown` is every text that it ever showed, with the time."""
+    """One message. `shown` has every text that it has shown, with the time."""
 
     id: int
     channel_id: int
@@ -52,18 +52,18 @@ class Message:
 
     @property
     def ephemeral(self) -> bool:
-        """Only the person who asked sees it."""
+        """Whether only the user of the interaction sees it."""
         return bool(self.flags & EPHEMERAL)
 
     @property
     def text(self) -> str:
-        """What a person reads in it now."""
+        """The text that it shows now."""
         return self.content or text_of(self.components)
 
 
 @dataclass
 class Interaction:
-    """One command that a person gave."""
+    """One interaction of a user."""
 
     id: int
     token: str
@@ -77,16 +77,16 @@ class Interaction:
 
 @dataclass
 class DiscordState:
-    """`offset` seconds are pretended to have passed; `nonce_seconds` is how long a nonce holds."""
+    """All state. The clock is `offset` seconds ahead; a nonce is valid for `nonce_seconds`."""
 
     nonce_seconds: float = 180.0
     offset: float = 0.0
     upload_limit: int = 10 * 2**20
     messages: dict[int, Message] = field(default_factory=dict)
     interactions: dict[str, Interaction] = field(default_factory=dict)
-    # Channels in which the bot may do nothing, and people who take no direct messages.
+    # Channels in which the bot has no permissions, and users who accept no direct messages.
     closed_channels: set[int] = field(default_factory=set)
-    closed_people: set[int] = field(default_factory=set)
+    closed_users: set[int] = field(default_factory=set)
     broken: list[str] = field(default_factory=list)
     edit_times: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
     dm_channels: dict[int, int] = field(default_factory=dict)
@@ -96,15 +96,15 @@ class DiscordState:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def now(self) -> float:
-        """Seconds since the epoch, on the pretended clock."""
+        """Seconds since the epoch on the fake clock."""
         return time.time() + self.offset
 
     def snowflake(self) -> int:
-        """A new id that says when it was made."""
+        """A new id with its creation time: https://discord.com/developers/docs/reference#snowflakes"""
         return (int(self.now() * 1000) - DISCORD_EPOCH_MS) << 22 | next(self._counter) & 0x3FFFFF
 
     def interact(self, application_id: int, channel_id: int, user_id: int) -> Interaction:
-        """A person gives a command."""
+        """Create an interaction."""
         interaction = Interaction(
             id=self.snowflake(),
             token=secrets.token_urlsafe(32),
@@ -129,7 +129,7 @@ class DiscordState:
         return message
 
     def offset_slack(self) -> float:
-        """Processes that share two cores with a test run are slower than a person's patience."""
+        """Seconds of tolerance for the three-second limit, because test runs share two cores."""
         return 30.0
 
     def edit_by_token(
@@ -180,7 +180,7 @@ class DiscordState:
     ) -> Message:
         """`POST /channels/{channel}/messages`."""
         self._enter(channel_id)
-        if channel_id in self.dm_channels and self.dm_channels[channel_id] in self.closed_people:
+        if channel_id in self.dm_channels and self.dm_channels[channel_id] in self.closed_users:
             raise Refusal(403, 50007, "Cannot send messages to this user")
         key = (bot_id, channel_id, str(payload.get("nonce")))
         if payload.get("nonce") and payload.get("enforce_nonce"):
@@ -214,7 +214,7 @@ class DiscordState:
         return sorted(sorted(there, key=lambda m: m.id)[:limit], key=lambda m: -m.id)
 
     def open_dm(self, user_id: int) -> int:
-        """`POST /users/@me/channels`: always the same channel for the same person."""
+        """`POST /users/@me/channels`: always the same channel for the same user."""
         channel_id = user_id + 1
         self.dm_channels[channel_id] = user_id
         return channel_id

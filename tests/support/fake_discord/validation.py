@@ -1,4 +1,4 @@
-"""Discord's published rules for a message, checked as Discord would before it takes one.
+"""Discord's published rules for messages, checked as Discord checks them.
 
 https://discord.com/developers/docs/components/reference
 https://discord.com/developers/docs/resources/message#create-message
@@ -17,7 +17,7 @@ Component = dict[str, Any]
 
 
 def walk(components: list[Component]) -> Iterator[Component]:
-    """Every component, nested ones too."""
+    """Every component, including nested ones."""
     for component in components:
         yield component
         yield from walk(component.get("components", []))
@@ -26,14 +26,14 @@ def walk(components: list[Component]) -> Iterator[Component]:
 
 
 def text_of(components: list[Component]) -> str:
-    """What a person reads."""
+    """The text that the components show."""
     return "\n".join(c["content"] for c in walk(components) if c["type"] == TEXT_DISPLAY)
 
 
 def broken_rules(
     payload: dict[str, Any], files: dict[str, bytes], *, was_v2: bool, upload_limit: int
 ) -> list[str]:
-    """What Discord would answer `50035 Invalid Form Body` for."""
+    """The rules that a message breaks; Discord answers these with `50035 Invalid Form Body`."""
     return [*_message(payload, files, was_v2, upload_limit), *_components(payload, files)]
 
 

@@ -179,7 +179,7 @@ async def test_a_private_answer_with_an_expired_token_is_a_direct_message(case: 
 
 async def test_a_job_without_an_open_route_fails(case: Case) -> None:
     job = await case.job_at(Site.OPEN_DM)
-    case.discord_state.closed_people.add(case.user)
+    case.discord_state.closed_users.add(case.user)
     await case.deliver(job)
     after = await case.state(job)
     assert (after.state, case.answers()) == (JobState.FAILED, [])

@@ -85,7 +85,7 @@ def check(bot: Campaign) -> None:
     print(f"{len(bot.seen)} jobs, {sum(bot.killed_at.values())} kills")
     assert {job_id: seen for job_id, seen in bot.seen.items() if not seen.answers} == {}
     assert {job_id: seen for job_id, seen in bot.seen.items() if len(seen.answers) > 1} == {}
-    assert {job_id: seen for job_id, seen in bot.seen.items() if seen.went_back} == {}
+    assert {job_id: seen for job_id, seen in bot.seen.items() if seen.regressed} == {}
     db = sqlite3.connect(bot.folder / "redraw.sqlite3")
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert db.execute("SELECT count(*) FROM job WHERE finished_at IS NULL").fetchone() == (0,)
