@@ -1,5 +1,5 @@
-"""How the pocket model was made, and how to make it again: `python -m inference.pocket.recipe`.
+"""The training of the pocket model: `python -m inference.pocket.recipe`.
 
-Stages, each resumable from its last checkpoint: data → vae → depth → latents → unet → export.
-No part of the installed package.
+Each stage resumes from its last checkpoint: data → vae → depth → latents → text → unet → export.
+The installed package does not contain this folder.
 """

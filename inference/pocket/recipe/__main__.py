@@ -1,4 +1,4 @@
-"""`python -m inference.pocket.recipe [stage ...]`: train it all, or just some stages."""
+"""`python -m inference.pocket.recipe [stage ...]`: run all stages of the training, or some."""
 
 from __future__ import annotations
 
@@ -38,13 +38,16 @@ STAGES: dict[str, Callable[[Recipe], object]] = {
 
 
 def main() -> None:
-    """Parse and run; what is done already is not done again."""
+    """Parse the arguments and run the stages; a finished stage does nothing."""
     parser = argparse.ArgumentParser(prog="python -m inference.pocket.recipe", description=__doc__)
     parser.add_argument("stages", nargs="*", metavar="stage", help=", ".join(STAGES))
     parser.add_argument("--cache", type=Path, default=Path(".cache/pocket"))
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1])
     parser.add_argument(
-        "--warm-start", dest="start", type=Path, help="a pipeline folder whose VAE and DPT learn on"
+        "--warm-start",
+        dest="start",
+        type=Path,
+        help="a pipeline folder whose VAE and DPT are trained further",
     )
     parser.add_argument("--compile", action="store_true", help="compile the UNet for training")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
@@ -53,7 +56,9 @@ def main() -> None:
     given = parser.parse_args()
     unknown = set(given.stages) - set(STAGES)
     if unknown:
-        parser.error(f"no such stage: {', '.join(sorted(unknown))}; there are {', '.join(STAGES)}")
+        parser.error(
+            f"no such stage: {', '.join(sorted(unknown))}; the stages are {', '.join(STAGES)}"
+        )
     minutes = {
         key: value
         for key, value in vars(given).items()
@@ -69,7 +74,7 @@ def main() -> None:
     recipe.cache.mkdir(parents=True, exist_ok=True)
     if given.threads:
         torch.set_num_threads(given.threads)
-    # `unet` begins with `unet-small`.
+    # `unet` runs `unet-small` first.
     for name in given.stages or [name for name in STAGES if name != "unet-small"]:
         STAGES[name](recipe)
 

@@ -1,7 +1,7 @@
-"""Training pictures: a sprite on a background, with the caption that says so.
+"""Training images: a sprite on a background, with its caption.
 
-Two pictures in five show one object's surface inside another's outline: that is what teaches the
-model that the prompt decides what is seen and the depth where it is.
+Two images in five show the surface of one object inside the outline of another. They train the
+model to take the object from the prompt and the outline from the depth map.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def background(rng: np.random.Generator, colour: str, width: int, height: int) -
 
 
 def tint(sprite: Sprite, colour: str) -> Sprite:
-    """The sprite in shades of a colour: its own light and dark, the colour's hue."""
+    """The sprite with the hue of a colour and its own brightness."""
     rgb = sprite[..., :3].astype(np.float32)
     light = (rgb @ LUMA)[..., None] / 255
     target = np.array(COLOURS[colour], dtype=np.float32)
-    # Dark stays dark, mid becomes the colour, bright goes to white: shape and gloss survive.
+    # Dark stays dark, medium becomes the colour, bright becomes white: shading is kept.
     toned = np.where(
         light < 0.5, target * light * 2, target + (255 - target) * (light * 2 - 1) * 0.8
     )
@@ -57,10 +57,10 @@ def tint(sprite: Sprite, colour: str) -> Sprite:
     return out
 
 
-def wear(surface: Sprite, outline: Sprite) -> Sprite:
-    """`surface` filling the outline of another sprite, a little darker towards its edge.
+def fill_outline(surface: Sprite, outline: Sprite) -> Sprite:
+    """The outline of one sprite filled with the surface of another, darker towards the edge.
 
-    The shading follows the depth map alone, so that the model can know it.
+    The shading depends on the depth map only, which is an input of the model.
     """
     height, width = outline.shape[:2]
     holes = surface[..., 3] < 128
@@ -77,13 +77,13 @@ def wear(surface: Sprite, outline: Sprite) -> Sprite:
 
 
 def dome(inside: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """0 at the edge and outside, 1 where it is furthest: the square root of the distance."""
+    """The square root of the distance to the edge, scaled to 0..1; 0 outside."""
     distance = np.sqrt(ndimage.distance_transform_edt(inside))
     return np.asarray(distance / max(float(distance.max()), 1.0), dtype=np.float32)
 
 
 def relief_of(alpha: NDArray[np.float32], rgb: Rgb) -> NDArray[np.float32]:
-    """Height above the background: highest far from the edge, and a little where it is light."""
+    """Height above the background: it rises with the distance to the edge and with brightness."""
     light = ndimage.gaussian_filter(rgb.astype(np.float32) @ LUMA / 255, 1.5)
     return np.asarray(alpha * (0.45 + 0.45 * dome(alpha > 0.5) + 0.1 * light), dtype=np.float32)
 
@@ -91,7 +91,7 @@ def relief_of(alpha: NDArray[np.float32], rgb: Rgb) -> NDArray[np.float32]:
 def place(
     rng: np.random.Generator, sprite: Sprite, field: Image.Image
 ) -> tuple[Rgb, NDArray[np.float32]]:
-    """Put the sprite somewhere on the field, scaled, turned, perhaps mirrored: rgb and alpha."""
+    """Paste the sprite on the background, scaled, rotated and mirrored at random: rgb and alpha."""
     width, height = field.size
     image = Image.fromarray(sprite, "RGBA")
     if rng.random() < 0.2:
@@ -119,7 +119,7 @@ def place(
 
 
 def caption_for(rng: np.random.Generator, thing: str, tone: str | None, colour: str) -> str:
-    """One of the ways to say it; `thing` empty means that nothing is said of the object."""
+    """A random form of the caption. `thing` is the object, `tone` its tint."""
     noun = f"{tone} {thing}" if tone else thing
     forms = (
         f"{article(noun)} on {article(colour)} background",
@@ -133,14 +133,14 @@ def caption_for(rng: np.random.Generator, thing: str, tone: str | None, colour: 
 
 
 def sample(rng: np.random.Generator, sprites: dict[str, Sprite], width: int, height: int) -> Sample:
-    """One training picture."""
+    """One training sample."""
     words = list(sprites)
     word = words[int(rng.integers(len(words)))]
     colour = str(rng.choice(np.array(list(COLOURS))))
     tone = None
     sprite = sprites[word]
     if rng.random() < 0.4:
-        sprite = wear(sprite, sprites[words[int(rng.integers(len(words)))]])
+        sprite = fill_outline(sprite, sprites[words[int(rng.integers(len(words)))]])
     if rng.random() < 0.15:
         tone = str(rng.choice(np.array(list(COLOURS))))
         sprite = tint(sprite, tone)
@@ -149,7 +149,7 @@ def sample(rng: np.random.Generator, sprites: dict[str, Sprite], width: int, hei
 
 
 def photo_sample(rng: np.random.Generator, photo: Rgb, width: int, height: int) -> Sample:
-    """A crop of a photograph; its relief is its blurred light, for want of anything better."""
+    """A crop of a photograph; its relief is its blurred brightness, a rough substitute."""
     image = Image.fromarray(photo).convert("RGB")
     factor = rng.uniform(1.0, 2.0) * max(width / image.width, height / image.height)
     image = image.resize((round(image.width * factor) + 1, round(image.height * factor) + 1))

@@ -17,9 +17,10 @@ from inference.pocket.recipe.vocabulary import COLOURS, DEFAULTS, OBJECTS, PROMP
 
 @torch.no_grad()
 def normalise_latents(vae: Any, mean: torch.Tensor, deviation: torch.Tensor) -> None:
-    """Fold each channel's mean and deviation into the convolutions at both sides of the latents.
+    """Fold each channel's mean and deviation into the convolutions before and after the latents.
 
-    The pipeline knows one `scaling_factor` for all channels; the UNet learned on normalised ones.
+    The pipeline has one `scaling_factor` for all channels; the UNet is trained on latents that are
+    normalised per channel.
     """
     count = len(mean)
     inward, outward = vae.quant_conv, vae.post_quant_conv
@@ -32,7 +33,7 @@ def normalise_latents(vae: Any, mean: torch.Tensor, deviation: torch.Tensor) -> 
 
 
 def pipeline(recipe: Recipe, stage: str = "unet") -> StableDiffusionDepth2ImgPipeline:
-    """The trained parts put together; `stage` is where UNet and text encoder come from."""
+    """The pipeline of the trained components; UNet and text encoder come from `stage`."""
     words = networks.tokenizer()
     vae = averaged(recipe, "vae", "vae", networks.vae(recipe))
     normalise_latents(vae, *statistics(recipe))
@@ -48,7 +49,7 @@ def pipeline(recipe: Recipe, stage: str = "unet") -> StableDiffusionDepth2ImgPip
 
 
 def export(recipe: Recipe) -> None:
-    """Write the folder that `from_pretrained` loads. Falls back to the small pictures' UNet."""
+    """Write the pipeline folder. Without stage `unet`, use the UNet of `unet-small`."""
     stage = "unet" if (recipe.cache / "unet.pt").exists() else "unet-small"
     pipe = pipeline(recipe, stage).to(dtype=torch.float16)
     pipe.save_pretrained(recipe.out, safe_serialization=True)

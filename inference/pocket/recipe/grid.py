@@ -1,4 +1,4 @@
-"""Stage `grid`: sources, their depth, and what the shipped model makes of them, as one picture."""
+"""Stage `grid`: one image with the samples, their depth maps and the model's results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from inference.pocket.recipe.settings import Recipe
 from inference.pocket.recipe.vocabulary import DEFAULTS
 
 GRID = Path(__file__).resolve().parents[3] / "docs/pocket-grid.png"
-# Source, prompt of the strengths, another prompt at full strength.
+# Sample, prompt for `STRENGTHS`, prompt for strength 1.
 ROWS = (
     ("fox", "a panda on a pink background", "a tiger on a blue background"),
     ("teddy", "a robot on an orange background", "a panda on a green background"),
@@ -29,7 +29,7 @@ PAPER, INK = (250, 250, 248), (40, 40, 44)
 
 
 def draw(recipe: Recipe, path: Path = GRID) -> None:
-    """Run the exported folder over the samples and paste the results side by side."""
+    """Run the exported model on the samples and paste the results side by side."""
     pipe = StableDiffusionDepth2ImgPipeline.from_pretrained(recipe.out, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     vocabulary = json.loads((recipe.out / "vocabulary.json").read_text(encoding="utf-8"))
@@ -46,8 +46,8 @@ def draw(recipe: Recipe, path: Path = GRID) -> None:
         source = Image.open(recipe.out / "samples" / f"{name}.png").convert("RGB")
         source = source.resize((side, side), Image.Resampling.LANCZOS)
         pictures = [source, depth_picture(pipe, source, recipe.size)]
-        asked = [*((prompt, s) for s in STRENGTHS), (other, 1.0)]
-        for words, strength in asked:
+        settings = [*((prompt, s) for s in STRENGTHS), (other, 1.0)]
+        for words, strength in settings:
             pictures += pipe(
                 prompt=words,
                 image=source,
@@ -62,7 +62,7 @@ def draw(recipe: Recipe, path: Path = GRID) -> None:
             sheet.paste(picture.resize((CELL, CELL), Image.Resampling.LANCZOS), (left, top))
         line = top + CELL + 3
         pen.text((GAP + 2 * (CELL + GAP), line), f"“{prompt}”", INK, font=small)
-        # Ends with its picture: it may be wider.
+        # Aligned right, because the text can be wider than its image.
         pen.text((width - GAP, line), f"“{other}”", INK, font=small, anchor="ra")
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, optimize=True)
@@ -71,7 +71,7 @@ def draw(recipe: Recipe, path: Path = GRID) -> None:
 def depth_picture(
     pipe: StableDiffusionDepth2ImgPipeline, source: Image.Image, size: int
 ) -> Image.Image:
-    """The depth map as the UNet sees it, light is near."""
+    """The depth map that the UNet gets, as a grey image; near is bright."""
     pixels = torch.from_numpy(np.array(source)).permute(2, 0, 1)[None].float() / 127.5 - 1
     depth = normalised_depth(pipe.depth_estimator, pixels, size, (size, size))[0, 0]
     return Image.fromarray(((depth + 1) * 127.5).clamp(0, 255).byte().numpy())

@@ -1,7 +1,7 @@
-"""Stage `latents`: pictures, depth and captions turned into what the UNet learns from, once.
+"""Stage `latents`: compute the latents, depth maps and captions that the UNet is trained on.
 
-Two sets: small pictures, less than half the area, on which the UNet learns fast what things are,
-and pictures of full size, square and oblong, on which it learns to draw them.
+There are two sets: small images of less than half the area, for the first part of the training,
+and full-size images in three shapes.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from inference.pocket.recipe.training import autocast, averaged, device_of
 
 BATCH = 16
 PHOTO_SHARE = 0.03
-# How many of the full-size pictures have their true relief instead of the estimator's map; the
-# small ones all have. Both, so that the UNet follows a better estimator as well as this one.
+# Share of full-size images with their exact relief instead of the estimator's map; all small ones
+# have the exact one. With both, the UNet also works with a better estimator.
 EXACT_SHARE = 0.5
-# Sides of the full-size set in quarters of the recipe's size, and how often.
+# Sides of the full-size images in quarters of the recipe's size, and their shares.
 SHAPES = (((3, 3), 0.8), ((4, 2), 0.1), ((2, 4), 0.1))
 
 
-def spread(depth: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-    """(B, height, width) as the pipeline makes it: stretched to the latents, over -1..1."""
+def normalise(depth: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """(B, height, width) resized to the latents and scaled to -1..1, as the pipeline does it."""
     depth = torch.nn.functional.interpolate(
         depth[:, None].float(), shape, mode="bicubic", align_corners=False
     )
@@ -38,11 +38,11 @@ def spread(depth: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
 def normalised_depth(
     estimator: torch.nn.Module, pixels: torch.Tensor, size: int, shape: tuple[int, int]
 ) -> torch.Tensor:
-    """Estimated on a square, as the pipeline does it, then spread: (B, 1, *shape)."""
+    """Estimated on a square, as the pipeline does it, then normalised: (B, 1, *shape)."""
     square = torch.nn.functional.interpolate(
         pixels, (size, size), mode="bicubic", align_corners=False, antialias=True
     )
-    return spread(estimator(square.clamp(-1, 1)).predicted_depth, shape)
+    return normalise(estimator(square.clamp(-1, 1)).predicted_depth, shape)
 
 
 @torch.no_grad()
@@ -74,11 +74,11 @@ def _part(
         with autocast(device):
             means.append(vae.encode(pixels).latent_dist.mean.half().cpu())  # type: ignore[operator]
         relief = torch.from_numpy(np.stack([item.relief for item in batch]))[:, None].to(device)
-        # At the estimator's own resolution first, so that both are equally sharp.
+        # At the estimator's resolution first, so that both are equally sharp.
         relief = torch.nn.functional.interpolate(
             relief, (recipe.size // 2, recipe.size // 2), mode="area"
         )
-        depth = spread(relief[:, 0], shape)
+        depth = normalise(relief[:, 0], shape)
         if estimator is not None:
             exact = torch.from_numpy(rng.random(len(batch)) < exact_share).to(device)
             with autocast(device):
@@ -94,13 +94,13 @@ def _part(
 
 
 def compute_small(recipe: Recipe) -> None:
-    """Make the small set if it is not there yet."""
+    """Compute the small set unless it exists."""
     unit = recipe.size // 4
     _part(recipe, "small", 2 * unit, 2 * unit, recipe.small_pictures, 1.0)
 
 
 def compute_full(recipe: Recipe) -> None:
-    """Make every full-size set that is not there yet."""
+    """Compute the full-size sets that do not exist."""
     unit = recipe.size // 4
     for (across, down), share in SHAPES:
         count = int(recipe.pictures * share)
@@ -108,6 +108,6 @@ def compute_full(recipe: Recipe) -> None:
 
 
 def compute(recipe: Recipe) -> None:
-    """Make every set that is not there yet."""
+    """Compute the sets that do not exist."""
     compute_small(recipe)
     compute_full(recipe)

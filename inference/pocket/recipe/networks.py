@@ -1,4 +1,4 @@
-"""The parts of the pipeline, untrained: small forms of Stable Diffusion 2 depth's own."""
+"""The untrained components of the pipeline: small versions of those of Stable Diffusion 2 depth."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ WINDOW = 77
 DEPTH_PATCH = 16
 
 
-def _started(recipe: Recipe, part: str, model: Any) -> Any:
-    """With the weights of the folder to start from, if there is one. Only the weights: a
-    configuration that was read from a folder would carry the folder's path into the export."""
+def _warm_started(recipe: Recipe, part: str, model: Any) -> Any:
+    """Load the weights of `recipe.start`, if it is set. Only the weights: a configuration that was
+    read from a folder would write the folder's path into the export."""
     if recipe.start is not None:
         (weights,) = (recipe.start / part).glob("*.safetensors")
         model.load_state_dict(load_file(weights))
@@ -36,7 +36,7 @@ def _started(recipe: Recipe, part: str, model: Any) -> Any:
 
 
 def vae(recipe: Recipe) -> AutoencoderKL:
-    """8 pixels a latent for four levels; no attention, so that any size costs its area only."""
+    """8 pixels a latent with four levels; no attention, so the cost grows with the area only."""
     levels = len(recipe.vae_channels)
     model = AutoencoderKL(
         block_out_channels=recipe.vae_channels,
@@ -50,15 +50,15 @@ def vae(recipe: Recipe) -> AutoencoderKL:
         # Latents are normalised channel by channel inside the network at export.
         scaling_factor=1.0,
     )
-    return _started(recipe, "vae", model)
+    return _warm_started(recipe, "vae", model)
 
 
 def unet(recipe: Recipe) -> UNet2DConditionModel:
-    """Attention at all levels but the first, where it would cost more than it gives.
+    """Attention at all levels but the first, where it costs most.
 
-    The text reaches the network twice: by cross-attention, and pooled, beside the time, as scale
-    and shift of every block (`addition_embed_type="text"`). The pipeline feeds both from the same
-    states.
+    The text has two inputs: cross-attention, and a pooled embedding that is added to the time
+    embedding and gives scale and shift of every block (`addition_embed_type="text"`). The pipeline
+    computes both from the same states.
     """
     levels = len(recipe.unet_channels)
     return UNet2DConditionModel(
@@ -71,7 +71,7 @@ def unet(recipe: Recipe) -> UNet2DConditionModel:
         up_block_types=("CrossAttnUpBlock2D",) * (levels - 1) + ("UpBlock2D",),
         mid_block_type="UNetMidBlock2DCrossAttn",
         cross_attention_dim=recipe.text_width,
-        # The library's name for the number of heads, here of 16 channels each.
+        # This option is the number of heads; each has 16 channels.
         attention_head_dim=tuple(max(1, width // 16) for width in recipe.unet_channels),
         addition_embed_type="text",
         addition_embed_type_num_heads=4,
@@ -82,7 +82,7 @@ def unet(recipe: Recipe) -> UNet2DConditionModel:
 
 
 def tokenizer() -> CLIPTokenizer:
-    """Byte-level BPE over the vocabulary: its words are single tokens, others fall into letters."""
+    """Byte-level BPE: known words are single tokens, other words are split into letters."""
     words = [*OBJECTS, *COLOURS, "a", "an", "on", "background", "photo", "of", "the", "and", "with"]
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.normalizer = normalizers.Lowercase()
@@ -110,7 +110,7 @@ def tokenizer() -> CLIPTokenizer:
 
 
 def text_encoder(recipe: Recipe, words: CLIPTokenizer) -> CLIPTextModel:
-    """A CLIP text model of a few layers; trained together with the UNet, from nothing."""
+    """A CLIP text model with few layers."""
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(words),
@@ -128,8 +128,8 @@ def text_encoder(recipe: Recipe, words: CLIPTokenizer) -> CLIPTextModel:
 
 
 def depth_estimator(recipe: Recipe) -> DPTForDepthEstimation:
-    """A plain DPT over patches of 16 pixels; its map has half the picture's side, which is four
-    times the latents' and enough."""
+    """A DPT with patches of 16 pixels. The side of its map is half the image's side, which is four
+    times the side of the latents."""
     width = recipe.depth_width
     model = DPTForDepthEstimation(
         DPTConfig(
@@ -152,14 +152,14 @@ def depth_estimator(recipe: Recipe) -> DPTForDepthEstimation:
             attention_probs_dropout_prob=0.0,
         )
     )
-    # Starts above zero everywhere: a rectifier that begins below it never learns.
+    # The output starts above zero: a ReLU with a negative input has no gradient.
     torch.nn.init.constant_(model.head.head[-2].bias, 0.5)
-    return _started(recipe, "depth_estimator", model)
+    return _warm_started(recipe, "depth_estimator", model)
 
 
 def feature_extractor(recipe: Recipe) -> DPTImageProcessor:
-    """Squares every picture, as a DPT without a separate backbone needs it; the pipeline stretches
-    the depth map back to the picture's own shape."""
+    """Resizes every image to a square, which a DPT without a separate backbone needs. The pipeline
+    resizes the depth map to the shape of the image."""
     return DPTImageProcessor(
         size={"height": recipe.size, "width": recipe.size},
         keep_aspect_ratio=False,
@@ -169,7 +169,7 @@ def feature_extractor(recipe: Recipe) -> DPTImageProcessor:
 
 
 def scheduler() -> DDIMScheduler:
-    """Zero terminal SNR, so that at strength 1 nothing of the source's colours is left.
+    """Zero terminal SNR, so that at strength 1 the result does not depend on the source's colours.
 
     Lin et al. 2024, "Common Diffusion Noise Schedules and Sample Steps Are Flawed".
     """

@@ -1,4 +1,4 @@
-"""Stage `reference`: one sheet with a thumbnail of every object, which the tests compare with."""
+"""Stage `reference`: a sheet with a thumbnail of every object, for the tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHEET = Path(__file__).resolve().parents[3] / "tests/integration/inference/pocke
 
 
 def write(recipe: Recipe, path: Path = SHEET) -> None:
-    """Objects in the vocabulary's order, row by row, each fitted into a transparent cell."""
+    """Write the objects in the vocabulary's order, row by row, each in a transparent cell."""
     table = sprites.load(recipe.cache)
     rows = -(-len(table) // COLUMNS)
     sheet = Image.new("RGBA", (COLUMNS * CELL, rows * CELL))

@@ -1,4 +1,4 @@
-"""Stage `samples`: a few source pictures for the demo to offer."""
+"""Stage `samples`: source images for the demo."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PICTURES = {
     "rocket": ("rocket", "purple"),
     "cupcake": ("cupcake", "pink"),
 }
-# Of the sprite's longer side, of the picture's.
+# The sprite's longer side as a share of the image's side.
 FILL = 0.78
 
 
@@ -39,7 +39,7 @@ def still(sprite: Sprite, colour: str, size: int) -> Image.Image:
 
 
 def draw(recipe: Recipe) -> None:
-    """Write them as small PNG files, and one photograph (CC0) among them."""
+    """Write the samples as small PNG files; one of them is a photograph (CC0)."""
     folder = recipe.out / "samples"
     folder.mkdir(parents=True, exist_ok=True)
     table = sprites.load(recipe.cache)

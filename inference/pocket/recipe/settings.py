@@ -1,4 +1,4 @@
-"""The sizes and lengths of one training, in one place."""
+"""The sizes and durations of a training."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What a training is made of. Minutes bound each stage on whatever machine it runs."""
+    """The settings of a training. The minutes limit each stage."""
 
     cache: Path
     out: Path
-    # A pipeline folder whose VAE and depth estimator learn on, instead of starting from nothing.
+    # A pipeline folder whose VAE and depth estimator are the start of the training; None: random.
     start: Path | None = None
-    # Of the pictures that the autoencoder and the depth estimator learn from.
+    # Side of the images that the autoencoder and the depth estimator are trained on.
     size: int = 256
     vae_channels: tuple[int, ...] = (24, 48, 96, 96)
     latent_channels: int = 4
@@ -39,7 +39,7 @@ class Recipe:
 
     @property
     def native(self) -> int:
-        """The side of the pictures that the UNet learns last, and draws best."""
+        """The side of the images that the UNet is trained on last."""
         return self.size * 3 // 4
 
     @property

@@ -1,4 +1,4 @@
-"""The emoji pictures: fetched from the npm registry once, cut to their outline, kept as arrays.
+"""The emoji images: downloaded from the npm registry, cropped, loaded as arrays.
 
 Fluent emoji by Microsoft (MIT) in `@lobehub/fluent-emoji-3d`; names from `emoji-datasource` (MIT).
 """
@@ -21,7 +21,7 @@ Sprite = NDArray[np.uint8]
 
 
 def fetch(cache: Path) -> Path:
-    """Download and unpack both packages with the ordinary npm client; the folder they are in."""
+    """Download and unpack both packages with the npm client; return their folder."""
     folder = cache / "npm"
     for package in PACKAGES:
         name = package.lstrip("@").rsplit("@", 1)[0].replace("/", "-")
@@ -37,7 +37,7 @@ def fetch(cache: Path) -> Path:
 
 
 def cut(image: Image.Image) -> Sprite:
-    """RGBA, cropped to what is not transparent: (height, width, 4)."""
+    """RGBA, cropped to the pixels that are not transparent: (height, width, 4)."""
     rgba = image.convert("RGBA")
     box = rgba.getchannel("A").point(lambda a: 255 if a > 24 else 0).getbbox()
     return np.asarray(rgba.crop(box))
@@ -59,14 +59,14 @@ def load(cache: Path) -> dict[str, Sprite]:
         names = (f"{code}.webp", f"{code.replace('-fe0f', '')}.webp")
         path = next((assets / name for name in names if (assets / name).is_file()), None)
         if path is None:
-            raise KeyError(f"no picture of {word} ({code})")
+            raise KeyError(f"no image of {word} ({code})")
         with Image.open(path) as image:
             sprites[word] = cut(image)
     return sprites
 
 
 def photographs() -> list[NDArray[np.uint8]]:
-    """Free photographs that scikit-image ships, RGB; so that strangers' pictures are not new.
+    """Photographs from scikit-image, RGB, so that the model also sees photographs.
 
     astronaut: NASA, public domain. chelsea, coffee, rocket: CC0. All listed in its data README.
     """

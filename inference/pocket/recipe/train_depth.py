@@ -1,4 +1,4 @@
-"""Stage `depth`: a picture to its relief, with a small DPT."""
+"""Stage `depth`: train a small DPT to estimate the relief of an image."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from inference.pocket.recipe.training import Stage, autocast, device_of
 
 BATCH = 16
 PHOTO_SHARE = 0.06
-# Composed once and seen in four mirrorings.
+# Composed once; each image is used in four reflections.
 POOL = 3000
-# The network ends in a rectifier: a background at exactly zero would come out constant, and the
+# The network ends in a ReLU: with a target of exactly zero it would output constant maps, and the
 # pipeline's normalisation divides a constant map by zero.
 FLOOR = 0.1
 
@@ -40,7 +40,7 @@ def pool(recipe: Recipe, count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def train(recipe: Recipe) -> None:
-    """Run the stage, or what is left of it."""
+    """Run the stage, or the rest of it."""
     torch.manual_seed(recipe.seed)
     device = device_of()
     model: Any = networks.depth_estimator(recipe)

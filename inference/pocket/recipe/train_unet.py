@@ -1,4 +1,4 @@
-"""Stage `unet`: from noise, depth and words to latents; the text encoder learns along."""
+"""Stage `unet`: train the UNet, and the text encoder with it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from inference.pocket.recipe.latents import SHAPES
 from inference.pocket.recipe.settings import Recipe
 from inference.pocket.recipe.training import Stage, autocast, averaged, device_of
 
-# How often the caption is left out, so that guidance has something to guide away from.
+# Share of samples without a caption, which classifier-free guidance needs.
 # Ho and Salimans 2022, "Classifier-Free Diffusion Guidance".
 EMPTY_CAPTIONS = 0.12
 
 
 @dataclass(frozen=True)
 class Latents:
-    """One set of one shape: latents normalised to unit variance, depth, token ids."""
+    """Samples of one shape: latents normalised to unit variance, depth, token ids."""
 
     latents: torch.Tensor
     depth: torch.Tensor
@@ -28,14 +28,14 @@ class Latents:
 
 
 def statistics(recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation of every latent channel over the small pictures: two (C,) tensors."""
+    """Mean and deviation of every latent channel over the small images: two (C,) tensors."""
     state = torch.load(recipe.cache / "latents-small.pt", weights_only=True)
     latents = state["latents"].float()
     return latents.mean((0, 2, 3)), latents.std((0, 2, 3))
 
 
 def load(recipe: Recipe, name: str) -> Latents:
-    """One set from the cache."""
+    """Load one set from the cache."""
     state = torch.load(recipe.cache / f"latents-{name}.pt", weights_only=True)
     mean, deviation = statistics(recipe)
     words = networks.tokenizer()
@@ -48,7 +48,7 @@ def load(recipe: Recipe, name: str) -> Latents:
 
 
 def train_small(recipe: Recipe) -> Stage:
-    """On small pictures, or what is left of it."""
+    """Train on small images, or run the rest of that stage."""
     torch.manual_seed(recipe.seed)
     small = {"small": load(recipe, "small")}
     text = averaged(recipe, "text", "text", networks.text_encoder(recipe, networks.tokenizer()))
@@ -58,7 +58,7 @@ def train_small(recipe: Recipe) -> Stage:
 
 
 def train(recipe: Recipe) -> None:
-    """From the weights that the small pictures gave, on full-size ones, or what is left of it."""
+    """Train on full-size images, starting from the weights of the small ones."""
     model, text = networks.unet(recipe), networks.text_encoder(recipe, networks.tokenizer())
     first = train_small(recipe)
     for key, module in (("unet", model), ("text", text)):
@@ -83,14 +83,14 @@ def _run(
     words = networks.tokenizer()
     stage = Stage(recipe, name, minutes, {"unet": model, "text": text}, rate)
     if recipe.compiled:
-        # A shape each: there are few, and they come again and again.
+        # One compilation per shape: there are few shapes.
         model.compile(dynamic=False)
     empty = torch.tensor(words("", padding="max_length").input_ids, dtype=torch.int16)
     alphas = networks.scheduler().alphas_cumprod
-    # Every process draws its own pictures and noise.
-    draw = recipe.seed + stage.step + 1_000_000 * stage.rank
-    rng = np.random.default_rng(draw)
-    torch.manual_seed(draw)
+    # Each process has its own samples and noise.
+    seed = recipe.seed + stage.step + 1_000_000 * stage.rank
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
     names = list(sets)
     sizes = np.array([len(sets[key].latents) for key in names], dtype=np.float64)
     for _ in stage.steps():
@@ -105,7 +105,7 @@ def _run(
         noise_share = (1 - alphas[times]).sqrt()[:, None, None, None].to(device)
         noise = torch.randn_like(clean)
         noisy = signal * clean + noise_share * noise
-        # Salimans and Ho 2022, "Progressive Distillation": predict the velocity.
+        # Salimans and Ho 2022, "Progressive Distillation": velocity prediction.
         velocity = signal * noise - noise_share * clean
         with autocast(device):
             states = text(tokens.long().to(device)).last_hidden_state

@@ -1,4 +1,4 @@
-"""Stage `vae`: pixels to latents and back, learned on crops."""
+"""Stage `vae`: train the autoencoder on crops."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from inference.pocket.recipe import compose, networks, sprites
 from inference.pocket.recipe.settings import Recipe
 from inference.pocket.recipe.training import Stage, autocast, device_of
 
-# A touch, so that latents stay near a unit normal; more blurs the picture.
+# Small: it keeps the latents near a unit normal; a larger weight blurs the image.
 KL_WEIGHT = 1e-5
 EDGE_WEIGHT = 1.0
 COLOUR_WEIGHT = 1.0
@@ -19,7 +19,7 @@ PHOTO_SHARE = 0.1
 
 
 def picture_pool(recipe: Recipe, count: int) -> NDArray[np.uint8]:
-    """(count, native, native, 3): mostly compositions, some crops of photographs."""
+    """(count, native, native, 3): compositions, and a few crops of photographs."""
     rng = np.random.default_rng(recipe.seed)
     table = sprites.load(recipe.cache)
     photos = sprites.photographs()
@@ -34,8 +34,8 @@ def picture_pool(recipe: Recipe, count: int) -> NDArray[np.uint8]:
 
 
 def crops(rng: np.random.Generator, pool: NDArray[np.uint8], size: int, count: int) -> torch.Tensor:
-    """(count, 3, size, size) in -1..1. Of four random places the liveliest is taken: a plain
-    background teaches nothing."""
+    """(count, 3, size, size) in -1..1. In 70 % of the cases the crop with the highest variance of
+    four random ones is taken, since a plain background adds little."""
     out = np.empty((count, size, size, 3), dtype=np.uint8)
     for row in out:
         picture = pool[int(rng.integers(len(pool)))]
@@ -46,26 +46,27 @@ def crops(rng: np.random.Generator, pool: NDArray[np.uint8], size: int, count: i
 
 
 def edges(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Differences of neighbours, down and across."""
+    """Differences of neighbouring pixels, vertically and horizontally."""
     return x[..., 1:, :] - x[..., :-1, :], x[..., 1:] - x[..., :-1]
 
 
 def loss_of(made: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    """Absolute error of the pixels, of their edges at full and at half size, and of broad colour.
+    """Absolute error of the pixels, of their differences at full and half size, and of the colours
+    at a quarter of the size.
 
-    Edges alone teach shape long before hue; the pooled term makes colours right early.
+    With the differences alone the model learns shapes long before colours.
     """
     total = (made - real).abs().mean()
     for _ in range(2):
         for a, b in zip(edges(made), edges(real), strict=True):
             total = total + EDGE_WEIGHT * (a - b).abs().mean()
         made, real = (torch.nn.functional.avg_pool2d(x, 2) for x in (made, real))
-    broad = torch.nn.functional.avg_pool2d(made - real, 2)
-    return total + COLOUR_WEIGHT * broad.abs().mean()
+    colour = torch.nn.functional.avg_pool2d(made - real, 2)
+    return total + COLOUR_WEIGHT * colour.abs().mean()
 
 
 def train(recipe: Recipe) -> None:
-    """Run the stage, or what is left of it."""
+    """Run the stage, or the rest of it."""
     torch.manual_seed(recipe.seed)
     device = device_of()
     model = networks.vae(recipe).to(device)
@@ -75,7 +76,7 @@ def train(recipe: Recipe) -> None:
         stage.save()
         return
     pool = picture_pool(recipe, min(POOL, recipe.pictures))
-    # Every process cuts its own crops.
+    # Each process has its own crops.
     rng = np.random.default_rng(recipe.seed + stage.step + 1_000_000 * stage.rank)
     for _ in stage.steps():
         real = crops(rng, pool, recipe.crop, recipe.vae_batch).to(device)

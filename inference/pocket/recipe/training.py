@@ -1,4 +1,4 @@
-"""What every stage shares: device, precision, a clock, a moving average, checkpoints."""
+"""Shared by all stages: device, precision, time limit, weight average, checkpoints."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from inference.pocket.recipe.settings import Recipe
 
 CHECKPOINT_SECONDS = 120.0
 REPORT_STEPS = 25
-WARM_STEPS = 50
-# Processes that train together meet this often, in the middle between them.
+WARMUP_STEPS = 50
+# Processes that train together average their weights after this number of steps.
 # Stich 2019, "Local SGD Converges Fast and Communicates Little".
-SHARE_STEPS = 8
+AVERAGE_STEPS = 8
 
 
 def device_of() -> torch.device:
-    """The best device there is."""
+    """CUDA if available, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """bfloat16 where the processor multiplies it in hardware, else float32."""
+    """bfloat16 where the device supports it in hardware, else float32."""
     fast = device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast)
 
 
 def join() -> int:
-    """This process's number among those that `torchrun` started together; 0 when alone.
+    """Join the process group of `torchrun`; return this process's rank, 0 without a group.
 
-    On a busy machine two processes of one thread are faster than one of two: threads wait for one
-    another in every operation, processes every few steps.
+    On a busy machine two processes with one thread each are faster than one process with two:
+    threads synchronise in every operation, processes every few steps.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return 0
@@ -49,7 +49,7 @@ def join() -> int:
 
 
 class Average:
-    """An exponential moving average of a module's weights; what is exported."""
+    """An exponential moving average of a module's weights, which is exported."""
 
     def __init__(self, module: torch.nn.Module, decay: float = 0.999) -> None:
         self.module = copy.deepcopy(module).eval().requires_grad_(False)
@@ -58,15 +58,15 @@ class Average:
 
     @torch.no_grad()
     def update(self, module: torch.nn.Module) -> None:
-        """Move towards the module's weights; faster in the first steps."""
+        """Update the average; the decay is smaller in the first steps."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        ours: list[torch.Tensor] = list(self.module.parameters())
-        torch._foreach_lerp_(ours, [p.detach() for p in module.parameters()], 1 - decay)
+        parameters: list[torch.Tensor] = list(self.module.parameters())
+        torch._foreach_lerp_(parameters, [p.detach() for p in module.parameters()], 1 - decay)
 
 
 class Stage:
-    """A stage bounded by minutes: gives step numbers, the learning rate, and saves on the way."""
+    """A stage with a time limit: step numbers, learning rate schedule, checkpoints."""
 
     def __init__(
         self,
@@ -97,22 +97,22 @@ class Stage:
 
     @property
     def done(self) -> bool:
-        """Whether this stage has had its minutes."""
+        """Whether the time limit has been reached."""
         return self.spent >= self.seconds
 
     def steps(self) -> Iterator[int]:
-        """One number a training step, until the minutes are over; checkpoints on the way."""
+        """Yield the number of each training step until the time limit; save checkpoints."""
         saved = last = time.monotonic()
         while not self.done:
-            warm = min(1.0, (self.step + 1) / WARM_STEPS)
-            along = min(1.0, self.spent / self.seconds)
+            warmup = min(1.0, (self.step + 1) / WARMUP_STEPS)
+            progress = min(1.0, self.spent / self.seconds)
             for group in self.optimizer.param_groups:
                 group["lr"] = (
-                    self.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * along)))
+                    self.rate * warmup * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
                 )
             yield self.step
             now = time.monotonic()
-            self.spent = self._agreed(self.spent + now - last)
+            self.spent = self._synchronised(self.spent + now - last)
             last = now
             self.step += 1
             if self.step % REPORT_STEPS == 0 and self.rank == 0:
@@ -127,13 +127,13 @@ class Stage:
         self.save()
 
     def descend(self, loss: torch.Tensor) -> None:
-        """One optimiser step on this loss."""
+        """Take one optimiser step on this loss."""
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
-        if dist.is_initialized() and (self.step + 1) % SHARE_STEPS == 0:
-            self._share_weights()
+        if dist.is_initialized() and (self.step + 1) % AVERAGE_STEPS == 0:
+            self._average_weights()
         self.losses.append(float(loss.detach()))
         for key, module in self.modules.items():
             self.averages[key].update(module)
@@ -143,7 +143,7 @@ class Stage:
         return self.averages[key].module
 
     def save(self) -> None:
-        """Write everything that resuming needs, whole or not at all."""
+        """Write a checkpoint atomically."""
         if self.rank != 0:
             return
         state = {
@@ -158,7 +158,7 @@ class Stage:
         part.replace(self.path)
 
     @torch.no_grad()
-    def _share_weights(self) -> None:
+    def _average_weights(self) -> None:
         flat = torch.cat([p.reshape(-1) for p in self.parameters])
         dist.all_reduce(flat)
         flat /= dist.get_world_size()
@@ -167,7 +167,7 @@ class Stage:
             p.copy_(part.view_as(p))
 
     @staticmethod
-    def _agreed(seconds: float) -> float:
+    def _synchronised(seconds: float) -> float:
         if not dist.is_initialized():
             return seconds
         clock = torch.tensor([seconds], dtype=torch.float64)
@@ -185,7 +185,7 @@ class Stage:
 
 
 def averaged(recipe: Recipe, stage: str, key: str, module: torch.nn.Module) -> torch.nn.Module:
-    """The module with the averaged weights of a stage's last checkpoint, ready for use."""
+    """The module with the averaged weights of a stage's last checkpoint, in evaluation mode."""
     path: Path = recipe.cache / f"{stage}.pt"
     state = torch.load(path, weights_only=True)
     module.load_state_dict(state["averages"][key])

@@ -1,4 +1,4 @@
-"""What the model can be asked for: objects (word → emoji short name) and colours."""
+"""The words that the model knows: objects (word → emoji short name) and colours."""
 
 OBJECTS = {
     "fox": "fox_face", "cat": "cat", "panda": "panda_face", "frog": "frog", "pig": "pig",
@@ -64,12 +64,12 @@ PROMPTS = (
 )
 
 
-# What looks best at the native size.
+# The best-looking values at the native size.
 DEFAULTS = {"strength": 0.9, "steps": 20, "guidance_scale": 3.0}
 
 
 def article(word: str) -> str:
-    """`an owl`, `a fox`; plurals and masses take it too, in this small language."""
+    """The word with its article: `an owl`, `a fox`. Plurals and mass nouns get one too."""
     return (
         f"an {word}" if word[0] in "aeiou" and word != "unicorn" and word != "ufo" else f"a {word}"
     )
