@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bot import logs
+from bot.cli.model_errors import explain
 from bot.config import Settings
 from bot.errors import StartError, UserError
 from inference import InferenceError
@@ -101,8 +102,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     logs.set_up(settings.log_level, [token.get_secret_value()] if token else [])
     try:
         return asyncio.run(perform(arguments, settings))
-    except (StartError, UserError, InferenceError) as error:
+    except (StartError, UserError) as error:
         print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    except InferenceError as error:
+        print(explain(error), file=sys.stderr)  # noqa: T201
         return 1
     except KeyboardInterrupt:
         return 130

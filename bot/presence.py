@@ -1,4 +1,4 @@
-"""Shows in Discord what the model is doing: "loading the model" until it is ready."""
+"""Shows the state of the model as the bot's activity in Discord until the model is ready."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ POLL_SECONDS = 1.0
 
 
 async def show_state(client: discord.Client, service: InferenceService) -> None:
-    """Keep the bot's activity true; runs until cancelled."""
+    """Update the bot's activity when the state of the model changes; runs until cancelled."""
     await client.wait_until_ready()
     shown: str | None = None
     while True:

@@ -1,17 +1,26 @@
-"""Pictures in, pictures out: depth-to-image on one device. Knows nothing of Discord.
+"""Image-to-image inference, usable without Discord.
 
-These names are the public ones; `bot` and `cogs` import nothing deeper. None of them imports
-torch: the model lives in a child process of its own.
+The names below are the public interface; `bot` and `cogs` import nothing else of this package.
+They do not import torch: the model runs in a child process.
 """
 
 from inference.errors import (
     DeadlineExceeded,
+    DeviceNotFound,
+    DiskFull,
+    HubUnreachable,
     InferenceError,
+    InvalidModel,
+    ModelGated,
+    ModelNotOnHub,
+    ModelTooLarge,
     ModelUnavailable,
     NonFiniteOutput,
     OutOfMemory,
     ServiceStopped,
+    UnknownModel,
     WorkerDied,
+    WorkerFailed,
 )
 from inference.models import MODELS, POCKET, ModelEntry, find_model
 from inference.service import InferenceService, ServiceState, ServiceStatus
@@ -22,12 +31,19 @@ __all__ = [
     "MODELS",
     "POCKET",
     "DeadlineExceeded",
+    "DeviceNotFound",
+    "DiskFull",
+    "HubUnreachable",
     "Img2ImgRequest",
     "Img2ImgResult",
     "InferenceError",
     "InferenceService",
+    "InvalidModel",
     "LocalService",
     "ModelEntry",
+    "ModelGated",
+    "ModelNotOnHub",
+    "ModelTooLarge",
     "ModelUnavailable",
     "NonFiniteOutput",
     "OutOfMemory",
@@ -37,6 +53,8 @@ __all__ = [
     "ServiceStatus",
     "ServiceStopped",
     "Timings",
+    "UnknownModel",
     "WorkerDied",
+    "WorkerFailed",
     "find_model",
 ]

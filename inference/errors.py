@@ -1,32 +1,78 @@
-"""What can go wrong with a request or with the model.
+"""The errors of this package.
 
     InferenceError
-    ├── ModelUnavailable      the model cannot be loaded; says why and what to do
-    ├── ServiceStopped        the service is closing; the request did not run and may be sent again
-    ├── WorkerDied            the worker process died or hung while this request was in it
-    ├── OutOfMemory           the request does not fit the device, not even alone
-    ├── NotANumber            the model produced no valid picture, not even decoded in float32
-    └── DeadlineExceeded      the request's deadline passed before it was prepared
+    ├── ModelUnavailable        the model cannot be used; starting again does not help
+    │   ├── UnknownModel        neither a name in the catalogue nor a pipeline folder
+    │   ├── ModelNotOnHub       the hub has no such repository, or it is private
+    │   ├── ModelGated          the repository asks for its terms to be accepted first
+    │   ├── HubUnreachable      not downloaded yet, and the hub does not answer
+    │   ├── DiskFull            no room for the model's files
+    │   ├── InvalidModel        damaged files, or a pipeline that this package cannot run
+    │   ├── ModelTooLarge       the model does not fit the memory of the device
+    │   ├── DeviceNotFound      the requested device is not on this machine
+    │   └── WorkerFailed        the worker process ended several times in a row
+    ├── ServiceStopped          the service is closing; the request may be sent again later
+    ├── WorkerDied              the worker process ended while it worked on this request
+    ├── OutOfMemory             the request does not fit the device's memory, not even alone
+    ├── NonFiniteOutput         the model's output has NaN or infinite values, also in float32
+    └── DeadlineExceeded        the request's deadline passed before it was prepared
 
-A cancelled request raises `asyncio.CancelledError`, as everything in asyncio does.
-Every message is a sentence that a person may read. All of them survive pickling.
+A cancelled request raises `asyncio.CancelledError`. Each message is one sentence in English that
+says what is wrong; it names no setting of the program that uses this package. All errors can be
+pickled.
 """
 
 
 class InferenceError(Exception):
-    """Base of this package's errors."""
+    """Base class of this package's errors."""
 
 
 class ModelUnavailable(InferenceError):
-    """The model cannot be loaded: no network, no disk, gated, out of memory, not a model."""
+    """The model cannot be used; starting again does not help."""
+
+
+class UnknownModel(ModelUnavailable):
+    """The name is neither in the catalogue nor the path of a pipeline folder."""
+
+
+class ModelNotOnHub(ModelUnavailable):
+    """The hub has no repository of that name, or it is private."""
+
+
+class ModelGated(ModelUnavailable):
+    """The repository's terms must be accepted before its files can be downloaded."""
+
+
+class HubUnreachable(ModelUnavailable):
+    """The model has not been downloaded yet, and the hub does not answer."""
+
+
+class DiskFull(ModelUnavailable):
+    """The disk has no room for the model's files."""
+
+
+class InvalidModel(ModelUnavailable):
+    """The model's files are damaged, or not a pipeline that this package can run."""
+
+
+class ModelTooLarge(ModelUnavailable):
+    """The model does not fit the memory of the device."""
+
+
+class DeviceNotFound(ModelUnavailable):
+    """The requested device is not on this machine, or torch cannot use it."""
+
+
+class WorkerFailed(ModelUnavailable):
+    """The worker process ended several times in a row without a finished request."""
 
 
 class ServiceStopped(InferenceError):
-    """The service is closing; the request did not run to its end and may be sent again."""
+    """The service is closing; the request did not finish and may be sent again later."""
 
 
 class WorkerDied(InferenceError):
-    """The worker process died or hung while this request was running in it."""
+    """The worker process ended, or was stopped as hung, while it worked on this request."""
 
 
 class OutOfMemory(InferenceError):
@@ -34,7 +80,7 @@ class OutOfMemory(InferenceError):
 
 
 class NonFiniteOutput(InferenceError):
-    """The model's output was not a number, also when decoded again in float32."""
+    """The model's output has NaN or infinite values, also when decoded again in float32."""
 
 
 class DeadlineExceeded(InferenceError):

@@ -1,11 +1,11 @@
-"""The catalogue: name → weights, pinned revision, licence, defaults, limits. Imports no torch."""
+"""The model catalogue: source, licence, defaults and limits of each model. Imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.errors import ModelUnavailable
+from inference.errors import UnknownModel
 from inference.types import Scheduler
 
 POCKET = Path(__file__).parent / "pocket"
@@ -13,12 +13,13 @@ POCKET = Path(__file__).parent / "pocket"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEntry:
-    """One model that can redraw pictures.
+    """One model.
 
-    `source` is a hub repository, a local `save_pretrained` folder, or empty for weights made up
-    in code. `pixels` is the area that the model was trained at, `multiple` what both sides must be
-    divisible by. `scheduler` takes the place of the one that comes with the weights, unless None.
-    `cpu_requests` is how many run at once on a CPU, whose products one full-size picture saturates.
+    `source` is a hub repository, a local `save_pretrained` folder, or empty for random weights
+    that are built in code. `pixels` is the image area that the model was trained at; both sides
+    must be divisible by `multiple`. `scheduler` replaces the scheduler in the repository, unless
+    None. `cpu_requests` is how many requests run at once on a CPU; one full-size request already
+    uses all cores.
     """
 
     name: str
@@ -37,12 +38,12 @@ MODELS: dict[str, ModelEntry] = {
     entry.name: entry
     for entry in (
         # The original repository, stabilityai/stable-diffusion-2-depth, was withdrawn in
-        # November 2025; this is the community's public mirror.
+        # November 2025; this is a public mirror.
         ModelEntry(
             name="sd2-depth",
             source="sd2-community/stable-diffusion-2-depth",
             licence="openrail++",
-            # In place of PNDM, which takes a step more and needs twice as many.
+            # The repository has PNDM, which needs about twice as many steps.
             scheduler="dpmpp_2m_karras",
         ),
         ModelEntry(
@@ -64,7 +65,7 @@ MODELS: dict[str, ModelEntry] = {
             pixels=128 * 128,
             steps=20,
         ),
-        # Through the plain adapter: one request after the other, no depth.
+        # These run in the whole-call engine: one request at a time, no depth map.
         ModelEntry(
             name="sd15",
             source="stable-diffusion-v1-5/stable-diffusion-v1-5",
@@ -90,16 +91,16 @@ MODELS: dict[str, ModelEntry] = {
 
 
 def find_model(name: str) -> ModelEntry:
-    """The entry of that name, or one for a local `save_pretrained` folder at that path.
+    """The catalogue entry of that name, or an entry for the `save_pretrained` folder at that path.
 
     Raises:
-        ModelUnavailable: neither a name in the catalogue nor a folder with a `model_index.json`.
+        UnknownModel: it is neither in the catalogue nor a folder with a `model_index.json`.
     """
     if name in MODELS:
         return MODELS[name]
     if (Path(name) / "model_index.json").is_file():
         return ModelEntry(name=Path(name).name, source=name, licence="unknown")
-    raise ModelUnavailable(
-        f"MODEL is {name!r}, which is neither a name in the catalogue ({', '.join(MODELS)}) "
-        "nor a folder with a model_index.json."
+    raise UnknownModel(
+        f"The model {name!r} is neither in the catalogue ({', '.join(MODELS)}) nor a folder with "
+        "a model_index.json."
     )

@@ -1,17 +1,18 @@
-"""The service that the bot sees: a protocol. `inference.worker.supervisor` has its local form."""
+"""`InferenceService`: the protocol for everything that runs requests, local or remote."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from inference.types import Img2ImgRequest, Img2ImgResult, Progress
 
 
 class ServiceState(StrEnum):
-    """Where the service is in its life."""
+    """The phases of a service's life."""
 
     LOADING = "loading"
     READY = "ready"
@@ -21,8 +22,11 @@ class ServiceState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
-    """A snapshot: `detail` is one sentence for a person; `slots` is how many requests at once
-    fill the device's batch (1 until it is known)."""
+    """A snapshot of a service.
+
+    `detail` describes the state in a few words, e.g. "loading the model". `slots` is the number of
+    requests that fill the device's batch, 1 until it is known.
+    """
 
     state: ServiceState
     detail: str
@@ -32,11 +36,44 @@ class ServiceStatus:
 
 
 class InferenceService(Protocol):
-    """Anything that redraws pictures: one local worker, or a fleet behind the same face."""
+    """A service that runs requests: one local worker, or several replicas.
+
+    It is an async context manager. Entering it returns at once and starts the model; leaving it
+    ends the requests that still run with `ServiceStopped` and stops the model.
+    """
 
     @property
     def status(self) -> ServiceStatus:
-        """The state now; cheap, never blocks."""
+        """The current state; never blocks."""
+        ...
+
+    async def __aenter__(self) -> Self:
+        """Start the model."""
+        ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop the model."""
+        ...
+
+    async def wait_ready(self) -> None:
+        """Return when requests are served.
+
+        Raises:
+            ModelUnavailable: the service has failed.
+        """
+        ...
+
+    async def wait_failed(self) -> None:
+        """Wait until the service has failed, then raise the reason.
+
+        Raises:
+            ModelUnavailable: always.
+        """
         ...
 
     async def generate(
@@ -44,12 +81,12 @@ class InferenceService(Protocol):
         request: Img2ImgRequest,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Img2ImgResult:
-        """Run one request to its end. Cancelling the awaiting task cancels the request.
+        """Run one request. Cancelling the awaiting task cancels the request.
 
-        `on_progress` is called on the event loop's thread, once a step, never after the return.
-        May be called while the model is loading: the request then waits.
+        `on_progress` is called on the event loop's thread after each step, and never after this
+        method has returned. While the model is loading the request waits.
 
         Raises:
-            InferenceError: one of its subclasses, as `inference.errors` describes.
+            InferenceError: one of the subclasses in `inference.errors`.
         """
         ...

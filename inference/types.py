@@ -1,4 +1,4 @@
-"""What crosses the process boundary: frozen dataclasses of bytes and numbers."""
+"""Requests, progress and results: frozen dataclasses of bytes and numbers."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 Scheduler = Literal["dpmpp_2m_karras", "ddim", "euler", "unipc", "pndm"]
-"""Names of the diffusers schedulers that a request may choose; `None` means the catalogue's choice
-for the model, or else the one that comes with its weights."""
+"""Names of the schedulers that a request may choose. `None` means the catalogue's scheduler for the
+model, or the scheduler in the model's repository if the catalogue has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Img2ImgRequest:
-    """One picture to redraw.
+    """One image to redraw.
 
-    `pixels` is RGB, row-major, 3 bytes a pixel, `width * height * 3` bytes long; both sides are
-    multiples of 64 and the area is within the model's pixel budget (the caller resizes).
-    `strength` is in (0, 1]: `int(steps * strength)` of the last steps run, at least one.
-    `guidance_scale` above 1 turns classifier-free guidance (and the negative prompt) on.
+    `pixels` is RGB, row-major, 3 bytes a pixel, `width * height * 3` bytes. Both sides are
+    multiples of the model's `multiple`, and the area is within the model's `pixels`; the caller
+    resizes. `strength` is in (0, 1]: the last `int(steps * strength)` steps run, at least one.
+    `guidance_scale` above 1 turns on classifier-free guidance and the negative prompt.
     `seed` is in [0, 2**63). `deadline` is in seconds since the epoch; a request that has not been
     prepared by then fails with `DeadlineExceeded`.
     """
@@ -40,7 +40,7 @@ class Img2ImgRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """A small RGB picture of the latents as they are: `width * height * 3` bytes."""
+    """A small RGB image of the current latents, `width * height * 3` bytes."""
 
     pixels: bytes
     width: int
@@ -49,7 +49,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """`step` of `total` denoising steps are done; `preview` only if it was asked for."""
+    """`step` of `total` denoising steps are done; `preview` is None unless it was requested."""
 
     id: str
     step: int
@@ -59,7 +59,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """Seconds from being accepted by the engine to prepared, the steps, and the decode."""
+    """Seconds from submission to prepared, seconds of the steps, and seconds of the decode."""
 
     prepare: float
     steps: float
@@ -67,17 +67,17 @@ class Timings:
 
     @property
     def total(self) -> float:
-        """All of it, in seconds."""
+        """The sum, in seconds."""
         return self.prepare + self.steps + self.decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Img2ImgResult:
-    """The redrawn picture: RGB, `width * height * 3` bytes, of the request's size.
+    """The redrawn image: RGB, `width * height * 3` bytes, of the request's size.
 
-    `depth` is the depth map that steered it, 8-bit grey, `width * height` bytes, near is bright;
-    only if `return_depth` was set. `ignored_prompt` is the end of the prompt that the text
-    encoder's window (77 tokens for CLIP) had no room for, empty if all of it counted.
+    `depth` is the depth map that the model used, 8-bit grey, `width * height` bytes, near is
+    bright; only if `return_depth` was set. `ignored_prompt` is the end of the prompt beyond the
+    text encoder's window (77 tokens for CLIP), empty if the whole prompt was used.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""`python -m bot check`: report what would stop the bot from starting, and how to fix it."""
+"""`python -m bot check`: reports everything that would keep the bot from starting, and a remedy."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ import aiohttp
 import discord
 from rich.console import Console
 
+from bot.cli.model_errors import REMEDIES, explain
 from bot.cli.onboarding import missing_token_help
 from bot.config import Settings
 from bot.permissions import invite_link
-from inference import ModelEntry, ModelUnavailable, find_model
+from inference import DeviceNotFound, ModelEntry, ModelUnavailable, find_model
 
-# Disk space for the files of a full model (5 GB) and a day of pictures.
+# The files of a full-size model, and the images of one day.
 FREE_BYTES = 6 * 2**30
 OK, BAD, NOTE = "[green]ok  [/]", "[red]bad [/]", "[yellow]note[/]"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. `fatal`: the bot cannot start unless `good`."""
+    """One line of the report. `fatal`: if it is not good, the bot cannot start."""
 
     name: str
     good: bool
@@ -36,24 +37,24 @@ class Finding:
 
 
 async def check(settings: Settings) -> int:
-    """Print each finding as soon as it is known; return 1 if the bot cannot start, else 0."""
+    """Print each finding as soon as it is known; return 1 if the bot could not start, else 0."""
     console = Console(highlight=False)
-    stopped = False
+    failed = False
     async for finding in findings(settings):
         mark = OK if finding.good else BAD if finding.fatal else NOTE
         console.print(f"{mark} {finding.name}: {finding.text}", soft_wrap=True)
-        stopped = stopped or (finding.fatal and not finding.good)
-    return 1 if stopped else 0
+        failed = failed or (finding.fatal and not finding.good)
+    return 1 if failed else 0
 
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
-    """Check settings, token, model, device and storage, in the order of their use."""
+    """Settings, token, model, device and storage, in the order in which the bot needs them."""
     yield Finding("settings", True, "read and valid")
     yield await _token(settings)
     try:
         model = find_model(settings.model)
     except ModelUnavailable as error:
-        yield Finding("model", False, str(error))
+        yield Finding("model", False, explain(error))
     else:
         yield _model(model)
     yield await _device(settings)
@@ -71,7 +72,7 @@ async def _token(settings: Settings) -> Finding:
             text = 'Discord does not accept it: press "Reset Token" on the application\'s page.'
             return Finding("token", False, text)
         except (aiohttp.ClientError, OSError, TimeoutError, discord.HTTPException):
-            text = "Discord could not be asked: check the internet connection."
+            text = "Discord cannot be reached: check the internet connection."
             return Finding("token", False, text, fatal=False)
         link = invite_link(client.application_id or 0)
         return Finding("token", True, f"belongs to {client.user}; invite it with {link}")
@@ -82,7 +83,7 @@ def _model(model: ModelEntry) -> Finding:
         return Finding("model", True, f"{model.name}, on this machine (licence {model.licence})")
     cached = _is_cached(model.source)
     text = f"{model.name} from {model.source} (licence {model.licence}), " + (
-        "downloaded" if cached else "is downloaded at the first start"
+        "downloaded" if cached else "will be downloaded at the first start"
     )
     return Finding("model", True, text)
 
@@ -95,7 +96,7 @@ def _is_cached(repository: str) -> bool:
 
 
 async def _device(settings: Settings) -> Finding:
-    """Runs in a child process, because this process never imports torch."""
+    # In a process of its own, because this one never imports torch.
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -105,16 +106,15 @@ async def _device(settings: Settings) -> Finding:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, problem = await process.communicate()
+    out, errors = await process.communicate()
     if process.returncode:
-        lines = problem.decode(errors="replace").strip().splitlines() or [
-            "torch cannot be imported"
-        ]
-        return Finding("device", False, lines[-1])
-    answer = json.loads(out)
-    text = f"{answer['device']} in {answer['dtype']}, {answer['memory_gib']:.0f} GiB of memory"
-    if answer["device"] == "cpu":
-        text += "; without a GPU a full model needs minutes for each picture"
+        lines = errors.decode(errors="replace").strip().splitlines()
+        text = f"{lines[-1]} {REMEDIES[DeviceNotFound]}" if lines else "torch does not start"
+        return Finding("device", False, text)
+    found = json.loads(out)
+    text = f"{found['device']} in {found['dtype']}, {found['memory_gib']:.0f} GiB of memory"
+    if found["device"] == "cpu":
+        text += "; without a GPU an image of a full-size model takes minutes"
     return Finding("device", True, text)
 
 
@@ -129,6 +129,8 @@ def _storage(settings: Settings) -> Finding:
         return Finding("storage", False, text)
     free = shutil.disk_usage(folder).free
     if free < FREE_BYTES:
-        text = f"{folder}: only {free / 2**30:.1f} GiB free; a full model and its pictures need 6"
+        text = (
+            f"{folder}: only {free / 2**30:.1f} GiB free; a full-size model and its images need 6"
+        )
         return Finding("storage", False, text, fatal=False)
     return Finding("storage", True, f"{folder}: {free / 2**30:.0f} GiB free")

@@ -20,10 +20,11 @@ from simcord.builders import ChannelHandle
 from simcord.preview import Preview
 
 from bot.app import open_bot
+from bot.cli.local_service import local_service
 from bot.client import RedrawBot
 from bot.config import Settings
 from bot.i18n.translate import notice_of, translate
-from inference import POCKET, LocalService, ModelEntry, find_model
+from inference import POCKET, ModelEntry, find_model
 
 # How often the browser is shown what the bot has changed by itself.
 REFRESH_SECONDS = 0.25
@@ -46,9 +47,7 @@ async def run_demo(settings: Settings) -> None:
             }
         )
         async with (
-            LocalService(
-                model=settings.model, device=settings.device, dtype=settings.dtype
-            ) as service,
+            local_service(settings) as service,
             open_bot(settings, service) as bot,
             simcord.run(bot, settle_timeout=30.0) as env,
             # Before anything waits for a time that this would skip.

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bot.cli.local_service import local_service
 from bot.config import Settings
 from bot.errors import StartError
 from bot.i18n.translate import notice_of
@@ -17,7 +18,7 @@ from bot.images.encode import save_as
 from bot.images.picture import Picture
 from bot.intake import Intake, IntakeLimits
 from bot.jobs.job import new_job_id
-from inference import Img2ImgRequest, LocalService, find_model
+from inference import Img2ImgRequest, find_model
 from inference import Progress as Step
 
 
@@ -66,12 +67,7 @@ async def render(settings: Settings, options: RenderOptions) -> None:
     # Progress goes to standard error; the result's line alone goes to standard output.
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
     console.print("Loading the model …")
-    async with LocalService(
-        model=settings.model,
-        device=settings.device,
-        dtype=settings.dtype,
-        cache_dir=settings.data_dir,
-    ) as service:
+    async with local_service(settings) as service:
         await service.wait_ready()
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("Redrawing", total=None)

@@ -10,13 +10,14 @@ import aiohttp
 import discord
 
 from bot.app import open_bot
+from bot.cli.local_service import local_service
 from bot.cli.onboarding import missing_token_help
 from bot.cli.signals import stop_event
 from bot.client import RedrawBot
 from bot.config import Settings
 from bot.errors import StartError
 from bot.presence import show_state
-from inference import LocalService
+from inference import InferenceService
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +32,7 @@ async def run_bot(settings: Settings) -> None:
     if settings.discord_token is None:
         raise StartError(missing_token_help())
     async with (
-        LocalService(
-            model=settings.model,
-            device=settings.device,
-            dtype=settings.dtype,
-            batch_rows=settings.batch_rows,
-            cache_dir=settings.data_dir,
-        ) as service,
+        local_service(settings) as service,
         open_bot(settings, service) as bot,
         bot,
     ):
@@ -62,7 +57,7 @@ async def _log_in(bot: RedrawBot, token: str) -> None:
         ) from error
 
 
-async def _serve(bot: RedrawBot, service: LocalService) -> None:
+async def _serve(bot: RedrawBot, service: InferenceService) -> None:
     """Return at a signal; raise when the connection or the model fails for good."""
     stop = stop_event(signal.SIGTERM, signal.SIGINT)
     work = {

@@ -1,4 +1,4 @@
-"""Compiles the UNet's repeated blocks: once, for every number of rows and every size of picture."""
+"""Compiles the UNet's repeated blocks once, for all batch and image sizes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 log = logging.getLogger(__name__)
 
-# Compiling is bounded: what is not reached in time runs as it is.
+# No new compilation starts after this time; what is not compiled by then runs eagerly.
 COMPILE_SECONDS = 180.0
 
 
@@ -19,12 +19,11 @@ COMPILE_SECONDS = 180.0
 def compile_unet(
     pipe: Any, pixels: int, *, seconds: float = COMPILE_SECONDS, backend: str = "inductor"
 ) -> bool:
-    """Compile the pipeline's UNet and run it a few times, within about `seconds`; whether it is
-    compiled. `pixels` is the area of the pictures that it is mostly used for.
+    """Compile the pipeline's UNet within about `seconds`; return whether it is compiled.
 
-    Rows, height and width stay open in the compiled code, so that no batch is padded and nobody
-    waits while a new size of picture is compiled for: whatever would need more compiling runs as it
-    is from then on. A single row is compiled for by itself, as torch takes a one for a constant.
+    `pixels` is the usual image area. Rows, height and width are dynamic in the compiled code: no
+    batch is padded, and no request waits for a compilation, since inputs that would need another
+    one run eagerly. A single row has a compilation of its own, because torch specialises on 1.
     """
     side = math.isqrt(pixels) // pipe.vae_scale_factor
     start = time.monotonic()
@@ -34,7 +33,7 @@ def compile_unet(
             if time.monotonic() - start < seconds:
                 _call(pipe, rows, height, width)
     except Exception:
-        # No compiler on this machine, or one that does not fit: slower, and right.
+        # No compiler on this machine, or an incompatible one: slower, but correct.
         log.warning("the UNet is not compiled", exc_info=True)
         torch.compiler.set_stance("force_eager")
         return False

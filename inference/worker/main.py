@@ -1,8 +1,9 @@
-"""The worker process: loads the model, turns the engine's loop, talks to its parent over a pipe.
+"""The main function of the worker process: load the model, run the engine, exchange messages.
 
-Runs in a child of its own (spawned, never forked: CUDA does not survive a fork), because a fault of
-the device poisons the whole process, a hang cannot be ended in a thread, and torch holding the
-interpreter lock would make Discord's three seconds late. `inference.worker.supervisor` watches it.
+The worker is a spawned child process for three reasons: a device fault leaves the whole process
+unusable, a thread that hangs cannot be ended, and torch holds the interpreter lock for longer than
+an event loop can wait. It is not forked, because CUDA does not survive a fork.
+`inference.worker.supervisor` watches it.
 """
 
 from __future__ import annotations
@@ -13,87 +14,122 @@ import os
 import queue
 import signal
 import threading
+from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol
 
 from inference.errors import ModelUnavailable
-from inference.worker.messages import CannotLoad, Faulty, WorkerConfig
+from inference.types import Img2ImgRequest
+from inference.worker.messages import (
+    Cancel,
+    Command,
+    LoadFailed,
+    Ready,
+    Stop,
+    Submit,
+    WorkerConfig,
+    WorkerFault,
+)
 
 log = logging.getLogger(__name__)
 
-# The worker needs none of the bot's secrets.
-SECRETS = ("DISCORD_TOKEN",)
+
+class WorkerEngine(Protocol):
+    """An engine as the worker process uses it."""
+
+    def submit(self, request: Img2ImgRequest) -> None:
+        """Add a request to the queue; called from any thread."""
+        ...
+
+    def cancel(self, request_id: str) -> None:
+        """End a request that waits or runs; called from any thread."""
+        ...
+
+    def stop(self) -> None:
+        """Make `run` return; called from any thread."""
+        ...
+
+    def run(self) -> None:
+        """Serve requests until `stop` is called."""
+        ...
+
+
+EngineFactory = Callable[[WorkerConfig, Callable[[Any], None]], tuple[WorkerEngine, Ready]]
 
 
 def main(pipe: Connection, config: WorkerConfig) -> None:
-    """The child's whole life. Ends when told to, when the model breaks, or with its parent."""
-    for name in SECRETS:
-        os.environ.pop(name, None)
-    # Heard at import: it would complain of torchvision, which is not needed.
+    """Run the worker. Returns never: the process exits when it is told to, on a fault, or when its
+    parent process ends."""
+    for name, value in config.environment.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    # Read when transformers is imported; it would warn about torchvision, which is not needed.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    # Ctrl-C and a service manager's SIGTERM reach every process of the bot; the parent decides
-    # when this one ends, so that a request under way is not lost to a stop.
+    # Ctrl-C and a service manager's SIGTERM reach every process of the group. The parent decides
+    # when the worker ends, so that a running request can finish.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     logging.basicConfig(
         level=config.log_level, format="{levelname:<7} worker: {message}", style="{"
     )
-    inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-    outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    # From the first moment on: a parent that goes while the model loads takes this process along.
-    threading.Thread(target=_listen, args=(pipe, inbox), daemon=True).start()
-    # Pickling and writing a picture must not hold up the device's thread.
-    writer = threading.Thread(target=_write, args=(pipe, outbox), daemon=True)
+    commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+    messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    # Started before the model is loaded, so that the process also exits if its parent ends then.
+    threading.Thread(target=_read_commands, args=(pipe, commands), daemon=True).start()
+    # A thread of its own, so that pickling a result does not delay the engine.
+    writer = threading.Thread(target=_write_messages, args=(pipe, messages), daemon=True)
     writer.start()
     try:
         module, function = config.factory.split(":")
-        engine, ready = getattr(importlib.import_module(module), function)(config, outbox.put)
+        factory: EngineFactory = getattr(importlib.import_module(module), function)
+        engine, ready = factory(config, messages.put)
     except ModelUnavailable as error:
-        outbox.put(CannotLoad(error))
+        messages.put(LoadFailed(error))
     except Exception as error:
         log.exception("the model cannot be started")
-        outbox.put(Faulty(_in_one_line(error)))
+        messages.put(WorkerFault(_first_line(error)))
     else:
-        threading.Thread(target=_pass_on, args=(inbox, engine), daemon=True).start()
-        outbox.put(ready)
+        threading.Thread(target=_dispatch_commands, args=(commands, engine), daemon=True).start()
+        messages.put(ready)
         try:
             engine.run()
         except Exception as error:
-            log.exception("the worker cannot go on")
-            outbox.put(Faulty(_in_one_line(error)))
-    outbox.put(None)
+            log.exception("the engine ended with an error")
+            messages.put(WorkerFault(_first_line(error)))
+    messages.put(None)
     writer.join(timeout=5)
-    # A broken device can hang the interpreter's own ending; nothing here is worth that.
+    # With a faulty device the interpreter's own shutdown can hang; it has nothing left to do here.
     os._exit(0)
 
 
-def _in_one_line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def _listen(pipe: Connection, inbox: queue.SimpleQueue[tuple[str, Any]]) -> None:
+def _read_commands(pipe: Connection, commands: queue.SimpleQueue[Command]) -> None:
     while True:
         try:
-            inbox.put(pipe.recv())
+            commands.put(pipe.recv())
         except (EOFError, OSError):
-            # The parent is gone, perhaps killed; nobody waits for anything here.
+            # The parent process has ended.
             os._exit(0)
 
 
-def _pass_on(inbox: queue.SimpleQueue[tuple[str, Any]], engine: Any) -> None:
+def _dispatch_commands(commands: queue.SimpleQueue[Command], engine: WorkerEngine) -> None:
     while True:
-        what, value = inbox.get()
-        match what:
-            case "submit":
-                engine.submit(value)
-            case "cancel":
-                engine.cancel(value)
-            case "stop":
+        match commands.get():
+            case Submit(request=request):
+                engine.submit(request)
+            case Cancel(id=request_id):
+                engine.cancel(request_id)
+            case Stop():
                 engine.stop()
 
 
-def _write(pipe: Connection, outbox: queue.SimpleQueue[Any]) -> None:
-    while (message := outbox.get()) is not None:
+def _write_messages(pipe: Connection, messages: queue.SimpleQueue[Any]) -> None:
+    while (message := messages.get()) is not None:
         try:
             pipe.send(message)
         except OSError:

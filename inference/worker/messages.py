@@ -1,19 +1,26 @@
-"""What the worker and its supervisor say to each other, besides requests and results."""
+"""The messages between the worker process and its supervisor."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from inference.errors import InferenceError, ModelUnavailable
 from inference.models import ModelEntry
+from inference.types import Img2ImgRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerConfig:
-    """What a worker is started with. `factory` is `module:function`: called with this config and
-    a function to report through, it returns the engine to run and the `Ready` to announce."""
+    """What a worker process is started with.
+
+    `factory` is `module:function`. The worker calls it with this configuration and a function that
+    sends messages to the supervisor; it returns the engine to run and the `Ready` message to send.
+    `environment` holds environment variables to set in the process, or to remove if None, before
+    any library is imported.
+    """
 
     entry: ModelEntry
     device: str = "auto"
@@ -21,19 +28,48 @@ class WorkerConfig:
     batch_rows: int = 0
     cache_dir: Path = Path(".cache")
     factory: str = "inference.families.build:build_engine"
+    environment: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     log_level: int = logging.INFO
+
+
+# Supervisor to worker
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Run this request."""
+
+    request: Img2ImgRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """End this request if it waits or runs."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the engine and the process."""
+
+
+Command = Submit | Cancel | Stop
+
+
+# Worker to supervisor, besides `Progress` and `Img2ImgResult`
 
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """What the start is at, as a person may read it: "downloading …", "loading the model"."""
+    """A new phase of the start has begun, e.g. "downloading …", "compiling the model"."""
 
     detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """The model is loaded and warm; `slots` requests at once fill its batch."""
+    """The model is loaded and warmed up; `slots` requests fill its batch."""
 
     slots: int
     device: str
@@ -41,29 +77,29 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class CannotLoad:
+class LoadFailed:
     """The model cannot be loaded; starting again would not help."""
 
     error: ModelUnavailable
 
 
 @dataclass(frozen=True, slots=True)
-class Faulty:
-    """The device or the process is broken; it ends now and a new one is needed."""
+class WorkerFault:
+    """The device or the process is broken; the process ends and a new one is needed."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The request has left the line: from now on its work would be lost with the process."""
+    """The request has left the queue: if the process ends now, its work is lost."""
 
     id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The request ended with an error that a person may read."""
+    """The request ended with an error."""
 
     id: str
     error: InferenceError

@@ -1,4 +1,4 @@
-"""One worker process as its parent holds it: started, sent to, heard from, killed."""
+"""The parent's handle of one worker process: start, send, receive, kill."""
 
 from __future__ import annotations
 
@@ -14,84 +14,87 @@ from pickle import UnpicklingError
 from typing import Any, Self
 
 from inference.worker.main import main as worker_main
-from inference.worker.messages import WorkerConfig
+from inference.worker.messages import Command, WorkerConfig
 
-# A killed process is gone at once; one that hangs in a driver may not be.
+# A killed process ends at once, unless it hangs in a driver.
 KILL_SECONDS = 5.0
 
 
 class WorkerProcess:
-    """A running worker process. Two threads that sleep in the pipe keep the event loop free of it:
-    a worker that has stopped reading must not stop its parent."""
+    """A running worker process.
+
+    Two threads read and write the pipe, so that the event loop never blocks on it: a worker that
+    has stopped reading must not stop its parent.
+    """
 
     def __init__(self, process: BaseProcess, pipe: Connection) -> None:
         self._process = process
         self._pipe = pipe
-        self._outbox: queue.SimpleQueue[tuple[str, object] | None] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._inbox: asyncio.Queue[Any] = asyncio.Queue()
         loop = asyncio.get_running_loop()
-        threading.Thread(target=self._listen, args=(loop,), daemon=True).start()
+        threading.Thread(target=self._read, args=(loop,), daemon=True).start()
         threading.Thread(target=self._write, daemon=True).start()
 
     @classmethod
     async def start(cls, config: WorkerConfig) -> Self:
-        """A new process that has begun to load the model.
+        """Start a process, which begins to load the model.
 
         Raises:
-            OSError: the system has no room for one more.
+            OSError: the system cannot start another process.
         """
         context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
+        parent_end, child_end = context.Pipe()
         process = context.Process(
-            target=worker_main, args=(theirs, config), name="redraw-worker", daemon=True
+            target=worker_main, args=(child_end, config), name="redraw-worker", daemon=True
         )
         try:
             await asyncio.to_thread(process.start)
         finally:
-            theirs.close()
-        return cls(process, ours)
+            child_end.close()
+        return cls(process, parent_end)
 
     @property
     def pid(self) -> int | None:
         """The process id."""
         return self._process.pid
 
-    def send(self, what: str, value: object) -> None:
-        """Never blocks; what a dead worker is sent is lost."""
-        self._outbox.put((what, value))
+    def send(self, command: Command) -> None:
+        """Send a command; never blocks. Commands to a process that has ended are lost."""
+        self._outbox.put(command)
 
     async def receive(self) -> Any:
-        """The worker's next message; None once it is gone."""
+        """The worker's next message; None once the process has ended."""
         return await self._inbox.get()
 
     def kill(self) -> None:
-        """End it now, whatever it does."""
+        """End the process at once."""
         if self._process.is_alive():
             self._process.kill()
 
     async def close(self) -> str:
-        """Kill it if it lives, and wait; how it ended, as the end of a sentence."""
+        """Kill the process if it runs, wait for its end, and return how it ended, as a clause."""
         self.kill()
         await asyncio.to_thread(self._process.join, KILL_SECONDS)
         self._outbox.put(None)
         self._pipe.close()
         code = self._process.exitcode
         if code is not None and code < 0:
-            return f"it was ended by {signal.Signals(-code).name}"
-        return f"it ended by itself with exit code {code}"
+            return f"the process was ended by {signal.Signals(-code).name}"
+        return f"the process exited with code {code}"
 
-    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         message: object = ...
         while message is not None:
             try:
                 message = self._pipe.recv()
             except (EOFError, OSError, UnpicklingError):
                 message = None
-            with contextlib.suppress(RuntimeError):  # the loop has closed: nobody listens any more
+            with contextlib.suppress(RuntimeError):  # The loop is closed.
                 loop.call_soon_threadsafe(self._inbox.put_nowait, message)
 
     def _write(self) -> None:
-        while (message := self._outbox.get()) is not None:
-            # A broken pipe means a dead worker, which the listener reports.
+        while (command := self._outbox.get()) is not None:
+            # A broken pipe means that the process has ended, which the reading thread reports.
             with contextlib.suppress(OSError):
-                self._pipe.send(message)
+                self._pipe.send(command)

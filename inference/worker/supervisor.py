@@ -1,9 +1,9 @@
-"""The local form of the service: one worker process, started, watched and replaced.
+"""`LocalService`: one worker process that is started, watched and replaced.
 
-A worker that dies, reports a broken device, or takes no step for too long is killed and replaced.
-Requests that it had not begun are simply sent again; those that it had begun fail with
-`WorkerDied`, because whether to try once more must be decided where attempts are remembered.
-Three deaths with no finished request in between, and the service gives up and says why.
+A worker that ends, reports a device fault, or sends no message for too long is killed and replaced.
+Requests that it had not started are sent to the next worker. Requests that it had started fail with
+`WorkerDied`; the caller, which stores the number of attempts, decides whether to try them again.
+After three worker deaths without a finished request in between, the service fails for good.
 """
 
 from __future__ import annotations
@@ -11,32 +11,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from inference.errors import InferenceError, ModelUnavailable, ServiceStopped, WorkerDied
+from inference.errors import (
+    InferenceError,
+    ModelUnavailable,
+    ServiceStopped,
+    WorkerDied,
+    WorkerFailed,
+)
 from inference.models import find_model
 from inference.service import ServiceState, ServiceStatus
 from inference.types import Img2ImgRequest, Img2ImgResult, Progress
 from inference.worker.messages import (
-    CannotLoad,
+    Cancel,
     Failed,
-    Faulty,
+    LoadFailed,
     Loading,
     Ready,
     Started,
+    Stop,
+    Submit,
     WorkerConfig,
+    WorkerFault,
 )
 from inference.worker.process import WorkerProcess
 
 log = logging.getLogger(__name__)
 
-# A step, a preparation or a decode of the full model on two CPU cores takes up to a minute.
+# Seconds, by device. A step, a preparation or a decode of the full model on two CPU cores takes up
+# to a minute.
 STEP_DEADLINE = {"cuda": 120.0, "mps": 300.0, "cpu": 600.0}
-DEATHS_IN_A_ROW = 3
+MAX_CONSECUTIVE_DEATHS = 3
 STOP_SECONDS = 5.0
 
 
@@ -44,18 +54,20 @@ STOP_SECONDS = 5.0
 class _Pending:
     request: Img2ImgRequest
     on_progress: Callable[[Progress], None] | None
-    answer: asyncio.Future[Img2ImgResult]
+    future: asyncio.Future[Img2ImgResult]
     started: bool = False
 
 
 class LocalService:
-    """`async with LocalService(model="pocket") as service`: returns at once, loads meanwhile.
+    """`async with LocalService(model="pocket") as service`: an `InferenceService` on one device.
 
-    `model` is a catalogue name or a folder; `step_deadline` seconds without any sign of life while
-    requests run count as a hang. Leaving the block ends the worker within about ten seconds.
+    `model` is a catalogue name or a folder. `step_deadline` is the number of seconds without a
+    message, while requests run, after which the worker counts as hung. `environment` holds
+    environment variables to set in the worker, or to remove if None. Leaving the block ends the
+    worker within about ten seconds.
 
     Raises:
-        ModelUnavailable: on entering, if `model` names nothing.
+        UnknownModel: by the constructor, if `model` is neither.
     """
 
     def __init__(
@@ -67,6 +79,7 @@ class LocalService:
         batch_rows: int = 0,
         cache_dir: Path = Path(".cache"),
         factory: str = "inference.families.build:build_engine",
+        environment: Mapping[str, str | None] | None = None,
         step_deadline: float | None = None,
     ) -> None:
         self._config = WorkerConfig(
@@ -76,30 +89,32 @@ class LocalService:
             batch_rows=batch_rows,
             cache_dir=cache_dir,
             factory=factory,
+            environment=dict(environment or {}),
             log_level=logging.getLogger().getEffectiveLevel(),
         )
         self._step_deadline = step_deadline
         self._pending: dict[str, _Pending] = {}
         self._status = ServiceStatus(state=ServiceState.LOADING, detail="loading the model")
-        self._changed = asyncio.Event()
+        self._status_changed = asyncio.Event()
+        self._failure: ModelUnavailable | None = None
         self._process: WorkerProcess | None = None
-        self._patience: asyncio.Timeout | None = None
-        self._deaths = 0
+        self._watchdog: asyncio.Timeout | None = None
+        self._consecutive_deaths = 0
         self._stopping = False
-        self._supervising: asyncio.Task[None] | None = None
+        self._supervisor: asyncio.Task[None] | None = None
 
     @property
     def status(self) -> ServiceStatus:
-        """The state now; never blocks."""
+        """The current state; never blocks."""
         return self._status
 
     @property
     def worker_pid(self) -> int | None:
-        """The worker's process id, for whoever watches processes."""
+        """The worker's process id, None while there is no worker."""
         return self._process.pid if self._process else None
 
     async def __aenter__(self) -> Self:
-        self._supervising = asyncio.create_task(self._supervise(), name="inference supervisor")
+        self._supervisor = asyncio.create_task(self._supervise(), name="inference supervisor")
         return self
 
     async def __aexit__(
@@ -108,141 +123,146 @@ class LocalService:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._supervising is not None
+        assert self._supervisor is not None
         self._stopping = True
-        self._fail_all(ServiceStopped("The bot is stopping; this picture goes on after its start."))
+        self._fail_pending(ServiceStopped("The service is stopping; the request did not finish."))
         if self._process is not None and self._status.state is ServiceState.READY:
-            self._process.send("stop", None)
-            await asyncio.wait({self._supervising}, timeout=STOP_SECONDS)
-        self._supervising.cancel()
+            self._process.send(Stop())
+            await asyncio.wait({self._supervisor}, timeout=STOP_SECONDS)
+        self._supervisor.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await self._supervising
+            await self._supervisor
 
     async def wait_ready(self) -> None:
-        """Until requests are served.
+        """Return when requests are served.
 
         Raises:
-            ModelUnavailable: they never will be.
+            ModelUnavailable: the service has failed.
         """
         while self._status.state is not ServiceState.READY:
-            if self._status.state is ServiceState.FAILED:
-                raise ModelUnavailable(self._status.detail)
-            await self._changed.wait()
+            if self._failure is not None:
+                raise self._failure
+            await self._status_changed.wait()
 
     async def wait_failed(self) -> None:
-        """Until the service has given up for good; then raises.
+        """Wait until the service has failed, then raise the reason.
 
         Raises:
-            ModelUnavailable: always, with the reason.
+            ModelUnavailable: always.
         """
-        while self._status.state is not ServiceState.FAILED:
-            await self._changed.wait()
-        raise ModelUnavailable(self._status.detail)
+        while self._failure is None:
+            await self._status_changed.wait()
+        raise self._failure
 
     async def generate(
         self,
         request: Img2ImgRequest,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Img2ImgResult:
-        """Run one request to its end; see `inference.service.InferenceService.generate`."""
+        """Run one request; see `inference.service.InferenceService.generate`."""
         if self._stopping:
-            raise ServiceStopped("The bot is stopping.")
-        if self._status.state is ServiceState.FAILED:
-            raise ModelUnavailable(self._status.detail)
+            raise ServiceStopped("The service is stopping.")
+        if self._failure is not None:
+            raise self._failure
         pending = _Pending(request, on_progress, asyncio.get_running_loop().create_future())
         self._pending[request.id] = pending
         if self._status.state is ServiceState.READY:
             self._submit(pending)
         try:
-            return await pending.answer
+            return await pending.future
         except BaseException:
             if self._process is not None:
-                self._process.send("cancel", request.id)
+                self._process.send(Cancel(request.id))
             raise
         finally:
             self._pending.pop(request.id, None)
             if not self._pending:
-                self._watch(None)
+                self._set_watchdog(None)
 
     async def _supervise(self) -> None:
         while not self._stopping:
             try:
-                reason = await self._live_once()
+                reason = await self._run_worker()
             except OSError as error:
                 reason = f"no process could be started ({error.strerror})"
             if self._stopping:
                 return
             if isinstance(reason, ModelUnavailable):
-                self._give_up(str(reason))
+                self._fail(reason)
                 return
-            self._deaths += 1
-            log.error("the worker died: %s", reason)
-            for pending in [one for one in self._pending.values() if one.started]:
-                self._answer(pending, WorkerDied("The model broke down over this picture."))
-            if self._deaths >= DEATHS_IN_A_ROW:
-                self._give_up(
-                    f"The model died {self._deaths} times in a row, the last time: {reason}."
+            self._consecutive_deaths += 1
+            log.error("the worker process ended: %s", reason)
+            for pending in [each for each in self._pending.values() if each.started]:
+                self._resolve(pending, WorkerDied("The model stopped while it ran this request."))
+            if self._consecutive_deaths >= MAX_CONSECUTIVE_DEATHS:
+                self._fail(
+                    WorkerFailed(
+                        f"The worker process ended {self._consecutive_deaths} times in a row, "
+                        f"the last time because {reason}."
+                    )
                 )
                 return
-            self._set(ServiceState.RESTARTING, "starting the model again")
+            self._set_status(ServiceState.RESTARTING, "restarting the model")
 
-    async def _live_once(self) -> ModelUnavailable | str:
-        """One worker's life from start to end; why it ended."""
-        child = await WorkerProcess.start(self._config)
-        self._process = child
+    async def _run_worker(self) -> ModelUnavailable | str:
+        """Run one worker process until it ends; the reason why it ended."""
+        process = await WorkerProcess.start(self._config)
+        self._process = process
         reason: ModelUnavailable | str | None = None
         try:
-            async with asyncio.timeout(None) as self._patience:
-                while (message := await child.receive()) is not None:
+            async with asyncio.timeout(None) as self._watchdog:
+                while (message := await process.receive()) is not None:
                     match message:
-                        case CannotLoad(error=error):
+                        case LoadFailed(error=error):
                             reason = error
-                        case Faulty(reason=fault):
-                            reason = fault
+                        case WorkerFault(reason=fault):
+                            reason = f"it reported {fault}"
                             break
                         case _:
-                            self._take(message)
-                    self._watch(self._deadline if self._pending else None)
+                            self._handle(message)
+                    self._set_watchdog(self._deadline if self._pending else None)
         except TimeoutError:
             reason = f"it took no step for {self._deadline:.0f} seconds"
         finally:
-            self._process = self._patience = None
-            ended = await asyncio.shield(child.close())
-        return reason or ended
+            self._process = self._watchdog = None
+            exit_reason = await asyncio.shield(process.close())
+        return reason or exit_reason
 
     @property
     def _deadline(self) -> float:
         return self._step_deadline or STEP_DEADLINE.get(self._status.device, 600.0)
 
-    def _watch(self, seconds: float | None) -> None:
-        """From now on a silence of so many seconds counts as a hang; never, if None."""
-        if self._patience is None:
+    def _set_watchdog(self, seconds: float | None) -> None:
+        """Kill the worker if it sends no message for `seconds` from now on; None: do not."""
+        if self._watchdog is None:
             return
         if seconds is None or self._status.state is not ServiceState.READY:
-            self._patience.reschedule(None)
+            self._watchdog.reschedule(None)
         else:
-            self._patience.reschedule(asyncio.get_running_loop().time() + seconds)
+            self._watchdog.reschedule(asyncio.get_running_loop().time() + seconds)
 
     def _submit(self, pending: _Pending) -> None:
         assert self._process is not None
-        self._process.send("submit", pending.request)
-        if self._patience is not None and self._patience.when() is None:
-            self._watch(self._deadline)
+        self._process.send(Submit(pending.request))
+        if self._watchdog is not None and self._watchdog.when() is None:
+            self._set_watchdog(self._deadline)
 
-    def _take(self, message: object) -> None:
+    def _handle(self, message: object) -> None:
         match message:
             case Loading(detail=detail):
-                self._set(self._status.state, detail)
+                self._set_status(self._status.state, detail)
             case Ready(slots=slots, device=device, dtype=dtype):
-                self._set(ServiceState.READY, "ready", slots=slots, device=device, dtype=dtype)
+                self._set_status(
+                    ServiceState.READY, "ready", slots=slots, device=device, dtype=dtype
+                )
                 for waiting in self._pending.values():
                     self._submit(waiting)
             case Started(id=id_) | Progress(id=id_) | Img2ImgResult(id=id_) | Failed(id=id_):
                 pending = self._pending.get(id_)
-                if pending is not None and not pending.answer.done():
-                    self._hear_of(pending, message)
+                if pending is not None and not pending.future.done():
+                    self._handle_pending(pending, message)
 
-    def _hear_of(
+    def _handle_pending(
         self, pending: _Pending, message: Started | Progress | Img2ImgResult | Failed
     ) -> None:
         match message:
@@ -252,33 +272,34 @@ class LocalService:
                 if pending.on_progress is not None:
                     try:
                         pending.on_progress(message)
-                    except Exception as error:  # noqa: BLE001 - it is the caller's, and goes there
-                        self._answer(pending, error)
+                    except Exception as error:  # noqa: BLE001 - raised to the caller, whose it is
+                        self._resolve(pending, error)
             case Img2ImgResult():
-                self._deaths = 0
-                self._answer(pending, message)
+                self._consecutive_deaths = 0
+                self._resolve(pending, message)
             case Failed(error=error):
-                self._answer(pending, error)
+                self._resolve(pending, error)
 
-    def _answer(self, pending: _Pending, what: Img2ImgResult | Exception) -> None:
-        if pending.answer.done():
+    def _resolve(self, pending: _Pending, outcome: Img2ImgResult | Exception) -> None:
+        if pending.future.done():
             return
-        if isinstance(what, Exception):
-            pending.answer.set_exception(what)
+        if isinstance(outcome, Exception):
+            pending.future.set_exception(outcome)
         else:
-            pending.answer.set_result(what)
+            pending.future.set_result(outcome)
 
-    def _give_up(self, reason: str) -> None:
-        log.critical("%s", reason)
-        self._set(ServiceState.FAILED, reason)
-        self._fail_all(ModelUnavailable(reason))
+    def _fail(self, error: ModelUnavailable) -> None:
+        log.critical("%s", error)
+        self._failure = error
+        self._set_status(ServiceState.FAILED, str(error))
+        self._fail_pending(error)
 
-    def _fail_all(self, error: InferenceError) -> None:
+    def _fail_pending(self, error: InferenceError) -> None:
         for pending in self._pending.values():
-            self._answer(pending, error)
+            self._resolve(pending, error)
 
-    def _set(self, state: ServiceState, detail: str, **more: Any) -> None:
-        self._status = ServiceStatus(state=state, detail=detail, **more)
-        # Whoever waits looks again; the next change is another event.
-        self._changed.set()
-        self._changed = asyncio.Event()
+    def _set_status(self, state: ServiceState, detail: str, **fields: Any) -> None:
+        self._status = ServiceStatus(state=state, detail=detail, **fields)
+        # Each change has an event of its own: waiting tasks wake up once per change.
+        self._status_changed.set()
+        self._status_changed = asyncio.Event()

@@ -1,9 +1,10 @@
-"""An engine that misbehaves on demand, standing where the real one begins, in a real worker.
+"""A fake model with faults on demand, for the real engine in a real worker process.
 
-A request's prompt says what happens to it: `crash` kills the process with SIGKILL, `hang` never
-returns, `assert` raises what torch raises for a broken device, `memory`, `nan` and `black` are the
-model's own troubles inside the real step loop; everything else is answered with its seed's colour.
-With `once` behind it, a fault does not come back: a file in the cache folder remembers it.
+A request's prompt names its fault: `crash` kills the process with SIGKILL, `hang` never returns,
+`assert` raises what torch raises for a faulty device, `memory` runs out of memory, `nan` gives
+non-finite output, `black` gives a black image. Every other request gives an image of one colour,
+which follows from its seed. A fault followed by `once` happens only the first time; a file in the
+cache folder records it.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ import torch
 
 from inference.engine.loop import Engine
 from inference.engine.transfers import PendingTransfer
-from inference.errors import ModelUnavailable, NonFiniteOutput
+from inference.errors import ModelNotOnHub, ModelUnavailable, NonFiniteOutput
 from inference.types import Img2ImgRequest, Preview
 from inference.worker.messages import Ready, WorkerConfig
 
 
 @dataclass
-class Marching:
+class FakeDenoising:
     """A request that only counts its steps."""
 
     request: Img2ImgRequest
@@ -46,12 +47,12 @@ class Marching:
 
 
 class FaultyModel:
-    """Where `Depth2ImgModel` stands; see the module's first lines."""
+    """Replaces `Depth2ImgModel`; see the module's docstring."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def _fault_of(self, one: Marching) -> str:
+    def _fault_of(self, one: FakeDenoising) -> str:
         fault, _, once = one.request.prompt.partition(" ")
         if one.step != one.request.steps // 2:
             return ""
@@ -62,10 +63,10 @@ class FaultyModel:
             mark.touch()
         return fault
 
-    def prepare(self, request: Img2ImgRequest) -> Marching:
-        return Marching(request)
+    def prepare(self, request: Img2ImgRequest) -> FakeDenoising:
+        return FakeDenoising(request)
 
-    def predict(self, batch: Sequence[Marching]) -> None:
+    def predict(self, batch: Sequence[FakeDenoising]) -> None:
         for one in batch:
             match self._fault_of(one):
                 case "crash":
@@ -80,53 +81,56 @@ class FaultyModel:
         for one in batch:
             one.step += 1
 
-    def decode(self, one: Marching) -> PendingTransfer[bytes]:
+    def decode(self, one: FakeDenoising) -> PendingTransfer[bytes]:
         return PendingTransfer(torch.empty(0), lambda _: self._pixels(one.request))
 
     def _pixels(self, request: Img2ImgRequest) -> bytes:
         if request.prompt == "nan":
-            raise NonFiniteOutput("The model lost itself in this picture: try another seed.")
+            raise NonFiniteOutput("The output has NaN values.")
         colour = 0 if request.prompt == "black" else request.seed % 255 + 1
         return bytes([colour]) * (request.width * request.height * 3)
 
-    def preview(self, one: Marching) -> PendingTransfer[Preview]:
+    def preview(self, one: FakeDenoising) -> PendingTransfer[Preview]:
         return PendingTransfer(
             torch.empty(0), lambda _: Preview(pixels=bytes(3), width=1, height=1)
         )
 
-    def depth_picture(self, one: Marching) -> PendingTransfer[bytes]:
+    def depth_picture(self, one: FakeDenoising) -> PendingTransfer[bytes]:
         size = one.request.width * one.request.height
         return PendingTransfer(torch.empty(0), lambda _: bytes(size))
 
 
 def build_engine(config: WorkerConfig, report: Callable[[Any], None]) -> tuple[Engine, Ready]:
-    """A worker's factory, ready as soon as torch is there."""
+    """A factory that is ready as soon as torch is imported."""
     engine = Engine(FaultyModel(config.cache_dir), report, row_limit=8)
     return engine, Ready(slots=4, device="cpu", dtype="float32")
 
 
 def dies_at_once(config: WorkerConfig, report: Callable[[Any], None]) -> tuple[Engine, Ready]:
-    """A factory that does not outlive its first line."""
+    """A factory that ends the process at once."""
     os.kill(os.getpid(), signal.SIGSEGV)
     raise AssertionError
 
 
 def raises(config: WorkerConfig, report: Callable[[Any], None]) -> tuple[Engine, Ready]:
-    """A factory with a mistake in it."""
+    """A factory with a bug."""
     raise KeyError("unet")
 
 
 def never_ready(config: WorkerConfig, report: Callable[[Any], None]) -> tuple[Engine, Ready]:
-    """A factory that loads for ever."""
+    """A factory that never returns."""
     threading.Event().wait()
     raise AssertionError
 
 
 def unavailable(config: WorkerConfig, report: Callable[[Any], None]) -> tuple[Engine, Ready]:
-    """A factory whose model is not to be had."""
-    raise ModelUnavailable("There is no such model: look at MODEL.")
+    """A factory whose model is not available."""
+    raise ModelNotOnHub("There is no such model.")
 
 
-def tells_environment(config: WorkerConfig, report: Callable[[Any], None]) -> tuple[Engine, Ready]:
-    """A factory that says whether the bot's token came along."""
-    raise ModelUnavailable("token" if "DISCORD_TOKEN" in os.environ else "no token here")
+def reports_environment(
+    config: WorkerConfig, report: Callable[[Any], None]
+) -> tuple[Engine, Ready]:
+    """A factory whose error holds the environment variables of the worker that start with X_."""
+    found = {name: value for name, value in os.environ.items() if name.startswith("X_")}
+    raise ModelUnavailable(f"{sorted(found.items())}")

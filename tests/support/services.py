@@ -1,15 +1,18 @@
-"""Engines that tests script: a fake stands only where the engine begins."""
+"""Fake inference services. They replace the real one where a test needs no model."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 
 from inference import (
     Img2ImgRequest,
     Img2ImgResult,
     InferenceError,
+    ModelUnavailable,
     Progress,
     ServiceState,
     ServiceStatus,
@@ -17,14 +20,44 @@ from inference import (
 )
 
 READY = ServiceStatus(state=ServiceState.READY, detail="ready", slots=4, device="test")
+POLL_SECONDS = 0.005
+
+
+class FakeLifecycle:
+    """The methods of `InferenceService` besides `generate`: they follow the `status` that the test
+    sets."""
+
+    status: ServiceStatus = READY
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    async def wait_ready(self) -> None:
+        while self.status.state is not ServiceState.READY:
+            if self.status.state is ServiceState.FAILED:
+                raise ModelUnavailable(self.status.detail)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def wait_failed(self) -> None:
+        while self.status.state is not ServiceState.FAILED:  # noqa: ASYNC110 - tests assign it
+            await asyncio.sleep(POLL_SECONDS)
+        raise ModelUnavailable(self.status.detail)
 
 
 @dataclass
-class ScriptedService:
-    """Gives every request back as it came, inverted, unless the script says otherwise.
+class ScriptedService(FakeLifecycle):
+    """Returns each request's image inverted, unless the script says otherwise.
 
-    `errors` are raised, in order, by the next requests. While `gate` is cleared requests run but
-    do not end.
+    `errors` are raised, in order, by the next requests. While `gate` is cleared, requests take
+    their steps but do not end.
     """
 
     status: ServiceStatus = READY

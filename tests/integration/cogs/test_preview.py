@@ -6,27 +6,24 @@ import asyncio
 import io
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageStat
 
-from inference import Img2ImgRequest, Img2ImgResult, LocalService, Progress, ServiceStatus
+from inference import Img2ImgRequest, Img2ImgResult, LocalService, Progress
+from tests.support.services import FakeLifecycle
 from tests.support.simulated_discord import open_simulated_discord, text_of
 
 FOX = Path(__file__).parents[3] / "inference/pocket/samples/fox.png"
 
 
-@dataclass
-class Watched:
-    """The real service, with the time of its first step recorded."""
+class Watched(FakeLifecycle):
+    """The real service; it records the time of the first step."""
 
-    real: LocalService
-    first_step: float | None = None
-
-    @property
-    def status(self) -> ServiceStatus:
-        return self.real.status
+    def __init__(self, real: LocalService) -> None:
+        self.real = real
+        self.status = real.status
+        self.first_step: float | None = None
 
     async def generate(
         self, request: Img2ImgRequest, on_progress: Callable[[Progress], None] | None = None

@@ -36,12 +36,13 @@ from inference import (
     Timings,
     WorkerDied,
 )
+from tests.support.services import FakeLifecycle
 
 SIZE = 8
 STEP_SECONDS = 0.004
 
 
-class FastEngine:
+class FastEngine(FakeLifecycle):
     """Takes two quick steps and returns the picture inverted.
 
     The prompts `slow`, `too large` and `dies once` cause what they say. A `stuck` engine never

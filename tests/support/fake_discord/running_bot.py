@@ -27,13 +27,14 @@ from tests.support.fake_discord.minimal_bot import (
 )
 from tests.support.fake_discord.server import FakeDiscord, fake_discord
 from tests.support.fake_discord.state import TOKEN_SECONDS, DiscordState, Message
+from tests.support.services import FakeLifecycle
 
 BOT = 1001
 READY = ServiceStatus(state=ServiceState.READY, detail="ready", slots=4)
 
 
 @dataclass
-class Engine:
+class Engine(FakeLifecycle):
     """An engine that a test controls.
 
     A request ends when `gate` is set and `may_end` accepts its id. `errors` maps the start of a

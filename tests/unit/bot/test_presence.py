@@ -1,4 +1,4 @@
-"""What the bot's status line says while the model loads, breaks and is ready."""
+"""The bot's activity while the model loads, restarts and is ready."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.services import READY, ScriptedService
 
 
 class Gateway:
-    """The network end of a client: what would be sent to Discord."""
+    """A fake client that records what would be sent to Discord."""
 
     def __init__(self) -> None:
         self.sent: asyncio.Queue[tuple[discord.Status, str]] = asyncio.Queue()
@@ -27,7 +27,7 @@ class Gateway:
         await self.sent.put((status, str(activity) if activity else ""))
 
 
-async def test_the_status_line_follows_the_model(monkeypatch: Any) -> None:
+async def test_the_activity_follows_the_state_of_the_model(monkeypatch: Any) -> None:
     monkeypatch.setattr(presence, "POLL_SECONDS", 0.001)
     gateway: Any = Gateway()
     loading = ServiceStatus(state=ServiceState.LOADING, detail="loading the model")
@@ -39,9 +39,9 @@ async def test_the_status_line_follows_the_model(monkeypatch: Any) -> None:
             service.status = READY
             assert await gateway.sent.get() == (discord.Status.online, "")
             service.status = ServiceStatus(
-                state=ServiceState.RESTARTING, detail="starting the model again"
+                state=ServiceState.RESTARTING, detail="restarting the model"
             )
-            assert await gateway.sent.get() == (discord.Status.idle, "starting the model again")
+            assert await gateway.sent.get() == (discord.Status.idle, "restarting the model")
         assert gateway.sent.empty()
     finally:
         task.cancel()

@@ -79,7 +79,7 @@ def test_render_prints_its_result_and_nothing_else(tmp_path: Path, source: str) 
         (("{none}", "x", "--out", "{out}.png", "--model", "noise"), "cannot be read"),
         (("{text}", "x", "--out", "{out}.png", "--model", "noise"), "not a picture"),
         (("{source}", "x", "--out", "{out}.gif", "--model", "noise"), "none of .png, .webp, .jpg"),
-        (("{source}", "x", "--out", "{out}.png", "--model", "nothing"), "neither a name"),
+        (("{source}", "x", "--out", "{out}.png", "--model", "nothing"), "neither in the catalogue"),
         (("{source}", "x", "--out", "{out}.png", "--strength", "2"), "not between"),
         (("{source}", "x", "--out", "{out}.png", "--model", "sd2-depth"), "cannot be reached"),
     ],
@@ -115,8 +115,8 @@ def test_check_reports_everything_that_would_stop_the_bot(tmp_path: Path) -> Non
     report = done.stdout
     assert "ok   settings" in report
     assert "bad  token: There is no DISCORD_TOKEN yet" in report
-    assert "bad  model: MODEL is 'nothing'" in report
-    assert "bad  device: DEVICE is cuda, but" in report
+    assert "bad  model: The model 'nothing' is neither" in report
+    assert "bad  device: torch finds no device cuda" in report
     assert "bad  storage: /proc/redraw cannot be written to" in report
 
 

@@ -1,4 +1,4 @@
-"""The supervisor over real worker processes that crash, hang, break and run out of memory."""
+"""The supervisor with real worker processes that crash, hang and run out of memory."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from inference import (
     Img2ImgResult,
     InferenceError,
     LocalService,
+    ModelNotOnHub,
     ModelUnavailable,
     NonFiniteOutput,
     OutOfMemory,
@@ -31,6 +32,7 @@ from inference import (
     ServiceState,
     ServiceStopped,
     WorkerDied,
+    WorkerFailed,
 )
 from tests.support.requests import request
 
@@ -45,7 +47,7 @@ async def serving(
     ready: bool = True,
     folder: Path = Path("unused"),
 ) -> AsyncIterator[LocalService]:
-    """A service over a worker with that factory; short patience, so that hangs are short."""
+    """A service whose worker uses that factory, with a short deadline for hangs."""
     async with LocalService(
         model="noise", factory=FAULTS + factory, step_deadline=step_deadline, cache_dir=folder
     ) as service:
@@ -54,8 +56,8 @@ async def serving(
         yield service
 
 
-async def answer(service: LocalService, prompt: str, number: int = 0, **changes: Any) -> Any:
-    """A result, or the error in its place."""
+async def outcome(service: LocalService, prompt: str, number: int = 0, **changes: Any) -> Any:
+    """The result, or the error."""
     try:
         return await service.generate(
             request(f"{prompt} {number}", prompt=prompt, seed=number, **changes)
@@ -65,40 +67,40 @@ async def answer(service: LocalService, prompt: str, number: int = 0, **changes:
 
 
 async def with_one_retry(service: LocalService, prompt: str, number: int) -> Any:
-    """As the bot does it: once more after `WorkerDied`, and then that is the answer."""
-    got = await answer(service, prompt, number)
-    return await answer(service, prompt, number) if isinstance(got, WorkerDied) else got
+    """The outcome, with a second attempt after `WorkerDied`, as the bot does it."""
+    got = await outcome(service, prompt, number)
+    return await outcome(service, prompt, number) if isinstance(got, WorkerDied) else got
 
 
 @pytest.mark.parametrize("fault", ["crash", "hang", "assert"])
-async def test_a_dead_worker_is_replaced_and_only_what_ran_in_it_is_told(fault: str) -> None:
+async def test_a_dead_worker_is_replaced_and_only_its_started_requests_fail(fault: str) -> None:
     async with serving() as service:
         before = service.worker_pid
-        # Four run; the four behind them have not begun.
-        bad = asyncio.create_task(answer(service, fault, steps=20))
-        beside = [asyncio.create_task(answer(service, "fine", n, steps=20)) for n in range(3)]
-        behind = [asyncio.create_task(answer(service, "fine", n, steps=20)) for n in range(3, 7)]
+        # Four requests run; the next four have not started.
+        bad = asyncio.create_task(outcome(service, fault, steps=20))
+        running = [asyncio.create_task(outcome(service, "fine", n, steps=20)) for n in range(3)]
+        waiting = [asyncio.create_task(outcome(service, "fine", n, steps=20)) for n in range(3, 7)]
         assert isinstance(await bad, WorkerDied)
-        assert all(isinstance(one, WorkerDied) for one in await asyncio.gather(*beside))
-        assert service.status.detail == "starting the model again"
-        assert all(isinstance(one, Img2ImgResult) for one in await asyncio.gather(*behind))
+        assert all(isinstance(one, WorkerDied) for one in await asyncio.gather(*running))
+        assert service.status.detail == "restarting the model"
+        assert all(isinstance(one, Img2ImgResult) for one in await asyncio.gather(*waiting))
         assert service.status.state is ServiceState.READY
         assert service.worker_pid != before
 
 
-ENDINGS = ("crash once", "hang once", "assert once")
-INSIDE = ("memory", "nan", "black")
+WORKER_FAULTS = ("crash once", "hang once", "assert once")
+REQUEST_FAULTS = ("memory", "nan", "black")
 
 
-async def inject(service: LocalService, endings: int, inside: int) -> int:
-    """So many faults of each sort, in rounds, with everybody else's pictures among them."""
+async def inject(service: LocalService, worker_faults: int, request_faults: int) -> int:
+    """Inject so many faults of each kind, mixed with requests without a fault; return their sum."""
     injected = 0
-    for number in range(max(endings, inside // 12)):
+    for number in range(max(worker_faults, request_faults // 12)):
         prompts = ["fine"] * 6
-        wrong = min(12, inside - 12 * number)
-        prompts += [INSIDE[n % 3] for n in range(wrong)]
-        if number < endings:
-            prompts.append(ENDINGS[number % 3])
+        wrong = min(12, request_faults - 12 * number)
+        prompts += [REQUEST_FAULTS[n % 3] for n in range(wrong)]
+        if number < worker_faults:
+            prompts.append(WORKER_FAULTS[number % 3])
         injected += len(prompts) - 6
         random.Random(number).shuffle(prompts)
         answers = await asyncio.gather(
@@ -117,11 +119,11 @@ async def inject(service: LocalService, endings: int, inside: int) -> int:
     return injected
 
 
-async def test_two_hundred_faults_cost_one_retry_at_most_and_nobody_else_s_picture(
+async def test_two_hundred_faults_cost_one_retry_at_most_and_no_other_image(
     tmp_path: Path,
 ) -> None:
     async with serving(folder=tmp_path) as service:
-        assert await inject(service, endings=9, inside=192) >= 200
+        assert await inject(service, worker_faults=9, request_faults=192) >= 200
 
 
 @pytest.mark.slow
@@ -130,27 +132,27 @@ async def test_two_hundred_faults_that_end_the_worker_each_cost_one_retry_at_mos
     tmp_path: Path,
 ) -> None:
     async with serving(folder=tmp_path) as service:
-        assert await inject(service, endings=200, inside=200) == 400
+        assert await inject(service, worker_faults=200, request_faults=200) == 400
 
 
 async def test_the_worker_is_back_within_ten_seconds() -> None:
-    """The stand-in engine loads torch and nothing else: what is left is the house's own time."""
+    """The fake engine imports torch and nothing else."""
     async with serving() as service:
         start = time.monotonic()
-        await answer(service, "crash")
+        await outcome(service, "crash")
         await service.wait_ready()
         assert time.monotonic() - start < 10
 
 
-async def test_three_deaths_in_a_row_end_it_and_the_operator_is_told_why(
+async def test_three_deaths_in_a_row_fail_the_service_and_the_reason_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with serving("dies_at_once", ready=False) as service:
-        waiting = asyncio.create_task(answer(service, "fine"))
+        waiting = asyncio.create_task(outcome(service, "fine"))
         with pytest.raises(ModelUnavailable, match=r"3 times in a row.*SIGSEGV"):
             await service.wait_failed()
         assert isinstance(await waiting, ModelUnavailable)
-        assert isinstance(await answer(service, "fine"), ModelUnavailable)
+        assert isinstance(await outcome(service, "fine"), ModelUnavailable)
         assert service.status.state is ServiceState.FAILED
     assert [r.message for r in caplog.records if r.levelno == logging.CRITICAL] == [
         service.status.detail
@@ -160,27 +162,34 @@ async def test_three_deaths_in_a_row_end_it_and_the_operator_is_told_why(
 async def test_a_finished_request_in_between_keeps_the_service_going() -> None:
     async with serving() as service:
         for number in range(3):
-            assert isinstance(await answer(service, "assert", number), WorkerDied)
-            assert isinstance(await answer(service, "fine", number), Img2ImgResult)
+            assert isinstance(await outcome(service, "assert", number), WorkerDied)
+            assert isinstance(await outcome(service, "fine", number), Img2ImgResult)
 
 
 @pytest.mark.parametrize(
-    ("factory", "reason"), [("unavailable", "look at MODEL"), ("raises", "KeyError: 'unet'")]
+    ("factory", "error_type", "reason"),
+    [
+        ("unavailable", ModelNotOnHub, "no such model"),
+        ("raises", WorkerFailed, "KeyError: 'unet'"),
+    ],
 )
-async def test_why_a_model_cannot_be_loaded_is_told(factory: str, reason: str) -> None:
+async def test_the_error_says_why_a_model_cannot_be_loaded(
+    factory: str, error_type: type[ModelUnavailable], reason: str
+) -> None:
     async with serving(factory, ready=False) as service:
-        with pytest.raises(ModelUnavailable, match=reason):
-            await service.wait_ready()
+        for raises_the_error in (service.wait_ready, service.wait_failed):
+            with pytest.raises(error_type, match=reason):
+                await raises_the_error()
 
 
 async def test_a_worker_that_stopped_reading_does_not_stop_its_parent() -> None:
-    """More megabytes than any pipe holds are sent to a process that is frozen."""
+    """The test sends more than a pipe can hold to a stopped process."""
     async with serving(step_deadline=1.0) as service:
         assert service.worker_pid is not None
         os.kill(service.worker_pid, signal.SIGSTOP)
         side = 512
         large = {"width": side, "height": side, "pixels": bytes(side * side * 3)}
-        tasks = [asyncio.create_task(answer(service, "fine", n, **large)) for n in range(8)]
+        tasks = [asyncio.create_task(outcome(service, "fine", n, **large)) for n in range(8)]
         worst = 0.0
         while not all(task.done() for task in tasks):
             before = time.monotonic()
@@ -190,73 +199,75 @@ async def test_a_worker_that_stopped_reading_does_not_stop_its_parent() -> None:
         assert worst < 0.9
 
 
-async def test_a_hang_is_seen_though_nobody_waits_for_what_hangs_any_more() -> None:
+async def test_a_hang_is_noticed_after_its_request_was_cancelled() -> None:
     async with serving() as service:
-        hanging = asyncio.Event()
+        stepping = asyncio.Event()
         task = asyncio.create_task(
-            service.generate(request("h", prompt="hang", steps=4), lambda _: hanging.set())
+            service.generate(request("h", prompt="hang", steps=4), lambda _: stepping.set())
         )
-        await hanging.wait()
-        await asyncio.sleep(0.1)  # into the step that never ends
+        await stepping.wait()
+        await asyncio.sleep(0.1)  # The request is now in the step that never ends.
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert isinstance(await answer(service, "fine"), Img2ImgResult)
+        assert isinstance(await outcome(service, "fine"), Img2ImgResult)
 
 
 async def test_a_request_cancelled_while_waiting_or_running_stops(tmp_path: Path) -> None:
     async with serving() as service:
         running = asyncio.Event()
-        heard: list[Progress] = []
+        reported: list[Progress] = []
 
-        def hear(progress: Progress) -> None:
-            heard.append(progress)
+        def on_progress(progress: Progress) -> None:
+            reported.append(progress)
             running.set()
 
         first = asyncio.create_task(
-            service.generate(request("first", prompt="x", steps=100_000), hear)
+            service.generate(request("first", prompt="x", steps=100_000), on_progress)
         )
         await running.wait()
         others = [
-            asyncio.create_task(service.generate(request(f"o{n}", prompt="x", steps=100_000), hear))
+            asyncio.create_task(
+                service.generate(request(f"o{n}", prompt="x", steps=100_000), on_progress)
+            )
             for n in range(6)
         ]
         await asyncio.sleep(0)
         for task in (first, *others):
             task.cancel()
         await asyncio.wait({first, *others})
-        count = len(heard)
-        # The way is free for the next one at once, and nothing more is heard of the others.
-        assert isinstance(await answer(service, "fine"), Img2ImgResult)
-        assert len(heard) == count
+        count = len(reported)
+        # The next request runs at once, and the cancelled ones report nothing more.
+        assert isinstance(await outcome(service, "fine"), Img2ImgResult)
+        assert len(reported) == count
 
 
-async def test_a_mistake_in_the_caller_s_progress_function_comes_back_to_the_caller() -> None:
+async def test_an_error_in_the_progress_function_is_raised_to_its_caller() -> None:
     def wrong(_: Progress) -> None:
         raise ZeroDivisionError
 
     async with serving() as service:
         with pytest.raises(ZeroDivisionError):
             await service.generate(request("x"), wrong)
-        assert isinstance(await answer(service, "fine"), Img2ImgResult)
+        assert isinstance(await outcome(service, "fine"), Img2ImgResult)
 
 
-async def test_requests_sent_while_loading_are_answered_once_it_is_done() -> None:
+async def test_requests_sent_while_loading_run_once_it_is_ready() -> None:
     async with serving(ready=False) as service:
         assert service.status.state is ServiceState.LOADING
-        assert isinstance(await answer(service, "fine"), Img2ImgResult)
+        assert isinstance(await outcome(service, "fine"), Img2ImgResult)
 
 
 @pytest.mark.parametrize(
     ("factory", "prompt", "most"),
     [("build_engine", "fine", 2.0), ("build_engine", "hang", 7.0), ("never_ready", "fine", 2.0)],
 )
-async def test_stopping_ends_what_runs_with_a_word_and_leaves_no_process(
+async def test_stopping_fails_requests_and_leaves_no_process(
     factory: str, prompt: str, most: float
 ) -> None:
     async with serving(factory, step_deadline=60, ready=factory == "build_engine") as service:
-        task = asyncio.create_task(answer(service, prompt, steps=100_000))
-        while (pid := service.worker_pid) is None:  # noqa: ASYNC110 - no event tells of it
+        task = asyncio.create_task(outcome(service, prompt, steps=100_000))
+        while (pid := service.worker_pid) is None:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
         start = time.monotonic()
@@ -266,21 +277,21 @@ async def test_stopping_ends_what_runs_with_a_word_and_leaves_no_process(
 
 
 async def test_a_stop_signal_to_the_whole_group_does_not_lose_a_request() -> None:
-    """A service manager signals every process; the parent alone decides when the worker ends."""
+    """A service manager signals every process; the parent decides when the worker ends."""
     async with serving() as service:
         assert service.worker_pid is not None
-        began = asyncio.Event()
+        started = asyncio.Event()
         task = asyncio.create_task(
-            service.generate(request("x", prompt="fine", steps=300), lambda _: began.set())
+            service.generate(request("x", prompt="fine", steps=300), lambda _: started.set())
         )
-        await began.wait()
+        await started.wait()
         for number in (signal.SIGTERM, signal.SIGINT):
             os.kill(service.worker_pid, number)
         assert isinstance(await task, Img2ImgResult)
 
 
 @pytest.mark.parametrize("factory", ["build_engine", "never_ready"])
-def test_a_worker_does_not_outlive_its_parent_even_a_killed_one(factory: str) -> None:
+def test_a_worker_ends_with_its_parent_even_a_killed_one(factory: str) -> None:
     code = f"""
         import asyncio, os, signal
         from inference import LocalService
@@ -307,8 +318,16 @@ def test_a_worker_does_not_outlive_its_parent_even_a_killed_one(factory: str) ->
         psutil.Process(int(parent.stdout)).wait(timeout=5)
 
 
-async def test_the_worker_does_not_see_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DISCORD_TOKEN", "a secret")
-    async with serving("tells_environment", ready=False) as service:
-        with pytest.raises(ModelUnavailable, match="no token here"):
+async def test_environment_variables_are_set_and_removed_in_the_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("X_SECRET", "a secret")
+    monkeypatch.setenv("X_KEPT", "kept")
+    async with LocalService(
+        model="noise",
+        factory=FAULTS + "reports_environment",
+        environment={"X_SECRET": None, "X_SET": "set"},
+    ) as service:
+        with pytest.raises(ModelUnavailable) as error:
             await service.wait_ready()
+    assert str(error.value) == "[('X_KEPT', 'kept'), ('X_SET', 'set')]"

@@ -1,4 +1,4 @@
-"""From a name in the catalogue to a model: folders, a hub on loopback, and each way it can fail."""
+"""Loading a model: from folders and from a fake hub, and every way in which it can fail."""
 
 from __future__ import annotations
 
@@ -16,11 +16,22 @@ import pytest
 import torch
 from aiohttp import web
 
-from inference import Img2ImgResult, LocalService, ModelUnavailable
+from inference import (
+    DiskFull,
+    HubUnreachable,
+    Img2ImgResult,
+    InvalidModel,
+    LocalService,
+    ModelGated,
+    ModelNotOnHub,
+    ModelTooLarge,
+    ModelUnavailable,
+    UnknownModel,
+)
 from inference.models import MODELS, ModelEntry, find_model
 from inference.pipelines import random_tiny
 from inference.pipelines.load import load_pipeline
-from tests.support.requests import request
+from tests.support.requests import request as make_request
 
 CPU = torch.device("cpu")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -39,14 +50,14 @@ async def test_a_folder_serves_as_a_model(saved: Path, tmp_path: Path) -> None:
     async with LocalService(
         model=str(saved), dtype="float32", device="cpu", cache_dir=tmp_path
     ) as service:
-        result = await service.generate(request(preview=True, return_depth=True))
+        result = await service.generate(make_request(preview=True, return_depth=True))
         assert isinstance(result, Img2ImgResult)
         assert (service.status.device, service.status.dtype) == ("cpu", "float32")
         assert service.status.slots == 1
 
 
 @pytest.mark.parametrize(("batch_rows", "slots"), [(0, 4), (6, 3)])
-async def test_on_a_cpu_as_many_run_at_once_as_the_catalogue_or_the_operator_says(
+async def test_on_a_cpu_the_catalogue_or_batch_rows_decides_how_many_run_at_once(
     tmp_path: Path, batch_rows: int, slots: int
 ) -> None:
     assert find_model("pocket").cpu_requests == 4
@@ -58,8 +69,10 @@ async def test_on_a_cpu_as_many_run_at_once_as_the_catalogue_or_the_operator_say
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_an_old_index_that_names_a_class_long_gone_still_loads(saved: Path, tmp_path: Path) -> None:
-    """As the public mirror of Stable Diffusion 2 depth has it."""
+def test_an_old_index_with_a_class_that_no_longer_exists_still_loads(
+    saved: Path, tmp_path: Path
+) -> None:
+    """The public mirror of Stable Diffusion 2 depth has such an index."""
     old = shutil.copytree(saved, tmp_path / "old")
     index = json.loads((old / "model_index.json").read_text())
     index["feature_extractor"] = ["transformers", "DPTFeatureExtractor"]
@@ -71,7 +84,7 @@ def test_an_old_index_that_names_a_class_long_gone_still_loads(saved: Path, tmp_
     assert type(load(old, tmp_path).feature_extractor).__name__.startswith("DPTImageProcessor")
 
 
-def test_the_catalogue_s_scheduler_takes_the_place_of_the_one_in_the_folder(
+def test_the_catalogue_s_scheduler_replaces_the_one_in_the_folder(
     saved: Path, tmp_path: Path
 ) -> None:
     entry = dataclasses.replace(find_model("sd2-depth"), source=str(saved))
@@ -81,7 +94,7 @@ def test_the_catalogue_s_scheduler_takes_the_place_of_the_one_in_the_folder(
     assert pipe.scheduler.config.beta_schedule == "scaled_linear"
 
 
-def broken_by(damage: str, folder: Path) -> None:
+def damage_folder(damage: str, folder: Path) -> None:
     match damage:
         case "no safetensors":
             for path in folder.rglob("*.safetensors"):
@@ -92,7 +105,7 @@ def broken_by(damage: str, folder: Path) -> None:
         case "half a file":
             path = folder / "unet" / "diffusion_pytorch_model.safetensors"
             path.write_bytes(path.read_bytes()[:1000])
-        case "not a pipeline that redraws":
+        case "not image-to-image":
             index = json.loads((folder / "model_index.json").read_text())
             index["_class_name"] = "AudioLDMPipeline"
             (folder / "model_index.json").write_text(json.dumps(index))
@@ -107,51 +120,51 @@ def broken_by(damage: str, folder: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         ("no safetensors", "safetensors"),
         ("no unet", "cannot be loaded"),
         ("half a file", "damaged"),
-        ("not a pipeline that redraws", "not a pipeline"),
+        ("not image-to-image", "not an image-to-image pipeline"),
         ("an index that is no JSON", "cannot be loaded"),
-        ("code of its own", "not a pipeline"),
+        ("code of its own", "not an image-to-image pipeline"),
     ],
 )
-def test_a_folder_that_does_not_load_is_told_in_one_sentence(
-    saved: Path, tmp_path: Path, damage: str, said: str
+def test_a_folder_that_does_not_load_gives_one_sentence(
+    saved: Path, tmp_path: Path, damage: str, message: str
 ) -> None:
     folder = shutil.copytree(saved, tmp_path / "model")
-    broken_by(damage, folder)
-    with pytest.raises(ModelUnavailable, match=said) as told:
+    damage_folder(damage, folder)
+    with pytest.raises(InvalidModel, match=message) as error:
         load(folder, tmp_path)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("x"), RuntimeError("out of memory")])
-def test_a_model_too_large_for_the_device_is_told(
+def test_a_model_too_large_for_the_device_is_reported(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def no_room(*_: object) -> None:
+    def out_of_memory(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("diffusers.StableDiffusionDepth2ImgPipeline.to", no_room)
-    with pytest.raises(ModelUnavailable, match="does not fit the memory"):
+    monkeypatch.setattr("diffusers.StableDiffusionDepth2ImgPipeline.to", out_of_memory)
+    with pytest.raises(ModelTooLarge, match="does not fit the free memory"):
         load(saved, tmp_path)
 
 
-def test_a_name_that_is_nothing_is_told_with_the_catalogue() -> None:
-    with pytest.raises(ModelUnavailable, match=r"neither.*sd2-depth"):
+def test_the_error_for_an_unknown_name_lists_the_catalogue() -> None:
+    with pytest.raises(UnknownModel, match=r"neither.*sd2-depth"):
         find_model("sd3-depth")
 
 
-class Hub:
-    """A model hub of one repository, as far as its client asks."""
+class FakeHub:
+    """A model hub with one repository: the routes that huggingface_hub uses."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.commit = COMMIT
         self.refuse: tuple[int, str] | None = None
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.url = ""
 
     @asynccontextmanager
@@ -177,16 +190,16 @@ class Hub:
         status, code = self.refuse
         return web.Response(status=status, headers={"X-Error-Code": code}, text=code)
 
-    async def _info(self, asked: web.Request) -> web.Response:
-        self.asked.append(asked.path)
+    async def _info(self, request: web.Request) -> web.Response:
+        self.requests.append(request.path)
         files = [p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*.*")]
         siblings = [{"rfilename": name} for name in sorted(files)]
         return self._refusal() or web.json_response(
             {"id": "some/model", "modelId": "some/model", "sha": self.commit, "siblings": siblings}
         )
 
-    async def _tree(self, asked: web.Request) -> web.Response:
-        self.asked.append(asked.path)
+    async def _tree(self, request: web.Request) -> web.Response:
+        self.requests.append(request.path)
         entries = [
             {
                 "type": "file",
@@ -198,18 +211,20 @@ class Hub:
         ]
         return web.json_response(entries)
 
-    async def _file(self, asked: web.Request) -> web.StreamResponse:
-        self.asked.append(asked.path)
-        path = self.folder / asked.match_info["path"]
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        self.requests.append(request.path)
+        path = self.folder / request.match_info["path"]
         if not path.is_file():
             return web.Response(status=404, headers={"X-Error-Code": "EntryNotFound"})
-        headers = {"ETag": f'"{abs(hash(path)):x}"', "X-Repo-Commit": asked.match_info["commit"]}
+        headers = {"ETag": f'"{abs(hash(path)):x}"', "X-Repo-Commit": self.commit}
         return self._refusal() or web.Response(body=path.read_bytes(), headers=headers)
 
 
 @pytest.fixture
-async def hub(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
-    hub = Hub(saved)
+async def hub(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[FakeHub]:
+    hub = FakeHub(saved)
     async with hub.open():
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         monkeypatch.setenv("HF_HUB_OFFLINE", "0")
@@ -230,7 +245,7 @@ async def serving_from_hub(
 
 
 async def test_a_model_is_downloaded_once_and_its_revision_kept(
-    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     details = set()
     async with serving_from_hub(tmp_path, monkeypatch) as service:
@@ -242,38 +257,38 @@ async def test_a_model_is_downloaded_once_and_its_revision_kept(
     assert details >= {"loading the model", "downloading some/model"}
     kept = json.loads((tmp_path / "data" / "revisions.json").read_text())
     assert kept == {"some/model": COMMIT}
-    # The repository moves on; then the hub is gone. The model stays what it was.
+    # The repository gets a new commit, but the stored one is used, without asking the hub.
     hub.commit = "f" * 40
-    hub.asked.clear()
+    hub.requests.clear()
     async with serving_from_hub(tmp_path, monkeypatch) as service:
         await service.wait_ready()
-        assert isinstance(await service.generate(request()), Img2ImgResult)
-    assert hub.asked == []
+        assert isinstance(await service.generate(make_request()), Img2ImgResult)
+    assert hub.requests == []
 
 
 @pytest.mark.parametrize(
-    ("refuse", "said"),
+    ("refuse", "error_type"),
     [
-        ((403, "GatedRepo"), "gated.*HF_TOKEN"),
-        ((404, "RepoNotFound"), "not there"),
+        ((403, "GatedRepo"), ModelGated),
+        ((404, "RepoNotFound"), ModelNotOnHub),
     ],
 )
-async def test_what_the_hub_refuses_is_told_with_what_to_do(
-    hub: Hub,
+async def test_a_refusal_of_the_hub_has_an_error_class(
+    hub: FakeHub,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     refuse: tuple[int, str],
-    said: str,
+    error_type: type[ModelUnavailable],
 ) -> None:
     hub.refuse = refuse
     async with serving_from_hub(tmp_path, monkeypatch) as service:
-        with pytest.raises(ModelUnavailable, match=said):
+        with pytest.raises(error_type):
             await service.wait_ready()
 
 
 @pytest.mark.parametrize("offline", [True, False])
-async def test_without_a_network_the_first_start_says_so(
-    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, offline: bool
+async def test_the_first_start_without_a_network_is_reported(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, offline: bool
 ) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -281,14 +296,14 @@ async def test_without_a_network_the_first_start_says_so(
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("HF_HUB_OFFLINE", str(int(offline)))
     async with serving_from_hub(tmp_path, monkeypatch) as service:
-        with pytest.raises(ModelUnavailable, match="cannot be reached"):
+        with pytest.raises(HubUnreachable, match="cannot be reached"):
             await service.wait_ready()
 
 
-def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> str:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("inference.pipelines.load._folder", full)
-    with pytest.raises(ModelUnavailable, match="disk is full"):
+    with pytest.raises(DiskFull, match="disk is full"):
         load_pipeline(find_model("sd15"), CPU, torch.float32, tmp_path, print)
