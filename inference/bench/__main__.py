@@ -1,10 +1,10 @@
-"""The benchmark: this engine, the plain way and fixed batches, on one mixed load in one run.
+"""Benchmark: this engine, a baseline and fixed batches on one mixed load in one run.
 
-    python -m inference.bench --model tiny     a few seconds, for a look at the counted work
+    python -m inference.bench --model tiny     a few seconds, for the counted work
     python -m inference.bench --model pocket   the bundled model
     python -m inference.bench --model sd2      Stable Diffusion 2 depth at full size, random weights
 
-Ratios within one run mean something; figures of two runs on a shared machine do not.
+Compare figures within one run only: other work on the machine changes between runs.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from inference.bench.methods import (
     load,
     matrix_peak,
     measure,
+    run_baseline,
     run_fixed,
-    run_plain,
     start_engine,
     work,
 )
@@ -49,7 +49,7 @@ log = logging.getLogger("bench")
 
 
 def build(name: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, int, int]:
-    """A pipeline, the side of its square picture, and what both sides are multiples of."""
+    """A pipeline, the side of its square picture, and the multiple that both sides must have."""
     if name == "tiny":
         return random_tiny.build().to(device, dtype), 64, 64
     if name == "sd2":
@@ -60,7 +60,7 @@ def build(name: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, int
 
 
 def machine(device: torch.device) -> str:
-    """The device's name, and how much of the machine this process may use."""
+    """The name of the device, and on a CPU the number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     names = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
@@ -69,23 +69,25 @@ def machine(device: torch.device) -> str:
 
 
 def table(rounds: Sequence[Sequence[Figures]], flop: float, peak: float) -> str:
-    """A Markdown table of the median round of every way, against the plain way's."""
+    """A Markdown table of each method's median round, compared with the baseline."""
     lines = [
-        "| way | images/s | against plain | UNet calls | p50 latency, s | p95 latency, s "
+        "| method | images/s | against baseline | UNet calls | p50 latency, s | p95 latency, s "
         "| of matrix peak | idle between turns | in schedulers | peak memory, MiB |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    plain = rounds[0]
+    baseline = rounds[0]
     for runs in rounds:
-        # Ratios within a round: what else the machine did then, it did to both.
-        ratio = statistics.median(a.seconds / b.seconds for a, b in zip(plain, runs, strict=True))
+        # Ratios within a round: other work on the machine slows both methods of a round.
+        ratio = statistics.median(
+            a.seconds / b.seconds for a, b in zip(baseline, runs, strict=True)
+        )
         middle = sorted(runs, key=lambda run: run.seconds)[len(runs) // 2]
         ordered = sorted(middle.latencies)
         p95 = ordered[math.ceil(0.95 * len(ordered)) - 1]
         idle = "" if middle.idle is None else f"{middle.idle:.1%}"
         scheduling = f"{middle.scheduling:.1%}" if middle.scheduling else ""
         lines.append(
-            f"| {middle.way} | {len(ordered) / middle.seconds:.3g} | {ratio:.2f} "
+            f"| {middle.method} | {len(ordered) / middle.seconds:.3g} | {ratio:.2f} "
             f"| {middle.unet_calls} | {statistics.median(ordered):.1f} | {p95:.1f} "
             f"| {flop / middle.seconds / peak:.2f} | {idle} | {scheduling} "
             f"| {middle.peak_bytes / 2**20:.0f} |"
@@ -94,7 +96,7 @@ def table(rounds: Sequence[Sequence[Figures]], flop: float, peak: float) -> str:
 
 
 def main() -> None:
-    """Run the load every way, print the table, write the JSON."""
+    """Run every method, print the table, write the JSON."""
     parser = argparse.ArgumentParser(prog="python -m inference.bench", description=__doc__)
     parser.add_argument("--model", default="tiny", help="tiny, sd2, a catalogue name, or a folder")
     parser.add_argument("--device", default="auto")
@@ -109,7 +111,7 @@ def main() -> None:
     parser.add_argument(
         "--compile",
         action="store_true",
-        help="compile the UNet, as the worker does on a GPU, for every way",
+        help="compile the UNet, as the worker does on a GPU, for every method",
     )
     parser.add_argument("--json", type=Path, help="where to write all figures")
     options = parser.parse_args()
@@ -128,36 +130,36 @@ def main() -> None:
         for part in (pipe.unet, pipe.vae):
             part.to(memory_format=torch.channels_last)
     rows = options.rows or (2 if device.type == "cpu" else 32)
-    wanted = load(options.requests, options.side or side, multiple, options.seed)
+    requests = load(options.requests, options.side or side, multiple, options.seed)
 
     log.info("counting the work, which warms up too …")
-    flop = work(pipe, wanted)
+    flop = work(pipe, requests)
     peak = matrix_peak(device, dtype)
-    # Not before: what is compiled cannot be counted.
+    # After counting: compiled code cannot be counted.
     compiled = options.compile and compile_unet(pipe, (options.side or side) ** 2)
     fixed = max(1, rows // 2)
-    ways: dict[str, Callable[[Meter], Run]] = {
-        "plain": lambda _: partial(run_plain, pipe, wanted),
-        f"fixed batches of {fixed} at most": lambda _: partial(run_fixed, pipe, wanted, fixed),
-        "this engine": lambda meter: start_engine(pipe, wanted, rows, meter),
+    methods: dict[str, Callable[[Meter], Run]] = {
+        "baseline": lambda _: partial(run_baseline, pipe, requests),
+        f"fixed batches of {fixed} at most": lambda _: partial(run_fixed, pipe, requests, fixed),
+        "this engine": lambda meter: start_engine(pipe, requests, rows, meter),
     }
-    rounds: list[list[Figures]] = [[] for _ in ways]
+    rounds: list[list[Figures]] = [[] for _ in methods]
     for number in range(options.rounds):
-        # Turn about, so that no way is always the first or the last.
-        order = list(enumerate(ways.items()))
+        # Alternating order, so that no method is always the first or the last.
+        order = list(enumerate(methods.items()))
         for index, (name, start) in order if number % 2 == 0 else reversed(order):
             rounds[index].append(measure(name, pipe, start))
     name = str(dtype).removeprefix("torch.")
     head = (
-        f"{options.model} at {options.side or side} px, {len(wanted)} requests, {rows} rows, "
+        f"{options.model} at {options.side or side} px, {len(requests)} requests, {rows} rows, "
         f"{name}{', compiled' if compiled else ''}; {machine(device)}; torch "
         f"{torch.__version__}; matrix peak {peak / 1e12:.2f} TFLOP/s; load {flop / 1e12:.3g} TFLOP"
     )
     sys.stdout.write(f"{head}\n\n{table(rounds, flop, peak)}\n")
     if options.json:
         figures = [[asdict(run) for run in runs] for runs in rounds]
-        told = {"run": head, "flop": flop, "matrix_peak": peak, "rounds": figures}
-        options.json.write_text(json.dumps(told, indent=1))
+        report = {"run": head, "flop": flop, "matrix_peak": peak, "rounds": figures}
+        options.json.write_text(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is measured: one mixed load, the ways to serve it, and the figures of each."""
+"""A mixed load, the methods that serve it, and the figures measured for each."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from inference.engine.loop import Engine, Event
+from inference.engine.loop import SteppedEngine
+from inference.engine.policy import BatchPolicy
 from inference.families.depth2img import Depth2ImgModel
 from inference.types import Img2ImgRequest, Img2ImgResult
-from inference.worker.messages import Failed
+from inference.worker.messages import Event, Failed, Submit
 
 log = logging.getLogger("bench")
 
-# Width and height in parts of the model's side: half of what people send is square.
 ASPECTS = ((1.0, 1.0), (1.0, 1.0), (1.25, 0.75), (0.75, 1.25))
+"""Width and height in parts of the model's side."""
 
 
 @dataclass
 class Meter:
-    """Counts UNet calls, the time that the device spends in the model's methods, and the host's
-    seconds in the schedulers."""
+    """Counts UNet calls, the device's time in the model's methods and the host's in schedulers."""
 
     device: torch.device
     calls: int = 0
@@ -44,7 +44,7 @@ class Meter:
         self.rows += int(args[0].shape[0])
 
     def timed(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """`method`, its span on the device recorded."""
+        """`method`, with its time span on the device recorded."""
 
         def call(*args: Any) -> Any:
             start = self._mark()
@@ -56,7 +56,7 @@ class Meter:
         return call
 
     def scheduled(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """A scheduler's `step`, its time on the host added up."""
+        """A scheduler's `step`, with its host time added to `scheduling`."""
 
         def call(*args: Any, **options: Any) -> Any:
             start = time.perf_counter()
@@ -91,10 +91,9 @@ def _seconds(start: Any, end: Any) -> float:
 
 @dataclass(kw_only=True)
 class Figures:
-    """What one way of serving the load took; latencies count from the start of the run, when all
-    requests are there at once."""
+    """The figures of one method; latencies count from the start, when all requests are queued."""
 
-    way: str
+    method: str
     seconds: float
     latencies: list[float]
     unet_calls: int
@@ -105,7 +104,7 @@ class Figures:
 
 
 def load(number: int, side: int, multiple: int, seed: int) -> list[Img2ImgRequest]:
-    """Requests as a community sends them: no two alike, the same ones for the same seed."""
+    """Requests with random settings; the same ones for the same seed."""
     rng = random.Random(seed)  # noqa: S311 - a load is no secret
     made = []
     for index in range(number):
@@ -134,17 +133,17 @@ Done = Callable[[int], None]
 Run = Callable[[Done], None]
 
 
-def run_plain(pipe: Any, wanted: Sequence[Img2ImgRequest], done: Done) -> None:
-    """The library's pipeline, one request after the other, as a notebook does it."""
-    for one in wanted:
+def run_baseline(pipe: Any, requests: Sequence[Img2ImgRequest], done: Done) -> None:
+    """The library's pipeline, one request after the other."""
+    for one in requests:
         _call(pipe, [one])
         done(1)
 
 
-def run_fixed(pipe: Any, wanted: Sequence[Img2ImgRequest], most: int, done: Done) -> None:
-    """The library's pipeline over batches of requests whose settings are identical."""
+def run_fixed(pipe: Any, requests: Sequence[Img2ImgRequest], most: int, done: Done) -> None:
+    """The library's pipeline over batches of at most `most` requests with identical settings."""
     groups: dict[tuple[Any, ...], list[Img2ImgRequest]] = {}
-    for one in wanted:
+    for one in requests:
         same = (one.width, one.height, one.steps, one.strength, one.guidance_scale)
         groups.setdefault(same, []).append(one)
     for group in groups.values():
@@ -166,23 +165,23 @@ def _call(pipe: Any, batch: Sequence[Img2ImgRequest]) -> None:
     )
 
 
-def start_engine(pipe: Any, wanted: Sequence[Img2ImgRequest], rows: int, meter: Meter) -> Run:
-    """This engine as the worker sets it up before it is ready; what it gives serves the load, the
-    step loop turned in the caller's thread."""
+def start_engine(pipe: Any, requests: Sequence[Img2ImgRequest], rows: int, meter: Meter) -> Run:
+    """Set this engine up as the worker does before it is ready; the returned function serves the
+    load in the caller's thread."""
     model: Any = Depth2ImgModel(pipe)
     for name in ("prepare", "predict", "decode"):
         setattr(model, name, meter.timed(getattr(model, name)))
     prepare = model.prepare
 
-    def prepare_watched(request: Img2ImgRequest) -> Any:
+    def prepare_with_meter(request: Img2ImgRequest) -> Any:
         one = prepare(request)
         one.scheduler.step = meter.scheduled(one.scheduler.step)
         return one
 
-    model.prepare = prepare_watched
+    model.prepare = prepare_with_meter
 
     def run(done: Done) -> None:
-        left = len(wanted)
+        left = len(requests)
 
         def report(event: Event) -> None:
             nonlocal left
@@ -192,19 +191,19 @@ def start_engine(pipe: Any, wanted: Sequence[Img2ImgRequest], rows: int, meter: 
                 left -= 1
                 done(1)
 
-        engine = Engine(model, report, row_limit=rows, request_limit=1 if rows <= 2 else rows)
-        for one in wanted:
-            engine.submit(one)
+        policy = BatchPolicy(row_limit=rows, request_limit=1 if rows <= 2 else rows)
+        engine = SteppedEngine(model, report, policy)
+        for one in requests:
+            engine.post(Submit(one))
         while left:
             engine.turn()
 
     return run
 
 
-def measure(way: str, pipe: Any, start: Callable[[Meter], Run]) -> Figures:
-    """Start a way of serving the load, then run it with the clock, the UNet's counter and the
-    memory's high-water mark."""
-    log.info("%s …", way)
+def measure(method: str, pipe: Any, start: Callable[[Meter], Run]) -> Figures:
+    """Set a method up, then run it and record time, UNet calls and peak memory."""
+    log.info("%s …", method)
     meter = Meter(pipe.device)
     hook = pipe.unet.register_forward_pre_hook(meter.count, with_kwargs=True)
     latencies: list[float] = []
@@ -217,7 +216,7 @@ def measure(way: str, pipe: Any, start: Callable[[Meter], Run]) -> Figures:
         seconds = time.perf_counter() - begin
     hook.remove()
     return Figures(
-        way=way,
+        method=method,
         seconds=seconds,
         latencies=latencies,
         unet_calls=meter.calls,
@@ -243,11 +242,11 @@ def _peak(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def work(pipe: Any, wanted: Sequence[Img2ImgRequest]) -> float:
+def work(pipe: Any, requests: Sequence[Img2ImgRequest]) -> float:
     """Floating-point operations of the whole load, counted on one call a size and kind of row."""
     counted: dict[tuple[int, int, int], float] = {}
     total = 0.0
-    for one in wanted:
+    for one in requests:
         guided = 2 if one.guidance_scale > 1 else 1
         kind = (one.width, one.height, guided)
         steps = max(1, int(one.steps * one.strength))

@@ -1,11 +1,9 @@
-"""The step loop: requests join and leave the batch between denoising steps.
+"""The step loop: continuous batching for denoising models.
 
-Continuous batching as language-model servers do it (Yu et al. 2022, "Orca"), for a UNet: each turn
-takes the running requests of one picture size, makes one UNet call for all their rows, and lets
-each request's own scheduler step its own slice.
-
-Pictures of one size have one latent shape. Sizes take turns, and a request is prepared when the
-turn of its size has come or comes next.
+Requests join and leave the batch between denoising steps, as language-model servers do it (Yu et
+al. 2022, "Orca"). Each turn prepares at most one request, makes one denoiser call for the rows of
+all requests in the next batch, and decodes at most one finished request. `BatchPolicy` decides
+which; this module executes and reports.
 """
 
 from __future__ import annotations
@@ -14,318 +12,237 @@ import logging
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Generic
 
-from inference.engine.transfers import PendingTransfer
+from inference.engine.policy import BatchItem, BatchPolicy
+from inference.engine.protocols import R, StepModel, Transfer
 from inference.errors import DeadlineExceeded, InferenceError, OutOfMemory
 from inference.pipelines.devices import free_memory, is_out_of_memory
 from inference.types import Img2ImgRequest, Img2ImgResult, Preview, Progress, Timings
-from inference.worker.messages import Failed, Started
+from inference.worker.messages import Cancel, Command, Event, Failed, Started, Stop, Submit
 
 log = logging.getLogger(__name__)
 
-# No more often than a person looks.
 PREVIEW_SECONDS = 0.4
+"""Minimum time between two previews of a request; a viewer would not notice more of them."""
 
 
-class Running(Protocol):
-    """What the loop needs to know of a request under way."""
+@dataclass(slots=True, eq=False)
+class _Job(Generic[R]):
+    """A prepared request and the times of its phases (`time.monotonic`)."""
 
-    request: Img2ImgRequest
-    step: int
-    timesteps: list[Any]
-    ignored_prompt: str
-    partially_stepped: bool
+    item: BatchItem
+    running: R
+    admitted_at: float
+    prepared_at: float
+    denoised_at: float = 0.0
+    previewed_at: float = 0.0
+    preview: Transfer[Preview] | None = None
 
     @property
-    def rows(self) -> int:
-        """Rows in a UNet call."""
-        ...
-
-    @property
-    def finished(self) -> bool:
-        """No step is left."""
-        ...
-
-
-class StepModel(Protocol):
-    """What the loop drives; `inference.families.depth2img.Depth2ImgModel` is one.
-
-    `InferenceError`s of `prepare`, of `decode` and of what it returns go to whoever asked, and so
-    does a lack of memory where nothing else can be freed. A `RuntimeError` else is how torch tells
-    of a broken device: it ends the loop.
-    """
-
-    def prepare(self, request: Img2ImgRequest) -> Any:
-        """Everything before the first step: a `Running`."""
-        ...
-
-    def predict(self, batch: Sequence[Any]) -> None:
-        """One step of every request in the batch."""
-        ...
-
-    def decode(self, one: Any) -> PendingTransfer[bytes]:
-        """RGB bytes of a finished request."""
-        ...
-
-    def preview(self, one: Any) -> PendingTransfer[Preview]:
-        """A small picture of a request under way."""
-        ...
-
-    def depth_picture(self, one: Any) -> PendingTransfer[bytes]:
-        """The depth map that steers it, 8-bit grey."""
-        ...
-
-
-Event = Started | Progress | Img2ImgResult | Failed
-Size = tuple[int, int]
-
-
-def _size(request: Img2ImgRequest) -> Size:
-    return request.width, request.height
-
-
-def _rows(request: Img2ImgRequest) -> int:
-    return 2 if request.guidance_scale > 1 else 1
-
-
-@dataclass(slots=True)
-class _Job:
-    one: Any
-    joined: float
-    prepared: float
-    denoised: float = 0.0
-    previewed: float = 0.0
-    preview: PendingTransfer[Preview] | None = None
+    def request(self) -> Img2ImgRequest:
+        return self.item.request
 
 
 @dataclass(frozen=True, slots=True)
-class _Decode:
-    job: _Job
-    pixels: PendingTransfer[bytes]
-    depth: PendingTransfer[bytes] | None
+class _Decoding(Generic[R]):
+    """A finished request whose outputs are being copied to the host."""
+
+    job: _Job[R]
+    pixels: Transfer[bytes]
+    extras: dict[str, Transfer[bytes]]
 
 
-@dataclass(slots=True)
-class Engine:
-    """Owns the device's one thread: `run` until `stop`.
+@dataclass(slots=True, eq=False)
+class SteppedEngine(Generic[R]):
+    """Owns the device's thread: `run` until a `Stop` arrives. `report` is called in that thread."""
 
-    `row_limit` bounds the rows of all running requests together, `request_limit` their number.
-    `submit`, `cancel` and `stop` may be called from any thread; `report` is called from `run`'s.
-    """
-
-    model: StepModel
+    model: StepModel[R]
     report: Callable[[Event], None]
-    row_limit: int = 2
-    request_limit: int = 64
+    policy: BatchPolicy = field(default_factory=lambda: BatchPolicy(row_limit=2, request_limit=64))
     turns: int = 0
-    _inbox: queue.SimpleQueue[tuple[str, Any]] = field(default_factory=queue.SimpleQueue)
-    _waiting: deque[Img2ImgRequest] = field(default_factory=deque)
-    _running: list[_Job] = field(default_factory=list)
-    _finished: deque[_Job] = field(default_factory=deque)
-    _decodes: deque[_Decode] = field(default_factory=deque)
-    _sizes: list[Size] = field(default_factory=list)
+    _inbox: queue.SimpleQueue[Command] = field(default_factory=queue.SimpleQueue)
+    _jobs: dict[BatchItem, _Job[R]] = field(default_factory=dict)
+    _finished: deque[_Job[R]] = field(default_factory=deque)
+    _decodings: deque[_Decoding[R]] = field(default_factory=deque)
     _stopping: bool = False
 
-    def submit(self, request: Img2ImgRequest) -> None:
-        """Put a request in line."""
-        self._inbox.put(("submit", request))
-
-    def cancel(self, request_id: str) -> None:
-        """End a request wherever it is, within one step; unknown ids are ignored."""
-        self._inbox.put(("cancel", request_id))
-
-    def stop(self) -> None:
-        """Return from `run` after the step under way."""
-        self._inbox.put(("stop", None))
+    def post(self, command: Command) -> None:
+        """Accept a command. May be called from any thread and never blocks."""
+        self._inbox.put(command)
 
     def run(self) -> None:
-        """Turn the loop until stopped. Errors of the device that no request caused are raised."""
+        """Take turns until stopped. Raises the errors of a broken device."""
         while not self._stopping:
             self.turn()
 
     def turn(self) -> None:
-        """One round: hear, admit at most one, one step for one size, decode at most one."""
-        self._hear(block=not (self._waiting or self._running or self._finished or self._decodes))
+        """Handle commands, admit at most one request, step one batch, decode at most one."""
+        self._receive(block=not (self._has_work or self._decodings))
         if self._stopping:
             return
         self._admit()
         self._step()
         if self._finished:
             self._decode(self._finished.popleft())
-        # With nothing else to launch there is nothing to keep the device from by waiting for it.
-        rests = not (self._waiting or self._running or self._finished)
-        while self._decodes and (rests or self._decodes[0].pixels.here):
-            self._hand_over(self._decodes.popleft())
+        # Waiting for a copy costs nothing when there is nothing else to launch.
+        while self._decodings and (self._decodings[0].pixels.ready or not self._has_work):
+            self._complete(self._decodings.popleft())
         self.turns += 1
 
-    def _hear(self, *, block: bool) -> None:
+    @property
+    def _has_work(self) -> bool:
+        return bool(self.policy.waiting or self._jobs or self._finished)
+
+    def _receive(self, *, block: bool) -> None:
         while True:
             try:
-                what, value = self._inbox.get(block=block)
+                command = self._inbox.get(block=block)
             except queue.Empty:
                 return
             block = False
-            match what:
-                case "submit":
-                    self._waiting.append(value)
-                case "cancel":
-                    self._waiting = deque(r for r in self._waiting if r.id != value)
-                    self._running = [j for j in self._running if j.one.request.id != value]
-                    self._finished = deque(j for j in self._finished if j.one.request.id != value)
-                    self._decodes = deque(d for d in self._decodes if d.job.one.request.id != value)
-                case "stop":
+            match command:
+                case Submit(request=request):
+                    key, rows = self.model.batch_key(request), self.model.rows(request)
+                    self.policy.add(BatchItem(request, key, rows))
+                case Cancel(id=request_id):
+                    self._cancel(request_id)
+                case Stop():
                     self._stopping = True
 
-    def _line_up(self) -> list[Img2ImgRequest]:
-        """Put the sizes that run or may begin in the order of their turns, new ones last.
-
-        Returns the requests for which there is room, all together.
-        """
-        begin: list[Img2ImgRequest] = []
-        rows = sum(job.one.rows for job in self._running)
-        for request in self._waiting:
-            rows += _rows(request)
-            count = len(self._running) + len(begin)
-            if count and (rows > self.row_limit or count >= self.request_limit):
-                break
-            begin.append(request)
-        present = [_size(job.one.request) for job in self._running] + [_size(r) for r in begin]
-        self._sizes = [size for size in self._sizes if size in present] + [
-            size for size in dict.fromkeys(present) if size not in self._sizes
-        ]
-        return begin
+    def _cancel(self, request_id: str) -> None:
+        self.policy.remove(request_id)
+        self._jobs = {i: job for i, job in self._jobs.items() if i.request.id != request_id}
+        self._finished = deque(j for j in self._finished if j.request.id != request_id)
+        self._decodings = deque(d for d in self._decodings if d.job.request.id != request_id)
 
     def _admit(self) -> None:
-        begin = self._line_up()
-        due = (one for size in self._sizes[:2] for one in begin if _size(one) == size)
-        request = next(due, None)
-        if request is None:
+        item = self.policy.next_admission()
+        if item is None:
             return
-        self._waiting.remove(request)
+        request = item.request
         if request.deadline is not None and time.time() > request.deadline:
             self.report(Failed(request.id, DeadlineExceeded("It waited too long and was dropped.")))
             return
         self.report(Started(request.id))
-        joined = time.monotonic()
+        admitted_at = time.monotonic()
         try:
-            one = self.model.prepare(request)
-        except Exception as error:  # noqa: BLE001 - looked at in one place
-            if self._excuse(request, error):
-                self._waiting.append(request)
+            running = self.model.prepare(request)
+        except Exception as error:  # noqa: BLE001 - classified in one place
+            if self._can_retry(request, error):
+                self.policy.add(item)
             return
-        self._running.append(_Job(one, joined, time.monotonic()))
+        self.policy.start(item)
+        self._jobs[item] = _Job(item, running, admitted_at, time.monotonic())
 
     def _step(self) -> None:
-        if not self._running:
+        batch = [self._jobs[item] for item in self.policy.next_batch()]
+        if not batch:
             return
-        running = {_size(job.one.request) for job in self._running}
-        size = next(size for size in self._sizes if size in running)
-        self._sizes.remove(size)
-        self._sizes.append(size)
-        batch = [job for job in self._running if _size(job.one.request) == size]
         try:
-            self.model.predict([job.one for job in batch])
+            self.model.predict([job.running for job in batch])
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            self._shrink(batch)
+            self._reduce_batch(batch)
             return
         for job in batch:
-            self._tell(job)
+            self._report_progress(job)
         now = time.monotonic()
         for job in batch:
-            if job.one.finished:
-                job.denoised = now
-                self._finished.append(job)
-        self._running = [job for job in self._running if not job.one.finished]
+            if job.running.step == job.running.total_steps:
+                job.denoised_at = now
+                self.policy.finish(job.item)
+                self._finished.append(self._jobs.pop(job.item))
 
-    def _tell(self, job: _Job) -> None:
-        one, preview = job.one, None
+    def _report_progress(self, job: _Job[R]) -> None:
+        running, preview = job.running, None
+        step, total = running.step, running.total_steps
         now = time.monotonic()
-        if one.request.preview and not one.finished and now - job.previewed > PREVIEW_SECONDS:
-            job.previewed = now
-            job.preview = self.model.preview(one)
-        if job.preview is not None and job.preview.here:
-            preview, job.preview = job.preview.get(), None
-        total = len(one.timesteps)
-        self.report(Progress(id=one.request.id, step=one.step, total=total, preview=preview))
+        if job.request.preview and step < total and now - job.previewed_at > PREVIEW_SECONDS:
+            job.previewed_at = now
+            job.preview = self.model.preview(running)
+        if job.preview is not None and job.preview.ready:
+            preview, job.preview = job.preview.result(), None
+        self.report(Progress(id=job.request.id, step=step, total=total, preview=preview))
 
-    def _shrink(self, batch: list[_Job]) -> None:
-        """Out of memory in a step: fewer rows from now on; the youngest begins again later, and
-        with it whose scheduler was stopped half-way through a step."""
+    def _reduce_batch(self, batch: list[_Job[R]]) -> None:
+        """Out of memory in a step: use fewer rows from now on. The youngest request begins again
+        later, as do those whose state the error left unusable."""
         free_memory()
-        youngest = max(batch, key=lambda job: job.joined)
-        back = [job for job in batch if job.one.partially_stepped or job is youngest]
-        self._running = [job for job in self._running if job not in back]
-        if not self._running and len(batch) == 1:
-            self._too_large(youngest.one.request)
+        youngest = max(batch, key=lambda job: job.admitted_at)
+        restarting = [job for job in batch if job.running.must_restart or job is youngest]
+        for job in restarting:
+            del self._jobs[job.item]
+        if not self._jobs and len(batch) == 1:
+            self.policy.finish(youngest.item)
+            self._fail_too_large(youngest.request)
             return
-        rows = sum(job.one.rows for job in batch)
-        self.row_limit = max(2, min(self.row_limit, rows) - youngest.one.rows)
-        log.warning("out of memory with %d rows: at most %d from now on", rows, self.row_limit)
-        self._waiting.extendleft(job.one.request for job in reversed(back))
+        rows = sum(job.item.rows for job in batch)
+        self.policy.lower_row_limit(rows - youngest.item.rows)
+        limit = self.policy.row_limit
+        log.warning("out of memory with %d rows: at most %d from now on", rows, limit)
+        self.policy.requeue_first([job.item for job in restarting])
 
-    def _excuse(self, request: Img2ImgRequest, error: Exception) -> bool:
-        """Whether what went wrong with one request alone is worth another try, once the others
-        have left; if not, it has been reported. A broken device's error is raised again."""
+    def _can_retry(self, request: Img2ImgRequest, error: Exception) -> bool:
+        """Whether a request that failed by itself is worth another try once others have left; if
+        not, its failure has been reported. The error of a broken device is raised again."""
         if is_out_of_memory(error):
             free_memory()
-            if self._running:
-                self.row_limit = max(2, sum(job.one.rows for job in self._running))
+            if self._jobs:
+                self.policy.lower_row_limit(sum(item.rows for item in self._jobs))
                 return True
-            self._too_large(request)
+            self._fail_too_large(request)
         elif isinstance(error, InferenceError):
             self.report(Failed(request.id, error))
         elif isinstance(error, RuntimeError):
             raise error
         else:
-            log.error("request %s", request.id, exc_info=error)
+            log.error("request %s failed", request.id, exc_info=error)
             self.report(Failed(request.id, InferenceError("The model cannot make this picture.")))
         return False
 
-    def _too_large(self, request: Img2ImgRequest) -> None:
+    def _fail_too_large(self, request: Img2ImgRequest) -> None:
         error = OutOfMemory("This picture is too large for the device's memory.")
         self.report(Failed(request.id, error))
 
-    def _decode(self, job: _Job) -> None:
-        one = job.one
+    def _decode(self, job: _Job[R]) -> None:
         try:
-            pixels = self.model.decode(one)
-            depth = self.model.depth_picture(one) if one.request.return_depth else None
-        except Exception as error:  # noqa: BLE001 - looked at in one place
-            self._excuse_decode(job, error)
+            pixels = self.model.decode(job.running)
+            extras = dict(self.model.extra_outputs(job.running))
+        except Exception as error:  # noqa: BLE001 - classified in one place
+            self._retry_decoding(job, error)
         else:
-            self._decodes.append(_Decode(job, pixels, depth))
+            self._decodings.append(_Decoding(job, pixels, extras))
 
-    def _hand_over(self, decode: _Decode) -> None:
-        job = decode.job
-        request: Img2ImgRequest = job.one.request
+    def _complete(self, decoding: _Decoding[R]) -> None:
+        job, request = decoding.job, decoding.job.request
         try:
-            pixels = decode.pixels.get()
-        except Exception as error:  # noqa: BLE001 - looked at in one place
-            self._excuse_decode(job, error)
+            pixels = decoding.pixels.result()
+        except Exception as error:  # noqa: BLE001 - classified in one place
+            self._retry_decoding(job, error)
             return
+        extras = {name: transfer.result() for name, transfer in decoding.extras.items()}
         self.report(
             Img2ImgResult(
                 id=request.id,
                 pixels=pixels,
                 width=request.width,
                 height=request.height,
-                steps_run=len(job.one.timesteps),
+                steps_run=job.running.total_steps,
                 timings=Timings(
-                    prepare=job.prepared - job.joined,
-                    steps=job.denoised - job.prepared,
-                    decode=time.monotonic() - job.denoised,
+                    prepare=job.prepared_at - job.admitted_at,
+                    steps=job.denoised_at - job.prepared_at,
+                    decode=time.monotonic() - job.denoised_at,
                 ),
-                ignored_prompt=job.one.ignored_prompt,
-                depth=decode.depth.get() if decode.depth else None,
+                ignored_prompt=job.running.ignored_prompt,
+                depth=extras.get("depth"),
             )
         )
 
-    def _excuse_decode(self, job: _Job, error: Exception) -> None:
-        if self._excuse(job.one.request, error):
-            # Its steps are not lost.
+    def _retry_decoding(self, job: _Job[R], error: Exception) -> None:
+        if self._can_retry(job.request, error):
+            # The steps it took are kept.
             self._finished.append(job)

@@ -1,7 +1,7 @@
-"""A loop that does not wait for the device: what it sends goes by itself, and so does what returns.
+"""Asynchronous copies between host and device.
 
-A wait leaves a GPU without work until the host has launched something new. A copy from or to
-ordinary memory is such a wait, and so is looking whether a linear system had a solution.
+A synchronous copy from or to pageable memory makes the host wait for the device, which then runs
+out of queued work; so does every check of a result on the host.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from torch.overrides import TorchFunctionMode
 
 
 def to_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """`values` on `device`, by a copy that the host does not wait for where it can be had."""
+    """`values` on `device`, copied without blocking the host where the device supports it."""
     if device.type == "cuda":
-        # The driver waits for copies from memory that it may page out.
+        # Copies from pageable memory block the host.
         values = values.pin_memory()
     return values.to(device, non_blocking=device.type != "mps")
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class PendingTransfer(Generic[T]):
-    """Values on their way to the host, and what `finish` makes of them there."""
+    """A copy from the device to the host; `finish` converts the values once they have arrived."""
 
     def __init__(self, values: torch.Tensor, finish: Callable[[torch.Tensor], T]) -> None:
         self._finish = finish
@@ -39,22 +39,22 @@ class PendingTransfer(Generic[T]):
             self._values = values.to("cpu")
 
     @property
-    def here(self) -> bool:
-        """Whether `get` would not wait."""
+    def ready(self) -> bool:
+        """Whether `result` returns without waiting for the device."""
         return self._copied is None or bool(self._copied.query())  # type: ignore[no-untyped-call]
 
-    def get(self) -> T:
-        """What was made of them; waits for those that are not here yet."""
+    def result(self) -> T:
+        """The converted values; waits for the copy if necessary. Raises what `finish` raises."""
         if self._copied is not None:
             self._copied.synchronize()
         return self._finish(self._values)
 
 
 class NonBlocking(TorchFunctionMode):
-    """Inside this context the library does not wait for the device where it need not.
+    """Makes library code inside this context avoid waits for the device.
 
-    Whatever it sends there goes by a copy that nobody waits for, and UniPC's small linear system is
-    solved without a look at whether it could be.
+    Copies to the device become non-blocking, and `torch.linalg.solve` (UniPC's 2 × 2 system) skips
+    its check for singularity, which would fetch a flag from the device.
     """
 
     def __torch_function__(

@@ -1,40 +1,41 @@
-"""What the worker runs: the engine for depth-to-image, the plain adapter for other pipelines."""
+"""The worker's factory: loads a model and builds the engine that fits its pipeline."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from diffusers import StableDiffusionDepth2ImgPipeline
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-from inference.engine.loop import Engine
+from inference.engine.loop import SteppedEngine
+from inference.engine.policy import BatchPolicy
 from inference.families.depth2img import Depth2ImgModel
 from inference.families.whole_call import WholeCallEngine
 from inference.pipelines.compile import compile_unet
 from inference.pipelines.devices import choose_device, choose_dtype
 from inference.pipelines.load import load_pipeline
 from inference.types import Img2ImgRequest
-from inference.worker.messages import Loading, Ready, WorkerConfig
+from inference.worker.messages import Engine, Event, Loading, Ready, WorkerConfig
 
-# Of the memory that is free after loading; the rest is for decoding and for what fragments.
 MEMORY_SHARE = 0.7
-MOST_ROWS = 32
+"""Share of the free memory for the UNet's rows; the rest is for decoding and fragmentation."""
+
+MAX_ROWS = 32
 
 
 def build_engine(
-    config: WorkerConfig, report: Callable[[Any], None]
-) -> tuple[Engine | WholeCallEngine, Ready]:
-    """Load the model, warm it up and measure what it can take.
+    config: WorkerConfig, report: Callable[[Event | Loading], None]
+) -> tuple[Engine, Ready]:
+    """Load the model, warm it up and measure how many rows fit its device.
 
     Raises:
         ModelUnavailable: with a sentence that says why and what to do.
     """
-    _quiet()
+    _silence_libraries()
     device = choose_device(config.device)
     if device.type == "cpu":
         _use_all_cores()
@@ -48,7 +49,7 @@ def build_engine(
         pipe.unet.to(memory_format=torch.channels_last)
         pipe.vae.to(memory_format=torch.channels_last)
     model = Depth2ImgModel(pipe)
-    model.predict([model.prepare(_trial(config.entry.pixels, 0))])
+    model.predict([model.prepare(_warm_up_request(config.entry.pixels, 0))])
     if config.batch_rows:
         rows = requests = config.batch_rows
     elif device.type == "cuda":
@@ -59,13 +60,15 @@ def build_engine(
     if device.type == "cuda":
         report(Loading("compiling the model"))
         compile_unet(pipe, config.entry.pixels)
-    engine = Engine(model, report, row_limit=rows, request_limit=requests)
-    return engine, Ready(slots=max(1, min(requests, rows // 2)), **names)
+    policy = BatchPolicy(row_limit=rows, request_limit=requests)
+    return SteppedEngine(model, report, policy), Ready(
+        slots=max(1, min(requests, rows // 2)), **names
+    )
 
 
-def _quiet() -> None:
-    """A line a library prints for developers is noise in an operator's log, and so is a bar for
-    what takes a second; the hub's own, for a download, stays."""
+def _silence_libraries() -> None:
+    """Keep developer warnings and short progress bars out of the operator's log; the hub's bar
+    for downloads stays."""
     warnings.simplefilter("ignore")
     diffusers_logging.set_verbosity_error()
     for library in (diffusers_logging, transformers_logging):
@@ -77,7 +80,7 @@ def _use_all_cores() -> None:
         torch.set_num_threads(len(os.sched_getaffinity(0)))
 
 
-def _trial(pixels: int, number: int) -> Img2ImgRequest:
+def _warm_up_request(pixels: int, number: int) -> Img2ImgRequest:
     side = int(pixels**0.5) // 64 * 64
     return Img2ImgRequest(
         id=f"warm-up {number}",
@@ -93,16 +96,16 @@ def _trial(pixels: int, number: int) -> Img2ImgRequest:
 
 
 def _measure_rows(model: Depth2ImgModel, pixels: int) -> int:
-    """How many rows fit a GPU, by the peak of one call with two and with four."""
+    """How many rows fit a GPU, from the memory peaks of calls with two and with four rows."""
     peaks = []
     for requests in (1, 2):
-        batch = [model.prepare(_trial(pixels, number)) for number in range(requests)]
+        batch = [model.prepare(_warm_up_request(pixels, number)) for number in range(requests)]
         torch.cuda.reset_peak_memory_stats()
         model.predict(batch)
         peaks.append(torch.cuda.max_memory_allocated())
         for one in batch:
             model.decode(one)
-    a_row = max(1, (peaks[1] - peaks[0]) // 2)
+    row_bytes = max(1, (peaks[1] - peaks[0]) // 2)
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info()
-    return int(max(2, min(MOST_ROWS, MEMORY_SHARE * free // a_row)))
+    return int(max(2, min(MAX_ROWS, MEMORY_SHARE * free // row_bytes)))

@@ -16,45 +16,15 @@ import signal
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Any, Protocol
+from typing import Any
 
 from inference.errors import ModelUnavailable
-from inference.types import Img2ImgRequest
-from inference.worker.messages import (
-    Cancel,
-    Command,
-    LoadFailed,
-    Ready,
-    Stop,
-    Submit,
-    WorkerConfig,
-    WorkerFault,
-)
+from inference.worker.messages import Command, Engine, LoadFailed, Ready, WorkerConfig, WorkerFault
 
 log = logging.getLogger(__name__)
 
 
-class WorkerEngine(Protocol):
-    """An engine as the worker process uses it."""
-
-    def submit(self, request: Img2ImgRequest) -> None:
-        """Add a request to the queue; called from any thread."""
-        ...
-
-    def cancel(self, request_id: str) -> None:
-        """End a request that waits or runs; called from any thread."""
-        ...
-
-    def stop(self) -> None:
-        """Make `run` return; called from any thread."""
-        ...
-
-    def run(self) -> None:
-        """Serve requests until `stop` is called."""
-        ...
-
-
-EngineFactory = Callable[[WorkerConfig, Callable[[Any], None]], tuple[WorkerEngine, Ready]]
+EngineFactory = Callable[[WorkerConfig, Callable[[Any], None]], tuple[Engine, Ready]]
 
 
 def main(pipe: Connection, config: WorkerConfig) -> None:
@@ -117,15 +87,9 @@ def _read_commands(pipe: Connection, commands: queue.SimpleQueue[Command]) -> No
             os._exit(0)
 
 
-def _dispatch_commands(commands: queue.SimpleQueue[Command], engine: WorkerEngine) -> None:
+def _dispatch_commands(commands: queue.SimpleQueue[Command], engine: Engine) -> None:
     while True:
-        match commands.get():
-            case Submit(request=request):
-                engine.submit(request)
-            case Cancel(id=request_id):
-                engine.cancel(request_id)
-            case Stop():
-                engine.stop()
+        engine.post(commands.get())
 
 
 def _write_messages(pipe: Connection, messages: queue.SimpleQueue[Any]) -> None:

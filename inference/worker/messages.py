@@ -6,10 +6,11 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from inference.errors import InferenceError, ModelUnavailable
 from inference.models import ModelEntry
-from inference.types import Img2ImgRequest
+from inference.types import Img2ImgRequest, Img2ImgResult, Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,3 +104,19 @@ class Failed:
 
     id: str
     error: InferenceError
+
+
+Event = Started | Progress | Img2ImgResult | Failed
+"""What an engine reports about one request."""
+
+
+class Engine(Protocol):
+    """Serves requests in one thread and reports `Event`s."""
+
+    def post(self, command: Command) -> None:
+        """Accept a command. May be called from any thread and never blocks."""
+        ...
+
+    def run(self) -> None:
+        """Serve until a `Stop` arrives. Raises the device's error if the device is broken."""
+        ...

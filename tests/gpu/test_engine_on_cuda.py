@@ -18,7 +18,7 @@ from inference.models import find_model
 from inference.pipelines import random_tiny
 from inference.pipelines.load import load_pipeline
 from inference.types import Scheduler
-from inference.worker.messages import WorkerConfig
+from inference.worker.messages import Submit, WorkerConfig
 from tests.support.engines import (
     LIBRARY_WARNINGS,
     finish,
@@ -35,7 +35,7 @@ pytestmark = [
 ]
 
 
-def as_the_worker_has_it(pipe: Any) -> Depth2ImgModel:
+def as_in_the_worker(pipe: Any) -> Depth2ImgModel:
     for part in (pipe.unet, pipe.vae):
         part.to(memory_format=torch.channels_last)
     return Depth2ImgModel(pipe)
@@ -43,22 +43,24 @@ def as_the_worker_has_it(pipe: Any) -> Depth2ImgModel:
 
 @pytest.fixture
 def model() -> Depth2ImgModel:
-    return as_the_worker_has_it(random_tiny.build().to("cuda", torch.float16))
+    return as_in_the_worker(random_tiny.build().to("cuda", torch.float16))
 
 
 @pytest.mark.parametrize("name", ["tiny", "pocket"])
-def test_in_a_batch_in_half_precision_a_picture_is_as_alone(name: str, tmp_path: Path) -> None:
-    """With random weights, and with some that were trained."""
+def test_in_half_precision_a_batched_picture_equals_the_picture_alone(
+    name: str, tmp_path: Path
+) -> None:
+    """With random weights and with trained ones."""
     if name == "tiny":
         pipe: Any = random_tiny.build().to("cuda", torch.float16)
     else:
         device = torch.device("cuda")
         pipe = load_pipeline(find_model(name), device, torch.float16, tmp_path, print)
     wanted = mixed(16, sizes=((64, 64), (128, 64)))
-    assert worst_of_a_batch(as_the_worker_has_it(pipe), wanted) >= 35
+    assert worst_of_a_batch(as_in_the_worker(pipe), wanted) >= 35
 
 
-def test_a_seed_means_the_same_noise_as_on_a_cpu(model: Depth2ImgModel) -> None:
+def test_a_seed_gives_the_same_noise_as_on_a_cpu(model: Depth2ImgModel) -> None:
     on_cpu = Depth2ImgModel(random_tiny.build()).prepare(request(strength=1.0))
     on_gpu = model.prepare(request(strength=1.0))
     difference = (on_gpu.latents.float().cpu() - on_cpu.latents).abs().max()
@@ -66,7 +68,7 @@ def test_a_seed_means_the_same_noise_as_on_a_cpu(model: Depth2ImgModel) -> None:
 
 
 @pytest.mark.parametrize("scheduler", [None, *get_args(Scheduler)])
-def test_from_preparing_to_decoding_nothing_is_waited_for(
+def test_the_host_never_waits_between_prepare_and_decode(
     model: Depth2ImgModel, scheduler: Any
 ) -> None:
     def serve() -> list[PendingTransfer[Any]]:
@@ -78,22 +80,22 @@ def test_from_preparing_to_decoding_nothing_is_waited_for(
         return [
             make(one)
             for one in batch
-            for make in (model.preview, model.decode, model.depth_picture)
+            for make in (model.preview, model.decode, model._depth_picture)
         ]
 
     serve()
-    model._cache.clear()
-    # The one wait that is meant, for the step before, keeps the loop from running ahead.
-    model._pace = lambda: None  # type: ignore[method-assign]
+    model.encoder.cache.clear()
+    # The one intended wait, for the step before, limits how far the host runs ahead.
+    model._limit_queued_steps = lambda: None  # type: ignore[method-assign]
     torch.cuda.set_sync_debug_mode("error")
     try:
         launched = serve()
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert all(arriving.get() for arriving in launched)
+    assert all(transfer.result() for transfer in launched)
 
 
-def test_out_of_memory_for_real_lowers_the_limit_and_finishes_everything(
+def test_real_out_of_memory_lowers_the_limit_and_every_request_finishes(
     model: Depth2ImgModel,
 ) -> None:
     torch.cuda.empty_cache()
@@ -105,21 +107,21 @@ def test_out_of_memory_for_real_lowers_the_limit_and_finishes_everything(
     try:
         engine, recorder = new_engine(model, row_limit=24)
         for one in wanted:
-            engine.submit(one)
+            engine.post(Submit(one))
         finish(engine, recorder, [one.id for one in wanted], most_turns=5000)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert not recorder.failures
-    assert engine.row_limit < 24
+    assert engine.policy.row_limit < 24
 
 
-def test_the_worker_s_engine_compiles_and_makes_the_same_picture() -> None:
-    heard: list[Any] = []
+def test_the_compiled_engine_makes_the_same_picture() -> None:
+    reported: list[Any] = []
     config = WorkerConfig(entry=find_model("noise"), device="cuda", dtype="float16")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         engine: Any
-        engine, ready = build_engine(config, heard.append)
+        engine, ready = build_engine(config, reported.append)
         assert ready.device == "cuda"
         assert counters["stats"]["unique_graphs"] > 0
         wanted = request(width=128, height=128)
@@ -129,7 +131,7 @@ def test_the_worker_s_engine_compiles_and_makes_the_same_picture() -> None:
             eager = run_alone(engine.model, wanted)
         finally:
             torch.compiler.set_stance("default")
-    decode = engine.model._decoded
+    decode = engine.model.decoder._decode
     pictures = [decode(latents / 0.18215).float() for latents in (compiled, eager)]
     error = float(((pictures[0] - pictures[1]) * 127.5).pow(2).mean())
     assert error == 0 or 10 * np.log10(255**2 / error) >= 35

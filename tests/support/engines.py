@@ -1,25 +1,26 @@
-"""What tests of the engine share: requests by the dozen, and the plain way to compare with."""
+"""Shared by tests of the engine: random requests, the library's call, engines stepped by hand."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 
-from inference.engine.loop import Engine, Event
+from inference.engine.loop import SteppedEngine
+from inference.engine.policy import BatchPolicy
 from inference.pipelines.schedulers import new_scheduler
 from inference.types import Img2ImgRequest, Img2ImgResult, Progress, Scheduler
-from inference.worker.messages import Failed, Started
+from inference.worker.messages import Event, Failed, Started, Submit
 from tests.support.requests import request
 
 LIBRARY_WARNINGS = pytest.mark.filterwarnings(
     # The pipeline enters autocast around its depth estimator in every precision.
     "ignore:In CPU autocast:UserWarning",
-    # The schedulers hand tensors to numpy.
+    # The schedulers pass tensors to numpy.
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
 )
 SCHEDULERS: tuple[Scheduler, ...] = get_args(Scheduler)
@@ -29,7 +30,7 @@ WORDS = ["a red fox in the snow", "a boat at night", "old stone bridge", "glass"
 def mixed(
     number: int, *, seed: int = 0, sizes: Iterable[tuple[int, int]] = ((64, 64),)
 ) -> list[Img2ImgRequest]:
-    """Requests that differ in everything a person can choose, the same ones for the same seed."""
+    """Requests with random settings; the same ones for the same seed."""
     rng = random.Random(seed)
     made = []
     for index in range(number):
@@ -51,7 +52,7 @@ def mixed(
     return made
 
 
-def run_plain(pipe: Any, wanted: Img2ImgRequest, output_type: str = "latent") -> Any:
+def run_library(pipe: Any, wanted: Img2ImgRequest, output_type: str = "latent") -> Any:
     """The library's own call for one request: latents, or pixels in 0..1."""
     from PIL import Image
 
@@ -73,7 +74,7 @@ def run_plain(pipe: Any, wanted: Img2ImgRequest, output_type: str = "latent") ->
 
 
 def run_alone(model: Any, wanted: Img2ImgRequest) -> torch.Tensor:
-    """The engine's own way for one request with nobody beside it: the final latents."""
+    """The final latents of one request that the model steps without others."""
     one = model.prepare(wanted)
     while not one.finished:
         model.predict([one])
@@ -92,11 +93,11 @@ def array(result: Img2ImgResult) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 class Recorder:
-    """Hears what an engine reports."""
+    """Records the events of an engine with the turn in which each was reported."""
 
     def __init__(self) -> None:
         self.events: list[tuple[int, Event]] = []
-        self.engine: Engine | None = None
+        self.engine: SteppedEngine[Any] | None = None
 
     def __call__(self, event: Event) -> None:
         turn = self.engine.turns if self.engine else 0
@@ -119,18 +120,21 @@ class Recorder:
         return [turn for turn, e in self.events if isinstance(e, Progress) and e.id == id_]
 
 
-def new_engine(model: Any, **options: Any) -> tuple[Engine, Recorder]:
-    """An engine that a test turns by hand, and what it reports."""
+def new_engine(
+    model: Any, *, row_limit: int = 2, request_limit: int = 64
+) -> tuple[SteppedEngine[Any], Recorder]:
+    """An engine whose turns a test takes one by one, and a recorder of its events."""
     recorder = Recorder()
-    engine = Engine(model, recorder, **options)
+    policy = BatchPolicy(row_limit=row_limit, request_limit=request_limit)
+    engine = SteppedEngine(model, recorder, policy)
     recorder.engine = engine
     return engine, recorder
 
 
 def finish(
-    engine: Engine, recorder: Recorder, ids: Iterable[str], *, most_turns: int = 500
+    engine: SteppedEngine[Any], recorder: Recorder, ids: Iterable[str], *, most_turns: int = 500
 ) -> None:
-    """Turn until every one of these has ended."""
+    """Take turns until all of these requests have ended."""
     left = set(ids)
     for _ in range(most_turns):
         left -= recorder.results.keys() | recorder.failures.keys()
@@ -140,6 +144,29 @@ def finish(
     raise AssertionError(f"after {most_turns} turns {left} have not ended")
 
 
+OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+"""The error of torch's CUDA allocator."""
+
+
+def failing(inner: Callable[..., Any], error: Exception, when: Callable[..., bool]) -> Any:
+    """`inner`, but raising `error` where `when` is true of the arguments."""
+
+    def call(*args: Any, **options: Any) -> Any:
+        if when(*args):
+            raise error
+        return inner(*args, **options)
+
+    return call
+
+
+def picture_of(model: Any, wanted: Img2ImgRequest) -> Any:
+    """The picture that an engine makes of one request alone, as integers."""
+    engine, recorder = new_engine(model)
+    engine.post(Submit(wanted))
+    finish(engine, recorder, [wanted.id])
+    return array(recorder.results[wanted.id]).astype(int)
+
+
 def psnr(got: Any, wanted: Any) -> float:
     """Peak signal-to-noise ratio of 8-bit pictures, in dB."""
     error = np.mean((got.astype(float) - wanted.astype(float)) ** 2)
@@ -147,15 +174,15 @@ def psnr(got: Any, wanted: Any) -> float:
 
 
 def worst_of_a_batch(model: Any, wanted: Iterable[Img2ImgRequest]) -> float:
-    """The lowest `psnr` of pictures made together against each made alone."""
+    """The lowest `psnr` between a request's picture in a batch and its picture alone."""
     alone = {}
     for one in wanted:
         engine, recorder = new_engine(model)
-        engine.submit(one)
+        engine.post(Submit(one))
         finish(engine, recorder, [one.id])
         alone[one.id] = array(recorder.results[one.id])
     engine, recorder = new_engine(model, row_limit=32)
     for one in wanted:
-        engine.submit(one)
+        engine.post(Submit(one))
     finish(engine, recorder, alone)
     return min(psnr(array(recorder.results[id_]), picture) for id_, picture in alone.items())

@@ -13,18 +13,21 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from inference.engine.loop import Engine
+from inference.engine.loop import SteppedEngine
+from inference.engine.policy import BatchPolicy
 from inference.engine.transfers import PendingTransfer
 from inference.errors import ModelNotOnHub, ModelUnavailable, NonFiniteOutput
 from inference.types import Img2ImgRequest, Preview
-from inference.worker.messages import Ready, WorkerConfig
+from inference.worker.messages import Engine, Event, Loading, Ready, WorkerConfig
+
+Report = Callable[[Event | Loading], None]
 
 
 @dataclass
@@ -33,17 +36,12 @@ class FakeDenoising:
 
     request: Img2ImgRequest
     step: int = 0
-    rows: int = 2
     ignored_prompt: str = ""
-    partially_stepped: bool = False
+    must_restart: bool = False
 
     @property
-    def timesteps(self) -> list[int]:
-        return list(range(self.request.steps))
-
-    @property
-    def finished(self) -> bool:
-        return self.step == self.request.steps
+    def total_steps(self) -> int:
+        return self.request.steps
 
 
 class FaultyModel:
@@ -62,6 +60,12 @@ class FaultyModel:
                 return ""
             mark.touch()
         return fault
+
+    def batch_key(self, request: Img2ImgRequest) -> Hashable:
+        return request.width, request.height
+
+    def rows(self, request: Img2ImgRequest) -> int:
+        return 2
 
     def prepare(self, request: Img2ImgRequest) -> FakeDenoising:
         return FakeDenoising(request)
@@ -95,35 +99,35 @@ class FaultyModel:
             torch.empty(0), lambda _: Preview(pixels=bytes(3), width=1, height=1)
         )
 
-    def depth_picture(self, one: FakeDenoising) -> PendingTransfer[bytes]:
-        size = one.request.width * one.request.height
-        return PendingTransfer(torch.empty(0), lambda _: bytes(size))
+    def extra_outputs(self, one: FakeDenoising) -> dict[str, PendingTransfer[bytes]]:
+        return {}
 
 
-def build_engine(config: WorkerConfig, report: Callable[[Any], None]) -> tuple[Engine, Ready]:
+def build_engine(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
     """A factory that is ready as soon as torch is imported."""
-    engine = Engine(FaultyModel(config.cache_dir), report, row_limit=8)
+    policy = BatchPolicy(row_limit=8, request_limit=64)
+    engine = SteppedEngine(FaultyModel(config.cache_dir), report, policy)
     return engine, Ready(slots=4, device="cpu", dtype="float32")
 
 
-def dies_at_once(config: WorkerConfig, report: Callable[[Any], None]) -> tuple[Engine, Ready]:
+def dies_at_once(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
     """A factory that ends the process at once."""
     os.kill(os.getpid(), signal.SIGSEGV)
     raise AssertionError
 
 
-def raises(config: WorkerConfig, report: Callable[[Any], None]) -> tuple[Engine, Ready]:
+def raises(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
     """A factory with a bug."""
     raise KeyError("unet")
 
 
-def never_ready(config: WorkerConfig, report: Callable[[Any], None]) -> tuple[Engine, Ready]:
+def never_ready(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
     """A factory that never returns."""
     threading.Event().wait()
     raise AssertionError
 
 
-def unavailable(config: WorkerConfig, report: Callable[[Any], None]) -> tuple[Engine, Ready]:
+def unavailable(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
     """A factory whose model is not available."""
     raise ModelNotOnHub("There is no such model.")
 

@@ -1,4 +1,4 @@
-"""Requests that tests send, without loading torch."""
+"""Requests for tests; imports no torch."""
 
 from __future__ import annotations
 

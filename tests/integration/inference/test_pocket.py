@@ -52,7 +52,7 @@ def sheet(vocabulary: dict[str, Any]) -> Sheet:
 
 @pytest.fixture(scope="module")
 def pipe() -> Any:
-    """The shipped folder, loaded as anybody would."""
+    """The shipped folder, loaded with diffusers alone."""
     from diffusers import StableDiffusionDepth2ImgPipeline
 
     loaded = StableDiffusionDepth2ImgPipeline.from_pretrained(POCKET, dtype=torch.float32)
@@ -312,9 +312,9 @@ def test_a_glimpse_has_the_colours_of_the_picture(pipe: Any) -> None:
         )
         while not one.finished:
             model.predict([one])
-        seen = model.preview(one).get()
+        seen = model.preview(one).result()
         glimpse = np.frombuffer(seen.pixels, np.uint8).reshape(seen.height, seen.width, 3)
-        picture = Image.frombytes("RGB", (192, 192), model.decode(one).get())
+        picture = Image.frombytes("RGB", (192, 192), model.decode(one).result())
         small = np.asarray(picture.resize((seen.width, seen.height), Image.Resampling.BOX))
         errors.append(np.abs(glimpse.astype(float) - small).mean() / 255)
     print("glimpses:", *(f"{error:.3f}" for error in errors))

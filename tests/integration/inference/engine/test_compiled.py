@@ -1,4 +1,4 @@
-"""The compiled UNet: one code for all batches and sizes, and the same picture."""
+"""The compiled UNet: one compilation for all batches and sizes, and the same results."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ TINY_PIXELS = 64 * 64
 
 
 @pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    """Nothing compiled before, nothing left for the tests after."""
+def reset_compiler() -> Iterator[None]:
+    """Each test starts and ends with nothing compiled."""
     torch._dynamo.reset()
     counters.clear()
     yield
@@ -31,20 +31,20 @@ def forgotten() -> Iterator[None]:
 
 
 def graphs() -> int:
-    """How many pieces of code have been compiled."""
+    """The number of compiled graphs."""
     return int(counters["stats"]["unique_graphs"])
 
 
 def run(batch: list[Any], model: Depth2ImgModel) -> list[torch.Tensor]:
-    """The final latents of requests of one size, served together."""
+    """The final latents of requests of one size, stepped together."""
     while running := [one for one in batch if not one.finished]:
         model.predict(running)
     return [one.latents for one in batch]
 
 
 def test_stable_diffusion_2_is_compiled_once_for_every_batch_and_size() -> None:
-    """The real architecture without its weights. torch compiles a function eight times at most, and
-    leaves it uncompiled for all that comes after."""
+    """The real architecture without weights. torch compiles a function at most eight times; after
+    that it runs uncompiled."""
     with torch.no_grad():
         pipe = random_sd2.build(torch.device("meta"), torch.float16)
         assert compile_unet(pipe, 512 * 512, backend="eager")
@@ -61,7 +61,7 @@ def test_stable_diffusion_2_is_compiled_once_for_every_batch_and_size() -> None:
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles for a CPU with g++")
-def test_compiled_every_picture_is_the_same() -> None:
+def test_compiled_results_equal_eager_results() -> None:
     model = Depth2ImgModel(random_tiny.build())
     batches = {
         size: mixed(count, seed=count, sizes=[size])
@@ -81,7 +81,7 @@ def test_compiled_every_picture_is_the_same() -> None:
     ("options", "compiled"),
     [({"backend": "no such compiler"}, False), ({"seconds": 0.0, "backend": "eager"}, True)],
 )
-def test_without_a_compiler_or_time_for_it_pictures_are_made_all_the_same(
+def test_without_a_compiler_or_time_to_compile_the_model_runs_eagerly(
     options: dict[str, Any], compiled: bool
 ) -> None:
     model = Depth2ImgModel(random_tiny.build())

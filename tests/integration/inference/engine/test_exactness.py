@@ -1,4 +1,4 @@
-"""The library pipeline is the truth: alone or in any batch, the engine makes the same picture."""
+"""The engine's results equal the library pipeline's, for one request and in any batch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from inference.families.depth2img import Denoising, Depth2ImgModel
 from inference.pipelines import random_tiny
 from inference.types import Scheduler
+from inference.worker.messages import Submit
 from tests.support.engines import (
     LIBRARY_WARNINGS,
     SCHEDULERS,
@@ -21,7 +22,7 @@ from tests.support.engines import (
     new_engine,
     relative,
     run_alone,
-    run_plain,
+    run_library,
     worst_of_a_batch,
 )
 from tests.support.requests import request
@@ -39,49 +40,49 @@ def model() -> Depth2ImgModel:
     return Depth2ImgModel(pipe)
 
 
-def assert_as_the_library(model: Depth2ImgModel, **changes: Any) -> None:
+def assert_equals_library(model: Depth2ImgModel, **changes: Any) -> None:
     wanted = request(**changes)
-    expected = run_plain(model.pipe, wanted)
+    expected = run_library(model.pipe, wanted)
     assert relative(run_alone(model, wanted), expected) <= ALONE
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize("strength", [0.05, 0.35, 0.8, 1.0])
-def test_alone_the_latents_are_the_library_s_at_every_strength(
+def test_latents_equal_the_library_s_at_every_strength(
     model: Depth2ImgModel, scheduler: Scheduler, strength: float
 ) -> None:
-    assert_as_the_library(model, scheduler=scheduler, strength=strength, steps=20, seed=5)
+    assert_equals_library(model, scheduler=scheduler, strength=strength, steps=20, seed=5)
 
 
 @pytest.mark.parametrize("scheduler", [None, *SCHEDULERS])
 @pytest.mark.parametrize(
     ("guidance", "negative"), [(1.0, ""), (1.0, "blue"), (2.5, ""), (9.0, "blue, blurred")]
 )
-def test_alone_the_latents_are_the_library_s_with_and_without_guidance(
+def test_latents_equal_the_library_s_with_and_without_guidance(
     model: Depth2ImgModel, scheduler: Scheduler | None, guidance: float, negative: str
 ) -> None:
-    assert_as_the_library(
+    assert_equals_library(
         model, scheduler=scheduler, guidance_scale=guidance, negative_prompt=negative, steps=8
     )
 
 
 @pytest.mark.parametrize(("width", "height"), [(64, 64), (128, 64), (64, 192)])
-def test_the_finished_picture_is_the_library_s(
+def test_the_finished_picture_equals_the_library_s(
     model: Depth2ImgModel, width: int, height: int
 ) -> None:
     wanted = request(width=width, height=height)
     engine, recorder = new_engine(model)
-    engine.submit(wanted)
+    engine.post(Submit(wanted))
     finish(engine, recorder, ["one"])
     got = array(recorder.results["one"])
-    expected = (run_plain(model.pipe, wanted, "np")[0] * 255).round().astype(np.uint8)
-    # A value on the edge between two shades may fall to either side.
+    expected = (run_library(model.pipe, wanted, "np")[0] * 255).round().astype(np.uint8)
+    # A value half-way between two shades may be rounded either way.
     assert np.abs(got.astype(int) - expected.astype(int)).max() <= 1
     assert got.std() > 1
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_in_a_batch_joined_at_different_times_each_is_as_alone(
+def test_requests_that_join_a_batch_at_different_times_equal_themselves_alone(
     model: Depth2ImgModel, seed: int
 ) -> None:
     """Twenty requests of two sizes, five schedulers, in one running set of up to 32 rows."""
@@ -96,11 +97,11 @@ def test_in_a_batch_joined_at_different_times_each_is_as_alone(
         joining = rng.choice([0, 1, 1, 3])
         running += [model.prepare(one) for one in waiting[:joining]]
         del waiting[:joining]
-        shapes = {one.shape for one in running}
+        shapes = {one.latents.shape for one in running}
         if not shapes:
             continue
         shape = rng.choice(sorted(shapes))
-        batch = [one for one in running if one.shape == shape]
+        batch = [one for one in running if one.latents.shape == shape]
         together = max(together, len(batch))
         model.predict(batch)
         done |= {one.request.id: one.latents for one in batch if one.finished}
@@ -111,7 +112,7 @@ def test_in_a_batch_joined_at_different_times_each_is_as_alone(
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_sixteen_in_one_batch_are_each_as_alone(
+def test_sixteen_requests_in_one_batch_equal_themselves_alone(
     model: Depth2ImgModel, scheduler: Scheduler
 ) -> None:
     wanted = [
@@ -135,31 +136,31 @@ def test_sixteen_in_one_batch_are_each_as_alone(
         assert relative(latents[one.id], run_alone(model, one)) <= BATCHED
 
 
-def test_through_the_engine_the_pictures_are_as_alone(model: Depth2ImgModel) -> None:
+def test_batched_pictures_equal_pictures_alone(model: Depth2ImgModel) -> None:
     wanted = mixed(18, seed=9)
     alone = {}
     for one in wanted:
         engine, recorder = new_engine(model)
-        engine.submit(one)
+        engine.post(Submit(one))
         finish(engine, recorder, [one.id])
         alone[one.id] = array(recorder.results[one.id]).astype(int)
     engine, recorder = new_engine(model, row_limit=32)
     for one in wanted:
-        engine.submit(one)
+        engine.post(Submit(one))
     finish(engine, recorder, alone)
     for id_, expected in alone.items():
         assert np.abs(array(recorder.results[id_]).astype(int) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_in_half_precision_a_batch_makes_the_pictures_that_each_would_be_alone(
+def test_in_half_precision_batched_pictures_equal_pictures_alone(
     dtype: torch.dtype,
 ) -> None:
     model = Depth2ImgModel(random_tiny.build().to(dtype=dtype))
     assert worst_of_a_batch(model, mixed(16, sizes=((64, 64), (128, 64)))) >= 35
 
 
-def test_what_was_cached_changes_nothing(model: Depth2ImgModel) -> None:
+def test_the_cache_does_not_change_the_result(model: Depth2ImgModel) -> None:
     first = run_alone(model, request(seed=3))
     assert torch.equal(run_alone(model, request(seed=3)), first)
     fresh = Depth2ImgModel(model.pipe, cache_bytes=0)
@@ -171,15 +172,15 @@ def test_a_strength_too_small_for_one_step_runs_one_step(model: Depth2ImgModel) 
     assert len(one.timesteps) == 1
 
 
-def test_a_flat_picture_gives_numbers_though_its_depth_map_is_flat(model: Depth2ImgModel) -> None:
+def test_a_flat_depth_map_becomes_zero(model: Depth2ImgModel) -> None:
     flat = bytes([120, 60, 200]) * (64 * 64)
     pipe: Any = random_tiny.build()
-    # An estimator that sees no relief at all, as the full one does not in a plain colour.
+    # An estimator that returns a constant, as the full one does for a plain colour.
     for part in pipe.depth_estimator.head.parameters():
         part.data.zero_()
-    blind = Depth2ImgModel(pipe)
-    one = blind.prepare(request(pixels=flat))
+    constant = Depth2ImgModel(pipe)
+    one = constant.prepare(request(pixels=flat))
     assert torch.equal(one.depth, torch.zeros_like(one.depth))
     while not one.finished:
-        blind.predict([one])
-    assert len(blind.decode(one).get()) == 64 * 64 * 3
+        constant.predict([one])
+    assert len(constant.decode(one).result()) == 64 * 64 * 3

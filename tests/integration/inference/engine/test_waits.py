@@ -1,8 +1,8 @@
-"""The loop waits for the device nowhere: shown on the meta device, which has nothing to wait for.
+"""The host never waits for the device between prepare and decode, shown on the meta device.
 
-What would wait on a GPU is an operation that can be seen on its way: a copy between two devices
-that is not marked as non-blocking, a number fetched from the device, a check of a solution, a table
-looked up by indices of the host's.
+Every operation that would wait on a GPU can be recognised when it is dispatched: a copy between two
+devices that is not non-blocking, a value fetched from the device, a check of a solution, a table
+lookup with indices from the host.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from inference.engine.transfers import NonBlocking
-from inference.families import depth2img
+from inference.families import decoding, depth2img, latent_preview
 from inference.families.depth2img import Depth2ImgModel
+from inference.families.latent_preview import LatentPreview
 from inference.pipelines import random_sd2, random_tiny
 from inference.types import Scheduler
 from tests.support.engines import LIBRARY_WARNINGS
@@ -32,8 +33,8 @@ FETCHES = (aten._local_scalar_dense, aten.nonzero, aten.equal, aten._linalg_chec
 
 
 class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Collects the operations that would wait, and those whose arguments are of two devices: on a
-    GPU most of them fail, and a look-up by indices of the host's waits."""
+    """Collects the operations that would wait, and those whose arguments are on two devices: on a
+    GPU most of them fail, and a lookup with indices from the host waits."""
 
     def __init__(self, found: list[str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -54,7 +55,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _devices(*arguments: Any) -> set[str]:
-    """Of all tensors among them; single numbers of the CPU go together with any device."""
+    """The devices of all tensors among them; CPU scalars may be used with any device."""
     return {
         value.device.type
         for value in tree_leaves(arguments)
@@ -63,7 +64,7 @@ def _devices(*arguments: Any) -> set[str]:
 
 
 class Calls(TorchFunctionMode):
-    """Collects the numbers of the host's that would be waited for: their copy is no operation."""
+    """Collects host values that would be copied synchronously without a dispatched operation."""
 
     def __init__(self, found: list[str]) -> None:
         super().__init__()
@@ -80,8 +81,8 @@ class Calls(TorchFunctionMode):
 
 
 @contextmanager
-def waits() -> Iterator[list[str]]:
-    """What would wait inside this block."""
+def collect_waits() -> Iterator[list[str]]:
+    """The operations inside this block that would wait."""
     found: list[str] = []
     with Operations(found), Calls(found):
         yield found
@@ -92,16 +93,17 @@ META = torch.device("meta")
 
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Depth2ImgModel:
-    """A pipeline on the meta device, from which nothing can be fetched."""
+    """A model on the meta device, from which no value can be fetched."""
     pipe: Any = (
         random_tiny.build().to(META)
         if request.param == "tiny"
         else random_sd2.build(META, torch.float16)
     )
     projection = torch.empty(4, 3, device=META), torch.empty(3, device=META)
-    monkeypatch.setattr(Depth2ImgModel, "_fit_projection", lambda _: projection)
-    monkeypatch.setattr(depth2img, "PendingTransfer", lambda values, _: values)
-    # The meta device has no autocast, in which the library runs its depth estimator.
+    monkeypatch.setattr(LatentPreview, "_fit", lambda *_: projection)
+    for module in (depth2img, decoding, latent_preview):
+        monkeypatch.setattr(module, "PendingTransfer", lambda values, _: values)
+    # The library runs its depth estimator in autocast, which the meta device lacks.
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
     return Depth2ImgModel(pipe)
 
@@ -111,10 +113,10 @@ def model(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> De
     [("full size", None), *(("tiny", name) for name in get_args(Scheduler))],
     indirect=["model"],
 )
-def test_from_preparing_to_decoding_nothing_is_waited_for(
+def test_the_host_never_waits_between_prepare_and_decode(
     model: Depth2ImgModel, scheduler: Scheduler | None
 ) -> None:
-    with waits() as found:
+    with collect_waits() as found:
         batch = [
             model.prepare(
                 request(f"r{n}", seed=n, steps=5, strength=1.0, scheduler=scheduler, preview=True)
@@ -125,7 +127,7 @@ def test_from_preparing_to_decoding_nothing_is_waited_for(
             model.predict(batch)
             launched: list[Any] = [model.preview(one) for one in batch]
         for one in batch:
-            launched += [model.decode(one), model.depth_picture(one)]
+            launched += [model.decode(one), model._depth_picture(one)]
     assert not found
     assert {values.device.type for values in launched} == {"meta"}
 
@@ -143,13 +145,13 @@ def test_from_preparing_to_decoding_nothing_is_waited_for(
         lambda: torch.empty(3, device="meta")[torch.tensor([0, 2])],
     ],
 )
-def test_what_waits_or_fails_is_seen(wait: Callable[[], Any]) -> None:
-    with waits() as found:
+def test_every_kind_of_wait_is_detected(wait: Callable[[], Any]) -> None:
+    with collect_waits() as found:
         wait()
     assert found
 
 
-def test_not_to_wait_changes_no_number() -> None:
+def test_non_blocking_changes_no_value() -> None:
     generator = torch.Generator().manual_seed(0)
     left, right = torch.rand(2, 2, generator=generator), torch.rand(2, generator=generator)
     with NonBlocking():

@@ -1,4 +1,4 @@
-"""Pipelines that are called as a whole: the library's pictures, with progress and cancelling."""
+"""`WholeCallEngine`: the library's pictures, with progress and cancelling."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from inference import Img2ImgResult, LocalService
-from inference.engine.loop import Event
 from inference.errors import DeadlineExceeded, InferenceError, OutOfMemory
 from inference.families.whole_call import WholeCallEngine
 from inference.pipelines import random_tiny
 from inference.types import Img2ImgRequest, Progress
-from inference.worker.messages import Failed
-from tests.support.engines import LIBRARY_WARNINGS, array, run_plain
+from inference.worker.messages import Cancel, Event, Failed, Stop, Submit
+from tests.support.engines import LIBRARY_WARNINGS, array, run_library
 from tests.support.requests import request
 
 pytestmark = LIBRARY_WARNINGS
@@ -47,7 +46,7 @@ def unet(**options: Any) -> Any:
 
 
 def stable_diffusion() -> Any:
-    """Stable Diffusion 1.5's shape, of random weights."""
+    """A tiny Stable Diffusion 1.5 with random weights."""
     parts: Any = random_tiny.build()
     return StableDiffusionImg2ImgPipeline(
         vae=parts.vae,
@@ -62,7 +61,7 @@ def stable_diffusion() -> Any:
 
 
 def stable_diffusion_xl() -> Any:
-    """Stable Diffusion XL's shape, of random weights."""
+    """A tiny Stable Diffusion XL with random weights."""
     parts: Any = random_tiny.build()
     config = CLIPTextConfig(
         **{**parts.text_encoder.config.to_dict(), "projection_dim": random_tiny.WIDTH}
@@ -92,88 +91,90 @@ def pipe(request: pytest.FixtureRequest) -> Any:
 
 
 def serve(
-    pipe: Any, *wanted: Img2ImgRequest, hear: Callable[[WholeCallEngine, Event], None] | None = None
+    pipe: Any,
+    *wanted: Img2ImgRequest,
+    on_event: Callable[[WholeCallEngine, Event], None] | None = None,
 ) -> list[Event]:
-    """What an engine over `pipe` reports for these requests."""
-    heard: list[Event] = []
+    """The events that an engine over `pipe` reports for these requests."""
+    events: list[Event] = []
 
     def report(event: Event) -> None:
-        heard.append(event)
-        if hear is not None:
-            hear(engine, event)
+        events.append(event)
+        if on_event is not None:
+            on_event(engine, event)
         if isinstance(event, Img2ImgResult | Failed) and event.id == wanted[-1].id:
-            engine.stop()
+            engine.post(Stop())
 
     engine = WholeCallEngine(pipe, report)
     for one in wanted:
-        engine.submit(one)
+        engine.post(Submit(one))
     engine.run()
-    return heard
+    return events
 
 
-def results(heard: list[Event]) -> dict[str, Img2ImgResult]:
-    return {event.id: event for event in heard if isinstance(event, Img2ImgResult)}
+def results(events: list[Event]) -> dict[str, Img2ImgResult]:
+    return {event.id: event for event in events if isinstance(event, Img2ImgResult)}
 
 
-def failure(heard: list[Event]) -> Exception:
-    return next(event.error for event in heard if isinstance(event, Failed))
+def failure(events: list[Event]) -> Exception:
+    return next(event.error for event in events if isinstance(event, Failed))
 
 
-def test_the_picture_is_the_library_s_own(pipe: Any) -> None:
+def test_the_picture_equals_the_library_s(pipe: Any) -> None:
     wanted = request(scheduler="euler", negative_prompt="blue")
-    expected = (run_plain(pipe, wanted, "np")[0] * 255).round().astype(np.uint8)
+    expected = (run_library(pipe, wanted, "np")[0] * 255).round().astype(np.uint8)
     assert np.array_equal(array(results(serve(pipe, wanted))["one"]), expected)
 
 
 @pytest.mark.parametrize(("steps", "strength", "run"), [(10, 0.5, 5), (10, 0.05, 1), (49, 0.01, 1)])
-def test_progress_counts_every_step_and_one_is_always_taken(
+def test_every_step_is_reported_and_at_least_one_is_taken(
     pipe: Any, steps: int, strength: float, run: int
 ) -> None:
-    heard = serve(pipe, request(steps=steps, strength=strength))
-    progress = [(e.step, e.total) for e in heard if isinstance(e, Progress)]
+    events = serve(pipe, request(steps=steps, strength=strength))
+    progress = [(e.step, e.total) for e in events if isinstance(e, Progress)]
     assert progress == [(n, run) for n in range(1, run + 1)]
 
 
-def test_cancelling_ends_a_call_within_one_step_and_leaves_nothing_behind(pipe: Any) -> None:
-    def hear(engine: WholeCallEngine, event: Event) -> None:
+def test_cancelling_ends_a_call_within_one_step(pipe: Any) -> None:
+    def cancel_requests(engine: WholeCallEngine, event: Event) -> None:
         if isinstance(event, Progress) and event.id == "gone" and event.step == 2:
-            engine.cancel("gone")
-            engine.cancel("never begun")
-            engine.cancel("unknown")
+            engine.post(Cancel("gone"))
+            engine.post(Cancel("never begun"))
+            engine.post(Cancel("unknown"))
 
     wanted = [request("gone", steps=10), request("never begun"), request("last")]
-    heard = serve(pipe, *wanted, hear=hear)
-    assert max(e.step for e in heard if isinstance(e, Progress) and e.id == "gone") == 2
-    assert results(heard).keys() == {"last"}
+    events = serve(pipe, *wanted, on_event=cancel_requests)
+    assert max(e.step for e in events if isinstance(e, Progress) and e.id == "gone") == 2
+    assert results(events).keys() == {"last"}
 
 
-def test_a_deadline_is_kept_and_memory_and_mistakes_fail_one_request(pipe: Any) -> None:
+def test_an_error_fails_its_own_request(pipe: Any) -> None:
     late = request("one", deadline=time.time() - 1)
     assert isinstance(failure(serve(pipe, late)), DeadlineExceeded)
     assert type(failure(serve(pipe, request(pixels=b"few")))) is InferenceError
 
-    def no_room(*_: Any) -> None:
+    def out_of_memory(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    hook = pipe.unet.register_forward_pre_hook(no_room)
+    hook = pipe.unet.register_forward_pre_hook(out_of_memory)
     assert isinstance(failure(serve(pipe, request())), OutOfMemory)
     hook.remove()
     assert "one" in results(serve(pipe, request()))
 
 
-def test_stopping_returns_after_the_step_under_way(pipe: Any) -> None:
+def test_stopping_returns_after_the_current_step(pipe: Any) -> None:
     stepped = threading.Event()
     engine = WholeCallEngine(pipe, lambda e: stepped.set() if isinstance(e, Progress) else None)
-    engine.submit(request(steps=150, strength=1.0))
+    engine.post(Submit(request(steps=150, strength=1.0)))
     thread = threading.Thread(target=engine.run)
     thread.start()
     stepped.wait(30)
-    engine.stop()
+    engine.post(Stop())
     thread.join(timeout=10)
     assert not thread.is_alive()
 
 
-async def test_a_folder_of_such_a_pipeline_serves_as_a_model(tmp_path: Path) -> None:
+async def test_a_folder_with_such_a_pipeline_can_be_served(tmp_path: Path) -> None:
     stable_diffusion().save_pretrained(tmp_path / "model")
     async with LocalService(
         model=str(tmp_path / "model"), dtype="float32", device="cpu", cache_dir=tmp_path

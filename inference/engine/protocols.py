@@ -1,0 +1,91 @@
+"""The interfaces between the step loop and the model families. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from inference.types import Img2ImgRequest, Preview
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Transfer(Protocol[T_co]):
+    """A value that is being copied from the device to the host."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether `result` returns without waiting."""
+        ...
+
+    def result(self) -> T_co:
+        """The value; waits for the copy if necessary."""
+        ...
+
+
+class RunningRequest(Protocol):
+    """The state of a prepared request, as far as the step loop needs it."""
+
+    @property
+    def request(self) -> Img2ImgRequest:
+        """The request as it was submitted."""
+        ...
+
+    @property
+    def step(self) -> int:
+        """How many steps have been taken."""
+        ...
+
+    @property
+    def total_steps(self) -> int:
+        """How many steps the request's schedule has."""
+        ...
+
+    @property
+    def must_restart(self) -> bool:
+        """Whether an error left the state unusable, so that only a new preparation helps."""
+        ...
+
+    @property
+    def ignored_prompt(self) -> str:
+        """The end of the prompt that the text encoder's window had no room for."""
+        ...
+
+
+R = TypeVar("R", bound=RunningRequest)
+
+
+class StepModel(Protocol[R]):
+    """A model family whose requests are stepped by the loop. `R` is its running state.
+
+    Any method may raise an `InferenceError`, which fails the request, or an out-of-memory error,
+    after which the loop frees memory and tries again.
+    """
+
+    def batch_key(self, request: Img2ImgRequest) -> Hashable:
+        """Requests with equal keys may share a denoiser call."""
+        ...
+
+    def rows(self, request: Img2ImgRequest) -> int:
+        """How many rows of a denoiser call the request needs."""
+        ...
+
+    def prepare(self, request: Img2ImgRequest) -> R:
+        """Do everything before the first step."""
+        ...
+
+    def predict(self, batch: Sequence[R]) -> None:
+        """Take one step of every request in the batch. All of them have the same batch key."""
+        ...
+
+    def decode(self, running: R) -> Transfer[bytes]:
+        """The finished picture as RGB bytes, row-major."""
+        ...
+
+    def preview(self, running: R) -> Transfer[Preview]:
+        """A small picture of a request that is still running."""
+        ...
+
+    def extra_outputs(self, running: R) -> Mapping[str, Transfer[bytes]]:
+        """The further outputs that the request asks for, by the result's field name."""
+        ...

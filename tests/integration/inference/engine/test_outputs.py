@@ -1,0 +1,121 @@
+"""What the depth-to-image family returns: previews, depth maps, decoded pictures, caching."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from inference.errors import NonFiniteOutput
+from inference.families.depth2img import Depth2ImgModel
+from inference.families.latent_preview import LatentPreview
+from inference.pipelines import random_tiny
+from inference.worker.messages import Submit
+from tests.support.engines import (
+    LIBRARY_WARNINGS,
+    finish,
+    new_engine,
+    picture_of,
+)
+from tests.support.requests import request
+
+pytestmark = LIBRARY_WARNINGS
+
+
+def test_a_repeated_picture_and_prompt_are_not_encoded_again(model: Depth2ImgModel) -> None:
+    work: list[str] = []
+    for part in ("text_encoder", "depth_estimator"):
+        getattr(model.pipe, part).register_forward_hook(lambda *_, part=part: work.append(part))
+    model.pipe.vae.encoder.register_forward_hook(lambda *_: work.append("vae"))
+    model.prepare(request(negative_prompt="blue"))
+    assert sorted(work) == ["depth_estimator", "text_encoder", "text_encoder", "vae"]
+    work.clear()
+    pixels = request().pixels
+    model.prepare(request("again", pixels=pixels, negative_prompt="blue", seed=99, strength=0.4))
+    assert work == []
+
+
+def test_the_cache_stays_within_its_limit() -> None:
+    limit = 100_000
+    model = Depth2ImgModel(random_tiny.build(), cache_bytes=limit)
+    for number in range(40):
+        model.prepare(request(f"r{number}", seed=number, prompt=f"prompt {number}"))
+        assert model.encoder.cache.currsize <= limit
+    assert model.encoder.cache.currsize > limit / 2
+
+
+@pytest.mark.parametrize("channels", [4, 8, 16])
+def test_a_preview_has_the_colours_of_the_picture(model: Depth2ImgModel, channels: int) -> None:
+    """With a VAE whose latents are a linear mixture of the colours, for any number of channels."""
+    mixture = torch.randn(channels, 3, generator=torch.Generator().manual_seed(0))
+
+    def encode(pictures: torch.Tensor) -> Any:
+        small = torch.nn.functional.avg_pool2d(pictures, 8)
+        latents = torch.einsum("oc,bchw->bohw", mixture, small)
+        return SimpleNamespace(latent_dist=SimpleNamespace(mean=latents))
+
+    one = model.prepare(request())
+    model.pipe.vae.encode = encode
+    model.previews = LatentPreview(model.pipe)
+    colours = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1))
+    picture = torch.nn.functional.interpolate(colours[None] * 2 - 1, scale_factor=8)
+    one.latents = encode(picture).latent_dist.mean * model.pipe.vae.config.scaling_factor
+    preview = np.frombuffer(model.preview(one).result().pixels, np.uint8).reshape(8, 8, 3)
+    assert np.abs(preview / 255 - colours.movedim(0, -1).numpy()).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("prompt", "ignored"),
+    [
+        ("fox", ""),
+        ("x" * 75, ""),
+        ("x" * 75 + " the end", "the end"),
+        ("ab " * 37 + "c" + "Ünïcode ✓ tail", "Ünïcode ✓ tail"),
+    ],
+)
+def test_the_result_names_the_part_of_the_prompt_beyond_the_window(
+    model: Depth2ImgModel, prompt: str, ignored: str
+) -> None:
+    assert model.prepare(request(prompt=prompt)).ignored_prompt == ignored
+
+
+def test_the_depth_map_is_returned_on_request(model: Depth2ImgModel) -> None:
+    engine, recorder = new_engine(model)
+    engine.post(Submit(request("with", width=128, return_depth=True)))
+    engine.post(Submit(request("without")))
+    finish(engine, recorder, ["with", "without"])
+    depth = recorder.results["with"].depth
+    assert depth is not None
+    assert len(depth) == 128 * 64
+    assert np.ptp(np.frombuffer(depth, np.uint8)) > 100
+    assert recorder.results["without"].depth is None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -2.0])
+def test_a_non_finite_or_black_picture_is_decoded_again_in_float32(
+    model: Depth2ImgModel, value: float
+) -> None:
+    expected = picture_of(model, request())
+    decode, calls = model.decoder._decode, []
+
+    def broken(latents: torch.Tensor) -> torch.Tensor:
+        calls.append(latents.dtype)
+        return torch.full_like(decode(latents), value)
+
+    model.decoder._decode = broken  # type: ignore[method-assign]
+    assert np.array_equal(picture_of(model, request()), expected)
+    assert calls == [torch.float32]
+    assert model.pipe.vae.dtype == model.dtype
+
+
+def test_a_picture_that_is_non_finite_in_float32_too_fails_with_a_sentence(
+    model: Depth2ImgModel,
+) -> None:
+    model.pipe.vae.decoder.conv_out.weight.data.fill_(float("nan"))
+    engine, recorder = new_engine(model)
+    engine.post(Submit(request()))
+    finish(engine, recorder, ["one"])
+    assert isinstance(recorder.failures["one"], NonFiniteOutput)
