@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bot.jobs.admission import TooSlowForPrivate
 from bot.jobs.job import Job, JobState
-from tests.support.fake_discord.running_bot import Engine, open_running_bot
+from tests.support.bots.running_bot import Engine, open_running_bot
 from tests.support.fake_discord.state import DiscordState
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.delivery.edit_limiter import EDITS, WINDOW_SECONDS
-from tests.support.fake_discord.running_bot import Engine, open_running_bot
+from tests.support.bots.running_bot import Engine, open_running_bot
 
 JOBS, CHANNEL = 20, 4242
 # Edits are counted where they arrive: each takes some milliseconds on the network, and more on a

@@ -14,7 +14,7 @@ import pytest
 from bot.delivery.error_policy import CODES, STATUSES, ErrorAction
 from bot.delivery.message import Upload
 from bot.jobs.job import Job, JobState
-from tests.support.fake_discord.delivery_fixture import (
+from tests.support.bots.delivery_fixture import (
     BOT,
     EDIT_BOT,
     EDIT_TOKEN,
@@ -23,7 +23,7 @@ from tests.support.fake_discord.delivery_fixture import (
     DeliveryFixture,
     Site,
 )
-from tests.support.fake_discord.minimal_bot import job_for, open_bot, point_discord_py_at
+from tests.support.bots.minimal_bot import job_for, open_bot, point_discord_py_at
 from tests.support.fake_discord.server import Fault, fake_discord
 from tests.support.fake_discord.state import TOKEN_SECONDS, DiscordState, Refusal
 

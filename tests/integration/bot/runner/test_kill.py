@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from tests.support.fake_discord.crash_campaign import Campaign
+from tests.support.bots.crash_campaign import Campaign
 from tests.support.fake_discord.server import fake_discord
 from tests.support.fake_discord.state import DiscordState, Message
 

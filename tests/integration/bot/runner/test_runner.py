@@ -24,7 +24,7 @@ from inference import (
     ServiceStatus,
     WorkerDied,
 )
-from tests.support.fake_discord.running_bot import READY, Engine, RunningBot, open_running_bot
+from tests.support.bots.running_bot import READY, Engine, RunningBot, open_running_bot
 from tests.support.fake_discord.state import DiscordState
 
 

@@ -9,7 +9,7 @@ import signal
 import time
 from pathlib import Path
 
-from tests.support.fake_discord.minimal_bot import FastEngine, open_bot, point_discord_py_at
+from tests.support.bots.minimal_bot import FastEngine, open_bot, point_discord_py_at
 
 
 def run(

@@ -10,7 +10,7 @@ from bot.delivery.delivery import Delivery
 from bot.delivery.edit_limiter import EditRateLimiter
 from bot.delivery.message import EncodePictures
 from bot.jobs.job import Destination, Job
-from tests.support.fake_discord.minimal_bot import Bot, PlainRenderer, as_png, job_for, square
+from tests.support.bots.minimal_bot import Bot, PlainRenderer, as_png, job_for, square
 from tests.support.fake_discord.server import FakeDiscord
 from tests.support.fake_discord.state import TOKEN_SECONDS, DiscordState, Message, Refusal
 

@@ -18,7 +18,7 @@ from inference import (
     ServiceStatus,
     Timings,
 )
-from tests.support.fake_discord.minimal_bot import (
+from tests.support.bots.minimal_bot import (
     Bot,
     job_for,
     open_bot,

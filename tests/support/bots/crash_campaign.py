@@ -15,13 +15,13 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import Random
 
-from tests.support.fake_discord import bot_process
+from tests.support.bots import bot_process
 from tests.support.fake_discord.server import FakeDiscord
 from tests.support.fake_discord.state import Message
 
 # A process that has imported everything once and forks, so that a restart takes milliseconds.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.support.fake_discord.bot_process"])
+FORKS.set_forkserver_preload(["tests.support.bots.bot_process"])
 
 PROMPTS = ("grey", "grey", "grey", "grey", "slow", "too large", "dies once")
 SHOWN = re.compile(r"(queued|running|answer made|answer failed|answer cancelled) ([0-9a-f]{16})")

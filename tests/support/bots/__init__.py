@@ -1,0 +1,1 @@
+"""Bots on the fake Discord: in the test process, or in a process that a test kills."""
