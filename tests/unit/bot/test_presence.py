@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import aiohttp
 import discord
 
 from bot import presence
@@ -15,8 +16,9 @@ from tests.support.services import READY, ScriptedService
 class Gateway:
     """A fake client that records what would be sent to Discord."""
 
-    def __init__(self) -> None:
+    def __init__(self, closed: int = 0) -> None:
         self.sent: asyncio.Queue[tuple[discord.Status, str]] = asyncio.Queue()
+        self.closed = closed
 
     async def wait_until_ready(self) -> None:
         pass
@@ -24,6 +26,9 @@ class Gateway:
     async def change_presence(
         self, *, status: discord.Status, activity: discord.CustomActivity | None
     ) -> None:
+        if self.closed:
+            self.closed -= 1
+            raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
         await self.sent.put((status, str(activity) if activity else ""))
 
 
@@ -43,5 +48,17 @@ async def test_the_activity_follows_the_state_of_the_model(monkeypatch: Any) -> 
             )
             assert await gateway.sent.get() == (discord.Status.idle, "restarting the model")
         assert gateway.sent.empty()
+    finally:
+        task.cancel()
+
+
+async def test_a_closed_gateway_socket_delays_the_activity(monkeypatch: Any) -> None:
+    monkeypatch.setattr(presence, "POLL_SECONDS", 0.001)
+    gateway: Any = Gateway(closed=3)
+    task = asyncio.create_task(presence.show_state(gateway, ScriptedService(status=READY)))
+    try:
+        async with asyncio.timeout(5):
+            assert await gateway.sent.get() == (discord.Status.online, "")
+        assert not task.done()
     finally:
         task.cancel()
