@@ -59,8 +59,12 @@ def intents(settings: Settings) -> discord.Intents:
     return wanted
 
 
-class RedrawBot(commands.Bot):
-    """The bot. `services` is set by the composition root before the bot starts."""
+class RedrawBot(commands.AutoShardedBot):
+    """The bot. `services` is set by the composition root before the bot starts.
+
+    Discord requires shards from 2,500 servers on, and says how many.
+    https://discord.com/developers/docs/events/gateway#sharding
+    """
 
     services: Services
 
@@ -87,7 +91,9 @@ class RedrawBot(commands.Bot):
         """Load every cog and publish the commands. A cog that fails to load stops the start."""
         await self.tree.set_translator(CommandTranslator())
         for cog in COGS:
-            await self.load_extension(cog)
+            # A login that failed after this point is repeated.
+            if cog not in self.extensions:
+                await self.load_extension(cog)
         if not self._sync_to:
             await self.tree.sync()
         for guild in self._sync_to:

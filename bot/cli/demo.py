@@ -49,7 +49,7 @@ async def run_demo(settings: Settings) -> None:
         async with (
             local_service(settings) as service,
             open_bot(settings, service) as bot,
-            simcord.run(bot, settle_timeout=30.0) as env,
+            simcord.run(bot, settle_timeout=30.0, shard_count=1) as env,
             # Before anything waits for a time that this would skip.
             _today(env),
             bot.services.runner,

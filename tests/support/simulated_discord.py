@@ -58,9 +58,9 @@ def settings_for(folder: Path, **changes: Any) -> Settings:
 
 
 @asynccontextmanager
-async def _discord(bot: RedrawBot, bugs_expected: int) -> AsyncIterator[simcord.Env]:
+async def _discord(bot: RedrawBot, bugs_expected: int, shards: int) -> AsyncIterator[simcord.Env]:
     """As `simcord.run`, which cannot be used in a fixture: pytest leaves it in another context."""
-    env = simcord.Env(bot, settle_timeout=20.0)
+    env = simcord.Env(bot, settle_timeout=20.0, shard_count=shards)
     await env.start()
     try:
         yield env
@@ -72,12 +72,17 @@ async def _discord(bot: RedrawBot, bugs_expected: int) -> AsyncIterator[simcord.
 
 @asynccontextmanager
 async def open_simulated_discord(
-    folder: Path, service: InferenceService, *, bugs_expected: int = 0, **changes: Any
+    folder: Path,
+    service: InferenceService,
+    *,
+    bugs_expected: int = 0,
+    shards: int = 1,
+    **changes: Any,
 ) -> AsyncIterator[SimulatedDiscord]:
     """The bot with these settings in a new simulated Discord. Unexpected errors fail the test."""
     async with (
         open_bot(settings_for(folder, **changes), service) as bot,
-        _discord(bot, bugs_expected) as env,
+        _discord(bot, bugs_expected, shards) as env,
         bot.services.runner,
     ):
         guild = env.create_guild("Test")
