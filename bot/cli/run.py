@@ -1,15 +1,15 @@
-"""`python -m bot run`: run the bot on Discord until a signal."""
+"""`python -m bot run`: the real bot, from settings to a clean stop."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import signal
-
-import aiohttp
-import discord
+from collections.abc import Coroutine
+from typing import Any
 
 from bot.app import open_bot
+from bot.cli.connection import log_in, stay_connected
 from bot.cli.local_service import local_service
 from bot.cli.onboarding import missing_token_help
 from bot.cli.signals import stop_event
@@ -23,59 +23,40 @@ log = logging.getLogger(__name__)
 
 
 async def run_bot(settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl-C. A second signal ends the process at once.
+    """Serve until SIGTERM or SIGINT. A second signal ends the process at once.
 
     Raises:
-        StartError: there is no token, Discord refuses it, or a privileged intent is off.
+        StartError: no token, or Discord refuses the token or an intent.
         ModelUnavailable: the model cannot be loaded.
     """
     if settings.discord_token is None:
         raise StartError(missing_token_help())
+    stop = stop_event(signal.SIGTERM, signal.SIGINT)
     async with (
         local_service(settings) as service,
         open_bot(settings, service) as bot,
         bot,
     ):
-        await _log_in(bot, settings.discord_token.get_secret_value())
-        # Resumes the jobs of the last run; needs a client that can send.
-        async with bot.services.runner:
-            await _serve(bot, service)
-            log.info("stopping: waiting jobs are kept for the next start")
+        token = settings.discord_token.get_secret_value()
+        await _until_first_ends(_serve(bot, service, token), service.wait_failed(), stop.wait())
+        log.info("stopping: waiting jobs are kept for the next start")
 
 
-async def _log_in(bot: RedrawBot, token: str) -> None:
+async def _serve(bot: RedrawBot, service: InferenceService, token: str) -> None:
+    await log_in(bot, token)
+    # Unanswered jobs of the last run continue as soon as the bot can send.
+    async with bot.services.runner:
+        await _until_first_ends(stay_connected(bot), show_state(bot, service))
+
+
+async def _until_first_ends(*work: Coroutine[Any, Any, object]) -> None:
+    """Run all; when one ends, cancel the others and wait for their end."""
+    tasks = [asyncio.create_task(one) for one in work]
     try:
-        await bot.login(token)
-    except discord.LoginFailure as error:
-        raise StartError(
-            "Discord does not accept DISCORD_TOKEN: make a new one at "
-            'https://discord.com/developers/applications, "Bot", "Reset Token".'
-        ) from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise StartError(
-            "Discord cannot be reached: check this machine's internet connection."
-        ) from error
-
-
-async def _serve(bot: RedrawBot, service: InferenceService) -> None:
-    """Return at a signal; raise when the connection or the model fails for good."""
-    stop = stop_event(signal.SIGTERM, signal.SIGINT)
-    work = {
-        asyncio.create_task(bot.connect(), name="gateway"),
-        asyncio.create_task(show_state(bot, service), name="presence"),
-        asyncio.create_task(stop.wait(), name="signal"),
-        asyncio.create_task(service.wait_failed(), name="model"),
-    }
-    try:
-        done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
-    except discord.PrivilegedIntentsRequired as error:
-        raise StartError(
-            "MESSAGE_CONTENT is on, but the message content intent is off: turn it on at "
-            'https://discord.com/developers/applications, "Bot", or set MESSAGE_CONTENT=false.'
-        ) from error
     finally:
-        for task in work:
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*work, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
