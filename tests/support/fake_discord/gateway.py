@@ -17,7 +17,7 @@ from aiohttp import WSMsgType, web
 
 from tests.support.fake_discord.payloads import application_of, ready_payload
 
-DISPATCH, HEARTBEAT, IDENTIFY, HELLO, HEARTBEAT_ACK = 0, 1, 2, 10, 11
+DISPATCH, HEARTBEAT, IDENTIFY, RESUME, HELLO, HEARTBEAT_ACK = 0, 1, 2, 6, 10, 11
 
 
 class Connection:
@@ -36,8 +36,10 @@ class Connection:
 
 @dataclass
 class Gateway:
-    """The connections of all bots, by application id."""
+    """The connections of all bots, by application id. `refusals` holds the close codes with which
+    the next identifications and resumptions are refused."""
 
+    refusals: list[int] = field(default_factory=list)
     connections: dict[int, Connection] = field(default_factory=dict)
     _ready: dict[int, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
 
@@ -69,11 +71,16 @@ class Gateway:
                 payload = frame.json()
                 if payload["op"] == HEARTBEAT and application_id:
                     await connection.send({"op": HEARTBEAT_ACK})
+                elif payload["op"] in (IDENTIFY, RESUME) and self.refusals:
+                    await socket.close(code=self.refusals.pop(0))
                 elif payload["op"] == IDENTIFY:
                     application_id = application_of(payload["d"]["token"])
                     connection.intents = payload["d"].get("intents", 0)
                     self.connections[application_id] = connection
-                    await connection.send(ready_payload(application_id, request.url.port or 0))
+                    ready = ready_payload(application_id, request.url.port or 0)
+                    if "shard" in payload["d"]:
+                        ready["d"]["shard"] = payload["d"]["shard"]
+                    await connection.send(ready)
                     self._ready[application_id].set()
         finally:
             if self.connections.get(application_id) is connection:

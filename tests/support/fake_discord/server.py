@@ -68,6 +68,13 @@ class FakeDiscord:
         sent = await self.gateway.dispatch(application_id, "INTERACTION_CREATE", data)
         return interaction if sent else None
 
+    async def gateway_for_bots(self, request: web.Request) -> web.StreamResponse:
+        """The gateway's address and the number of shards."""
+        _bot(request)
+        limits = {"total": 1000, "remaining": 1000, "reset_after": 0, "max_concurrency": 1}
+        url = f"ws://127.0.0.1:{self.port}/"
+        return _json({"url": url, "shards": 1, "session_start_limit": limits})
+
     async def me(self, request: web.Request) -> web.StreamResponse:
         """The bot's user."""
         return _json(user_payload(_bot(request), bot=True))
@@ -220,6 +227,7 @@ async def fake_discord(discord_state: DiscordState) -> AsyncIterator[FakeDiscord
     app.add_routes(
         [
             web.get("/", discord.gateway.serve),
+            web.get(api + "/gateway/bot", discord.gateway_for_bots),
             web.get(api + "/users/@me", discord.me),
             web.get(api + "/oauth2/applications/@me", discord.application),
             web.post(api + "/interactions/{interaction}/{token}/callback", discord.acknowledge),

@@ -1,0 +1,148 @@
+"""`python -m bot run` as a process, against the fake Discord: start, network errors, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_discord.server import FakeDiscord, Fault, fake_discord
+from tests.support.fake_discord.state import DiscordState, Refusal
+
+ROOT = Path(__file__).parents[4]
+APPLICATION = 1001
+# The length of the back-off does not matter here.
+SCRIPT = """
+import sys
+from bot import __main__
+from bot.cli import connection
+from tests.support.fake_discord.minimal_bot import point_discord_py_at
+connection.FIRST_PAUSE = connection.LONGEST_PAUSE = 0.05
+point_discord_py_at(int(sys.argv[1]))
+sys.exit(__main__.main(["run"]))
+"""
+API = "/api/v10"
+LOGIN = f"GET {API}/users/@me"
+SYNC = f"PUT {API}/applications/{{application}}/commands"
+GATEWAY = f"GET {API}/gateway/bot"
+
+
+@asynccontextmanager
+async def running_bot(
+    port: int, folder: Path
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.Task[bytes]]]:
+    """The process, and a task that collects its log until its end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        SCRIPT,
+        str(port),
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "DATA_DIR": str(folder),
+            "DISCORD_TOKEN": f"token-of-{APPLICATION}",
+            "MESSAGE_CONTENT": "true",
+            "MODEL": "noise",
+            "DTYPE": "float32",
+        },
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    log = asyncio.create_task(process.stderr.read())
+    try:
+        yield process, log
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        print((await log).decode())
+
+
+@pytest.fixture
+async def discord() -> AsyncIterator[FakeDiscord]:
+    async with fake_discord(DiscordState()) as server:
+        yield server
+
+
+async def stop(process: asyncio.subprocess.Process) -> int:
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(30):
+        return await process.wait()
+
+
+@pytest.mark.parametrize(
+    ("route", "fault"),
+    [
+        pytest.param(LOGIN, Fault.LOST, id="the connection breaks at login"),
+        pytest.param(SYNC, Fault.LOST, id="the connection breaks at sync"),
+        pytest.param(GATEWAY, Fault.LOST, id="the connection breaks before the gateway"),
+        pytest.param(LOGIN, Refusal(520, 0, "down"), id="520 at login"),
+        pytest.param(SYNC, Refusal(520, 0, "down"), id="520 at sync"),
+        pytest.param(GATEWAY, Refusal(520, 0, "down"), id="520 before the gateway"),
+    ],
+)
+async def test_network_errors_at_the_start_are_retried(
+    discord: FakeDiscord, tmp_path: Path, route: str, fault: Fault | Refusal
+) -> None:
+    discord.faults[route] = [fault] * 2
+    async with running_bot(discord.port, tmp_path) as (process, log):
+        async with asyncio.timeout(60):
+            await discord.gateway.wait_ready(APPLICATION)
+        assert await stop(process) == 0
+        text = (await log).decode()
+    assert "Discord cannot be reached" in text
+    assert "Traceback" not in text
+    assert "Unclosed" not in text
+
+
+async def test_the_bot_waits_until_discord_can_be_reached(
+    tmp_path: Path, unused_tcp_port: int
+) -> None:
+    async with running_bot(unused_tcp_port, tmp_path) as (process, log):
+        await asyncio.sleep(3)
+        assert process.returncode is None
+        assert await stop(process) == 0
+        assert "Traceback" not in (await log).decode()
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (4004, "does not accept DISCORD_TOKEN"),
+        (4014, "the message content intent is off"),
+        (4013, "close code 4013"),
+    ],
+)
+async def test_a_refusal_of_the_gateway_is_one_sentence(
+    discord: FakeDiscord, tmp_path: Path, code: int, sentence: str
+) -> None:
+    discord.gateway.refusals = [code]
+    async with running_bot(discord.port, tmp_path) as (process, log):
+        async with asyncio.timeout(60):
+            assert await process.wait() == 1
+        text = (await log).decode()
+    assert sentence in text.splitlines()[-1]
+    assert "Traceback" not in text
+    assert "Unclosed" not in text
+
+
+async def test_a_token_that_is_revoked_while_the_bot_runs_is_one_sentence(
+    discord: FakeDiscord, tmp_path: Path
+) -> None:
+    async with running_bot(discord.port, tmp_path) as (process, log):
+        async with asyncio.timeout(60):
+            await discord.gateway.wait_ready(APPLICATION)
+            discord.gateway.refusals = [4004] * 3
+            await discord.gateway.connections[APPLICATION].socket.close(code=4009)
+            assert await process.wait() == 1
+        text = (await log).decode()
+    assert "does not accept DISCORD_TOKEN" in text.splitlines()[-1]
+    assert "Traceback" not in text
+    assert "Unclosed" not in text
