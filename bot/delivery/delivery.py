@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 # The pause between attempts doubles from the first to the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 GIVE_UP_SECONDS = 24 * 3600.0
+BRIEF_RETRIES = 3
 SMALLEST_UPLOAD = 256 * 1024
 
 FAILURES: dict[ErrorAction, type[JobFailure]] = {
@@ -48,7 +49,8 @@ class Delivery:
     """Sends what the renderer builds, as `client`, which must be logged in.
 
     `encode` compresses a job's pictures to fit its `upload_limit`. `clock` gives seconds since the
-    epoch; `sleep` waits on the same clock. `failpoint` is called at each point between two writes.
+    epoch, `monotonic` seconds that no clock change affects. `failpoint` is called at each point
+    between two writes.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Delivery:
         *,
         edit_limiter: EditRateLimiter | None = None,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         failpoint: Callable[[str], None] = no_failpoint,
     ) -> None:
@@ -68,6 +71,7 @@ class Delivery:
         self._encode = encode
         self._edit_limiter = edit_limiter or EditRateLimiter()
         self._clock = clock
+        self._monotonic = monotonic
         self._sleep = sleep
         self._sender = RouteSender(client, store, clock, failpoint)
         self._progress = ProgressUpdater(renderer, self._sender, self._edit_limiter, clock)
@@ -113,13 +117,14 @@ class Delivery:
         return self._renderer.made(job, await self._encode(job, pictures))
 
     async def _deliver(self, job: Job) -> None:
-        began = self._clock()
+        began = self._monotonic()
         pause = FIRST_PAUSE
         limit = job.destination.upload_limit
         closed: set[DeliveryRoute] = set()
+        unparsed = 0
         while not self._token_refused:
-            routes = [r for r in open_routes(job, self._clock()) if r not in closed]
-            if not routes or self._clock() - began > GIVE_UP_SECONDS:
+            routes = [r for r in open_routes(job) if r not in closed]
+            if not routes or self._monotonic() - began > GIVE_UP_SECONDS:
                 await self._give_up(job)
                 return
             route = routes[0]
@@ -130,13 +135,17 @@ class Delivery:
             # The attempt may have recorded that a new message was being sent.
             job = await self._reread(job.id)
             action = action_for(error, as_bot=route is not DeliveryRoute.TOKEN_EDIT)
+            if action is ErrorAction.RETRY_BRIEFLY:
+                unparsed += 1
+                action = ErrorAction.RETRY if unparsed <= BRIEF_RETRIES else ErrorAction.NEXT_ROUTE
+            is_bug = action is ErrorAction.MALFORMED or unparsed > BRIEF_RETRIES
             log.warning(
                 "answer to job %s by %s: %s → %s",
                 job.id,
                 route.name,
                 describe(error),
                 action.name,
-                exc_info=error if action is ErrorAction.MALFORMED else None,
+                exc_info=error if is_bug else None,
             )
             old = self._clock() - job.created_at > MAX_AGE
             match action:

@@ -7,7 +7,7 @@ from enum import Enum, auto
 import aiohttp
 import discord
 
-from bot.errors import StoredPictureMissing
+from bot.errors import RenderFailed, StoredPictureMissing
 
 
 class ErrorAction(Enum):
@@ -15,6 +15,9 @@ class ErrorAction(Enum):
 
     RETRY = auto()
     """Repeat the request after a pause: it may or may not have arrived."""
+    RETRY_BRIEFLY = auto()
+    """The response could not be parsed, or the code has a bug: repeat a few times, then use the
+    next route."""
     NEXT_ROUTE = auto()
     """This route is closed: use the next one (edit as the bot, new message, direct message)."""
     SMALLER = auto()
@@ -37,16 +40,27 @@ CODES: dict[int, ErrorAction] = {
     10015: ErrorAction.NEXT_ROUTE,  # unknown webhook: the interaction token has expired
     10062: ErrorAction.NEXT_ROUTE,  # unknown interaction: expired, or never acknowledged in time
     20009: ErrorAction.BLOCKED,  # explicit content cannot be sent to the recipient
+    20016: ErrorAction.RETRY,  # slow mode
+    20022: ErrorAction.RETRY,  # announcement rate limit
+    20028: ErrorAction.RETRY,  # write rate limit of the channel
+    20029: ErrorAction.RETRY,  # write rate limit of the server
     30046: ErrorAction.NEXT_ROUTE,  # too many edits of a message older than an hour
+    40004: ErrorAction.RETRY,  # sending messages is temporarily disabled
     40005: ErrorAction.SMALLER,  # request entity too large
+    40006: ErrorAction.RETRY,  # the feature is temporarily disabled
     40060: ErrorAction.NEXT_ROUTE,  # interaction already acknowledged: another process answered it
+    40062: ErrorAction.RETRY,  # the resource is rate limited
     50001: ErrorAction.NEXT_ROUTE,  # missing access
     50005: ErrorAction.NEXT_ROUTE,  # cannot edit another user's message
     50007: ErrorAction.NEXT_ROUTE,  # cannot send messages to this user
     50013: ErrorAction.NEXT_ROUTE,  # missing permissions
     50027: ErrorAction.NEXT_ROUTE,  # invalid webhook token: the 15 minutes are over
     50035: ErrorAction.MALFORMED,  # invalid form body
+    50045: ErrorAction.SMALLER,  # file exceeds the maximum size
     50083: ErrorAction.NEXT_ROUTE,  # thread is archived
+    50278: ErrorAction.NEXT_ROUTE,  # no mutual server with this user
+    110001: ErrorAction.RETRY,  # application not yet available
+    130000: ErrorAction.RETRY,  # API resource is overloaded
     160005: ErrorAction.NEXT_ROUTE,  # thread is locked
     200000: ErrorAction.BLOCKED,  # blocked by the server's automatic moderation
     200001: ErrorAction.BLOCKED,  # title blocked by automatic moderation
@@ -62,17 +76,7 @@ STATUSES: dict[int, ErrorAction] = {
     413: ErrorAction.SMALLER,
     429: ErrorAction.RETRY,
 }
-# A broken connection, and a response that is not JSON or is incomplete: discord.py passes on what
-# `json` or its own parsing raised.
-BROKEN = (
-    aiohttp.ClientError,
-    OSError,
-    TimeoutError,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-)
+BROKEN_CONNECTION = (aiohttp.ClientError, OSError, TimeoutError)
 
 
 def action_for(error: Exception, *, as_bot: bool) -> ErrorAction:
@@ -89,9 +93,13 @@ def action_for(error: Exception, *, as_bot: bool) -> ErrorAction:
             )
         case StoredPictureMissing():
             return ErrorAction.LOST
+        case RenderFailed():
+            return ErrorAction.MALFORMED
         case discord.RateLimited():
             return ErrorAction.RETRY
-    return ErrorAction.RETRY if isinstance(error, BROKEN) else ErrorAction.MALFORMED
+    # discord.py passes on what `json` or its own parsing raised for a response that is not JSON or
+    # is incomplete; a bug looks the same.
+    return ErrorAction.RETRY if isinstance(error, BROKEN_CONNECTION) else ErrorAction.RETRY_BRIEFLY
 
 
 def retry_after(error: Exception) -> float:

@@ -89,7 +89,12 @@ class ProgressUpdater:
             del self._loops[job.id]
 
     async def _edit(self, job: Job, render: Callable[[], MessageContent]) -> None:
-        route = open_routes(job, self._clock())[0]
+        routes = open_routes(job)
+        expires = job.destination.token_expires_at
+        if len(routes) > 1 and expires and self._clock() >= expires:
+            # Unlike an answer, progress is not worth a request that Discord will refuse.
+            routes = routes[1:]
+        route = routes[0]
         try:
             if route in (DeliveryRoute.TOKEN_EDIT, DeliveryRoute.BOT_EDIT):
                 async with asyncio.timeout(EDIT_SECONDS):

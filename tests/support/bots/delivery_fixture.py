@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -57,13 +58,15 @@ class DeliveryFixture:
 
 @dataclass
 class Case:
-    """One delivery. `slept` holds the pauses between attempts, which take no real time."""
+    """One delivery. `slept` holds the pauses between attempts, which take no real time;
+    `clock_error` is how many seconds the bot's clock is ahead of Discord's."""
 
     fixture: DeliveryFixture
     channel: int
     user: int
     slept: list[float] = field(default_factory=list)
     time: float = 0.0
+    clock_error: float = 0.0
 
     @property
     def discord(self) -> FakeDiscord:
@@ -89,6 +92,7 @@ class Case:
             self.fixture.bot.store,
             encode,
             edit_limiter=EditRateLimiter(now=lambda: self.time, sleep=pass_time),
+            clock=lambda: time.time() + self.clock_error,
             sleep=sleep,
         )
         async with asyncio.timeout(20):

@@ -42,8 +42,18 @@ def case(fixture: DeliveryFixture) -> Case:
 
 
 # The HTTP status that Discord gives with a code; by the code's thousands where they agree.
-STATUS_OF = {40005: 413, 50027: 401, 30046: 429, 50035: 400, 50083: 400}
-STATUS_OF_THOUSANDS = {10: 404, 20: 400, 40: 400, 50: 403, 160: 400, 200: 400, 240: 400}
+STATUS_OF = {40005: 413, 50027: 401, 30046: 429, 50035: 400, 50083: 400, 50045: 400}
+STATUS_OF_THOUSANDS = {
+    10: 404,
+    20: 400,
+    40: 400,
+    50: 403,
+    160: 400,
+    200: 400,
+    240: 400,
+    110: 400,
+    130: 400,
+}
 ERRORS = [
     *((STATUS_OF.get(code) or STATUS_OF_THOUSANDS[code // 1000], code) for code in CODES),
     *((status, 0) for status in STATUSES),
@@ -175,6 +185,43 @@ async def test_a_private_answer_with_an_expired_token_is_a_direct_message(case: 
     assert case.discord_state.dm_channels[answer.channel_id] == case.user
     assert case.discord.requests[EDIT_BOT] == 0
     assert (await case.state(job)).state is JobState.DELIVERED
+
+
+@pytest.mark.parametrize("hours", [2, 48])
+async def test_a_clock_that_jumps_ahead_does_not_close_the_route_of_a_private_answer(
+    case: Case, hours: int
+) -> None:
+    job = await case.made_job(private=True)
+    case.clock_error = hours * 3600.0
+    case.discord.faults[EDIT_TOKEN] = [Refusal(503, 0, "down")]
+    await case.deliver(job)
+    [answer] = case.answers()
+    assert answer.id == job.destination.message_id
+    assert (await case.state(job)).state is JobState.DELIVERED
+
+
+async def test_a_response_that_can_never_be_parsed_is_retried_three_times_per_job(
+    case: Case,
+) -> None:
+    job = await case.made_job()
+    case.discord.faults[EDIT_TOKEN] = [Fault.HALF] * 100
+    await case.deliver(job)
+    assert case.discord.requests[EDIT_TOKEN] == 1 + 3
+    assert (await case.state(job)).state is JobState.DELIVERED
+    assert len(case.answers()) == 1
+
+
+async def test_a_bug_in_sending_is_not_retried_for_a_day(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def encode(job: Job, pictures: object) -> tuple[Upload, ...]:
+        return (Upload(name="a.png", data=7, description=""),)  # type: ignore[arg-type]
+
+    job = await case.made_job()
+    await case.deliver(job, encode)
+    assert case.slept == [1.0, 2.0, 4.0]
+    assert (await case.state(job)).finished_at is not None
+    assert "Traceback" in caplog.text
 
 
 async def test_a_job_without_an_open_route_fails(case: Case) -> None:
