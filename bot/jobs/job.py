@@ -64,7 +64,8 @@ class Destination:
 class Job:
     """One accepted request. Times are seconds since the epoch; pictures are content hashes.
 
-    `attempts` counts how often it was started. `seconds` is the time from start to made.
+    `attempts` counts the attempts that ended with the worker's death. `seconds` is the duration of
+    the last attempt.
     `finished_at` is when its user was answered. `post_channel_id` and `post_since` are set before
     the answer is sent as a new message, so that after a restart the bot knows where to look for a
     message that may have arrived.

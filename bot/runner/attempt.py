@@ -39,7 +39,7 @@ from inference import (
 
 log = logging.getLogger(__name__)
 
-# The first attempt, and one more if the worker process died.
+# The first attempt, and one more if the worker process died in it.
 MAX_ATTEMPTS = 2
 
 Slots = dict[int, Slot]
@@ -79,14 +79,16 @@ class JobAttempt:
         self._clock = clock
 
     async def run(self, job: Job, slots: Slots) -> AttemptOutcome:
-        """Start the job and generate its missing pictures. Releases all slots.
+        """Start the job and generate its missing pictures. Releases the slots that it used.
 
-        If it is cancelled, the job is put back and the attempt does not count.
+        If it is cancelled, the job is put back.
         """
         try:
+            began = time.monotonic()
             job = await self._store.start(job.id, self._clock())
             await self._generate_all(job, slots)
-            return AttemptOutcome(answer=await self._store.made(job.id, self._clock()))
+            seconds = time.monotonic() - began
+            return AttemptOutcome(answer=await self._store.made(job.id, seconds))
         except JobNotActive:
             log.info("job %s was ended while it ran", job.id)
             return AttemptOutcome()
@@ -98,11 +100,8 @@ class JobAttempt:
             log.warning("the model takes no more requests: %s", error)
             return AttemptOutcome(retry=await self._put_back(job), service_stopped=True)
         except WorkerDied as error:
-            log.warning("job %s, attempt %d: %s", job.id, job.attempts, error)
-            if job.attempts < MAX_ATTEMPTS:
-                # The pictures that were made are stored; only the others are made again.
-                return AttemptOutcome(retry=await self._store.job(job.id))
-            return await self._fail(job, WorkerDiedTwice())
+            log.warning("job %s, attempt %d: %s", job.id, job.attempts + 1, error)
+            return await self._after_death(job)
         except StoredPictureMissing:
             log.exception("the source of job %s is missing", job.id)
             return await self._fail(job, SourceLost())
@@ -112,10 +111,16 @@ class JobAttempt:
         except Exception:
             log.exception("job %s", job.id)
             return await self._fail(job, GenerationFailed())
-        finally:
-            for slot in slots.values():
-                self._slots.release(slot)
-            slots.clear()
+
+    async def _after_death(self, job: Job) -> AttemptOutcome:
+        try:
+            # The pictures that were made are stored; only the others are made again.
+            job = await self._store.worker_died(job.id)
+        except JobNotActive:
+            return AttemptOutcome()
+        if job.attempts < MAX_ATTEMPTS:
+            return AttemptOutcome(retry=job)
+        return await self._fail(job, WorkerDiedTwice())
 
     async def _put_back(self, job: Job) -> Job | None:
         try:
@@ -203,7 +208,7 @@ def _request(job: Job, number: int, source: Picture) -> Img2ImgRequest:
     variant = job.variants[number]
     return Img2ImgRequest(
         # Each attempt has its own id, so that late messages of the first are not mistaken.
-        id=f"{job.id}-{number}-{job.attempts}",
+        id=f"{job.id}-{number}-{job.attempts + 1}",
         pixels=source.pixels,
         width=source.width,
         height=source.height,

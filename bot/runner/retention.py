@@ -1,4 +1,4 @@
-"""Erases jobs after the retention time, and expired interaction tokens, while the bot runs."""
+"""Erases jobs after the retention time, while the bot runs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ INTERVAL_SECONDS = 600.0
 
 
 async def erase_expired_jobs(store: Store, hours: float, clock: Callable[[], float]) -> None:
-    """Now and every ten minutes: erase jobs that were answered more than `hours` ago, and delete
-    expired interaction tokens. Runs until cancelled."""
+    """Now and every ten minutes: erase jobs that were answered more than `hours` ago. Runs until
+    cancelled."""
     while True:
         try:
             erased = await store.erase_before(clock() - hours * 3600)
-            await store.blank_expired_tokens(clock())
         except (OSError, sqlite3.Error):
             log.exception("old jobs could not be erased; trying again later")
         else:

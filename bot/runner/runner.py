@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -17,7 +18,7 @@ from bot.jobs.estimate import JobEstimates
 from bot.jobs.failures import WorkerDiedTwice
 from bot.jobs.job import Job, JobState, QueuePosition
 from bot.jobs.queue import FairQueue
-from bot.runner.attempt import MAX_ATTEMPTS, JobAttempt, Slots
+from bot.runner.attempt import MAX_ATTEMPTS, AttemptOutcome, JobAttempt
 from bot.runner.batch_slots import BatchSlots
 from bot.runner.retention import erase_expired_jobs
 from bot.runner.task_group import BackgroundTasks
@@ -195,8 +196,7 @@ class Runner:
                 job = self.queue.pop()
                 if job is None:
                     break
-                slots = {number: self._slots.take() for number in job.missing}
-                self._runs[job.id] = self._tasks.spawn(self._run(job, slots), f"job {job.id}")
+                self._start(job)
             self._show_positions()
 
     def _show_positions(self) -> None:
@@ -207,29 +207,36 @@ class Runner:
                 self._delivery.show_queued(job, positions[job.id])
         self._shown = {job.id: positions[job.id].ahead for job in next_jobs}
 
-    async def _run(self, job: Job, slots: Slots) -> None:
-        try:
+    def _start(self, job: Job) -> None:
+        slots = {number: self._slots.take() for number in job.missing}
+        outcome = AttemptOutcome()
+
+        async def run() -> None:
+            nonlocal outcome
             outcome = await self._attempt.run(job, slots)
-        finally:
+
+        def end() -> None:
+            for slot in slots.values():
+                self._slots.release(slot)
+            del self._runs[job.id]
             self.queue.done(job.id)
             self._estimates.forget(job.id)
-            del self._runs[job.id]
+            self._service_stopped = self._service_stopped or outcome.service_stopped
+            if outcome.retry:
+                self.queue.add_first(outcome.retry)
+            elif outcome.answer:
+                self._deliver(outcome.answer)
             self._wake.set()
-        self._service_stopped = self._service_stopped or outcome.service_stopped
-        if outcome.retry:
-            self.queue.add_first(outcome.retry)
-        elif outcome.answer:
-            self._deliver(outcome.answer)
+
+        self._runs[job.id] = self._tasks.spawn(run(), f"job {job.id}", end)
 
     def _deliver(self, job: Job) -> None:
-        async def deliver() -> None:
-            try:
-                await self._delivery.deliver(job)
-            finally:
-                del self._answers[job.id]
-
         self._idle.clear()
-        self._answers[job.id] = self._tasks.spawn(deliver(), f"answer to {job.id}")
+        self._answers[job.id] = self._tasks.spawn(
+            self._delivery.deliver(job),
+            f"answer to {job.id}",
+            partial(self._answers.pop, job.id, None),
+        )
 
     def _update_idle(self) -> None:
         if len(self.queue) or self._runs or self._answers:

@@ -20,10 +20,21 @@ class BackgroundTasks:
         self._tasks: set[asyncio.Task[None]] = set()
         self._context = contextvars.copy_context()
 
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Start a task in the owner's context, not in the caller's."""
+    def spawn(
+        self,
+        work: Coroutine[Any, Any, None],
+        name: str,
+        clean_up: Callable[[], object] | None = None,
+    ) -> asyncio.Task[None]:
+        """Start a task in the owner's context, not in the caller's.
+
+        `clean_up` is called at its end in any case: a task that is cancelled before its first step
+        never enters a `finally` of its own.
+        """
         task = asyncio.get_running_loop().create_task(work, name=name, context=self._context.copy())
         self._tasks.add(task)
+        if clean_up is not None:
+            task.add_done_callback(lambda _: clean_up())
         task.add_done_callback(self._ended)
         return task
 

@@ -77,19 +77,22 @@ class Store:
         )
 
     async def start(self, job_id: str, now: float) -> Job:
-        """The job is started; this uses up one attempt."""
+        """The job is started."""
         return await self._change(
-            "start",
-            job_id,
-            RUNNABLE,
-            "state = 'running', attempts = attempts + 1, started_at = ?",
-            (now,),
+            "start", job_id, RUNNABLE, "state = 'running', started_at = ?", (now,)
         )
 
     async def requeue(self, job_id: str) -> Job:
-        """The bot stopped the job: it waits again, and its attempt does not count."""
+        """The bot stopped the job: it waits again."""
+        return await self._change("requeue", job_id, (JobState.RUNNING,), "state = 'queued'")
+
+    async def worker_died(self, job_id: str) -> Job:
+        """The worker process died while the job ran: it waits again, with one attempt used up."""
         return await self._change(
-            "requeue", job_id, (JobState.RUNNING,), "state = 'queued', attempts = attempts - 1"
+            "death",
+            job_id,
+            (JobState.RUNNING,),
+            "state = 'queued', attempts = attempts + 1",
         )
 
     async def variant_made(
@@ -101,10 +104,10 @@ class Store:
             "variant", job_id, (JobState.RUNNING,), "ignored_prompt = ?", (ignored_prompt,), named
         )
 
-    async def made(self, job_id: str, now: float) -> Job:
-        """All of the job's pictures are stored."""
+    async def made(self, job_id: str, seconds: float) -> Job:
+        """All of the job's pictures are stored; the last attempt took `seconds`."""
         return await self._change(
-            "made", job_id, (JobState.RUNNING,), "state = 'made', seconds = ? - started_at", (now,)
+            "made", job_id, (JobState.RUNNING,), "state = 'made', seconds = ?", (seconds,)
         )
 
     async def fail(self, job_id: str, sentence: str) -> Job:
@@ -160,11 +163,6 @@ class Store:
         )
         values = (message_id, job_id)
         await self._db.run(self._transact, "shared message", job_id, statement, values, {})
-
-    async def blank_expired_tokens(self, now: float) -> None:
-        """Delete expired interaction tokens."""
-        statement = "UPDATE job SET token = NULL WHERE token IS NOT NULL AND token_expires_at <= ?"
-        await self._db.execute("blank", statement, (now,))
 
     async def erase_before(self, moment: float) -> int:
         """Reduce every job that was answered before `moment` to a count; how many."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bot.errors import ModelFailed, StoredPictureMissing, UserError
 from bot.jobs.admission import QueueFull
 from bot.jobs.job import JobState
+from bot.store.store import Store
 from inference import (
     DeadlineExceeded,
     InferenceError,
@@ -24,6 +26,7 @@ from inference import (
     ServiceStatus,
     WorkerDied,
 )
+from tests.support.bots.minimal_bot import square
 from tests.support.bots.running_bot import READY, Engine, RunningBot, open_running_bot
 from tests.support.fake_discord.state import DiscordState
 
@@ -116,7 +119,7 @@ async def test_a_worker_that_dies_once_costs_one_more_attempt(running_bot: Runni
     await running_bot.bot.runner.accept(job)
     await running_bot.idle()
     after = await running_bot.state(job)
-    assert (after.state, after.attempts) == (JobState.DELIVERED, 2)
+    assert (after.state, after.attempts) == (JobState.DELIVERED, 1)
     # The pictures that were made are not made again.
     assert running_bot.engine.begun.count(f"{job.id}-2-2") == 1
     again = [request for request in running_bot.engine.begun if request.endswith("-2")]
@@ -135,6 +138,47 @@ async def test_a_worker_that_dies_twice_ends_in_a_sentence(running_bot: RunningB
     [answer] = running_bot.answers(job)
     assert "stopped working on this picture twice" in answer.text
     assert (await running_bot.state(other)).state is JobState.DELIVERED
+
+
+async def test_kills_of_the_bot_use_up_no_attempt(tmp_path: Path) -> None:
+    discord_state = DiscordState()
+    async with open_running_bot(tmp_path, Engine(), discord_state) as running_bot:
+        job = await running_bot.job(1)
+    async with Store.open(tmp_path) as store:
+        source = await store.pictures.put(square(1))
+        await store.accept(replace(job, source=source))
+        for moment in range(3):
+            await store.start(job.id, float(moment))
+    async with open_running_bot(tmp_path, Engine(), discord_state) as running_bot:
+        await running_bot.idle()
+        assert (await running_bot.state(job)).state is JobState.DELIVERED
+
+
+async def test_a_run_that_is_cancelled_before_its_first_step_frees_its_slot(
+    running_bot: RunningBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, runner = running_bot.engine, running_bot.bot.runner
+    engine.status = replace(engine.status, slots=1)
+    spawn = runner._tasks.spawn
+
+    def spawn_and_cancel(
+        work: Coroutine[Any, Any, None], name: str, clean_up: Any = None
+    ) -> asyncio.Task[None]:
+        task = spawn(work, name, clean_up)
+        if name.startswith("job"):
+            task.cancel()
+            monkeypatch.undo()
+        return task
+
+    monkeypatch.setattr(runner._tasks, "spawn", spawn_and_cancel)
+    first = await running_bot.ask(1)
+    await running_bot.idle()
+    assert engine.begun == []
+    assert await runner.cancel(first.id)
+    other = await running_bot.ask(2)
+    await running_bot.idle()
+    assert (await running_bot.state(other)).state is JobState.DELIVERED
+    assert len(running_bot.answers(first)) == 1
 
 
 @pytest.mark.parametrize(
@@ -192,7 +236,7 @@ async def test_when_the_model_fails_jobs_are_kept_and_new_ones_refused(tmp_path:
         await running_bot.idle()
         for job in jobs:
             after = await running_bot.state(job)
-            assert (after.state, after.attempts) == (JobState.DELIVERED, 1)
+            assert (after.state, after.attempts) == (JobState.DELIVERED, 0)
 
 
 @pytest.mark.parametrize("running", [False, True])

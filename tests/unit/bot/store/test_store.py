@@ -26,6 +26,7 @@ CHANGES: dict[str, Change] = {
     "variant_made": lambda store, id_: store.variant_made(
         id_, 0, "0" * 64, ignored_prompt="", depth=None
     ),
+    "worker_died": lambda store, id_: store.worker_died(id_),
     "made": lambda store, id_: store.made(id_, 2.0),
     "fail": lambda store, id_: store.fail(id_, "No."),
     "cancel": lambda store, id_: store.cancel(id_),
@@ -42,7 +43,7 @@ PATHS: dict[JobState, tuple[str, ...]] = {
 }
 ALLOWED: dict[JobState, set[str]] = {
     JobState.QUEUED: {"start", "fail", "cancel"},
-    JobState.RUNNING: {"start", "requeue", "variant_made", "made", "fail", "cancel"},
+    JobState.RUNNING: {"start", "requeue", "worker_died", "variant_made", "made", "fail", "cancel"},
     JobState.MADE: {"fail", "answered"},
     JobState.DELIVERED: {"answered"},
     JobState.FAILED: {"answered"},
@@ -147,13 +148,16 @@ async def test_a_state_allows_only_its_changes(store: Store, state: JobState, ch
         assert await store.job(accepted.id) == before
 
 
-async def test_a_requeued_attempt_does_not_count(store: Store) -> None:
+async def test_only_the_death_of_the_worker_uses_up_an_attempt(store: Store) -> None:
     accepted = job()
     await store.accept(accepted)
-    assert (await store.start(accepted.id, 1.0)).attempts == 1
+    assert (await store.start(accepted.id, 1.0)).attempts == 0
     assert (await store.requeue(accepted.id)).attempts == 0
-    assert (await store.start(accepted.id, 1.0)).attempts == 1
-    assert (await store.start(accepted.id, 2.0)).attempts == 2
+    # The bot was killed while it ran.
+    for moment in (1.0, 2.0, 3.0):
+        assert (await store.start(accepted.id, moment)).attempts == 0
+    assert (await store.worker_died(accepted.id)).attempts == 1
+    assert (await store.start(accepted.id, 2.0)).attempts == 1
 
 
 async def test_unanswered_jobs_come_in_the_order_of_their_acceptance(tmp_path: Path) -> None:
@@ -169,17 +173,15 @@ async def test_unanswered_jobs_come_in_the_order_of_their_acceptance(tmp_path: P
     assert waiting == [jobs[0].id, jobs[2].id, jobs[3].id, jobs[4].id]
 
 
-async def test_an_answered_or_expired_job_has_no_token(store: Store) -> None:
-    answered, expired, alive = (job() for _ in range(3))
-    old = dataclasses.replace(expired.destination, token_expires_at=10.0)
-    for one in (answered, dataclasses.replace(expired, destination=old), alive):
+async def test_an_answered_job_has_no_token(store: Store) -> None:
+    answered, waiting = job(), job()
+    for one in (answered, waiting):
         await store.accept(one)
     await store.cancel(answered.id)
     await store.answered(answered.id, 1.0)
-    await store.blank_expired_tokens(10.0)
     tokens = [found.destination.token for found in reversed(await store.jobs_of(7))]
-    assert tokens == [None, None, TOKEN]
-    assert TOKEN not in repr(alive)
+    assert tokens == [None, TOKEN]
+    assert TOKEN not in repr(waiting)
 
 
 async def test_a_second_process_is_refused_with_a_sentence(tmp_path: Path) -> None:
@@ -250,7 +252,7 @@ async def test_a_change_whose_task_is_cancelled_is_complete(store: Store) -> Non
     states = {one.state for one in await store.unanswered()}
     assert states <= {JobState.QUEUED, JobState.RUNNING}
     for one in await store.unanswered():
-        assert one.attempts == (1 if one.state is JobState.RUNNING else 0)
+        assert (one.started_at is not None) is (one.state is JobState.RUNNING)
         await store.cancel(one.id)
 
 
