@@ -13,6 +13,7 @@ from bot.delivery.message import Upload
 from bot.images.picture import Picture
 from bot.intake import Intake, IntakeLimits
 from bot.jobs.job import Job
+from bot.metrics import Metrics
 from bot.runner.runner import Runner
 from bot.store.store import Store
 from bot.styles import SHIPPED, Styles
@@ -43,8 +44,9 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
         Store.open(settings.data_dir) as store,
         Intake(IntakeLimits.from_settings(settings)) as intake,
     ):
-        bot = RedrawBot(settings)
-        delivery = Delivery(bot, renderer, store, encode)
+        metrics = Metrics()
+        bot = RedrawBot(settings, metrics)
+        delivery = Delivery(bot, renderer, store, encode, metrics=metrics)
         bot.services = Services(
             settings=settings,
             model=model,
@@ -58,8 +60,15 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
                 queue_limit=settings.queue_limit,
                 queue_limit_per_user=settings.queue_limit_per_user,
                 retention_hours=settings.retention_hours,
+                metrics=metrics,
             ),
             styles=Styles(settings.styles_file or SHIPPED),
             inference=inference,
+        )
+        metrics.watch(
+            queue=bot.services.runner.queue,
+            service=inference,
+            connected=bot.is_connected,
+            data_dir=settings.data_dir,
         )
         yield bot

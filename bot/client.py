@@ -11,8 +11,10 @@ from discord.ext import commands
 from bot.command_tree import RedrawTree
 from bot.config import Settings
 from bot.delivery.delivery import Delivery
+from bot.http_trace import trace_requests
 from bot.i18n.translate import CommandTranslator
 from bot.intake import Intake
+from bot.metrics import Metrics
 from bot.runner.runner import Runner
 from bot.store.store import Store
 from bot.styles import Styles
@@ -68,8 +70,9 @@ class RedrawBot(commands.AutoShardedBot):
 
     services: Services
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
         super().__init__(
+            http_trace=trace_requests(metrics),
             command_prefix=commands.when_mentioned,
             help_command=None,
             tree_cls=RedrawTree,
@@ -85,7 +88,12 @@ class RedrawBot(commands.AutoShardedBot):
             chunk_guilds_at_startup=False,
             max_messages=None,
         )
+        self.metrics = metrics
         self._sync_to = [discord.Object(guild) for guild in settings.sync_guild_ids]
+
+    def is_connected(self) -> bool:
+        """Whether the bot is logged in and the gateway connection of every shard is open."""
+        return self.is_ready() and not any(shard.is_closed() for shard in self.shards.values())
 
     async def setup_hook(self) -> None:
         """Load every cog and publish the commands. A cog that fails to load stops the start."""

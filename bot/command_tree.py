@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import discord
 from discord import app_commands
@@ -15,14 +16,18 @@ from bot.replies import reply_privately, withdraw_public_reply
 log = logging.getLogger(__name__)
 
 
-async def handle_error(interaction: discord.Interaction[discord.Client], error: Exception) -> None:
-    """Reply to an error: an expected one with its sentence, a bug with a reference to the log."""
+async def handle_error(interaction: discord.Interaction[Any], error: Exception) -> None:
+    """Reply to an error: an expected one with its sentence, a bug with a reference to the log.
+
+    The interaction's client is a `RedrawBot`, which this module cannot import: it uses the tree.
+    """
     if isinstance(error, app_commands.CommandInvokeError):
         error = error.original if isinstance(error.original, Exception) else error
     if not isinstance(error, UserError):
         reference = new_job_id()
         log.error("unexpected error, reference %s", reference, exc_info=error)
         error = Unexpected(reference=reference)
+    interaction.client.metrics.request_refused(error)
     try:
         if interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
             await withdraw_public_reply(interaction)

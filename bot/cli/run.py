@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from bot.app import open_bot
@@ -16,7 +18,9 @@ from bot.cli.signals import stop_event
 from bot.client import RedrawBot
 from bot.config import Settings
 from bot.errors import StartError
+from bot.monitoring import open_monitoring
 from bot.presence import show_state
+from bot.service_manager import notify, report_alive
 from inference import InferenceService
 
 log = logging.getLogger(__name__)
@@ -36,9 +40,11 @@ async def run_bot(settings: Settings) -> None:
         local_service(settings) as service,
         open_bot(settings, service) as bot,
         bot,
+        _monitoring(settings, bot, service),
     ):
         token = settings.discord_token.get_secret_value()
         await _until_first_ends(_serve(bot, service, token), service.wait_failed(), stop.wait())
+        notify("STOPPING=1")
         log.info("stopping: waiting jobs are kept for the next start")
 
 
@@ -46,7 +52,27 @@ async def _serve(bot: RedrawBot, service: InferenceService, token: str) -> None:
     await log_in(bot, token)
     # Unanswered jobs of the last run continue as soon as the bot can send.
     async with bot.services.runner:
-        await _until_first_ends(stay_connected(bot), show_state(bot, service))
+        await _until_first_ends(stay_connected(bot), show_state(bot, service), _report_ready(bot))
+
+
+async def _report_ready(bot: RedrawBot) -> None:
+    await bot.wait_until_ready()
+    notify("READY=1")
+    await report_alive()
+
+
+def _monitoring(
+    settings: Settings, bot: RedrawBot, service: InferenceService
+) -> AbstractAsyncContextManager[object]:
+    if not settings.metrics_port:
+        return contextlib.nullcontext()
+    return open_monitoring(
+        bot.metrics,
+        service,
+        bot.is_connected,
+        host=settings.metrics_host,
+        port=settings.metrics_port,
+    )
 
 
 async def _until_first_ends(*work: Coroutine[Any, Any, object]) -> None:

@@ -26,6 +26,7 @@ from bot.jobs.failures import (
     Undeliverable,
 )
 from bot.jobs.job import Job, JobProgress, JobState, QueuePosition
+from bot.metrics import Metrics
 from bot.store.database import no_failpoint
 from bot.store.store import Store
 
@@ -61,6 +62,7 @@ class Delivery:
         encode: EncodePictures,
         *,
         edit_limiter: EditRateLimiter | None = None,
+        metrics: Metrics | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -70,6 +72,7 @@ class Delivery:
         self._store = store
         self._encode = encode
         self._edit_limiter = edit_limiter or EditRateLimiter()
+        self._metrics = metrics or Metrics()
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
@@ -130,8 +133,10 @@ class Delivery:
             route = routes[0]
             error = await self._attempt(route, job, limit)
             if error is None:
-                await self._store.answered(job.id, self._clock())
+                await self._record_answer(job)
                 return
+            if isinstance(error, discord.HTTPException):
+                self._metrics.discord_error(error.status, error.code)
             # The attempt may have recorded that a new message was being sent.
             job = await self._reread(job.id)
             action = action_for(error, as_bot=route is not DeliveryRoute.TOKEN_EDIT)
@@ -172,9 +177,15 @@ class Delivery:
         log.error("no route is left to answer job %s", job.id)
         if job.state is JobState.MADE:
             await self._fail(job, Undeliverable())
-        await self._store.answered(job.id, self._clock())
+        await self._record_answer(job)
+
+    async def _record_answer(self, job: Job) -> None:
+        now = self._clock()
+        answered = await self._store.answered(job.id, now)
+        self._metrics.answered(answered, now)
 
     async def _fail(self, job: Job, failure: JobFailure) -> Job:
+        self._metrics.job_failed(failure)
         return await self._store.fail(job.id, translate_error(job.locale, failure))
 
     async def _attempt(self, route: DeliveryRoute, job: Job, limit: int) -> Exception | None:

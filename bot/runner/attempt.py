@@ -24,6 +24,7 @@ from bot.jobs.failures import (
     failure_of,
 )
 from bot.jobs.job import Job, JobProgress
+from bot.metrics import Metrics
 from bot.runner.batch_slots import BatchSlots, Slot
 from bot.store.store import Store
 from inference import (
@@ -68,6 +69,7 @@ class JobAttempt:
         estimates: JobEstimates,
         slots: BatchSlots,
         request_dispatch: Callable[[], None],
+        metrics: Metrics,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -76,6 +78,7 @@ class JobAttempt:
         self._estimates = estimates
         self._slots = slots
         self._request_dispatch = request_dispatch
+        self._metrics = metrics
         self._clock = clock
 
     async def run(self, job: Job, slots: Slots) -> AttemptOutcome:
@@ -129,6 +132,7 @@ class JobAttempt:
             return None
 
     async def _fail(self, job: Job, failure: JobFailure) -> AttemptOutcome:
+        self._metrics.job_failed(failure)
         try:
             sentence = translate_error(job.locale, failure)
             return AttemptOutcome(answer=await self._store.fail(job.id, sentence))
@@ -175,6 +179,7 @@ class JobAttempt:
             self._slots.release(slots.pop(number))
             self._request_dispatch()
         self._estimates.step_times.measure(result)
+        self._metrics.picture_made(result)
         self._estimates.report_steps(job, number, 0)
         made = Picture(result.pixels, result.width, result.height)
         await self._store.variant_made(

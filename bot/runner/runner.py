@@ -18,6 +18,7 @@ from bot.jobs.estimate import JobEstimates
 from bot.jobs.failures import WorkerDiedTwice
 from bot.jobs.job import Job, JobState, QueuePosition
 from bot.jobs.queue import FairQueue
+from bot.metrics import Metrics
 from bot.runner.attempt import MAX_ATTEMPTS, AttemptOutcome, JobAttempt
 from bot.runner.batch_slots import BatchSlots
 from bot.runner.retention import erase_expired_jobs
@@ -54,6 +55,7 @@ class Runner:
         queue_limit: int = 200,
         queue_limit_per_user: int = 5,
         retention_hours: float = 24.0,
+        metrics: Metrics | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -76,6 +78,7 @@ class Runner:
             estimates=self._estimates,
             slots=self._slots,
             request_dispatch=self._wake.set,
+            metrics=metrics or Metrics(),
             clock=clock,
         )
         self._runs: dict[str, asyncio.Task[None]] = {}

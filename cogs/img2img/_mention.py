@@ -47,6 +47,7 @@ class Mention(commands.Cog):
         try:
             await self._redraw(message, prompt, locale)
         except UserError as error:
+            self.bot.metrics.request_refused(error)
             await self._reply(message, translate_error(locale, error))
         except discord.HTTPException as error:
             log.warning("a mention could not be answered: %s", error)

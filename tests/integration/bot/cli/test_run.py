@@ -3,78 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.support.bots.full_bot_process import APPLICATION, running_bot, stop
 from tests.support.fake_discord.server import FakeDiscord, Fault, fake_discord
 from tests.support.fake_discord.state import DiscordState, Refusal
 
-ROOT = Path(__file__).parents[4]
-APPLICATION = 1001
-# The length of the back-off does not matter here.
-SCRIPT = """
-import sys
-from bot import __main__
-from bot.cli import connection
-from tests.support.fake_discord.minimal_bot import point_discord_py_at
-connection.FIRST_PAUSE = connection.LONGEST_PAUSE = 0.05
-point_discord_py_at(int(sys.argv[1]))
-sys.exit(__main__.main(["run"]))
-"""
 API = "/api/v10"
 LOGIN = f"GET {API}/users/@me"
 SYNC = f"PUT {API}/applications/{{application}}/commands"
 GATEWAY = f"GET {API}/gateway/bot"
 
 
-@asynccontextmanager
-async def running_bot(
-    port: int, folder: Path
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.Task[bytes]]]:
-    """The process, and a task that collects its log until its end."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        SCRIPT,
-        str(port),
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "DATA_DIR": str(folder),
-            "DISCORD_TOKEN": f"token-of-{APPLICATION}",
-            "MESSAGE_CONTENT": "true",
-            "MODEL": "noise",
-            "DTYPE": "float32",
-        },
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    log = asyncio.create_task(process.stderr.read())
-    try:
-        yield process, log
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        print((await log).decode())
-
-
 @pytest.fixture
 async def discord() -> AsyncIterator[FakeDiscord]:
     async with fake_discord(DiscordState()) as server:
         yield server
-
-
-async def stop(process: asyncio.subprocess.Process) -> int:
-    process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(30):
-        return await process.wait()
 
 
 @pytest.mark.parametrize(

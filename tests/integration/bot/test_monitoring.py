@@ -1,0 +1,151 @@
+"""The metrics, the health endpoints and the messages to systemd, of a real bot process."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+import shutil
+import socket
+from asyncio.subprocess import PIPE, STDOUT
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from PIL import Image
+
+from bot.errors import StartError
+from bot.metrics import Metrics
+from bot.monitoring import open_monitoring
+from inference import ServiceState, ServiceStatus
+from tests.support.bots.full_bot_process import APPLICATION, running_bot
+from tests.support.fake_discord.server import FakeDiscord, fake_discord
+from tests.support.fake_discord.state import DiscordState
+from tests.support.services import ScriptedService
+from tests.support.simulated_discord import open_simulated_discord
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def value(text: str, name: str, **labels: str) -> float:
+    """The value of one time series; labels in the order in which they are declared."""
+    inside = ",".join(f'{key}="{label}"' for key, label in labels.items())
+    series = re.escape(f"{name}{{{inside}}}" if labels else name)
+    found = re.search(rf"^{series} (\S+)$", text, re.MULTILINE)
+    assert found is not None, f"no {series} in:\n{text}"
+    return float(found[1])
+
+
+@contextmanager
+def systemd_socket(folder: Path) -> Iterator[socket.socket]:
+    """The socket on which systemd listens to a service."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(folder / "notify"))
+        listening.setblocking(False)
+        yield listening
+
+
+async def get(port: int, path: str) -> tuple[int, str]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}/{path}") as reply,
+    ):
+        return reply.status, await reply.text()
+
+
+async def answered(discord: FakeDiscord, number: int) -> None:
+    def answers() -> int:
+        messages = discord.discord_state.messages.values()
+        return sum(any(name.startswith("redraw-") for name in m.files) for m in messages)
+
+    while answers() < number:
+        discord.discord_state.changed.clear()
+        await discord.discord_state.changed.wait()
+
+
+async def test_a_running_bot_reports_its_work_to_prometheus_and_systemd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+    picture = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(picture, "PNG")
+    metrics_port = free_port()
+    with systemd_socket(tmp_path) as systemd:
+        async with (
+            asyncio.timeout(120),
+            fake_discord(DiscordState()) as discord,
+            running_bot(discord.port, tmp_path, METRICS_PORT=str(metrics_port)),
+        ):
+            await discord.gateway.wait_ready(APPLICATION)
+            options = {"prompt": "a harbour", "image": picture.getvalue()}
+            await discord.command(APPLICATION, 1, 2, "img2img", **options)
+            await answered(discord, 1)
+            loop = asyncio.get_running_loop()
+            notices = {await loop.sock_recv(systemd, 100) for _ in range(3)}
+            # The answer is recorded a moment after Discord has it.
+            while 'outcome="delivered"' not in (text := (await get(metrics_port, "metrics"))[1]):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            ready = await get(metrics_port, "readyz")
+    assert value(text, "redraw_pictures_total") == 1
+    assert value(text, "redraw_answer_seconds_count", outcome="delivered") == 1
+    assert value(text, "redraw_acknowledgement_seconds_count") >= 1
+    assert value(text, "redraw_discord_http_responses_total", status="200") > 0
+    assert value(text, "redraw_denoising_steps_total") > 0
+    assert value(text, "redraw_inference_seconds_total", phase="steps") > 0
+    assert value(text, "redraw_jobs_waiting") == value(text, "redraw_jobs_running") == 0
+    assert value(text, "redraw_gateway_connected") == 1
+    assert value(text, "redraw_model_state", redraw_model_state="ready") == 1
+    assert value(text, "redraw_event_loop_lag_seconds_count") > 0
+    assert value(text, "process_resident_memory_bytes") > 2**20
+    assert ready == (200, "ok\n")
+    assert notices == {b"READY=1", b"WATCHDOG=1"}
+
+
+async def test_refusals_and_failures_are_counted_by_their_reason(tmp_path: Path) -> None:
+    service = ScriptedService()
+    async with open_simulated_discord(tmp_path, service) as discord_sim:
+        image = ("cat.png", b"not a picture")
+        await discord_sim.alice.slash(discord_sim.channel, "img2img", prompt="x", image=image)
+        await discord_sim.settled()
+        text = discord_sim.bot.metrics.text().decode()
+    assert value(text, "redraw_requests_refused_total", reason="NotAPicture") == 1
+
+
+async def test_not_ready_says_what_is_missing() -> None:
+    service = ScriptedService(
+        status=ServiceStatus(state=ServiceState.LOADING, detail="loading the model")
+    )
+    async with open_monitoring(Metrics(), service, lambda: False, host="127.0.0.1", port=0) as port:
+        assert await get(port, "healthz") == (200, "ok\n")
+        assert await get(port, "readyz") == (
+            503,
+            "not connected to Discord\nmodel: loading the model\n",
+        )
+
+
+async def test_a_port_in_use_is_one_sentence() -> None:
+    service = ScriptedService()
+    async with open_monitoring(Metrics(), service, lambda: True, host="127.0.0.1", port=0) as port:
+        with pytest.raises(StartError, match=f"METRICS_PORT {port} cannot be used"):
+            async with open_monitoring(
+                Metrics(), service, lambda: True, host="127.0.0.1", port=port
+            ):
+                pass
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool (Debian: prometheus)")
+async def test_prometheus_own_checker_finds_nothing_to_improve(tmp_path: Path) -> None:
+    async with open_simulated_discord(tmp_path, ScriptedService()) as discord_sim:
+        text = discord_sim.bot.metrics.text()
+    promtool = await asyncio.create_subprocess_exec(
+        *("promtool", "check", "metrics"), stdin=PIPE, stdout=PIPE, stderr=STDOUT
+    )
+    said, _ = await promtool.communicate(text)
+    assert (promtool.returncode, said) == (0, b"")

@@ -1,0 +1,63 @@
+"""The whole bot as a process: every cog, the picture sandbox, a worker with a tiny model."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+APPLICATION = 1001
+# The length of the back-off does not matter here.
+SCRIPT = """
+import sys
+from bot import __main__
+from bot.cli import connection
+from tests.support.bots.minimal_bot import point_discord_py_at
+connection.FIRST_PAUSE = connection.LONGEST_PAUSE = 0.05
+point_discord_py_at(int(sys.argv[1]))
+sys.exit(__main__.main(["run"]))
+"""
+
+
+@asynccontextmanager
+async def running_bot(
+    port: int, folder: Path, **settings: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.Task[bytes]]]:
+    """The process with these settings, and a task that collects its log until its end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        SCRIPT,
+        str(port),
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "DATA_DIR": str(folder),
+            "DISCORD_TOKEN": f"token-of-{APPLICATION}",
+            "MESSAGE_CONTENT": "true",
+            "MODEL": "noise",
+            "DTYPE": "float32",
+            **settings,
+        },
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    log = asyncio.create_task(process.stderr.read())
+    try:
+        yield process, log
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        print((await log).decode())
+
+
+async def stop(process: asyncio.subprocess.Process) -> int:
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(30):
+        return await process.wait()
