@@ -1,6 +1,8 @@
-"""Admission: whether a new job may join the queue."""
+"""Admission: whether a new request may join the queue, decided before its source is fetched."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from bot.errors import RequestError, UnavailableError
 from bot.i18n.durations import WaitTime
@@ -22,9 +24,15 @@ class UserQueueLimitReached(RequestError):
     """The user's own limit is reached."""
 
     text = (
-        "You have {count} pictures waiting already, and no more are allowed. "
+        "You have {count} pictures waiting already, and at most {limit} are allowed. "
         "The next one should be finished in {wait}."
     )
+
+
+class TooManyPictures(RequestError):
+    """A single request exceeds the user's limit."""
+
+    text = "At most {limit} pictures per user are allowed here at a time."
 
 
 class TooSlowForPrivate(UnavailableError):
@@ -36,8 +44,26 @@ class TooSlowForPrivate(UnavailableError):
     )
 
 
+class ErasedMeanwhile(RequestError):
+    """The user's data was erased while the request was prepared."""
+
+    text = "Your data was deleted while this request was prepared. Please send it again."
+
+
+@dataclass(eq=False, slots=True)
+class Reservation:
+    """A place for the pictures of one request. `revoked` when the user's data was erased."""
+
+    user_id: int
+    pictures: int
+    revoked: bool = False
+
+
 class Admission:
-    """At most `limit` jobs wait; at most `limit_per_user` jobs of one user wait or run."""
+    """Counts pictures: at most `limit` wait; at most `limit_per_user` of one user wait or run.
+
+    Reserved places count, too.
+    """
 
     def __init__(
         self,
@@ -51,21 +77,53 @@ class Admission:
         self._estimates = estimates
         self._limit = limit
         self._limit_per_user = limit_per_user
+        self._reservations: set[Reservation] = set()
 
-    def check(self, job: Job) -> None:
-        """Check that the job may be added.
+    def reserve(self, user_id: int, pictures: int) -> Reservation:
+        """Reserve a place. Release it when the job is in the queue, or when there is none.
 
         Raises:
-            QueueFull, UserQueueLimitReached, TooSlowForPrivate: it may not.
+            QueueFull, UserQueueLimitReached, TooManyPictures: there is no room.
         """
+        if pictures > self._limit_per_user:
+            raise TooManyPictures(limit=self._limit_per_user)
         waiting = self._queue.order()
-        if len(waiting) >= self._limit:
+        reserved = sum(place.pictures for place in self._reservations)
+        if _pictures(waiting) + reserved + pictures > self._limit:
             raise QueueFull(wait=WaitTime(self._estimates.seconds_until_free()))
-        own = sum(other.user_id == job.user_id for other in [*self._queue.running, *waiting])
-        if own >= self._limit_per_user:
-            wait = WaitTime(self._estimates.seconds_until_free(job.user_id))
-            raise UserQueueLimitReached(count=own, wait=wait)
+        own = _pictures(
+            [job for job in (*self._queue.running, *waiting) if job.user_id == user_id]
+        ) + sum(place.pictures for place in self._reservations if place.user_id == user_id)
+        if own + pictures > self._limit_per_user:
+            wait = WaitTime(self._estimates.seconds_until_free(user_id))
+            raise UserQueueLimitReached(count=own, limit=self._limit_per_user, wait=wait)
+        reservation = Reservation(user_id, pictures)
+        self._reservations.add(reservation)
+        return reservation
+
+    def release(self, reservation: Reservation) -> None:
+        """Free a place; may be called again."""
+        self._reservations.discard(reservation)
+
+    def revoke(self, user_id: int) -> None:
+        """The user's data is being erased: their requests under way are not accepted."""
+        for reservation in self._reservations:
+            if reservation.user_id == user_id:
+                reservation.revoked = True
+
+    def check(self, job: Job, reservation: Reservation) -> None:
+        """Check that the job, for which there is a place, may be added now.
+
+        Raises:
+            TooSlowForPrivate, ErasedMeanwhile: it may not.
+        """
+        if reservation.revoked:
+            raise ErasedMeanwhile
         if job.destination.private:
             seconds = self._estimates.position_of_new(job).seconds
             if seconds is not None and seconds > PRIVATE_SECONDS:
                 raise TooSlowForPrivate(wait=WaitTime(seconds))
+
+
+def _pictures(jobs: list[Job]) -> int:
+    return sum(len(job.missing) for job in jobs)

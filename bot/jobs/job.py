@@ -139,6 +139,12 @@ class Job:
         return sum(map(self.steps_of, self.variants))
 
     @property
+    def cost(self) -> float:
+        """The work that is left, to compare jobs with: denoising steps times pixels."""
+        steps = sum(self.steps_of(self.variants[number]) for number in self.missing)
+        return float(steps * self.width * self.height)
+
+    @property
     def pictures(self) -> frozenset[str]:
         """Every stored picture that belongs to this job."""
         results = {variant.result for variant in self.variants}

@@ -1,22 +1,32 @@
 """The fair order of waiting jobs, in memory; rebuilt from the store at every start.
 
-Weighted round robin over users: in each round every user with waiting jobs has as many turns as
-their weight, one after the other. A user's own jobs keep their order.
+Start-time fair queueing over users: each job gets a virtual start time, and the job with the
+smallest one is next. A user's next job starts, in virtual time, when their last one has finished:
+after its cost divided by the user's weight. A large job therefore delays its user's next job more
+than a small one, and a user who joins late starts at the present virtual time.
+
+P. Goyal, H. M. Vin, H. Cheng: "Start-time Fair Queueing: A Scheduling Algorithm for Integrated
+Services Packet Switching Networks", IEEE/ACM Transactions on Networking 5(5), 1997.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+import heapq
+import itertools
+import math
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bot.jobs.job import Job
 
 
 @dataclass(slots=True)
 class _UserQueue:
-    weight: int = 1
-    turns: int = 1
+    """`start` is the virtual start time of the first job; `number` orders users with equal ones."""
+
+    start: float
+    number: float
     jobs: deque[Job] = field(default_factory=deque)
 
 
@@ -24,32 +34,36 @@ class FairQueue:
     """The waiting jobs in their order, and the running ones."""
 
     def __init__(self) -> None:
-        # The first user has the next turn.
-        self._users: OrderedDict[int, _UserQueue] = OrderedDict()
+        self._first: deque[Job] = deque()
+        self._users: dict[int, _UserQueue] = {}
+        self._virtual_time = 0.0
+        # When the last job of a user without waiting jobs finishes, in virtual time.
+        self._finish: dict[int, float] = {}
+        self._numbers = itertools.count()
         self._running: dict[str, Job] = {}
         self._order: list[Job] | None = None
 
     def __len__(self) -> int:
-        return sum(len(user.jobs) for user in self._users.values())
+        return len(self._first) + sum(len(user.jobs) for user in self._users.values())
 
     def add(self, job: Job) -> None:
         """Add a job after the same user's other jobs."""
-        user = self._users.setdefault(job.user_id, _UserQueue(turns=job.weight))
-        user.weight = job.weight
+        user = self._users.get(job.user_id)
+        if user is None:
+            user = _UserQueue(self._start_of_new(job.user_id), next(self._numbers))
+            self._users[job.user_id] = user
+            self._finish.pop(job.user_id, None)
         user.jobs.append(job)
         self._order = None
 
     def add_first(self, job: Job) -> None:
         """Add a job before all others: it had its turn already."""
-        user = self._users.setdefault(job.user_id, _UserQueue())
-        user.jobs.appendleft(job)
-        user.turns += 1
-        self._users.move_to_end(job.user_id, last=False)
+        self._first.appendleft(job)
         self._order = None
 
     def pop(self) -> Job | None:
         """Take the next job; it counts as running from now on. None if no job waits."""
-        job = next(_turns(self._users), None)
+        job = self._take()
         if job is not None:
             self._order = None
             self._running[job.id] = job
@@ -57,12 +71,11 @@ class FairQueue:
 
     def remove(self, job_id: str) -> Job | None:
         """Remove a waiting job; None if it does not wait."""
-        for user_id, user in self._users.items():
-            for job in user.jobs:
+        for jobs in (self._first, *(user.jobs for user in self._users.values())):
+            for job in jobs:
                 if job.id == job_id:
-                    user.jobs.remove(job)
-                    if not user.jobs:
-                        del self._users[user_id]
+                    jobs.remove(job)
+                    self._drop_empty(job.user_id)
                     self._order = None
                     return job
         return None
@@ -79,31 +92,56 @@ class FairQueue:
     def order(self) -> list[Job]:
         """The waiting jobs in the order in which they would start if none came or went."""
         if self._order is None:
-            self._order = list(_turns(self._copy()))
+            self._order = [*self._first, *_drain(self._copies())]
         return self._order
 
     def order_with(self, job: Job) -> list[Job]:
         """The order if the job were added now."""
-        users = self._copy()
-        users.setdefault(job.user_id, _UserQueue(job.weight, job.weight)).jobs.append(job)
-        return list(_turns(users))
+        users = {user.number: user for user in self._copies()}
+        own = self._users.get(job.user_id)
+        number = own.number if own else math.inf
+        new = users.setdefault(number, _UserQueue(self._start_of_new(job.user_id), number))
+        new.jobs.append(job)
+        return [*self._first, *_drain(list(users.values()))]
 
-    def _copy(self) -> OrderedDict[int, _UserQueue]:
-        return OrderedDict(
-            (user_id, _UserQueue(user.weight, user.turns, user.jobs.copy()))
-            for user_id, user in self._users.items()
-        )
+    def _start_of_new(self, user_id: int) -> float:
+        return max(self._virtual_time, self._finish.get(user_id, 0.0))
 
+    def _copies(self) -> list[_UserQueue]:
+        return [replace(user, jobs=user.jobs.copy()) for user in self._users.values()]
 
-def _turns(users: OrderedDict[int, _UserQueue]) -> Iterator[Job]:
-    """Take jobs out of `users`, one per turn, until none is left."""
-    while users:
-        user_id, user = next(iter(users.items()))
+    def _take(self) -> Job | None:
+        if self._first:
+            return self._first.popleft()
+        if not self._users:
+            return None
+        user = min(self._users.values(), key=lambda user: (user.start, user.number))
         job = user.jobs.popleft()
-        user.turns -= 1
-        if not user.jobs:
-            del users[user_id]
-        elif user.turns <= 0:
-            user.turns = user.weight
-            users.move_to_end(user_id)
+        self._virtual_time = user.start
+        user.start += job.cost / job.weight
+        self._drop_empty(job.user_id)
+        return job
+
+    def _drop_empty(self, user_id: int) -> None:
+        user = self._users.get(user_id)
+        if user is not None and not user.jobs:
+            self._finish[user_id] = user.start
+            del self._users[user_id]
+        if not self._users:
+            # No user waits, so none has to be held back.
+            self._virtual_time = 0.0
+            self._finish.clear()
+
+
+def _drain(users: list[_UserQueue]) -> Iterator[Job]:
+    """Take all jobs out of `users`, in order."""
+    heap = [(user.start, user.number, user) for user in users]
+    heapq.heapify(heap)
+    while heap:
+        start, number, user = heap[0]
+        job = user.jobs.popleft()
         yield job
+        if user.jobs:
+            heapq.heapreplace(heap, (start + job.cost / job.weight, number, user))
+        else:
+            heapq.heappop(heap)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bot.jobs.queue import FairQueue
 from tests.support.jobs import queued_job as job
 
@@ -55,13 +57,57 @@ def test_the_jobs_of_one_user_keep_their_order() -> None:
     assert [name for name in order if name[0] == "b"] == ["b0", "b1", "b2", "b3"]
 
 
-def test_a_weight_of_three_gives_three_turns_per_round() -> None:
+def test_a_weight_of_three_gives_three_of_four_turns() -> None:
     queue = FairQueue()
     for n in range(6):
         queue.add(job(f"patron {n}", user=1, weight=3))
         queue.add(job(f"guest {n}", user=2))
     order = "".join(name[0] for name in drained(queue))
-    assert order == "pppgpppggggg"
+    assert [order[:4].count("p"), order[4:8].count("p")] == [3, 3]
+    assert order[8:] == "gggg"
+
+
+def test_a_user_with_large_jobs_has_fewer_turns() -> None:
+    queue = FairQueue()
+    for n in range(3):
+        queue.add(job(f"large {n}", user=1, pictures=4))
+    for n in range(12):
+        queue.add(job(f"small {n}", user=2))
+    order = [name.split()[0] for name in drained(queue)]
+    assert [order[n : n + 5].count("large") for n in (0, 5, 10)] == [1, 1, 1]
+
+
+def test_more_steps_and_more_pixels_are_a_larger_job() -> None:
+    ordinary, steps = job("a", user=1, steps=10), job("b", user=1, steps=30)
+    pixels = replace(ordinary, width=ordinary.width * 2)
+    assert steps.cost == 3 * ordinary.cost
+    assert pixels.cost == 2 * ordinary.cost
+
+
+def test_a_user_cannot_gain_turns_by_asking_again_after_each_job() -> None:
+    queue = FairQueue()
+    for n in range(8):
+        queue.add(job(f"patient {n}", user=1))
+    queue.add(job("eager 0", user=2))
+    order = []
+    while (one := queue.pop()) is not None:
+        order.append(one.id.split()[0])
+        queue.done(one.id)
+        if order[-1] == "eager" and len(order) < 12:
+            queue.add(job(f"eager {len(order)}", user=2))
+    assert [order[n : n + 4].count("eager") for n in (0, 4, 8)] == [2, 2, 2]
+
+
+def test_the_position_of_a_new_job_is_where_it_will_be() -> None:
+    queue = FairQueue()
+    for n in range(9):
+        queue.add(job(f"j{n}", user=n % 3, pictures=1 + n % 2))
+    queue.pop()
+    for user in (0, 7):
+        new = job(f"new {user}", user=user)
+        expected = [one.id for one in queue.order_with(new)]
+        queue.add(new)
+        assert [one.id for one in queue.order()] == expected
 
 
 def test_a_job_that_is_put_back_is_next() -> None:
