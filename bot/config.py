@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     # Requests
     max_steps: int = Field(default=50, ge=1, le=150)
     queue_limit: int = Field(default=200, ge=1)
-    queue_limit_per_user: int = Field(default=5, ge=1)
+    queue_limit_per_user: int = Field(default=8, ge=1)
     styles_file: Path | None = None
     gallery_channel: int | None = None
     role_weights: dict[int, int] = Field(default_factory=dict)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Self
+from weakref import WeakValueDictionary
 
 from bot.delivery.delivery import Delivery
-from bot.errors import JobNotActive, ModelFailed, Stopping, UserError
+from bot.errors import JobNotActive, ModelFailed, Stopping
 from bot.i18n.error_text import translate_error
-from bot.jobs.admission import Admission
+from bot.jobs.admission import Admission, Reservation
 from bot.jobs.estimate import JobEstimates
 from bot.jobs.failures import WorkerDiedTwice
 from bot.jobs.job import Job, JobState, QueuePosition
@@ -53,7 +55,7 @@ class Runner:
         service: InferenceService,
         delivery: Delivery,
         queue_limit: int = 200,
-        queue_limit_per_user: int = 5,
+        queue_limit_per_user: int = 8,
         retention_hours: float = 24.0,
         metrics: Metrics | None = None,
         clock: Callable[[], float] = time.time,
@@ -69,7 +71,7 @@ class Runner:
             self.queue, self._estimates, limit=queue_limit, limit_per_user=queue_limit_per_user
         )
         self._slots = BatchSlots()
-        self._accepting = asyncio.Lock()
+        self._intakes: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._wake = asyncio.Event()
         self._attempt = JobAttempt(
             store=store,
@@ -124,20 +126,42 @@ class Runner:
         await self._tasks.close(GRACE_SECONDS)
         await self._delivery.close()
 
-    async def accept(self, job: Job) -> QueuePosition:
-        """Accept a job: once this returns, its user will be answered.
+    @asynccontextmanager
+    async def reserve(self, user_id: int, pictures: int) -> AsyncIterator[Reservation]:
+        """A place in the queue for a request of so many pictures, until the block is left.
+
+        Enter it before the source is fetched. A user's requests are prepared one at a time: the
+        second one waits here.
 
         Raises:
-            UserError: why not; the job's source is deleted unless another job names it.
+            UserError: there is no place.
+        """
+        self._check_open()
+        reservation = self._admission.reserve(user_id, pictures)
+        # The dictionary holds a lock as long as a request uses it.
+        lock = self._intakes.setdefault(user_id, asyncio.Lock())
+        try:
+            async with lock:
+                yield reservation
+        finally:
+            self._admission.release(reservation)
+
+    async def accept(self, job: Job, reservation: Reservation | None = None) -> QueuePosition:
+        """Accept a job: once this returns, its user will be answered.
+
+        `reservation` is its place; without one, a place is reserved now.
+
+        Raises:
+            UserError: why not. Whatever is raised, the job's source is deleted unless another job
+                names it.
         """
         try:
-            async with self._accepting:
-                self._check_open()
-                self._admission.check(job)
-                await self._store.accept(job)
-                self.queue.add(job)
-                self._idle.clear()
-        except UserError:
+            if reservation is None:
+                async with self.reserve(job.user_id, len(job.missing)) as reservation:
+                    await self._accept(job, reservation)
+            else:
+                await self._accept(job, reservation)
+        except BaseException:
             await self._store.discard(job.source)
             raise
         position = self._estimates.positions()[job.id]
@@ -145,6 +169,14 @@ class Runner:
         self._tasks.call(self._delivery.show_queued, job, position)
         self._wake.set()
         return position
+
+    async def _accept(self, job: Job, reservation: Reservation) -> None:
+        self._check_open()
+        self._admission.check(job, reservation)
+        await self._store.accept(job)
+        self.queue.add(job)
+        self._admission.release(reservation)
+        self._idle.clear()
 
     async def cancel(self, job_id: str) -> bool:
         """Cancel a waiting or running job; False if it is neither. The caller checks access."""
@@ -159,6 +191,7 @@ class Runner:
 
     async def erase(self, user_id: int) -> int:
         """Cancel a user's jobs and erase all of their data; returns the number of jobs."""
+        self._admission.revoke(user_id)
         jobs = await self._store.jobs_of(user_id)
         for job in jobs:
             await self.cancel(job.id)

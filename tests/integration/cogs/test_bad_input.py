@@ -60,11 +60,11 @@ async def assert_the_next_one_works(discord_sim: SimulatedDiscord) -> None:
     ("options", "expected"),
     [
         ({}, "no picture here"),
-        ({"image": ("a.txt", b"just text")}, "not a picture"),
+        ({"image": ("a.txt", b"just text")}, "not a supported picture"),
         ({"image": ("a.png", CAT[1][:60])}, "damaged"),
-        ({"image": ("long.png", file_of(photo(900, 20)))}, "too long and thin"),
-        ({"url": "not a link"}, "must begin with http"),
-        ({"url": "http://127.0.0.1/cat.png"}, "not allowed"),
+        ({"image": ("long.png", file_of(photo(900, 20)))}, "too narrow"),
+        ({"url": "not a link"}, "must start with http"),
+        ({"url": "http://127.0.0.1/cat.png"}, "only public web addresses"),
         ({"url": "http://cat.invalid/cat.png"}, "cannot be reached"),
         ({"image": CAT, "url": "https://cat.example/"}, "not both"),
         ({"image": CAT, "prompt": "   "}, "prompt is empty"),
@@ -88,7 +88,7 @@ async def test_an_attachment_over_the_limit_is_not_downloaded(
     result = await discord_sim.alice.slash(
         discord_sim.channel, "img2img", prompt="x", image=("big.png", bytes(21 * 2**20))
     )
-    assert "up to 20 MiB" in refusal_in(result)
+    assert "limit is 20 MiB" in refusal_in(result)
     assert not any("cdn" in entry.path for entry in discord_sim.env.http_requests)
     await assert_the_next_one_works(discord_sim)
 
@@ -134,7 +134,7 @@ async def test_a_full_queue_is_refused_with_an_estimate(tmp_path: Path) -> None:
         ):
             await user.slash(discord_sim.channel, "img2img", prompt="x", image=CAT)
         result = await discord_sim.bob.slash(discord_sim.channel, "img2img", prompt="x", image=CAT)
-        assert "try again in a few minutes" in refusal_in(result)
+        assert "Try again in a few minutes" in refusal_in(result)
         service.gate.set()
         await discord_sim.settled()
         await assert_the_next_one_works(discord_sim)
@@ -174,7 +174,7 @@ async def test_a_failed_model_is_refused_before_the_request_is_accepted(
     service = service_of(discord_sim)
     service.status = ServiceStatus(state=ServiceState.FAILED, detail="no network")
     result = await discord_sim.alice.slash(discord_sim.channel, "img2img", prompt="x", image=CAT)
-    assert "model is not running" in refusal_in(result)
+    assert "model failed to start" in refusal_in(result)
     service.status = READY
     await assert_the_next_one_works(discord_sim)
 

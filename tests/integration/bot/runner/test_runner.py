@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from bot.errors import ModelFailed, StoredPictureMissing, UserError
-from bot.jobs.admission import QueueFull
+from bot.jobs.admission import ErasedMeanwhile, QueueFull
 from bot.jobs.job import JobState
 from bot.store.store import Store
 from inference import (
@@ -138,6 +139,53 @@ async def test_a_worker_that_dies_twice_ends_in_a_sentence(running_bot: RunningB
     [answer] = running_bot.answers(job)
     assert "stopped working on this picture twice" in answer.text
     assert (await running_bot.state(other)).state is JobState.DELIVERED
+
+
+async def test_a_users_requests_are_prepared_one_at_a_time(running_bot: RunningBot) -> None:
+    runner = running_bot.bot.runner
+    preparing: list[int] = []
+    gate = asyncio.Event()
+
+    async def prepare(user: int) -> None:
+        async with runner.reserve(user, 1):
+            preparing.append(user)
+            await gate.wait()
+            preparing.remove(user)
+
+    async with asyncio.TaskGroup() as group:
+        for user in (1, 1, 1, 2):
+            group.create_task(prepare(user))
+        await asyncio.sleep(0.05)
+        assert sorted(preparing) == [1, 2]
+        gate.set()
+
+
+async def test_a_request_under_way_is_not_accepted_after_the_erasure_of_its_user(
+    running_bot: RunningBot,
+) -> None:
+    runner, store = running_bot.bot.runner, running_bot.bot.store
+    async with runner.reserve(1, 1) as reservation:
+        job = await running_bot.job(1)
+        await runner.erase(1)
+        with pytest.raises(ErasedMeanwhile):
+            await runner.accept(job, reservation)
+    assert await store.jobs_of(1) == []
+    with pytest.raises(StoredPictureMissing):
+        await store.pictures.get(job.source)
+
+
+async def test_whatever_ends_an_acceptance_the_source_is_deleted(running_bot: RunningBot) -> None:
+    runner, store = running_bot.bot.runner, running_bot.bot.store
+    job = await running_bot.job(1)
+    await runner.accept(job)
+    source = await store.pictures.put(square(77))
+    # An id that exists already is a bug, not an error with a sentence.
+    with pytest.raises(sqlite3.IntegrityError):
+        await runner.accept(replace(job, source=source))
+    with pytest.raises(StoredPictureMissing):
+        await store.pictures.get(source)
+    await running_bot.idle()
+    assert await store.pictures.get(job.source)
 
 
 async def test_kills_of_the_bot_use_up_no_attempt(tmp_path: Path) -> None:
