@@ -65,6 +65,7 @@ class ScriptedService(FakeLifecycle):
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     requests: list[Img2ImgRequest] = field(default_factory=list)
     steps: int = 3
+    step_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -78,7 +79,7 @@ class ScriptedService(FakeLifecycle):
         for step in range(1, self.steps + 1):
             if on_progress is not None:
                 on_progress(Progress(id=request.id, step=step, total=self.steps))
-            await asyncio.sleep(0)
+            await asyncio.sleep(self.step_seconds)
         await self.gate.wait()
         return Img2ImgResult(
             id=request.id,

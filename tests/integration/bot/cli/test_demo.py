@@ -1,5 +1,4 @@
-"""The demo as a newcomer meets it: a link, a browser, a picture. The screenshots are kept in
-`artifacts/`, and the README shows two of them."""
+"""`make demo` in a browser. The screenshots go to `artifacts/`; `docs/` holds some of them."""
 
 from __future__ import annotations
 
@@ -8,11 +7,11 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -21,21 +20,20 @@ from playwright.async_api import Locator, Page, async_playwright, expect
 from bot.i18n.translate import translate
 from tests.support.pictures import photo
 
-ARTIFACTS = Path(__file__).parents[4] / "artifacts"
-FOX = Path(__file__).parents[4] / "inference/pocket/samples/fox.png"
-GLIMPSE = translate("en", "img2img.preview")
+ROOT = Path(__file__).parents[4]
+ARTIFACTS = ROOT / "artifacts"
+FOX = ROOT / "inference/pocket/samples/fox.png"
+PREVIEW = translate("en", "img2img.preview")
 CHROMIUM = shutil.which("chromium")
-# Keeps the address of every picture with this alt text that the page ever shows.
+# Records the address of every picture with this alt text, and every picture that does not load.
 WATCH = """alt => {
-  window.glimpses = new Set();
+  window.previews = new Set();
+  window.broken = [];
   new MutationObserver(() => {
-    for (const image of document.images) if (image.alt === alt) glimpses.add(image.src);
+    for (const image of document.images) if (image.alt === alt) previews.add(image.src);
   }).observe(document.body, {subtree: true, childList: true, attributes: true});
+  document.addEventListener("error", event => broken.push(event.target.src), true);
 }"""
-LOADED = """([alt, number]) =>
-  [...document.images].filter(image => image.alt === alt && image.naturalWidth).length === number
-"""
-SHOW = "element => element.scrollIntoView()"
 # The machine is shared with other tests.
 expect.set_options(timeout=20_000)
 
@@ -47,17 +45,9 @@ pytestmark = [
 ]
 
 
-def left_in(folder: str) -> list[str]:
-    """What the demo left of its own in its folder for temporary files, which then goes."""
-    left = [path.name for path in Path(folder).glob("redraw-*")]
-    shutil.rmtree(folder)
-    return left
-
-
 @asynccontextmanager
 async def demo(end: signal.Signals = signal.SIGTERM, **settings: str) -> AsyncIterator[str]:
-    """`make demo`'s own command, on a free port; gives the link that it prints. However it is told
-    to end, it ends well and takes the pictures along."""
+    """Run `python -m bot demo` on a free port; give its link. It must end well at any signal."""
     folder = tempfile.mkdtemp()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -78,152 +68,234 @@ async def demo(end: signal.Signals = signal.SIGTERM, **settings: str) -> AsyncIt
         process.send_signal(end)
         await asyncio.wait_for(process.wait(), 20)
     assert process.returncode == 0
-    assert left_in(folder) == [], "pictures stay behind"
+    left = [path.name for path in Path(folder).glob("redraw-*")]  # noqa: ASYNC240
+    shutil.rmtree(folder)
+    assert left == [], "pictures stay behind"
 
 
 @asynccontextmanager
-async def browser_page(url: str) -> AsyncIterator[Page]:
+async def browser_page(url: str, locale: str = "en-US") -> AsyncIterator[Page]:
     async with async_playwright() as playwright:
         assert CHROMIUM is not None, "CI installs it"
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM,
             args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
         )
-        page = await browser.new_page(viewport={"width": 1180, "height": 900})
+        page = await browser.new_page(viewport={"width": 1180, "height": 900}, locale=locale)
         page.set_default_timeout(30_000)
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
         await page.goto(url)
+        await expect(page.locator(".message").first).to_be_visible()
+        await page.evaluate(WATCH, PREVIEW)
         yield page
+        assert errors == []
         await browser.close()
 
 
-async def pick(page: Page, command: str) -> None:
-    """Type a command's name and pick it from the list."""
-    await page.locator("#channel-composer-input").click()
-    await page.keyboard.type(f"/{command}")
-    await page.get_by_role("option").filter(has_text=command).first.click()
+async def open_command(page: Page, command: str) -> Locator:
+    """Type a command's name and choose it from the list; the panel that opens."""
+    await page.get_by_label("Message #").fill(f"/{command}")
+    await page.get_by_role("option").filter(has_text=f"/{command}").first.click()
+    return page.locator("#command")
 
 
-async def img2img(
-    page: Page, prompt: str, picture: Path | None = None, steps: int | None = None
-) -> None:
-    """Type the command as a person does: pick it, write the prompt, choose a file, send."""
-    await pick(page, "img2img")
-    await page.get_by_label("prompt, required").fill(prompt)
+async def img2img(page: Page, prompt: str, picture: Path | None = None, **options: str) -> None:
+    """Fill in the command as a user does, and send it."""
+    panel = await open_command(page, "img2img")
+    await panel.get_by_label("prompt").first.fill(prompt)
     if picture is not None:
-        await page.get_by_text("more").last.click()
-        await page.get_by_role("option").filter(has_text="image").first.click()
-        await page.locator("input.command-file-input").set_input_files(picture)
-    if steps is not None:
-        await page.get_by_text("more").last.click()
-        await page.get_by_role("option").filter(has_text="steps").first.click()
-        await page.get_by_role("textbox", name="steps").fill(str(steps))
-    await page.get_by_role("button", name="Send").click()
+        await panel.locator("#option-image").set_input_files(picture)
+    for name, value in options.items():
+        await panel.get_by_role("button", name=f"+ {name}").click()
+        await panel.locator(f"#option-{name}").fill(value)
+    await panel.get_by_role("button", name="Send command").click()
+    await expect(panel).to_be_hidden()
 
 
 async def become(page: Page, name: str) -> None:
-    """Choose the person as whom one looks and writes, once the last person's action is through."""
-    await expect(page.get_by_text("Action completed")).to_be_visible()
-    async with page.expect_response("**/api/action"):
-        await page.get_by_label("Viewing as").select_option(label=name)
-    await expect(page.get_by_text("Action completed")).to_be_visible()
+    """Choose the user as whom to look and write."""
+    await page.get_by_role("button", name=name, exact=True).click()
+    await expect(page.locator(".message").first).to_be_visible()
 
 
 def redrawn(page: Page, prompt: str) -> Locator:
-    """The finished picture, by its alt text."""
+    """The newest finished picture with this prompt, by its alt text."""
     return page.get_by_alt_text(f"{prompt} (a picture redrawn by AI)").last
+
+
+async def screenshot(page: Page, name: str) -> None:
+    """Keep a screenshot to look at."""
+    ARTIFACTS.mkdir(exist_ok=True)
+    await page.wait_for_timeout(500)
+    await page.screenshot(path=ARTIFACTS / f"demo-{name}.png")
 
 
 async def test_a_newcomer_redraws_a_picture_in_the_browser(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    ARTIFACTS.mkdir(exist_ok=True)
     file = tmp_path / "mine.png"
     photo(320, 240).save(file)
+    fox, panda = "a fox on a blue background", "a panda on a pink background"
     async with demo() as url, browser_page(url) as page:
-        await img2img(page, "a fox on a blue background", file)
+        await expect(page).to_have_title("Redraw demo")
+        await screenshot(page, "start")
+        await img2img(page, fox, file)
         await expect(page.get_by_text("from mine.png").last).to_be_visible()
-        today = datetime.now(UTC).strftime("%-m/%-d/%y")
-        await expect(page.get_by_text(today).last).to_be_visible()
-        await expect(redrawn(page, "a fox on a blue background")).to_be_visible(timeout=120_000)
-        await page.wait_for_timeout(1000)
-        await page.screenshot(path=ARTIFACTS / "demo-first.png")
-        # Again, as the other person, without a file: the newest picture of the channel is taken.
+        await expect(page.get_by_text("alice used /img2img").last).to_be_visible()
+        await expect(redrawn(page, fox)).to_be_visible(timeout=120_000)
+        # The page follows the newest message, also after a reload.
+        await expect(redrawn(page, fox)).to_be_in_viewport()
+        await page.reload()
+        await expect(redrawn(page, fox)).to_be_in_viewport()
+        await screenshot(page, "first")
+        # As the other user, without a file: the newest picture of the channel is redrawn.
         await become(page, "bob")
-        await img2img(page, "a panda on a pink background")
-        await expect(redrawn(page, "a panda on a pink background")).to_be_visible(timeout=120_000)
-        await page.wait_for_timeout(1000)
-        await page.screenshot(path=ARTIFACTS / "demo-second.png")
+        await img2img(page, panda)
+        await expect(redrawn(page, panda)).to_be_in_viewport(timeout=120_000)
+        await screenshot(page, "second")
     assert capfd.readouterr().err == ""
 
 
-async def shot(page: Page, name: str) -> None:
-    """A screenshot for a person to look at, once the page has come to rest."""
-    await page.wait_for_timeout(700)
-    await page.screenshot(path=ARTIFACTS / f"{name}.png")
+async def test_a_sample_picture_is_redrawn_with_two_clicks() -> None:
+    async with demo() as url, browser_page(url) as page:
+        await page.locator("#samples").get_by_role("button", name="fox.png").click()
+        await screenshot(page, "command")
+        await page.get_by_role("button", name="Send command").click()
+        prompt = "a strawberry on a white background"
+        await expect(redrawn(page, prompt)).to_be_in_viewport(timeout=120_000)
 
 
-async def test_two_people_draw_at_once_and_what_they_do_meanwhile_counts() -> None:
-    """The page changes by itself then, under the hands of whoever types."""
+async def test_two_users_redraw_at_once_and_use_commands_meanwhile() -> None:
     frog, panda = "a frog on a green background", "a panda on a pink background"
-    async with demo(signal.SIGHUP, MAX_STEPS="150") as url, browser_page(url) as page:
-        await img2img(page, frog, FOX, steps=150)
+    async with demo(signal.SIGHUP) as url, browser_page(url) as page:
+        await img2img(page, frog, FOX, steps="50")
         await become(page, "bob")
-        await img2img(page, panda, FOX, steps=150)
-        await expect(page.get_by_alt_text(GLIMPSE)).to_have_count(2, timeout=60_000)
-        await page.locator(".channel-message").last.evaluate(SHOW)
-        await page.wait_for_function(LOADED, arg=[GLIMPSE, 2])
-        await page.screenshot(path=ARTIFACTS / "together.png")
-        for number in range(1, 6):
-            await pick(page, "queue")
-            await page.get_by_role("button", name="Send").click()
-            answers = page.locator(".channel-message").filter(has_text=" running, ")
+        await img2img(page, panda, FOX, steps="50")
+        for number in range(1, 4):
+            panel = await open_command(page, "queue")
+            await panel.get_by_role("button", name="Send command").click()
+            answers = page.locator(".message").filter(has_text=" running, ")
             await expect(answers).to_have_count(number)
         await expect(redrawn(page, frog)).to_be_visible(timeout=60_000)
         await expect(redrawn(page, panda)).to_be_visible(timeout=60_000)
-        await become(page, "alice")
-        await page.locator(".channel-message").filter(has_text=frog).last.evaluate(SHOW)
-        await shot(page, "demo")
+        assert await page.evaluate("broken") == []
 
 
-async def test_the_whole_conversation_in_the_browser(tmp_path: Path) -> None:
-    ARTIFACTS.mkdir(exist_ok=True)
-    file = tmp_path / "mine.png"
-    file.write_bytes(FOX.read_bytes())
-    # So many steps that the preview is edited a few times before the picture is there.
-    async with demo(MAX_STEPS="150") as url, browser_page(url) as page:
-        await page.evaluate(WATCH, GLIMPSE)
-        await img2img(page, "a tiger on a blue background", file, steps=150)
-        await expect(page.get_by_alt_text(GLIMPSE)).to_be_visible(timeout=60_000)
-        await page.screenshot(path=ARTIFACTS / "conversation-1-preview.png")
-        await expect(redrawn(page, "a tiger on a blue background")).to_be_visible(timeout=60_000)
-        assert await page.evaluate("glimpses.size") >= 2
-        await shot(page, "conversation-2-done")
+async def test_the_whole_conversation_in_the_browser() -> None:
+    tiger, panda, owl = (
+        f"{what} background"
+        for what in ("a tiger on a blue", "a panda on a pink", "an owl on a red")
+    )
+    async with demo() as url, browser_page(url) as page:
+        await img2img(page, tiger, FOX, steps="50")
+        await expect(page.get_by_alt_text(PREVIEW)).to_be_visible(timeout=60_000)
+        await screenshot(page, "conversation-1-preview")
+        await expect(redrawn(page, tiger)).to_be_visible(timeout=60_000)
+        assert await page.evaluate("previews.size") >= 1
+        await screenshot(page, "conversation-2-done")
 
-        await page.get_by_role("button", name="Edit").last.click()
-        await page.get_by_label("Prompt", exact=False).first.fill("a panda on a pink background")
-        await shot(page, "conversation-3-edit")
+        await page.get_by_role("button", name="Edit", exact=True).last.click()
+        await page.get_by_label("Prompt", exact=False).first.fill(panda)
+        await screenshot(page, "conversation-3-edit")
         await page.get_by_role("button", name="Submit").click()
-        await expect(redrawn(page, "a panda on a pink background")).to_be_visible(timeout=60_000)
-        await shot(page, "conversation-4-edited")
+        await expect(redrawn(page, panda)).to_be_in_viewport(timeout=60_000)
 
         await page.get_by_role("button", name="Strengths").last.click()
-        sheets = page.get_by_alt_text("a panda on a pink background (a picture redrawn by AI)")
+        sheets = page.get_by_alt_text(f"{panda} (a picture redrawn by AI)")
         await expect(sheets).to_have_count(2, timeout=120_000)
-        await sheets.last.scroll_into_view_if_needed()
-        await shot(page, "conversation-5-strengths")
+        await expect(sheets.last).to_be_in_viewport()
+        await screenshot(page, "conversation-5-strengths")
 
         await page.get_by_role("button", name="Before/after").last.click()
         await expect(page.get_by_text("Only you can see this").last).to_be_visible()
-        await shot(page, "conversation-6-before-after")
+        await screenshot(page, "conversation-6-before-after")
 
-        # The sheet holds four pictures: it asks which.
-        await page.get_by_role("button", name="Use this").last.click()
-        await page.get_by_role("button", name="Use this 3").click()
-        await page.get_by_label("Prompt", exact=False).first.fill("an owl on a purple background")
+        await page.locator(".message").filter(has_text=tiger).last.hover()
+        await page.get_by_role("button", name="Redraw this").last.click()
+        await page.get_by_label("Prompt", exact=False).first.fill(owl)
         await page.get_by_role("button", name="Submit").click()
-        await expect(redrawn(page, "an owl on a purple background")).to_be_visible(timeout=60_000)
-        await shot(page, "conversation-7-used")
+        await expect(redrawn(page, owl)).to_be_visible(timeout=60_000)
+        await screenshot(page, "conversation-7-redraw-this")
 
+        await page.get_by_role("button", name="Share").last.click()
+        await page.get_by_role("button", name="#gallery").last.click()
+        await expect(redrawn(page, owl)).to_be_visible()
+        await expect(page.get_by_text("@alice redrew").last).to_be_visible()
+        await screenshot(page, "conversation-8-gallery")
+        await page.get_by_role("button", name="# pictures").click()
+
+        await expect(redrawn(page, owl)).to_be_visible()
         await page.get_by_role("button", name="Delete").last.click()
-        await expect(redrawn(page, "an owl on a purple background")).to_have_count(0)
-        await shot(page, "conversation-8-deleted")
+        await expect(redrawn(page, owl)).to_have_count(0)
+        assert await page.evaluate("broken") == []
+
+
+async def test_a_reply_that_mentions_the_bot_redraws_the_picture() -> None:
+    async with demo() as url, browser_page(url) as page:
+        await page.locator(".message").last.hover()
+        await page.get_by_role("button", name="Reply").last.click()
+        message = page.get_by_label("Message #")
+        await message.press_sequentially("@re")
+        await page.get_by_role("option", name="@Redraw").click()
+        await message.press_sequentially("a robot on an orange background")
+        await message.press("Enter")
+        await expect(redrawn(page, "a robot on an orange background")).to_be_in_viewport(
+            timeout=60_000
+        )
+        mention = page.locator(".message .mention", has_text="@Redraw")
+        await expect(mention).to_be_visible()
+        await screenshot(page, "mention")
+
+
+async def test_a_mistake_keeps_what_was_typed_and_history_tells_the_time() -> None:
+    async with demo() as url, browser_page(url) as page:
+        panel = await open_command(page, "img2img")
+        await panel.get_by_label("prompt").first.fill("a cat on a blue background")
+        await panel.get_by_role("button", name="+ steps").click()
+        await panel.locator("#option-steps").fill("5000")
+        await panel.get_by_role("button", name="Send command").click()
+        await expect(panel.get_by_role("alert")).to_contain_text("steps: a number from 1 to ")
+        await screenshot(page, "mistake")
+        await expect(panel.get_by_label("prompt").first).to_have_value("a cat on a blue background")
+        await panel.locator("#option-steps").fill("5")
+        await panel.get_by_role("button", name="Send command").click()
+        await expect(redrawn(page, "a cat on a blue background")).to_be_visible(timeout=60_000)
+        panel = await open_command(page, "history")
+        await panel.get_by_role("button", name="Send command").click()
+        when = page.locator("time[data-style=R]").last
+        await expect(when).to_have_text(re.compile(r"^(now|\d+ seconds? ago)$"))
+        await screenshot(page, "history")
+        await expect(when).to_have_text(re.compile(r"^[1-9]\d+ seconds ago$"))
+
+
+async def test_the_page_and_the_bot_speak_the_chosen_language() -> None:
+    async with demo() as url, browser_page(url, locale="de-DE") as page:
+        await expect(page.get_by_text("Willkommen in der Redraw-Demo")).to_be_attached()
+        await page.locator("#samples").get_by_role("button", name="rocket.png").click()
+        await page.get_by_role("button", name="Befehl senden").click()
+        await expect(page.get_by_role("button", name="Löschen").last).to_be_visible(timeout=60_000)
+        await screenshot(page, "german")
+        await page.get_by_label("Sprache").select_option("ja")
+        await page.get_by_label("#pictures へメッセージを送信").fill("/")
+        await screenshot(page, "japanese")
+
+
+async def test_the_page_says_when_the_demo_has_ended() -> None:
+    async with async_playwright() as playwright:
+        assert CHROMIUM is not None, "CI installs it"
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = await browser.new_page()
+        async with demo(signal.SIGINT) as url:
+            await page.goto(url)
+            await expect(page.locator(".message").first).to_be_visible()
+        await expect(page.get_by_text("The demo has ended")).to_be_visible()
+        await browser.close()
+
+
+async def test_a_port_in_use_is_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = str(busy.getsockname()[1])
+        async with demo(DEMO_PORT=port, LANG="en_US.UTF-8") as url:
+            assert f":{port}/" not in url
+    assert capfd.readouterr().err == ""

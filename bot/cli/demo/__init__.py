@@ -1,0 +1,83 @@
+"""`python -m bot demo`: the bot in a simulated Discord, on a web page of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+from pathlib import Path
+
+from bot.app import open_bot
+from bot.cli.demo.server import DemoPage, serve
+from bot.cli.demo.simulation import Simulation
+from bot.cli.local_service import local_service
+from bot.cli.signals import stop_event
+from bot.config import Settings
+from bot.i18n.translate import translate
+from inference import POCKET, find_model
+
+
+async def run_demo(settings: Settings) -> None:
+    """Print the page's link and serve it until Ctrl-C, SIGTERM or a closed terminal.
+
+    Jobs and pictures are kept in a temporary folder, which is deleted at the end.
+    """
+    stop = stop_event(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    with tempfile.TemporaryDirectory(prefix="redraw-demo-") as folder:
+        settings = settings.model_copy(
+            update={
+                "data_dir": Path(folder),
+                "model": settings.demo_model,
+                # Without a file or a link, the newest picture in the channel is redrawn, also
+                # where another user posted it.
+                "message_content": True,
+            }
+        )
+        async with (
+            local_service(settings) as service,
+            open_bot(settings, service) as bot,
+        ):
+            simulation = Simulation(bot)
+            async with simulation.open(), bot.services.runner:
+                await create_server(simulation)
+                page = demo_page(settings.model)
+                async with serve(simulation, page, settings.demo_port) as server:
+                    _print_link(server.url, wanted=settings.demo_port, port=server.port)
+                    await stop.wait()
+
+
+async def create_server(simulation: Simulation) -> None:
+    """Create the server's channels and users; name the gallery; post sample pictures."""
+    simulation.create_server("Redraw demo")
+    alice = simulation.user("alice")
+    pictures, gallery = simulation.channel("pictures"), simulation.channel("gallery")
+    await simulation.slash(
+        alice, gallery, "settings gallery", {"channel": str(gallery.id)}, files={}
+    )
+    await simulation.send(alice, pictures, _say("demo.samples"), files=list(_samples().items()))
+
+
+def demo_page(model: str) -> DemoPage:
+    """The samples and prompts that the page offers for this model."""
+    vocabulary = json.loads((POCKET / "vocabulary.json").read_text(encoding="utf-8"))
+    return DemoPage(
+        model=find_model(model).name, samples=_samples(), prompts=tuple(vocabulary["prompts"])
+    )
+
+
+def _samples() -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted((POCKET / "samples").glob("*.png"))}
+
+
+def _say(key: str, **params: object) -> str:
+    """A sentence in the language of the terminal."""
+    names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    locale = next((name for name in names if name), "en")
+    return translate(locale.replace("_", "-"), key, **params)
+
+
+def _print_link(url: str, *, wanted: int, port: int) -> None:
+    if wanted not in (0, port):
+        print(_say("demo.port_taken", wanted=wanted, port=port))  # noqa: T201
+    print(_say("demo.link", url=url), flush=True)  # noqa: T201

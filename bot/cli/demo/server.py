@@ -1,0 +1,315 @@
+"""The web server of the demo's page: on this machine only, and only for those with its link."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from aiohttp import BodyPartReader, web
+from simcord.actors import MemberActor
+from simcord.builders import ChannelHandle
+
+from bot.cli.demo.simulation import ActionRefused, File, Outcome, Simulation
+from bot.cli.demo.view import channel_view, server_view
+from bot.i18n.translate import LANGUAGES, catalogue, notice_of
+
+log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+# Ports tried after the wanted one, before any free one is taken.
+NEXT_PORTS = 10
+# How often the page is told what has changed.
+PUSH_SECONDS = 0.15
+# As Discord's own limit for an upload without boosts.
+UPLOAD_BYTES = 10 * 1024 * 1024
+REQUEST_BYTES = 4 * UPLOAD_BYTES
+PAGE_TEXTS = "demo.page."
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'",
+}
+TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPage:
+    """What the page offers beside the chat: sample pictures, prompts, the model's notice."""
+
+    model: str
+    samples: Mapping[str, bytes]
+    prompts: tuple[str, ...]
+
+
+@asynccontextmanager
+async def serve(simulation: Simulation, page: DemoPage, port: int) -> AsyncIterator[DemoServer]:
+    """Serve the page, on `port` or, where that is taken, on the next free one; 0 takes any."""
+    server = DemoServer(simulation, page)
+    runner = web.AppRunner(server.app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        server.port = await _bind(runner, port)
+        yield server
+    finally:
+        server.stopping.set()
+        await runner.cleanup()
+
+
+async def _bind(runner: web.AppRunner, port: int) -> int:
+    last_port = min(port + NEXT_PORTS, 65535)
+    for candidate in (*range(port, last_port + 1), 0) if port else (0,):
+        site = web.TCPSite(runner, HOST, candidate)
+        try:
+            await site.start()
+        except OSError:
+            await site.stop()
+            continue
+        return int(runner.addresses[-1][1])
+    raise OSError("no free port")
+
+
+class DemoServer:
+    """Routes of the page. A failed action is one sentence for the page that asked for it."""
+
+    def __init__(self, simulation: Simulation, page: DemoPage) -> None:
+        self.simulation = simulation
+        self.page = page
+        self.port = 0
+        self.stopping = asyncio.Event()
+        self._key = secrets.token_urlsafe(24)
+        self.app = web.Application(middlewares=[self._guard], client_max_size=REQUEST_BYTES)
+        self.app.add_routes(
+            [
+                web.get("/", self._index),
+                web.get("/page/{name}", self._static),
+                web.get("/samples/{name}", self._sample),
+                web.get("/files/{path:.+}", self._file),
+                web.get("/server", self._server),
+                web.get("/commands", self._commands),
+                web.get("/events", self._events),
+                web.post("/actions/{kind}", self._action),
+            ]
+        )
+
+    @property
+    def url(self) -> str:
+        """The link to the page. It holds the key without which nothing is served."""
+        return f"http://{HOST}:{self.port}/?key={self._key}"
+
+    @web.middleware
+    async def _guard(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        """Serve the link's holder only.
+
+        The key keeps out other users of this machine and other sites' requests; the check of the
+        host name keeps out sites that point their own name to this machine (DNS rebinding).
+        """
+        cookie = f"redraw-demo-{self.port}"
+        key = request.query.get("key") or request.cookies.get(cookie, "")
+        if request.host not in (f"{HOST}:{self.port}", f"localhost:{self.port}"):
+            raise web.HTTPForbidden(text="wrong host name")
+        if not secrets.compare_digest(key.encode(), self._key.encode()):
+            raise web.HTTPForbidden(text="Open the link that `make demo` printed.")
+        response = await handler(request)
+        if not response.prepared:
+            response.headers.update(HEADERS)
+            if request.path == "/":
+                response.set_cookie(cookie, key, httponly=True, samesite="Strict")
+        return response
+
+    async def _index(self, _request: web.Request) -> web.Response:
+        return _page_file("index.html")
+
+    async def _static(self, request: web.Request) -> web.Response:
+        return _page_file(request.match_info["name"])
+
+    async def _sample(self, request: web.Request) -> web.Response:
+        data = self.page.samples.get(request.match_info["name"])
+        if data is None:
+            raise web.HTTPNotFound
+        return web.Response(body=data, content_type="image/png")
+
+    async def _file(self, request: web.Request) -> web.Response:
+        path = request.match_info["path"]
+        data = self.simulation.attachment(f"https://cdn.simcord.invalid/attachments/{path}")
+        if data is None:
+            raise web.HTTPNotFound
+        return web.Response(body=data, headers={"Content-Type": _picture_type(data)})
+
+    async def _server(self, _request: web.Request) -> web.Response:
+        return web.json_response(
+            {
+                **server_view(self.simulation),
+                "samples": list(self.page.samples),
+                "prompts": list(self.page.prompts),
+                "notices": {
+                    language: notice_of(language, self.page.model) for language in LANGUAGES
+                },
+                "texts": {
+                    language: {
+                        key.removeprefix(PAGE_TEXTS): text
+                        for key, text in catalogue(language).items()
+                        if key.startswith(PAGE_TEXTS)
+                    }
+                    for language in LANGUAGES
+                },
+            }
+        )
+
+    async def _commands(self, request: web.Request) -> web.Response:
+        user, channel = self._place(request.query)
+        return web.json_response(
+            {
+                "slash": self.simulation.commands(user, channel),
+                "message": self.simulation.message_commands(user, channel),
+            }
+        )
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        """A stream of the channel's state: one event for each change."""
+        user, channel = self._place(request.query)
+        response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        seen, sent = -1, ""
+        with contextlib.suppress(ConnectionResetError):
+            while not self.stopping.is_set():
+                if seen != self.simulation.version:
+                    seen = self.simulation.version
+                    state = json.dumps(channel_view(self.simulation, user, channel))
+                    if state != sent:
+                        await response.write(f"data: {state}\n\n".encode())
+                        sent = state
+                await asyncio.sleep(PUSH_SECONDS)
+                if request.transport is None:
+                    return response
+            await response.write(b"event: end\ndata: {}\n\n")
+        return response
+
+    async def _action(self, request: web.Request) -> web.Response:
+        try:
+            fields, uploads = await _read(request)
+            outcome = await self._perform(request.match_info["kind"], fields, uploads)
+        except ActionRefused as error:
+            return web.json_response({"error": str(error)}, status=409)
+        except (KeyError, TypeError, ValueError) as error:
+            return web.json_response({"error": f"malformed request: {error!r}"}, status=400)
+        except Exception:
+            log.exception("action %s of the page", request.match_info["kind"])
+            return web.json_response({"error": "This action failed."}, status=500)
+        return web.json_response(
+            {"modal": outcome.modal, "modal_id": outcome.modal_id, "choices": outcome.choices}
+        )
+
+    async def _perform(
+        self, kind: str, fields: dict[str, Any], uploads: dict[str, list[File]]
+    ) -> Outcome:
+        user, channel = self._place(fields)
+        simulation = self.simulation
+        match kind:
+            case "locale":
+                simulation.set_locale(user.id, fields["locale"])
+            case "send":
+                await simulation.send(
+                    user,
+                    channel,
+                    fields["content"],
+                    reply_to=int(fields["reply_to"]) if fields.get("reply_to") else None,
+                    files=uploads.get("files"),
+                )
+            case "delete":
+                await simulation.delete(user, channel, int(fields["message"]))
+            case "slash":
+                attached = {name: given[0] for name, given in uploads.items()}
+                return await simulation.slash(
+                    user, channel, fields["path"], fields["options"], attached
+                )
+            case "autocomplete":
+                return await simulation.autocomplete(
+                    user, channel, fields["path"], fields["option"], fields["typed"]
+                )
+            case "menu":
+                return await simulation.menu(user, channel, fields["name"], int(fields["message"]))
+            case "click":
+                return await simulation.click(
+                    user, channel, int(fields["message"]), fields["custom_id"]
+                )
+            case "select":
+                return await simulation.select(
+                    user, channel, int(fields["message"]), fields["custom_id"], fields["values"]
+                )
+            case "submit":
+                return await simulation.submit(
+                    user, fields["modal"], {**fields["values"], **uploads}
+                )
+            case _:
+                raise ValueError(f"no action {kind}")
+        return Outcome()
+
+    def _place(self, fields: Mapping[str, Any]) -> tuple[MemberActor, ChannelHandle]:
+        try:
+            return (
+                self.simulation.users[int(fields["user"])],
+                self.simulation.channels[int(fields["channel"])],
+            )
+        except (KeyError, ValueError) as error:
+            raise web.HTTPNotFound from error
+
+
+async def _read(request: web.Request) -> tuple[dict[str, Any], dict[str, list[File]]]:
+    """The action's fields (the part `fields`, JSON) and its files, by the name of their part."""
+    fields: dict[str, Any] = {}
+    uploads: dict[str, list[File]] = {}
+    reader = await request.multipart()
+    async for part in reader:
+        if not isinstance(part, BodyPartReader) or part.name is None:
+            raise ValueError("nested parts")
+        if part.name == "fields":
+            fields = json.loads(await part.text())
+            continue
+        data = bytearray()
+        while chunk := await part.read_chunk(2**16):
+            data += chunk
+            if len(data) > UPLOAD_BYTES:
+                raise ActionRefused(f"A file may have at most {UPLOAD_BYTES // 2**20} MiB.")
+        uploads.setdefault(part.name, []).append((part.filename or "file", bytes(data)))
+    return fields, uploads
+
+
+def _page_file(name: str) -> web.Response:
+    file = files("bot.cli.demo").joinpath("page", name)
+    suffix = name[name.rfind(".") :]
+    if suffix not in TYPES or not file.is_file():
+        raise web.HTTPNotFound
+    return web.Response(text=file.read_text(encoding="utf-8"), content_type=TYPES[suffix])
+
+
+def _picture_type(data: bytes) -> str:
+    """The type of a picture by its first bytes; anything else is only offered for download."""
+    for prefix, kind in (
+        (b"\x89PNG", "image/png"),
+        (b"\xff\xd8\xff", "image/jpeg"),
+        (b"GIF8", "image/gif"),
+    ):
+        if data.startswith(prefix):
+            return kind
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    return "application/octet-stream"

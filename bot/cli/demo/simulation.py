@@ -1,0 +1,351 @@
+"""A simulated Discord server with the bot, two channels and two users, in real time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import discord
+import simcord
+from simcord.actors import MemberActor
+from simcord.backend.models import Interaction
+from simcord.builders import ChannelHandle
+from simcord.enums import AppCommandType, OptionType
+from simcord.interactions import command_leaves, parse_option_input
+
+from bot.cli.demo.clock import RealClock
+from bot.client import RedrawBot
+
+# How long an action waits for the bot's tasks. Jobs go on in the background after that.
+SETTLE_SECONDS = 0.3
+# How often timers that only the simulation may fire are checked.
+TIMER_SECONDS = 0.25
+# An interaction that is not answered within 3 s has failed:
+# https://discord.com/developers/docs/interactions/receiving-and-responding
+RESPONSE_SECONDS = 3.5
+STOP_SECONDS = 10.0
+
+File = tuple[str, bytes]
+
+
+class ActionRefused(Exception):
+    """The simulated Discord does not accept the action. `str()` is one sentence."""
+
+
+class NoResponse(ActionRefused):
+    """The bot did not answer an interaction in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an action led to: a form that opens, or choices for an option."""
+
+    modal_id: str | None = None
+    modal: dict[str, Any] | None = None
+    choices: list[dict[str, Any]] | None = None
+
+
+class Simulation:
+    """The simulated server. One action runs at a time; none of them can end the simulation."""
+
+    def __init__(self, bot: RedrawBot) -> None:
+        self.bot = bot
+        # Errors are logged by the bot's own handlers.
+        self.env = simcord.Env(
+            bot, shard_count=1, settle_timeout=SETTLE_SECONDS, check_errors=False
+        )
+        self.env.backend.clock = RealClock()  # type: ignore[assignment]
+        self.env.backend.bot_user.name = "Redraw"
+        self.env.backend.subscribers.append(self._set_locale)
+        self.channels: dict[int, ChannelHandle] = {}
+        self.users: dict[int, MemberActor] = {}
+        self._locales: dict[str, str] = {}
+        self._modals: dict[str, simcord.InteractionResult] = {}
+        self._lock = asyncio.Lock()
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Start the bot inside the simulation; stop it at the end."""
+        await self.env.start()
+        with self.env.time_context():
+            timers = asyncio.create_task(self._run_timers(), name="simulated timers")
+            try:
+                yield
+            finally:
+                timers.cancel()
+                await asyncio.gather(timers, return_exceptions=True)
+                self.env.settle_timeout = STOP_SECONDS
+                await self.env.shutdown()
+
+    def create_server(self, name: str) -> None:
+        """Create the guild, its channels and its users; the first user manages the server."""
+        guild = self.env.create_guild(name)
+        manager = guild.create_role(
+            "manager", permissions=discord.Permissions(manage_guild=True, manage_messages=True)
+        )
+        for channel in ("pictures", "gallery"):
+            handle = guild.create_text_channel(channel)
+            self.channels[handle.id] = handle
+        for user, roles in (("alice", [manager]), ("bob", [])):
+            member = guild.add_member(self.env.create_user(user), roles=roles)
+            self.users[member.id] = member
+
+    @property
+    def version(self) -> int:
+        """Grows whenever something in the simulated Discord may have changed."""
+        return len(self.env.backend.transcript)
+
+    def channel(self, name: str) -> ChannelHandle:
+        """The channel of this name."""
+        return next(channel for channel in self.channels.values() if channel.name == name)
+
+    def user(self, name: str) -> MemberActor:
+        """The user of this name."""
+        return next(user for user in self.users.values() if user.name == name)
+
+    def set_locale(self, user_id: int, locale: str) -> None:
+        """Choose the language of a user's Discord client, e.g. `de` or `en-US`."""
+        self._locales[str(user_id)] = locale
+
+    def history(self, user: MemberActor, channel: ChannelHandle) -> list[discord.Message]:
+        """The messages of the channel that the user can see, oldest first."""
+        return channel.history(viewer=user)
+
+    def command_of(self, message: discord.Message) -> str | None:
+        """The name of the command that a message answers."""
+        metadata = message.interaction_metadata
+        record = self.env.backend.interactions.get(metadata.id) if metadata else None
+        return record.command_name if record else None
+
+    def attachment(self, url: str) -> bytes | None:
+        """The content of an uploaded file."""
+        return self.env.backend.cdn.get(url)
+
+    def commands(self, user: MemberActor, channel: ChannelHandle) -> list[dict[str, Any]]:
+        """The slash commands that the user may use there, each with its `path` and options."""
+        roots = self.env.backend.visible_commands(user_id=user.id, channel_id=channel.id)
+        return [
+            {**leaf, "path": " ".join(path), "names": _localized_paths(root, path)}
+            for root in roots
+            for path, leaf in command_leaves(root)
+        ]
+
+    def message_commands(self, user: MemberActor, channel: ChannelHandle) -> list[dict[str, Any]]:
+        """The commands in the menu of a message."""
+        return self.env.backend.visible_commands(
+            user_id=user.id, channel_id=channel.id, type=AppCommandType.MESSAGE
+        )
+
+    # ---------------------------------------------------------------- actions
+
+    async def send(
+        self,
+        user: MemberActor,
+        channel: ChannelHandle,
+        content: str,
+        *,
+        reply_to: int | None = None,
+        files: list[File] | None = None,
+    ) -> None:
+        """Post a message.
+
+        Raises:
+            ActionRefused: Discord would not accept it.
+        """
+        replied = self._message(user, channel, reply_to) if reply_to is not None else None
+        await self._perform(
+            lambda: user.send(channel, content, reply_to=replied, attachments=files or ())
+        )
+
+    async def delete(self, user: MemberActor, channel: ChannelHandle, message_id: int) -> None:
+        """Delete a message.
+
+        Raises:
+            ActionRefused: the user may not.
+        """
+        message = self._message(user, channel, message_id)
+        await self._perform(lambda: user.delete(message))
+
+    async def slash(
+        self,
+        user: MemberActor,
+        channel: ChannelHandle,
+        path: str,
+        values: Mapping[str, Any],
+        files: Mapping[str, File],
+    ) -> Outcome:
+        """Run a slash command. `values` are as typed; `files` are the attachment options.
+
+        Raises:
+            ActionRefused: an option is not valid, or the bot did not answer.
+        """
+        options = self._options(user, channel, path, values, files)
+        return await self._interact(lambda: user.slash(channel, path, **options))
+
+    async def autocomplete(
+        self, user: MemberActor, channel: ChannelHandle, path: str, option: str, typed: str
+    ) -> Outcome:
+        """Ask the bot for choices.
+
+        Raises:
+            ActionRefused: the bot did not answer.
+        """
+        return await self._interact(lambda: user.autocomplete(channel, path, option, typed))
+
+    async def menu(
+        self, user: MemberActor, channel: ChannelHandle, name: str, message_id: int
+    ) -> Outcome:
+        """Run a message command.
+
+        Raises:
+            ActionRefused: the message is gone, or the bot did not answer.
+        """
+        message = self._message(user, channel, message_id)
+        return await self._interact(lambda: user.context_menu(channel, name, message))
+
+    async def click(
+        self, user: MemberActor, channel: ChannelHandle, message_id: int, custom_id: str
+    ) -> Outcome:
+        """Press a button.
+
+        Raises:
+            ActionRefused: it is gone, or the bot did not answer.
+        """
+        message = self._message(user, channel, message_id)
+        return await self._interact(lambda: user.click(message, custom_id=custom_id))
+
+    async def select(
+        self,
+        user: MemberActor,
+        channel: ChannelHandle,
+        message_id: int,
+        custom_id: str,
+        values: list[str],
+    ) -> Outcome:
+        """Choose from a select menu.
+
+        Raises:
+            ActionRefused: it is gone, or the bot did not answer.
+        """
+        message = self._message(user, channel, message_id)
+        return await self._interact(lambda: user.select(message, values, custom_id=custom_id))
+
+    async def submit(self, user: MemberActor, modal_id: str, values: Mapping[str, Any]) -> Outcome:
+        """Submit a form: custom id → text, list of choices, bool, or list of files.
+
+        Raises:
+            ActionRefused: a field is not valid, or the bot did not answer.
+        """
+        shown = self._modals.get(modal_id)
+        if shown is None:
+            raise ActionRefused("This form is no longer open.")
+        outcome = await self._interact(lambda: user.submit_modal(shown, dict(values)))
+        self._modals.pop(modal_id, None)
+        return outcome
+
+    # --------------------------------------------------------------- internal
+
+    async def _interact(self, action: Callable[[], Awaitable[object]]) -> Outcome:
+        """Perform an interaction and wait until the bot has responded to it."""
+        record = await self._perform(action)
+        if record is None:
+            raise NoResponse("The application did not respond.")
+        try:
+            async with asyncio.timeout(RESPONSE_SECONDS):
+                while not record.responded:  # noqa: ASYNC110 - simcord has no event for it
+                    await asyncio.sleep(0.02)
+        except TimeoutError as error:
+            raise NoResponse("The application did not respond.") from error
+        result = simcord.InteractionResult(self.env, record)
+        if result.modal is None:
+            return Outcome(choices=result.autocomplete_choices)
+        self._modals[str(record.id)] = result
+        return Outcome(modal_id=str(record.id), modal=result.modal)
+
+    async def _perform(self, action: Callable[[], Awaitable[object]]) -> Interaction | None:
+        """Perform an action; return the interaction that it started, if it is one.
+
+        A `TimeoutError` only says that some task of the bot has not ended yet, which is normal
+        while pictures are under way: the action itself has taken place.
+        """
+        interactions = self.env.backend.interactions
+        async with self._lock:
+            before = len(interactions)
+            try:
+                await action()
+            except TimeoutError:
+                pass
+            except (simcord.SetupError, simcord.BackendError, ValueError) as error:
+                raise ActionRefused(f"{error}".rstrip(".") + ".") from error
+            started = list(interactions.values())[before:]
+        return started[0] if started else None
+
+    async def _run_timers(self) -> None:
+        """Fire timers that simcord fires only when it settles, e.g. those of views."""
+        while True:
+            await asyncio.sleep(TIMER_SECONDS)
+            async with self._lock:
+                with contextlib.suppress(TimeoutError):
+                    await self.env.settle(timeout=0)
+
+    def _set_locale(self, event: str, payload: Mapping[str, Any]) -> None:
+        """Subscribed before the bot: interactions arrive in the user's language."""
+        if event == "INTERACTION_CREATE":
+            user_id = payload["member"]["user"]["id"]
+            changed = cast("dict[str, Any]", payload)
+            changed["locale"] = self._locales.get(user_id, payload["locale"])
+
+    def _message(
+        self, user: MemberActor, channel: ChannelHandle, message_id: int
+    ) -> discord.Message:
+        for message in self.history(user, channel):
+            if message.id == message_id:
+                return message
+        raise ActionRefused("This message no longer exists.")
+
+    def _options(
+        self,
+        user: MemberActor,
+        channel: ChannelHandle,
+        path: str,
+        values: Mapping[str, Any],
+        files: Mapping[str, File],
+    ) -> dict[str, Any]:
+        command = next((c for c in self.commands(user, channel) if c["path"] == path), None)
+        if command is None:
+            raise ActionRefused(f"There is no command /{path} for you here.")
+        declared = {option["name"]: option for option in command.get("options", [])}
+        options: dict[str, Any] = dict(files)
+        for name, value in values.items():
+            option = declared.get(name)
+            if option is None:
+                raise ActionRefused(f"/{path} has no option {name}.")
+            match option["type"]:
+                case OptionType.CHANNEL:
+                    options[name] = self.channels[int(value)]
+                case OptionType.USER:
+                    options[name] = self.users[int(value)]
+                case _:
+                    try:
+                        options[name] = parse_option_input(path, option, value)
+                    except simcord.OptionError as error:
+                        raise ActionRefused(f"{error}.") from error
+        return options
+
+
+def _localized_paths(root: dict[str, Any], path: list[str]) -> dict[str, str]:
+    """Locale → the command's path as that locale's users see it."""
+    nodes, node = [root], root
+    for name in path[1:]:
+        node = next(option for option in node["options"] if option["name"] == name)
+        nodes.append(node)
+    locales = {locale for node in nodes for locale in node.get("name_localizations") or {}}
+    return {
+        locale: " ".join(
+            (node.get("name_localizations") or {}).get(locale, node["name"]) for node in nodes
+        )
+        for locale in locales
+    }
