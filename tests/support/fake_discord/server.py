@@ -33,7 +33,7 @@ class FakeDiscord(Faults, UserActions):
         _bot(request)
         limits = {"total": 1000, "remaining": 1000, "reset_after": 0, "max_concurrency": 1}
         url = f"ws://127.0.0.1:{self.port}/"
-        return _json({"url": url, "shards": 1, "session_start_limit": limits})
+        return json_response({"url": url, "shards": 1, "session_start_limit": limits})
 
     async def me(self, request: web.Request) -> web.StreamResponse:
         """The bot's user."""

@@ -170,9 +170,7 @@ class DiscordState(GuildState):
             raise Refusal(403, 50005, "Cannot edit a message authored by another user")
         if self.now() - message.created_at > OLD_SECONDS:
             if message.old_edits >= OLD_EDITS:
-                raise Refusal(
-                    429, 30046, "Maximum number of edits to messages older than 1 hour reached"
-                )
+                raise Refusal(429, 30046, "Maximum number of edits to old messages reached")
             message.old_edits += 1
         return self._edit(message, payload, files)
 
