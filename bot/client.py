@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 import discord
 from discord.ext import commands
 
+from bot.allowed_places import ServerNotAllowed, check_place
+from bot.command_sync import sync_commands
 from bot.command_tree import RedrawTree
 from bot.config import Settings
 from bot.delivery.delivery import Delivery
@@ -78,7 +81,9 @@ class RedrawBot(commands.AutoShardedBot):
             tree_cls=RedrawTree,
             intents=intents(settings),
             allowed_contexts=discord.app_commands.AppCommandContext(
-                guild=True, dm_channel=True, private_channel=settings.user_install
+                guild=True,
+                dm_channel=settings.direct_messages == "on",
+                private_channel=settings.user_install,
             ),
             allowed_installs=discord.app_commands.AppInstallationType(
                 guild=True, user=settings.user_install
@@ -89,7 +94,9 @@ class RedrawBot(commands.AutoShardedBot):
             max_messages=None,
         )
         self.metrics = metrics
-        self._sync_to = [discord.Object(guild) for guild in settings.sync_guild_ids]
+        self._settings = settings
+        assert isinstance(self.tree, RedrawTree)
+        self.tree.check_place = partial(check_place, settings)
 
     def is_connected(self) -> bool:
         """Whether the bot is logged in and the gateway connection of every shard is open."""
@@ -102,16 +109,22 @@ class RedrawBot(commands.AutoShardedBot):
             # A login that failed after this point is repeated.
             if cog not in self.extensions:
                 await self.load_extension(cog)
-        if not self._sync_to:
-            await self.tree.sync()
-        for guild in self._sync_to:
-            # For testing: the commands of a guild are updated at once.
-            self.tree.copy_global_to(guild=guild)
-            await self.tree.sync(guild=guild)
+        assert self.application_id is not None
+        await sync_commands(self.tree, self.application_id, self._settings.data_dir)
 
     async def on_ready(self) -> None:
         """Log that the bot is connected."""
         log.info("online as %s in %d servers", self.user, len(self.guilds))
+        for guild in self.guilds:
+            await self.on_guild_join(guild)
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """Leave a server that is not in `ALLOWED_GUILD_IDS`."""
+        try:
+            check_place(self._settings, guild.id)
+        except ServerNotAllowed:
+            log.warning("leaving the server %d, which is not in ALLOWED_GUILD_IDS", guild.id)
+            await guild.leave()
 
     async def on_message(self, message: discord.Message, /) -> None:
         """Replaces discord.py's text commands: the cogs listen for mentions themselves."""

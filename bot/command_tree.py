@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import discord
@@ -37,7 +38,23 @@ async def handle_error(interaction: discord.Interaction[Any], error: Exception) 
 
 
 class RedrawTree(app_commands.CommandTree[discord.Client]):
-    """Passes the errors of every command to `handle_error`."""
+    """Passes the errors of every command to `handle_error`.
+
+    `check_place` raises a `UserError` for a server, or None for direct messages, where the operator
+    does not let the bot work.
+    """
+
+    check_place: Callable[[int | None], None]
+
+    async def interaction_check(self, interaction: discord.Interaction[discord.Client], /) -> bool:
+        """discord.py calls this before every command and autocompletion."""
+        try:
+            self.check_place(interaction.guild_id)
+        except UserError as error:
+            if interaction.type is not discord.InteractionType.autocomplete:
+                await handle_error(interaction, error)
+            return False
+        return True
 
     async def on_error(
         self,

@@ -29,7 +29,8 @@ class Settings(BaseSettings):
 
     # Discord
     discord_token: SecretStr | None = None
-    sync_guild_ids: Numbers = ()
+    allowed_guild_ids: Numbers = ()
+    direct_messages: Literal["on", "off"] = "on"
     user_install: bool = False
     message_content: bool = False
 
@@ -53,6 +54,7 @@ class Settings(BaseSettings):
     retention_hours: float = Field(default=24.0, gt=0)
 
     # Pictures and links
+    links: Literal["any", "discord", "off"] = "any"
     allowed_ports: Numbers = (80, 443)
     allowed_hosts: Hosts = ()
     denied_hosts: Hosts = ()

@@ -39,6 +39,9 @@ def permission_names(names: Iterable[str]) -> str:
 def check_permissions(interaction: discord.Interaction[discord.Client]) -> None:
     """Check that the bot can answer in this channel.
 
+    A command that the user installed for themselves works in servers without the bot, too. Replies
+    to its interactions need neither View Channel nor Send Messages there.
+
     Raises:
         MissingPermissions: it cannot.
     """
@@ -47,9 +50,10 @@ def check_permissions(interaction: discord.Interaction[discord.Client]) -> None:
     allowed = interaction.app_permissions
     thread = isinstance(interaction.channel, discord.Thread)
     send = "send_messages_in_threads" if thread else "send_messages"
-    missing = [
-        name for name in ("view_channel", send, "attach_files") if not getattr(allowed, name)
-    ]
+    needed = ["view_channel", send, "attach_files"]
+    if interaction.is_user_integration() and not interaction.is_guild_integration():
+        needed = ["attach_files"]
+    missing = [name for name in needed if not getattr(allowed, name)]
     if missing:
         raise MissingPermissions(permissions=permission_names(missing))
 

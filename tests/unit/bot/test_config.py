@@ -45,7 +45,7 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert read.allowed_ports == (80, 8080)
     assert read.denied_hosts == ("a.example", "b.example")
-    assert read.sync_guild_ids == ()
+    assert read.allowed_guild_ids == ()
 
 
 @pytest.mark.parametrize(
