@@ -17,7 +17,7 @@ from bot.metrics import Metrics
 from bot.runner.runner import Runner
 from bot.store.store import Store
 from bot.styles import SHIPPED, Styles
-from cogs.shared.renderer import Img2ImgRenderer
+from cogs.shared.renderer import Img2ImgRenderer, alt_text
 from inference import InferenceService, ServiceState, find_model
 
 
@@ -37,7 +37,7 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
 
     async def encode(job: Job, pictures: Sequence[Picture]) -> tuple[Upload, ...]:
         return await encode_job(
-            job, pictures, alt=renderer.alt(job), write_settings=settings.write_settings
+            job, pictures, alt=alt_text(job), write_settings=settings.write_settings
         )
 
     async with (

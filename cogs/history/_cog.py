@@ -10,7 +10,8 @@ from bot.client import RedrawBot
 from bot.i18n.translate import localized_name
 from cogs.history._page import draw_page
 from cogs.history._show import show_job
-from cogs.shared.access import AccessRule, check_access
+from cogs.shared.access import AccessRule
+from cogs.shared.channel_facts import check_access
 from cogs.shared.errors import JobNotFound
 
 Interaction = discord.Interaction[RedrawBot]
@@ -49,7 +50,7 @@ class History(commands.Cog):
         job = await self.bot.services.store.job(id)
         if job is None:
             raise JobNotFound
-        check_access(interaction, job, AccessRule.VIEWER)
+        await check_access(interaction, job, AccessRule.RESULT)
         await show_job(interaction, job)
 
     @show.autocomplete("id")
@@ -59,7 +60,7 @@ class History(commands.Cog):
         jobs = await self.bot.services.store.jobs_of(interaction.user.id, limit=SEARCHED_JOBS)
         wanted = typed.lower()
         return [
-            app_commands.Choice(name=f"{job.prompt[:80]} ({job.id})", value=job.id)
+            app_commands.Choice(name=f"{job.shown_prompt[:80]} ({job.id})", value=job.id)
             for job in jobs
-            if wanted in job.id or wanted in job.prompt.lower()
+            if wanted in job.id or wanted in job.shown_prompt.lower()
         ][:MAX_CHOICES]

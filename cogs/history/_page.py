@@ -17,7 +17,10 @@ from bot.images.compose import thumbnail
 from bot.images.encode import encode
 from bot.jobs.job import Job, JobState
 from bot.store.picture_files import PictureFiles
+from cogs.shared.access import AccessRule, Decision, decide
+from cogs.shared.channel_facts import job_facts
 from cogs.shared.job_buttons import Action, JobButton, rows
+from cogs.shared.text import plain
 
 Interaction = discord.Interaction[RedrawBot]
 
@@ -58,8 +61,9 @@ class PageButton(
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Show the page in the same message."""
         try:
+            await interaction.response.defer()
             view, files = await draw_page(interaction, self.page)
-            await interaction.response.edit_message(view=view, attachments=files)
+            await interaction.edit_original_response(view=view, attachments=files)
         except Exception as error:  # noqa: BLE001 - the one handler decides what the user reads
             await handle_error(interaction, error)
 
@@ -69,6 +73,7 @@ async def draw_page(
 ) -> tuple[discord.ui.LayoutView, list[discord.File]]:
     """Draw one page of the user's history.
 
+    Pictures of age-restricted channels have no thumbnail in other channels.
     `page` counts from 0; a number past the end gives the last page.
     """
     services = interaction.client.services
@@ -90,13 +95,14 @@ async def draw_page(
     files = []
     for job in jobs[page * ENTRIES_PER_PAGE : (page + 1) * ENTRIES_PER_PAGE]:
         text = _describe(job, locale)
-        data = await _thumbnail(services.store.pictures, job)
+        visible = decide(AccessRule.RESULT, await job_facts(interaction, job)) is Decision.ALLOWED
+        data = await _thumbnail(services.store.pictures, job) if visible else None
         if data is None:
             view.add_item(discord.ui.TextDisplay(text))
         else:
-            name = f"thumbnail-{job.id}.png"
-            files.append(discord.File(io.BytesIO(data), name))
-            picture = discord.ui.Thumbnail[discord.ui.LayoutView](f"attachment://{name}")
+            file = discord.File(io.BytesIO(data), f"thumbnail-{job.id}.png", spoiler=job.spoiler)
+            files.append(file)
+            picture = discord.ui.Thumbnail[discord.ui.LayoutView](file, spoiler=job.spoiler)
             view.add_item(discord.ui.Section(text, accessory=picture))
         for row in rows([JobButton(Action.SHOW, job), JobButton(Action.USE, job)]):
             view.add_item(row)
@@ -110,7 +116,7 @@ async def draw_page(
 
 
 def _describe(job: Job, locale: str) -> str:
-    prompt = discord.utils.escape_markdown(job.prompt[:PROMPT_CHARACTERS])
+    prompt = plain(job.shown_prompt, PROMPT_CHARACTERS)
     variant = job.variants[0]
     return translate(
         locale,

@@ -13,7 +13,7 @@ class Show(JobAction):
     """Show the job's message again, to the user alone."""
 
     action = Action.SHOW
-    access = AccessRule.VIEWER
+    access = AccessRule.RESULT
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Show the job; see `show_job`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import discord
 from discord import app_commands
 from discord.ext import commands
@@ -11,7 +13,9 @@ from bot.i18n.durations import duration
 from bot.i18n.translate import localized_name, translate
 from bot.jobs.job import Job
 from bot.replies import reply_privately
-from cogs.shared.access import may_manage
+from cogs.shared.access import AccessRule, Decision, decide
+from cogs.shared.channel_facts import job_facts
+from cogs.shared.text import plain
 
 # How many of the user's waiting jobs are listed; a message holds 2,000 characters.
 LISTED_JOBS = 10
@@ -73,19 +77,33 @@ class Queue(commands.Cog):
         await interaction.response.defer(ephemeral=True, thinking=True)
         runner = self.bot.services.runner
         jobs = [*runner.running, *runner.queue.order()]
-        chosen = [
-            job
-            for job in jobs
-            if job.user_id == interaction.user.id or (everyone and may_manage(interaction, job))
-        ]
+        chosen = [job for job in jobs if job.user_id == interaction.user.id]
+        if everyone:
+            chosen += await self._moderated(interaction, jobs)
         ended = [job for job in chosen if await runner.cancel(job.id)]
         await interaction.edit_original_response(
             content=translate(interaction.locale, "cancel.done", count=len(ended))
         )
 
+    async def _moderated(
+        self, interaction: discord.Interaction[RedrawBot], jobs: Sequence[Job]
+    ) -> list[Job]:
+        """The jobs of other users in this server that the user may cancel."""
+        decisions: dict[tuple[int, bool], Decision] = {}
+        chosen = []
+        for job in jobs:
+            destination = job.destination
+            if job.user_id == interaction.user.id or destination.guild_id != interaction.guild_id:
+                continue
+            # Jobs of others in the same channel have the same answer, which takes a request.
+            key = (destination.channel_id, destination.private)
+            if key not in decisions:
+                facts = await job_facts(interaction, job)
+                decisions[key] = decide(AccessRule.OWNER_OR_MODERATOR, facts)
+            if decisions[key] is Decision.ALLOWED:
+                chosen.append(job)
+        return chosen
+
 
 def _short(job: Job) -> str:
-    prompt = job.prompt
-    if len(prompt) > PROMPT_CHARACTERS:
-        prompt = prompt[: PROMPT_CHARACTERS - 1] + "…"
-    return discord.utils.escape_markdown(prompt)
+    return plain(job.shown_prompt, PROMPT_CHARACTERS)

@@ -6,15 +6,26 @@
     │   ├── HistoryForbidden        the bot may not search the channel's messages
     │   ├── AttachmentGone          Discord does not deliver the attachment
     │   ├── MessageUnreadable       a linked message is gone, or closed to the user or the bot
-    │   └── MessageWithoutPicture   a linked message has no picture that the bot can see
+    │   ├── MessageWithoutPicture   a linked message has no picture that the bot can see
+    │   ├── PictureNotVisible       Discord hides other users' pictures from the bot
+    │   ├── OnlyOwnPicturesVisible  the same, for the newest picture of a channel
+    │   ├── LinkToChannel           a link to a channel, not to a message or thread
+    │   ├── StickerNotSupported     a sticker in a vector format
+    │   ├── LinksOff                the operator turned links off
+    │   ├── DiscordLinksOnly        the operator allows links to Discord only
+    │   └── DiscordLinkExpired      an attachment link of Discord that cannot be renewed
     └── RequestError                the request cannot be carried out as it was made
         ├── EmptyPrompt             the prompt is only white space
         ├── TwoSources              both an attachment and a link
         ├── TooManySteps            more steps than the operator allows
+        ├── AttachFilesNeeded       the user may not attach files here
         ├── NotANumberBetween       a form field is not a number in its range
         ├── JobNotFound             the job is not stored, or is not visible to the user
         ├── NotOwner                the action is for the owner and moderators
+        ├── AgeRestricted           a picture of an age-restricted channel stays in such channels
         ├── AlreadyFinished         a finished job cannot be cancelled
+        ├── AlreadyShared           the result is in the gallery
+        ├── NotDeleted              Discord does not let the bot delete the message
         ├── NoGallery               no channel is set for sharing
         └── GalleryClosed           the bot cannot post in the gallery's channel
 
@@ -61,6 +72,63 @@ class MessageWithoutPicture(SourceError):
     text = "I see no picture in that message."
 
 
+class PictureNotVisible(SourceError):
+    """Without the message content intent, other users' attachments are not sent to the bot."""
+
+    text = (
+        "Discord does not show me pictures of other users. Open the menu of that message, "
+        "and choose Apps, Redraw this."
+    )
+
+
+class OnlyOwnPicturesVisible(SourceError):
+    """`PictureNotVisible`, for the newest picture of a channel."""
+
+    text = (
+        "Discord does not show me pictures of other users, so I cannot find the newest one here. "
+        "Attach it, or open the menu of its message and choose Apps, Redraw this."
+    )
+
+
+class LinkToChannel(SourceError):
+    """A link to a channel, forum or category instead of a message or thread."""
+
+    text = "That link leads to a channel. Give a link to a message, a thread or a forum post."
+
+
+class StickerNotSupported(SourceError):
+    """A Lottie sticker is a vector animation, which the intake does not decode."""
+
+    text = "That sticker is a vector animation, which cannot be redrawn. Attach a picture instead."
+
+
+class LinksOff(SourceError):
+    """`LINKS` is off."""
+
+    text = "Links are turned off here. Attach the picture, or give a link to a Discord message."
+
+
+class DiscordLinksOnly(SourceError):
+    """`LINKS` is set to Discord's file servers."""
+
+    text = "Only links to Discord are allowed here. Attach the picture instead."
+
+
+class DiscordLinkExpired(SourceError):
+    """An attachment link that Discord does not renew, or of a channel that the user cannot read."""
+
+    text = (
+        "That link to a Discord file has expired; such links work for about a day. "
+        "Attach the file, or give a link to its message."
+    )
+
+
+class AttachFilesNeeded(RequestError):
+    """The author of a mention may not attach files, so they may not have the bot do it."""
+
+    text = "You need the permission Attach Files in this channel to get pictures here."
+
+
 class EmptyPrompt(RequestError):
     """The prompt is only white space."""
 
@@ -95,6 +163,24 @@ class NotOwner(RequestError):
     """The action is for the job's owner and moderators."""
 
     text = "Only the user who asked for this picture, or a moderator, can do that."
+
+
+class AgeRestricted(RequestError):
+    """The picture belongs to an age-restricted channel and the reply would not."""
+
+    text = "This picture is from an age-restricted channel. Use it in such a channel only."
+
+
+class AlreadyShared(RequestError):
+    """The result is in the gallery."""
+
+    text = "This picture is already shared in {channel}."
+
+
+class NotDeleted(RequestError):
+    """Discord does not let the bot delete the message."""
+
+    text = "I may not delete the message with this picture. Delete it with Discord's own menu."
 
 
 class AlreadyFinished(RequestError):

@@ -1,9 +1,10 @@
 """The buttons of a job's messages, which work for as long as the job is stored.
 
-A button's custom id is `redraw:<action>:<job id>:<number>`; everything else is read from the
-store. The two sides of a button are separate: `job_button` gives the component that a message
-shows, and one `JobAction` subclass per action, registered by its cog's `setup()`, handles clicks
-on it, also on messages that were sent before the bot started.
+A button's custom id is `redraw:<action>:<job id>:<number>`, and `:<owner's user id>` for actions
+that also work after the job was erased; everything else is read from the store. The two sides of a
+button are separate: `JobButton` is the component that a message shows, and one `JobAction`
+subclass per action, registered by its cog's `setup()`, handles clicks on it, also on messages
+that were sent before the bot started.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import Any, ClassVar, Self
 
 import discord
 
+from bot.allowed_places import check_place
 from bot.client import RedrawBot
 from bot.command_tree import handle_error
 from bot.i18n.translate import translate
 from bot.jobs.job import Job
-from cogs.shared.access import AccessRule, check_access
-from cogs.shared.errors import JobNotFound
+from cogs.shared.access import AccessRule, JobFacts, decide
+from cogs.shared.channel_facts import channel_here, job_facts, raise_refusal
 
 Interaction = discord.Interaction[RedrawBot]
 Row = discord.ui.ActionRow[discord.ui.LayoutView]
@@ -46,12 +48,15 @@ class Action(StrEnum):
     SHOW = "show"
     SHARE = "share"
     DELETE = "delete"
+    REMOVE = "remove"
 
 
 STYLES = {
     Action.AGAIN: discord.ButtonStyle.primary,
     Action.DELETE: discord.ButtonStyle.danger,
 }
+# Their custom ids hold the owner, so that they work after the job was erased.
+LASTING = (Action.DELETE, Action.REMOVE)
 
 
 class JobButton(discord.ui.Button[discord.ui.LayoutView]):
@@ -59,10 +64,11 @@ class JobButton(discord.ui.Button[discord.ui.LayoutView]):
 
     def __init__(self, action: Action, job: Job, number: int = ASK) -> None:
         label = translate(job.locale, f"img2img.button.{action}")
+        owner = f":{job.user_id}" if action in LASTING else ""
         super().__init__(
             label=f"{label} {number}" if number != ASK else label,
             style=STYLES.get(action, discord.ButtonStyle.secondary),
-            custom_id=f"redraw:{action}:{job.id}:{number}",
+            custom_id=f"redraw:{action}:{job.id}:{number}{owner}",
         )
 
     def is_dispatchable(self) -> bool:
@@ -75,18 +81,27 @@ class JobAction(discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]]
 
     action: ClassVar[Action]
     access: ClassVar[AccessRule]
+    on_message_only: ClassVar[bool] = False
+    """The action concerns the message with the button, not the job that the message shows."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__(
-            template=rf"redraw:{cls.action}:(?P<job>[0-9a-f]{{16}}):(?P<number>\d)"
+            template=(
+                rf"redraw:{cls.action}:(?P<job>[0-9a-f]{{16}}):(?P<number>\d)(:(?P<owner>\d+))?"
+            )
         )
 
     def __init__(
-        self, item: discord.ui.Button[discord.ui.LayoutView], job_id: str, number: int
+        self,
+        item: discord.ui.Button[discord.ui.LayoutView],
+        job_id: str,
+        number: int,
+        owner_id: int | None,
     ) -> None:
         super().__init__(item)
         self.job_id = job_id
         self.number = number
+        self.owner_id = owner_id
 
     @classmethod
     async def from_custom_id(
@@ -98,22 +113,48 @@ class JobAction(discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]]
     ) -> Self:
         """Called by discord.py for every click on a button with a matching custom id."""
         assert isinstance(item, discord.ui.Button)
-        return cls(item, match["job"], int(match["number"]))
+        owner_id = int(match["owner"]) if match["owner"] else _requested_by(interaction.message)
+        return cls(item, match["job"], int(match["number"]), owner_id)
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Load the job, check the access rule, and run the action."""
         try:
-            job = await interaction.client.services.store.job(self.job_id)
+            services = interaction.client.services
+            check_place(services.settings, interaction.guild_id)
+            job = await services.store.job(self.job_id)
+            if job is None or self.on_message_only:
+                facts = JobFacts(
+                    owner=interaction.user.id == self.owner_id,
+                    here=channel_here(interaction),
+                    origin=None,
+                    stored=False,
+                )
+            else:
+                facts = await job_facts(interaction, job)
+            raise_refusal(decide(self.access, facts))
             if job is None:
-                raise JobNotFound
-            check_access(interaction, job, self.access)
-            await self.run(interaction, job)
+                await self.run_without_job(interaction)
+            else:
+                await self.run(interaction, job)
         except Exception as error:  # noqa: BLE001 - the one handler decides what the user reads
             await handle_error(interaction, error)
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Do what the button says. The access rule has been checked."""
         raise NotImplementedError
+
+    async def run_without_job(self, interaction: Interaction) -> None:
+        """Do what the button says after the job was erased. The access rule has been checked.
+
+        The policy allows `OWNER_OR_MODERATOR` actions only, so other actions never get here.
+        """
+        raise NotImplementedError
+
+
+def _requested_by(message: discord.Message | None) -> int | None:
+    """The user whose command or button the message answers."""
+    metadata = message.interaction_metadata if message else None
+    return metadata.user.id if metadata else None
 
 
 def rows(buttons: Sequence[discord.ui.Button[discord.ui.LayoutView]]) -> Iterator[Row]:

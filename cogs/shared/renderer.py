@@ -14,8 +14,15 @@ from bot.i18n.translate import notice_of, translate
 from bot.images.compose import shown_factor
 from bot.jobs.job import Job, JobProgress, QueuePosition
 from cogs.shared.job_buttons import Action, JobButton, rows
+from cogs.shared.text import plain
 from inference import Preview
 
+# All texts of a message together have at most 4,000 characters. What users write is cut to these
+# lengths; the settings in the file hold the whole.
+# https://discord.com/developers/docs/components/reference#component-limits
+PROMPT_CHARACTERS = 1200
+NEGATIVE_CHARACTERS = 600
+IGNORED_CHARACTERS = 400
 # The limit of an attachment's description.
 # https://discord.com/developers/docs/resources/message#attachment-object
 ALT_LIMIT = 1024
@@ -56,8 +63,16 @@ def _actions(job: Job) -> list[Action]:
     return [action for action in RESULT_ACTIONS if action not in hidden]
 
 
-def _bold(prompt: str) -> str:
-    return f"**{discord.utils.escape_markdown(prompt)}**"
+def title(job: Job) -> str:
+    """The user's prompt in bold, cut to what a message can hold."""
+    return f"**{plain(job.shown_prompt, PROMPT_CHARACTERS)}**"
+
+
+def alt_text(job: Job) -> str:
+    """Alt text for a result: the prompt, and that the picture was made by AI."""
+    text = translate(job.locale, "img2img.alt", prompt="{prompt}")
+    room = ALT_LIMIT - len(text) + len("{prompt}")
+    return text.replace("{prompt}", job.shown_prompt[:room])
 
 
 class Img2ImgRenderer:
@@ -86,13 +101,13 @@ class Img2ImgRenderer:
         text = translate(
             job.locale,
             "img2img.queued",
-            prompt=_bold(job.prompt),
+            prompt=title(job),
             position=where,
             source=job.source_name,
         )
         if not self._ready():
             text += "\n-# " + translate(job.locale, "img2img.loading")
-        return MessageContent(view=self._block(text, buttons=[JobButton(Action.CANCEL, job)]))
+        return MessageContent(view=block(text, buttons=[JobButton(Action.CANCEL, job)]))
 
     def running(self, job: Job, progress: JobProgress) -> MessageContent:
         """Running: a progress bar, the estimate, and the preview if there is one."""
@@ -108,7 +123,7 @@ class Img2ImgRenderer:
         text = translate(
             job.locale,
             "img2img.running",
-            prompt=_bold(job.prompt),
+            prompt=title(job),
             bar=bar(progress.step / progress.total if progress.total else 0.0),
             step=progress.step,
             total=progress.total,
@@ -117,21 +132,23 @@ class Img2ImgRenderer:
         )
         buttons = [JobButton(Action.CANCEL, job)]
         if progress.preview is None:
-            return MessageContent(view=self._block(text, buttons=buttons))
+            return MessageContent(view=block(text, buttons=buttons))
         upload = Upload(
             name="preview.jpg",
             data=_enlarged(progress.preview, job),
             description=translate(job.locale, "img2img.preview"),
             spoiler=job.spoiler,
         )
-        gallery = _gallery([upload])
-        return MessageContent(view=self._block(text, gallery, buttons=buttons), files=(upload,))
+        gallery = media_gallery([upload])
+        return MessageContent(view=block(text, gallery, buttons=buttons), files=(upload,))
 
     def made(self, job: Job, pictures: Sequence[Upload]) -> MessageContent:
         """Finished: the pictures, the settings that reproduce them, and the buttons."""
         lines = []
-        if job.negative_prompt:
-            negative = discord.utils.escape_markdown(job.negative_prompt)
+        if job.style is not None:
+            lines.append(translate(job.locale, "img2img.style", style=plain(job.style)))
+        if job.shown_negative_prompt:
+            negative = plain(job.shown_negative_prompt, NEGATIVE_CHARACTERS)
             lines.append(translate(job.locale, "img2img.negative", negative=negative))
         lines.append(
             translate(
@@ -155,13 +172,13 @@ class Img2ImgRenderer:
             )
         )
         if job.ignored_prompt:
-            ignored = discord.utils.escape_markdown(job.ignored_prompt)
+            ignored = plain(job.ignored_prompt, IGNORED_CHARACTERS)
             lines.append(translate(job.locale, "img2img.ignored", text=ignored))
         if notice := notice_of(job.locale, job.model):
             lines.append(f"-# {notice}")
-        gallery = _gallery(pictures)
+        gallery = media_gallery(pictures)
         buttons = [JobButton(action, job) for action in _actions(job)]
-        view = self._block(_bold(job.prompt), gallery, "\n".join(lines), buttons=buttons)
+        view = block(title(job), gallery, "\n".join(lines), buttons=buttons)
         return MessageContent(view=view, files=tuple(pictures))
 
     def failed(self, job: Job) -> MessageContent:
@@ -169,41 +186,35 @@ class Img2ImgRenderer:
         text = translate(
             job.locale,
             "img2img.failed",
-            prompt=_bold(job.prompt),
+            prompt=title(job),
             sentence=job.error or "",
             job=job.id,
         )
-        return MessageContent(view=self._block(text))
+        return MessageContent(view=block(text))
 
     def cancelled(self, job: Job) -> MessageContent:
         """Cancelled by the owner or a moderator."""
-        text = translate(job.locale, "img2img.cancelled", prompt=_bold(job.prompt))
-        return MessageContent(view=self._block(text))
-
-    def alt(self, job: Job) -> str:
-        """Alt text for a result: the prompt, and that the picture was made by AI."""
-        text = translate(job.locale, "img2img.alt", prompt="{prompt}")
-        room = ALT_LIMIT - len(text) + len("{prompt}")
-        return text.replace("{prompt}", job.prompt[:room])
-
-    def _block(
-        self,
-        text: str,
-        *items: discord.ui.MediaGallery[discord.ui.LayoutView] | str,
-        buttons: Sequence[JobButton] = (),
-    ) -> discord.ui.LayoutView:
-        container = discord.ui.Container[discord.ui.LayoutView](accent_colour=ACCENT)
-        container.add_item(discord.ui.TextDisplay(text))
-        for item in items:
-            container.add_item(discord.ui.TextDisplay(item) if isinstance(item, str) else item)
-        for row in rows(list(buttons)):
-            container.add_item(row)
-        view = discord.ui.LayoutView(timeout=None)
-        view.add_item(container)
-        return view
+        text = translate(job.locale, "img2img.cancelled", prompt=title(job))
+        return MessageContent(view=block(text))
 
 
-def _gallery(pictures: Iterable[Upload]) -> discord.ui.MediaGallery[discord.ui.LayoutView]:
+def block(
+    *items: discord.ui.MediaGallery[discord.ui.LayoutView] | str,
+    buttons: Sequence[JobButton] = (),
+) -> discord.ui.LayoutView:
+    """A message of one container: texts and pictures in their order, then the buttons."""
+    container = discord.ui.Container[discord.ui.LayoutView](accent_colour=ACCENT)
+    for item in items:
+        container.add_item(discord.ui.TextDisplay(item) if isinstance(item, str) else item)
+    for row in rows(list(buttons)):
+        container.add_item(row)
+    view = discord.ui.LayoutView(timeout=None)
+    view.add_item(container)
+    return view
+
+
+def media_gallery(pictures: Iterable[Upload]) -> discord.ui.MediaGallery[discord.ui.LayoutView]:
+    """The attached pictures, with their alt texts and spoilers."""
     gallery = discord.ui.MediaGallery[discord.ui.LayoutView]()
     for picture in pictures:
         gallery.add_item(

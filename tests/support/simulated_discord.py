@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,17 @@ class SimulatedDiscord:
     channel: ChannelHandle
     alice: MemberActor
     bob: MemberActor
+    services: AsyncExitStack
+    runner: AsyncExitStack
+
+    async def restart(self, service: InferenceService) -> None:
+        """Stop the bot and start another one with the same settings and data directory."""
+        settings = self.bot.services.settings
+        await self.runner.aclose()
+        await self.services.aclose()
+        self.bot = await self.services.enter_async_context(open_bot(settings, service))
+        await self.env.restart_bot(self.bot)
+        await self.runner.enter_async_context(self.bot.services.runner)
 
     async def settled(self) -> None:
         """Wait until every accepted job is answered and shown."""
@@ -80,16 +91,15 @@ async def open_simulated_discord(
     **changes: Any,
 ) -> AsyncIterator[SimulatedDiscord]:
     """The bot with these settings in a new simulated Discord. Unexpected errors fail the test."""
-    async with (
-        open_bot(settings_for(folder, **changes), service) as bot,
-        _discord(bot, bugs_expected, shards) as env,
-        bot.services.runner,
-    ):
-        guild = env.create_guild("Test")
-        channel = guild.create_text_channel("pictures")
-        alice = guild.add_member(env.create_user("alice"))
-        bob = guild.add_member(env.create_user("bob"))
-        yield SimulatedDiscord(env, bot, channel, alice, bob)
+    async with AsyncExitStack() as services:
+        bot = await services.enter_async_context(open_bot(settings_for(folder, **changes), service))
+        async with _discord(bot, bugs_expected, shards) as env, AsyncExitStack() as runner:
+            await runner.enter_async_context(bot.services.runner)
+            guild = env.create_guild("Test")
+            channel = guild.create_text_channel("pictures")
+            alice = guild.add_member(env.create_user("alice"))
+            bob = guild.add_member(env.create_user("bob"))
+            yield SimulatedDiscord(env, bot, channel, alice, bob, services, runner)
 
 
 def text_of(message: discord.Message) -> str:

@@ -1,0 +1,33 @@
+"""The message that shows a result in the gallery."""
+
+from __future__ import annotations
+
+from bot.client import Services
+from bot.delivery.attachments import encode_job
+from bot.delivery.message import MessageContent
+from bot.i18n.translate import translate
+from bot.jobs.job import Job
+from cogs.shared.job_buttons import Action, JobButton
+from cogs.shared.renderer import alt_text, block, media_gallery, title
+
+
+async def render_shared(services: Services, job: Job) -> MessageContent:
+    """The prompt, the pictures and the owner's name.
+
+    The message shows neither the source nor the settings, and its files hold no settings. Its
+    buttons act on the message itself.
+
+    Raises:
+        StoredPictureMissing: a result is not stored any more.
+        DoesNotFit: the pictures are too large for the upload limit.
+    """
+    results = [
+        await services.store.pictures.get(variant.result)
+        for variant in job.variants
+        if variant.result
+    ]
+    files = await encode_job(job, results, alt=alt_text(job), write_settings=False)
+    credit = translate(job.locale, "img2img.credit", user=f"<@{job.user_id}>")
+    buttons = [JobButton(Action.REMOVE, job)]
+    view = block(title(job), media_gallery(files), credit, buttons=buttons)
+    return MessageContent(view=view, files=files)

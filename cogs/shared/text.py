@@ -1,0 +1,46 @@
+"""How texts of users are shown: as plain text, without markup, links or mentions."""
+
+from __future__ import annotations
+
+import re
+
+from discord.utils import escape_markdown
+
+# Discord makes links of `scheme://` and of the addresses of invitations, also without a scheme.
+# A zero-width space in the middle keeps the text readable and stops that.
+_SCHEME = re.compile(r"\b([a-z][a-z0-9+.-]*):(?=//)", re.IGNORECASE)
+_INVITATION = re.compile(r"\b(discord(?:app)?)\.(?=[a-z]{2,})", re.IGNORECASE)
+_BREAK = "\u200b"
+# A name as a reader recognises a file by.
+FILE_NAME_CHARACTERS = 60
+
+
+def plain(text: str, limit: int | None = None) -> str:
+    """`text` with all of Discord's markup escaped, links and mentions included.
+
+    The result has at most `limit` characters; a text that is cut ends with "…".
+    """
+    shown = _escape(text)
+    if limit is None or len(shown) <= limit:
+        return shown
+    fits, too_long = 0, len(text)
+    while too_long - fits > 1:
+        middle = (fits + too_long) // 2
+        if len(_escape(text[:middle])) < limit:
+            fits = middle
+        else:
+            too_long = middle
+    return _escape(text[:fits].rstrip()) + "…"
+
+
+def file_name(name: str) -> str:
+    """The name of a file as a message shows it: plain and without the prefix of spoilers."""
+    return plain(name.removeprefix("SPOILER_"), FILE_NAME_CHARACTERS)
+
+
+def _escape(text: str) -> str:
+    text = _SCHEME.sub(rf"\1:{_BREAK}", text)
+    text = _INVITATION.sub(rf"\1{_BREAK}.", text)
+    # Mentions, timestamps and custom emoji start with "<"; @everyone and @here do not.
+    text = text.replace("<", f"<{_BREAK}").replace("@", f"@{_BREAK}")
+    return escape_markdown(text, ignore_links=False)
