@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import io
 
@@ -19,16 +20,15 @@ from bot.replies import reply_privately
 from cogs.img2img._forms import RequestModal
 from cogs.img2img._request import (
     Draft,
-    StoredSource,
-    acknowledge,
-    check_draft,
     draft_of,
     source_of,
-    submit,
+    submit_request,
 )
+from cogs.img2img._sources import StoredSource
 from cogs.shared.access import AccessRule
-from cogs.shared.errors import AlreadyFinished, JobNotFound
+from cogs.shared.errors import AlreadyFinished, JobNotFound, NotDeleted
 from cogs.shared.job_buttons import ASK, Action, Interaction, JobAction, JobButton, rows
+from cogs.shared.job_messages import delete_job_messages
 
 # The strength of "Vary": most of the picture stays as it is.
 VARY_STRENGTH = 0.35
@@ -57,7 +57,7 @@ class Again(JobAction):
     """Submit the same request with a new seed."""
 
     action = Action.AGAIN
-    access = AccessRule.VIEWER
+    access = AccessRule.SOURCE
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Submit the request."""
@@ -68,7 +68,7 @@ class Vary(JobAction):
     """Submit a request with low strength, with the result as its source."""
 
     action = Action.VARY
-    access = AccessRule.VIEWER
+    access = AccessRule.RESULT
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Submit the request, or ask first which picture is meant."""
@@ -82,7 +82,7 @@ class Strengths(JobAction):
     """Submit the same request and seed at four strengths, as one labelled picture."""
 
     action = Action.STRENGTHS
-    access = AccessRule.VIEWER
+    access = AccessRule.SOURCE
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Submit the request."""
@@ -96,7 +96,7 @@ class Edit(JobAction):
     """Open a form with the job's settings."""
 
     action = Action.EDIT
-    access = AccessRule.VIEWER
+    access = AccessRule.SOURCE
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Open the form. Submitting it submits a request with the same source."""
@@ -110,7 +110,7 @@ class Use(JobAction):
     """Open a form for a request whose source is the result."""
 
     action = Action.USE
-    access = AccessRule.VIEWER
+    access = AccessRule.RESULT
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Open the form, or ask first which picture is meant."""
@@ -127,7 +127,7 @@ class Compare(JobAction):
     """Show the source and the result side by side, to the user alone."""
 
     action = Action.COMPARE
-    access = AccessRule.VIEWER
+    access = AccessRule.SOURCE
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Show both, or ask first which picture is meant."""
@@ -145,14 +145,14 @@ class Compare(JobAction):
             translate(interaction.locale, "img2img.after"),
         )
         sheet = await asyncio.to_thread(labelled, list(zip(both, labels, strict=True)), 2)
-        await _show(interaction, sheet, f"before-after-{job.id}")
+        await _show(interaction, sheet, f"before-after-{job.id}", spoiler=job.spoiler)
 
 
 class Depth(JobAction):
     """Show the depth map that the model used, to the user alone."""
 
     action = Action.DEPTH
-    access = AccessRule.VIEWER
+    access = AccessRule.SOURCE
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Show the depth map.
@@ -164,21 +164,23 @@ class Depth(JobAction):
             raise JobNotFound
         await interaction.response.defer(thinking=True, ephemeral=True)
         picture = await _stored(interaction.client.services, job.depth)
-        await _show(interaction, await asyncio.to_thread(shown, picture), f"depth-{job.id}")
+        large = await asyncio.to_thread(shown, picture)
+        await _show(interaction, large, f"depth-{job.id}", spoiler=job.spoiler)
 
 
 class Larger(JobAction):
-    """Post the result at twice its posted size, and say how it was enlarged."""
+    """Show the result at twice its posted size; post it if the user is the owner."""
 
     action = Action.LARGER
-    access = AccessRule.VIEWER
+    access = AccessRule.RESULT
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Post the enlarged picture, or ask first which picture is meant."""
         result = await _choose_result(interaction, job, self)
         if result is None:
             return
-        await interaction.response.defer(thinking=True, ephemeral=job.destination.private)
+        ephemeral = job.destination.private or job.user_id != interaction.user.id
+        await interaction.response.defer(thinking=True, ephemeral=ephemeral)
         picture = await _stored(interaction.client.services, result)
         factor = LARGER_FACTOR * shown_factor(picture.width, picture.height)
         large = await asyncio.to_thread(enlarged, picture, factor)
@@ -189,34 +191,43 @@ class Larger(JobAction):
 
 
 class Delete(JobAction):
-    """Delete the message and erase the job."""
+    """Delete the messages that show the job, wherever the button was pressed, and erase the job.
+
+    After the retention time, delete the message that the button belongs to.
+    """
 
     action = Action.DELETE
     access = AccessRule.OWNER_OR_MODERATOR
 
     async def run(self, interaction: Interaction, job: Job) -> None:
-        """Delete the message that the button belongs to, then the stored job."""
+        """Delete all messages of the job, then the stored job.
+
+        Raises:
+            NotDeleted: Discord does not let the bot delete a message; the job is erased.
+        """
+        await self.run_without_job(interaction)
+        bot = interaction.client
+        deleted = await delete_job_messages(bot, job)
+        await bot.services.store.erase_job(job.id)
+        if not deleted:
+            raise NotDeleted
+
+    async def run_without_job(self, interaction: Interaction) -> None:
+        """Delete the message that the button belongs to."""
         await interaction.response.defer()
-        await interaction.delete_original_response()
-        await interaction.client.services.store.erase_job(job.id)
+        with contextlib.suppress(discord.NotFound):
+            await interaction.delete_original_response()
 
 
 BUTTONS = (Cancel, Again, Vary, Strengths, Edit, Use, Compare, Depth, Larger, Delete)
 
 
 async def _submit(interaction: Interaction, draft: Draft, source: StoredSource) -> None:
-    services = interaction.client.services
-    draft = check_draft(draft, services)
-    await _stored(services, source.stored)
-    destination = await acknowledge(interaction, private=draft.private)
-    await submit(
-        services,
-        draft,
-        source,
-        destination,
-        user=interaction.user,
-        locale=str(interaction.locale),
-    )
+    async def find_source() -> StoredSource:
+        await _stored(interaction.client.services, source.stored)
+        return source
+
+    await submit_request(interaction, draft, find_source)
 
 
 async def _choose_result(interaction: Interaction, job: Job, button: JobAction) -> str | None:
@@ -242,6 +253,7 @@ def _result_as_source(interaction: Interaction, job: Job, result: str) -> Stored
         source_of(job),
         stored=result,
         name=translate(interaction.locale, "img2img.source.result", job=job.id),
+        channel_id=job.destination.channel_id,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import discord
 from discord import app_commands
 from discord.app_commands import Range
@@ -9,15 +11,10 @@ from discord.ext import commands
 
 from bot.client import RedrawBot
 from bot.i18n.translate import localized_name
+from cogs.img2img._candidates import ImageCandidate, candidates_in
 from cogs.img2img._forms import PictureModal
-from cogs.img2img._request import MAX_SEED, Draft, acknowledge, check_draft, submit, verify
-from cogs.img2img._sources import (
-    DownloadedImage,
-    ImageCandidate,
-    download,
-    find_source,
-    pictures_in,
-)
+from cogs.img2img._request import MAX_SEED, Draft, submit_request
+from cogs.img2img._sources import RequestContext, find_source, store_candidate
 
 Interaction = discord.Interaction[RedrawBot]
 
@@ -87,31 +84,19 @@ class Img2Img(commands.Cog):
         private: bool = False,
     ) -> None:
         """Redraw one picture."""
-        services = self.bot.services
-        draft = check_draft(
-            Draft(
-                prompt=prompt,
-                negative_prompt=negative_prompt.strip(),
-                strength=strength,
-                steps=steps,
-                guidance=guidance,
-                seed=seed,
-                count=count,
-                style=style,
-                private=private,
-            ),
-            services,
+        draft = Draft(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            strength=strength,
+            steps=steps,
+            guidance=guidance,
+            seed=seed,
+            count=count,
+            style=style,
+            private=private,
         )
-        destination = await acknowledge(interaction, private=private)
-        source = await verify(services, await find_source(interaction, image, url))
-        await submit(
-            services,
-            draft,
-            source,
-            destination,
-            user=interaction.user,
-            locale=str(interaction.locale),
-        )
+        context = RequestContext.of(interaction)
+        await submit_request(interaction, draft, partial(find_source, context, image, url))
 
     @img2img.autocomplete("style")
     async def _styles(
@@ -122,23 +107,12 @@ class Img2Img(commands.Cog):
 
     async def redraw_this(self, interaction: Interaction, message: discord.Message) -> None:
         """Open a form that asks what the message's picture should become."""
-        pictures = list(pictures_in(message))
+        candidates = list(candidates_in(message))
         await interaction.response.send_modal(
-            PictureModal(pictures, str(interaction.locale), submitted=self._redraw_candidate)
+            PictureModal(candidates, str(interaction.locale), submitted=self._redraw_candidate)
         )
 
     async def _redraw_candidate(
         self, interaction: Interaction, draft: Draft, candidate: ImageCandidate
     ) -> None:
-        services = self.bot.services
-        draft = check_draft(draft, services)
-        destination = await acknowledge(interaction)
-        data = await download(self.bot, candidate)
-        await submit(
-            services,
-            draft,
-            await verify(services, DownloadedImage(data, candidate.name, candidate.spoiler)),
-            destination,
-            user=interaction.user,
-            locale=str(interaction.locale),
-        )
+        await submit_request(interaction, draft, partial(store_candidate, self.bot, candidate))

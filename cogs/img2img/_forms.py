@@ -11,13 +11,17 @@ import discord
 from bot.client import RedrawBot
 from bot.command_tree import handle_error
 from bot.i18n.translate import translate
-from cogs.img2img._request import MAX_SEED, Draft, StoredSource
-from cogs.img2img._sources import ImageCandidate
+from cogs.img2img._candidates import ImageCandidate
+from cogs.img2img._request import MAX_SEED, Draft
+from cogs.img2img._sources import StoredSource
 from cogs.shared.errors import NotANumberBetween
 
 Interaction = discord.Interaction[RedrawBot]
 TextInput = discord.ui.TextInput[discord.ui.Modal]
 
+# After this time a form can no longer be sent. Discord does not tell the bot that a form was
+# closed, so without a timeout it would stay in memory.
+FORM_SECONDS = 30 * 60.0
 # https://discord.com/developers/docs/components/reference#string-select
 MAX_OPTIONS = 25
 
@@ -41,7 +45,7 @@ class _Form(discord.ui.Modal):
 
     def __init__(self, locale: str) -> None:
         self.locale = locale
-        super().__init__(title=translate(locale, "img2img.form.title"), timeout=None)
+        super().__init__(title=translate(locale, "img2img.form.title"), timeout=FORM_SECONDS)
 
     def field(
         self,

@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 
 import discord
+from cachetools import TTLCache
 from discord.ext import commands
 
+from bot.allowed_places import check_place
 from bot.client import RedrawBot
 from bot.errors import Unexpected, UserError
 from bot.i18n.error_text import translate_error
 from bot.i18n.translate import translate
 from bot.jobs.job import Destination, new_job_id
 from bot.permissions import MissingPermissions
-from cogs.img2img._request import Draft, check_draft, submit, verify
-from cogs.img2img._sources import DownloadedImage, ImageCandidate, download, pictures_in
-from cogs.shared.errors import NoSource
+from cogs.img2img._candidates import candidates_in, is_spoilered, is_stripped
+from cogs.img2img._command_permissions import CommandPermissions
+from cogs.img2img._request import Draft, check_draft, submit
+from cogs.img2img._sources import RequestContext, StoredSource, find_linked, store_candidate
+from cogs.shared.channel_facts import channel_of_message
+from cogs.shared.errors import AttachFilesNeeded, NoSource, PictureNotVisible
 
 log = logging.getLogger(__name__)
 
 # The default upload limit of a message, which a server's boosts raise.
 # https://discord.com/developers/docs/reference#uploading-files
 UPLOAD_LIMIT = 10 * 1024 * 1024
-_MENTION = re.compile(r"<@[!&]?\d+>")
+PROMPT_CHARACTERS = 1000
+# The same sentence is not repeated to a user in the same channel for so long.
+REPEAT_SECONDS = 600.0
+REPEATS_KEPT = 10_000
+_LINK = re.compile(r"(?:\|\|)?<?(?P<url>https?://[^\s<>|]+)>?(?:\|\|)?")
 
 
 class Mention(commands.Cog):
-    """Listens for messages that mention the bot.
+    """Listens for messages to the bot: typed mentions, and direct messages with a picture.
 
     Discord sends the content of such a message also without the message content intent. The
     message that it replies to has attachments only if it is the bot's own or the intent is on.
@@ -35,83 +45,178 @@ class Mention(commands.Cog):
 
     def __init__(self, bot: RedrawBot) -> None:
         self.bot = bot
+        self._permissions = CommandPermissions(bot, "img2img")
+        self._sent: TTLCache[tuple[int, int, str], None] = TTLCache(REPEATS_KEPT, REPEAT_SECONDS)
 
     @commands.Cog.listener("on_message")
     async def redraw_mentioned(self, message: discord.Message) -> None:
         """Redraw the attached picture or that of the replied-to message, or explain how to ask."""
-        user = self.bot.user
-        if user is None or message.author.bot or user not in message.mentions:
+        if message.author.bot or message.is_system():
             return
-        prompt = " ".join(_MENTION.sub(" ", message.content).split())
+        mentioned = self._is_mentioned(message)
+        if not mentioned and message.guild is not None:
+            return
         locale = str(message.guild.preferred_locale) if message.guild else "en-US"
         try:
-            await self._redraw(message, prompt, locale)
+            check_place(self.bot.services.settings, message.guild.id if message.guild else None)
+            if await self._permissions.may_use(message):
+                await self._redraw(message, locale, explain=mentioned)
         except UserError as error:
             self.bot.metrics.request_refused(error)
-            await self._reply(message, translate_error(locale, error))
+            await self._reply_once(message, translate_error(locale, error))
         except discord.HTTPException as error:
             log.warning("a mention could not be answered: %s", error)
         except Exception:
             reference = new_job_id()
             log.exception("unexpected error, reference %s", reference)
-            await self._reply(message, translate_error(locale, Unexpected(reference=reference)))
+            await self._reply_once(
+                message, translate_error(locale, Unexpected(reference=reference))
+            )
 
-    async def _redraw(self, message: discord.Message, prompt: str, locale: str) -> None:
+    def _is_mentioned(self, message: discord.Message) -> bool:
+        """Whether the author typed a mention of the bot or of its managed role.
+
+        `message.mentions` also holds the author of a message that is replied to.
+        """
+        assert self.bot.user is not None
+        role = message.guild.self_role if message.guild else None
+        return self.bot.user.id in message.raw_mentions or (
+            role is not None and role.id in message.raw_role_mentions
+        )
+
+    async def _redraw(self, message: discord.Message, locale: str, *, explain: bool) -> None:
         services = self.bot.services
-        candidate = await _find_candidate(message)
-        if candidate is None and not prompt:
-            await self._reply(message, translate(locale, "img2img.mention"))
+        context = RequestContext(
+            bot=self.bot,
+            user=message.author,
+            here=channel_of_message(message),
+            channel=message.channel,
+            locale=locale,
+        )
+        prompt = self._prompt(message)
+        if not prompt or not (explain or await self._has_picture(message)):
+            if explain:
+                await self._reply_once(message, translate(locale, "img2img.mention"))
             return
-        if candidate is None:
-            raise NoSource
-        draft = check_draft(Draft(prompt=prompt[:1000]), services)
-        _check_permissions(message)
-        source = await verify(
+        draft = check_draft(
+            Draft(prompt=prompt[:PROMPT_CHARACTERS]),
             services,
-            DownloadedImage(await download(self.bot, candidate), candidate.name, candidate.spoiler),
+            guild=message.guild,
+            users=[message.author, *message.mentions],
         )
-        view = discord.ui.LayoutView(timeout=None)
-        view.add_item(discord.ui.TextDisplay("…"))
-        reply = await message.reply(view=view, mention_author=False)
-        destination = Destination(
-            application_id=self.bot.application_id or 0,
-            channel_id=message.channel.id,
-            guild_id=message.guild.id if message.guild else None,
-            message_id=reply.id,
-            upload_limit=message.guild.filesize_limit if message.guild else UPLOAD_LIMIT,
-        )
-        try:
-            await submit(services, draft, source, destination, user=message.author, locale=locale)
-        except UserError:
-            await reply.delete()
-            raise
+        self._check_permissions(message)
+        async with services.runner.reserve(message.author.id, draft.pictures) as reservation:
+            source = await self._find_source(context, message)
+            try:
+                reply = await message.reply(view=_placeholder(), mention_author=False)
+            except discord.HTTPException:
+                await services.store.discard(source.stored)
+                raise
+            destination = Destination(
+                application_id=self.bot.application_id or 0,
+                channel_id=message.channel.id,
+                guild_id=message.guild.id if message.guild else None,
+                message_id=reply.id,
+                upload_limit=message.guild.filesize_limit if message.guild else UPLOAD_LIMIT,
+            )
+            try:
+                await submit(
+                    services,
+                    draft,
+                    source,
+                    destination,
+                    user=message.author,
+                    locale=locale,
+                    here=context.here,
+                    reservation=reservation,
+                )
+            except UserError:
+                await reply.delete()
+                raise
 
-    async def _reply(self, message: discord.Message, sentence: str) -> None:
+    def _prompt(self, message: discord.Message) -> str:
+        """The text without the bot's own mention and without links."""
+        assert self.bot.user is not None
+        role = message.guild.self_role if message.guild else None
+        text = re.sub(rf"<@!?{self.bot.user.id}>", " ", message.content)
+        if role is not None:
+            text = text.replace(role.mention, " ")
+        return " ".join(_LINK.sub(" ", text).split())
+
+    async def _has_picture(self, message: discord.Message) -> bool:
+        """Whether a direct message without a mention carries or answers a picture."""
+        if next(candidates_in(message), None) or _LINK.search(message.content):
+            return True
+        replied = await _replied_to(message)
+        return replied is not None and next(candidates_in(replied), None) is not None
+
+    async def _find_source(self, context: RequestContext, message: discord.Message) -> StoredSource:
+        """The picture of the message, else the one it links to, else that of the replied-to one.
+
+        Raises:
+            SourceError: there is none, or it cannot be downloaded or decoded.
+        """
+        for candidate in candidates_in(message):
+            return await store_candidate(self.bot, candidate)
+        if link := _LINK.search(message.content):
+            source = await find_linked(context, link["url"])
+            spoiler = source.spoiler or is_spoilered(message.content, link["url"])
+            return replace(source, spoiler=spoiler)
+        replied = await _replied_to(message)
+        if replied is None:
+            raise NoSource
+        for candidate in candidates_in(replied):
+            return await store_candidate(self.bot, candidate)
+        if not self.bot.intents.message_content and message.guild and is_stripped(replied):
+            raise PictureNotVisible
+        raise NoSource
+
+    def _check_permissions(self, message: discord.Message) -> None:
+        """Check that the bot may post a picture, and that the author may, too.
+
+        Raises:
+            MissingPermissions: the bot lacks Attach Files.
+            AttachFilesNeeded: the author does.
+        """
+        if message.guild is None:
+            return
+        assert isinstance(message.author, discord.Member)
+        if not message.channel.permissions_for(message.guild.me).attach_files:
+            raise MissingPermissions(permissions="Attach Files")
+        if not message.channel.permissions_for(message.author).attach_files:
+            raise AttachFilesNeeded
+
+    async def _reply_once(self, message: discord.Message, sentence: str) -> None:
+        key = (message.channel.id, message.author.id, sentence)
+        if key in self._sent:
+            return
+        self._sent[key] = None
         try:
             await message.reply(sentence, mention_author=False)
         except discord.HTTPException as error:
             log.warning("a mention could not be answered: %s (text: %s)", error, sentence)
 
 
-async def _find_candidate(message: discord.Message) -> ImageCandidate | None:
-    """The first picture of the message, else of the message that it replies to."""
-    for candidate in pictures_in(message):
-        return candidate
+def _placeholder() -> discord.ui.LayoutView:
+    """The first state of the reply, until the job's state is shown in it."""
+    view = discord.ui.LayoutView(timeout=None)
+    view.add_item(discord.ui.TextDisplay("…"))
+    return view
+
+
+async def _replied_to(message: discord.Message) -> discord.Message | None:
     reference = message.reference
-    if reference is None or reference.message_id is None:
+    if (
+        reference is None
+        or reference.message_id is None
+        or reference.type is discord.MessageReferenceType.forward
+    ):
         return None
-    replied = reference.resolved or reference.cached_message
-    if not isinstance(replied, discord.Message) or not list(pictures_in(replied)):
-        try:
-            replied = await message.channel.fetch_message(reference.message_id)
-        except discord.HTTPException:
-            return None
-    return next(pictures_in(replied), None)
-
-
-def _check_permissions(message: discord.Message) -> None:
-    if message.guild is None:
-        return
-    allowed = message.channel.permissions_for(message.guild.me)
-    if not allowed.attach_files:
-        raise MissingPermissions(permissions="Attach Files")
+    replied = reference.resolved
+    if isinstance(replied, discord.Message) and next(candidates_in(replied), None):
+        return replied
+    # A replied-to message comes without the pictures that were added after it was sent.
+    try:
+        return await message.channel.fetch_message(reference.message_id)
+    except discord.HTTPException:
+        return replied if isinstance(replied, discord.Message) else None

@@ -5,17 +5,22 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import time
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import discord
 
+from bot.allowed_places import check_place
 from bot.client import RedrawBot, Services
 from bot.errors import ModelFailed
-from bot.images.picture import Picture
+from bot.jobs.admission import Reservation
 from bot.jobs.job import Destination, Job, Variant, new_job_id
 from bot.permissions import check_permissions
-from cogs.img2img._sources import DownloadedImage
+from cogs.img2img._prompt import in_words
+from cogs.img2img._sources import StoredSource
+from cogs.shared.access import ChannelFacts
+from cogs.shared.channel_facts import channel_here
 from cogs.shared.errors import EmptyPrompt, TooManySteps
 from inference import ServiceState
 
@@ -44,23 +49,18 @@ class Draft:
     layout: Literal["pictures", "grid"] = "pictures"
     parent_id: str | None = None
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredSource:
-    """A verified and stored source picture: its content hash, size, and name as users read it."""
-
-    stored: str
-    width: int
-    height: int
-    name: str
-    spoiler: bool = False
+    @property
+    def pictures(self) -> int:
+        """How many pictures the request makes."""
+        return len(GRID_STRENGTHS) if self.layout == "grid" else self.count
 
 
 def draft_of(job: Job) -> Draft:
     """The settings of the job, with a random seed, and the job as the parent."""
     return Draft(
-        prompt=job.prompt,
-        negative_prompt=job.negative_prompt,
+        prompt=job.shown_prompt,
+        negative_prompt=job.shown_negative_prompt,
+        style=job.style if job.user_prompt is not None else None,
         strength=job.variants[0].strength if job.layout == "pictures" else None,
         steps=job.steps,
         guidance=job.guidance_scale,
@@ -78,24 +78,42 @@ def source_of(job: Job) -> StoredSource:
         height=job.height,
         name=job.source_name,
         spoiler=job.spoiler,
+        age_restricted=job.age_restricted,
+        channel_id=job.source_channel_id,
     )
 
 
-def check_draft(draft: Draft, services: Services) -> Draft:
-    """Check what can be checked before the source is fetched; return the draft, prompt stripped.
+def check_draft(
+    draft: Draft,
+    services: Services,
+    *,
+    guild: discord.Guild | None,
+    users: Iterable[discord.User | discord.Member],
+) -> Draft:
+    """Check all that can be checked before the source is fetched.
+
+    Returns the draft with its prompts as the model reads them: stripped, and with Discord's markup
+    in words. `users` are those whose names are known.
 
     Raises:
-        EmptyPrompt, TooManySteps: the draft is not valid.
+        EmptyPrompt, TooManySteps, NoSuchStyle: the draft is not valid.
         ModelFailed: the model cannot run.
     """
-    if not draft.prompt.strip():
+    users = list(users)
+    draft = dataclasses.replace(
+        draft,
+        prompt=in_words(draft.prompt, guild, users),
+        negative_prompt=in_words(draft.negative_prompt, guild, users),
+    )
+    if not draft.prompt:
         raise EmptyPrompt
     limit = services.settings.max_steps
     if draft.steps is not None and draft.steps > limit:
         raise TooManySteps(limit=limit)
+    services.styles.apply(draft.style, draft.prompt, draft.negative_prompt)
     if services.inference.status.state is ServiceState.FAILED:
         raise ModelFailed
-    return dataclasses.replace(draft, prompt=draft.prompt.strip())
+    return draft
 
 
 async def acknowledge(
@@ -106,6 +124,7 @@ async def acknowledge(
     Raises:
         MissingPermissions: the bot may not post the picture here.
     """
+    check_place(interaction.client.services.settings, interaction.guild_id)
     check_permissions(interaction)
     response = await interaction.response.defer(thinking=True, ephemeral=private)
     assert response is not None
@@ -119,28 +138,39 @@ async def acknowledge(
         token=interaction.token,
         # This machine's clock, because delivery compares with it.
         token_expires_at=time.time() + TOKEN_SECONDS,
-        private=private,
+        # Discord makes the reply ephemeral where the user may not use external apps.
+        private=private or response.is_ephemeral(),
         upload_limit=interaction.filesize_limit,
     )
 
 
-async def verify(services: Services, source: DownloadedImage) -> StoredSource:
-    """Decode untrusted bytes in the sandbox and store the picture.
+async def submit_request(
+    interaction: discord.Interaction[RedrawBot],
+    draft: Draft,
+    find_source: Callable[[], Awaitable[StoredSource]],
+) -> Job:
+    """Check, acknowledge and submit the request of an interaction.
+
+    `find_source` is called when the request has a place in the queue; a user's requests are
+    prepared one at a time.
 
     Raises:
-        PictureError: the bytes are not a usable picture.
+        UserError: the request is refused; nothing of it is stored.
     """
-    model = services.model
-    picture: Picture = await services.intake.from_bytes(
-        source.data, pixels=model.pixels, multiple=model.multiple
-    )
-    return StoredSource(
-        stored=await services.store.pictures.put(picture),
-        width=picture.width,
-        height=picture.height,
-        name=source.name,
-        spoiler=source.spoiler,
-    )
+    services = interaction.client.services
+    draft = check_draft(draft, services, guild=interaction.guild, users=[interaction.user])
+    destination = await acknowledge(interaction, private=draft.private)
+    async with services.runner.reserve(interaction.user.id, draft.pictures) as reservation:
+        return await submit(
+            services,
+            draft,
+            await find_source(),
+            destination,
+            user=interaction.user,
+            locale=str(interaction.locale),
+            here=channel_here(interaction),
+            reservation=reservation,
+        )
 
 
 async def submit(
@@ -151,12 +181,30 @@ async def submit(
     *,
     user: discord.User | discord.Member,
     locale: str,
+    here: ChannelFacts,
+    reservation: Reservation,
 ) -> Job:
     """Create the job and hand it to the runner, which answers it exactly once.
 
+    `here` is the channel in which the user made the request, `reservation` its place in the queue.
+
     Raises:
-        UserError: the style is unknown, or the queue does not accept the job.
+        UserError: the queue does not accept the job; the source is deleted.
     """
+    job = _new_job(services, draft, source, destination, user, locale, here)
+    await services.runner.accept(job, reservation)
+    return job
+
+
+def _new_job(
+    services: Services,
+    draft: Draft,
+    source: StoredSource,
+    destination: Destination,
+    user: discord.User | discord.Member,
+    locale: str,
+    here: ChannelFacts,
+) -> Job:
     model = services.model
     styled = services.styles.apply(draft.style, draft.prompt, draft.negative_prompt)
     strength = draft.strength or styled.strength or model.strength
@@ -168,7 +216,7 @@ async def submit(
             Variant(seed=(seed + number) % (MAX_SEED + 1), strength=strength)
             for number in range(draft.count)
         )
-    job = Job(
+    return Job(
         id=new_job_id(),
         user_id=user.id,
         destination=destination,
@@ -183,15 +231,17 @@ async def submit(
         variants=variants,
         layout=draft.layout,
         style=draft.style,
+        user_prompt=draft.prompt if draft.style else None,
+        user_negative_prompt=draft.negative_prompt if draft.style else None,
         spoiler=source.spoiler,
+        age_restricted=source.age_restricted or here.age_restricted,
+        source_channel_id=source.channel_id if source.channel_id != here.id else None,
         parent_id=draft.parent_id,
         locale=locale,
         weight=weight_of(user, services.settings.role_weights),
         model=model.name,
         created_at=time.time(),
     )
-    await services.runner.accept(job)
-    return job
 
 
 def weight_of(user: discord.User | discord.Member, weights: dict[int, int]) -> int:

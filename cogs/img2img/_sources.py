@@ -2,186 +2,247 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import PurePosixPath
-from urllib.parse import urlsplit
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Self
 
 import discord
 
-from bot.client import RedrawBot
+from bot.client import RedrawBot, Services
+from bot.errors import SourceError
 from bot.i18n.translate import translate
-from bot.intake import FileTooLarge
-from bot.intake.links import MessageLink, parse_message_link
+from bot.images.picture import Picture
+from cogs.img2img._candidates import ImageCandidate, candidates_in, is_spoilered, is_stripped
+from cogs.img2img._download import download, download_link
+from cogs.img2img._links import DiscordLink, parse_discord_link
+from cogs.shared.access import ChannelFacts, Decision, decide_message
+from cogs.shared.channel_facts import channel_facts, channel_here, fetch_channel
 from cogs.shared.errors import (
-    AttachmentGone,
+    AgeRestricted,
     HistoryForbidden,
+    LinkToChannel,
     MessageUnreadable,
     MessageWithoutPicture,
     NoSource,
+    OnlyOwnPicturesVisible,
+    PictureNotVisible,
     TwoSources,
 )
+from cogs.shared.text import file_name
 
 # How many messages the search for the newest picture reads, in one request.
 HISTORY_LIMIT = 50
+# How many pictures are tried until one can be read.
+TRIED_PICTURES = 5
 
 
-@dataclass(frozen=True, slots=True)
-class DownloadedImage:
-    """Untrusted bytes, not yet decoded. `name` tells users where they came from."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSource:
+    """A decoded and stored source picture: its content hash, size, and name as users read it.
 
-    data: bytes
+    `channel_id` is the channel of the message that it was taken from. `age_restricted` says
+    whether that channel is.
+    """
+
+    stored: str
+    width: int
+    height: int
     name: str
     spoiler: bool = False
+    age_restricted: bool = False
+    channel_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ImageCandidate:
-    """A picture in a message: an attachment, or a link that Discord shows."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestContext:
+    """Who asks, and where: the same for a command, a form and a mention."""
 
-    name: str
-    attachment: discord.Attachment | None = None
-    url: str | None = None
-    spoiler: bool = False
+    bot: RedrawBot
+    user: discord.User | discord.Member
+    here: ChannelFacts
+    channel: object
+    locale: str
 
-
-def pictures_in(message: discord.Message) -> Iterator[ImageCandidate]:
-    """Every picture of a message and its forwards: attachments, galleries, link previews."""
-    parts: tuple[discord.Message | discord.MessageSnapshot, ...] = (
-        message,
-        *message.message_snapshots,
-    )
-    for part in parts:
-        seen = set()
-        for attachment in part.attachments:
-            if (attachment.content_type or "").startswith("image/"):
-                seen.add(attachment.id)
-                yield ImageCandidate(
-                    attachment.filename, attachment, spoiler=attachment.is_spoiler()
-                )
-        for item in _gallery_items(part.components):
-            if item.media.attachment_id not in seen:
-                yield ImageCandidate(
-                    _name_of(item.media.url), url=item.media.url, spoiler=item.spoiler
-                )
-        for embed in part.embeds:
-            for media in (embed.image, embed.thumbnail):
-                if media.url:
-                    yield ImageCandidate(_name_of(media.url), url=media.url)
-
-
-def _gallery_items(components: Iterable[discord.Component]) -> Iterator[discord.MediaGalleryItem]:
-    for component in components:
-        if isinstance(component, discord.MediaGalleryComponent):
-            yield from component.items
-        elif isinstance(component, discord.Container):
-            yield from _gallery_items(component.children)
-
-
-def _name_of(url: str) -> str:
-    return PurePosixPath(urlsplit(url).path).name or "picture"
-
-
-async def read_attachment(attachment: discord.Attachment, max_bytes: int) -> bytes:
-    """Download an attachment of at most `max_bytes`.
-
-    Raises:
-        FileTooLarge: by the size that Discord states; nothing is downloaded.
-        AttachmentGone: Discord answers with an error.
-    """
-    if attachment.size > max_bytes:
-        raise FileTooLarge(mebibytes=max_bytes / 2**20)
-    try:
-        return await attachment.read()
-    except discord.HTTPException as error:
-        raise AttachmentGone from error
-
-
-async def download(bot: RedrawBot, candidate: ImageCandidate) -> bytes:
-    """Download a picture that was found in a message.
-
-    Raises:
-        SourceError: it cannot be downloaded.
-    """
-    if candidate.attachment is not None:
-        return await read_attachment(candidate.attachment, bot.services.intake.limits.max_bytes)
-    assert candidate.url is not None
-    return await bot.services.intake.fetch(candidate.url)
+    @classmethod
+    def of(cls, interaction: discord.Interaction[RedrawBot]) -> Self:
+        """The context of an interaction."""
+        return cls(
+            bot=interaction.client,
+            user=interaction.user,
+            here=channel_here(interaction),
+            channel=interaction.channel,
+            locale=str(interaction.locale),
+        )
 
 
 async def find_source(
-    interaction: discord.Interaction[RedrawBot],
-    image: discord.Attachment | None,
-    url: str | None,
-) -> DownloadedImage:
+    context: RequestContext, image: discord.Attachment | None, url: str | None
+) -> StoredSource:
     """The picture that the user attached or linked, else the newest one in the channel.
 
     Raises:
-        SourceError: there is none, or it cannot be downloaded.
+        SourceError: there is none, or it cannot be downloaded or decoded.
         TwoSources: both an attachment and a link.
+        AgeRestricted: the linked message is in an age-restricted channel, the request is not.
     """
-    bot = interaction.client
     if image is not None and url is not None:
         raise TwoSources
     if image is not None:
-        data = await read_attachment(image, bot.services.intake.limits.max_bytes)
-        return DownloadedImage(data, image.filename, image.is_spoiler())
-    if url is not None:
-        if link := parse_message_link(url):
-            return await _from_message_link(interaction, link)
-        return DownloadedImage(
-            await bot.services.intake.fetch(url),
-            translate(interaction.locale, "img2img.source.link"),
+        return await store_candidate(
+            context.bot, ImageCandidate(image.filename, image, spoiler=image.is_spoiler())
         )
-    return await _newest_in_channel(interaction)
+    if url is not None:
+        return await find_linked(context, url)
+    return await _newest_in_channel(context)
 
 
-async def _newest_in_channel(interaction: discord.Interaction[RedrawBot]) -> DownloadedImage:
-    channel = interaction.channel
+async def find_linked(context: RequestContext, url: str) -> StoredSource:
+    """The picture that a typed link leads to: a file, a web page, or a message or thread.
+
+    Raises:
+        SourceError: there is none, or it cannot be downloaded or decoded.
+        AgeRestricted: the linked message is in an age-restricted channel, the request is not.
+    """
+    if link := parse_discord_link(url):
+        return await _from_discord_link(context, link)
+    data = await download_link(context.bot, context.user, url)
+    name = translate(context.locale, "img2img.source.link")
+    source = await store_picture(context.bot.services, data, name)
+    return replace(source, spoiler=is_spoilered(url, url.strip().strip("|")))
+
+
+async def store_picture(services: Services, data: bytes, name: str) -> StoredSource:
+    """Decode untrusted bytes in the sandbox and store the picture.
+
+    Raises:
+        PictureError: the bytes are not a usable picture.
+    """
+    model = services.model
+    picture: Picture = await services.intake.from_bytes(
+        data, pixels=model.pixels, multiple=model.multiple
+    )
+    return StoredSource(
+        stored=await services.store.pictures.put(picture),
+        width=picture.width,
+        height=picture.height,
+        name=name,
+    )
+
+
+async def store_candidate(
+    bot: RedrawBot, candidate: ImageCandidate, name: str | None = None
+) -> StoredSource:
+    """Download, decode and store a picture of a message.
+
+    Raises:
+        SourceError: it cannot be downloaded or decoded.
+    """
+    data = await download(bot, candidate)
+    source = await store_picture(bot.services, data, name or file_name(candidate.name))
+    return replace(source, spoiler=candidate.spoiler)
+
+
+async def _newest_in_channel(context: RequestContext) -> StoredSource:
+    channel = context.channel
     if not isinstance(channel, discord.abc.Messageable):
         raise NoSource
+    stripped = False
     try:
-        async for message in channel.history(limit=HISTORY_LIMIT):
-            for candidate in pictures_in(message):
-                return await _download_named(interaction, candidate, message)
-    except discord.Forbidden as error:
-        raise HistoryForbidden from error
-    raise NoSource
-
-
-async def _from_message_link(
-    interaction: discord.Interaction[RedrawBot], link: MessageLink
-) -> DownloadedImage:
-    """The first picture of a linked message, if the user may read it, too."""
-    bot = interaction.client
-    try:
-        channel = bot.get_channel(link.channel_id) or await bot.fetch_channel(link.channel_id)
-        if isinstance(channel, discord.abc.GuildChannel | discord.Thread):
-            member = await channel.guild.fetch_member(interaction.user.id)
-            allowed = channel.permissions_for(member)
-            if not (allowed.view_channel and allowed.read_message_history):
-                raise MessageUnreadable
-        elif link.channel_id != interaction.channel_id:
-            raise MessageUnreadable
-        assert isinstance(channel, discord.abc.Messageable)
-        message = await channel.fetch_message(link.message_id)
+        messages = [message async for message in channel.history(limit=HISTORY_LIMIT)]
     except discord.HTTPException as error:
-        raise MessageUnreadable from error
-    for candidate in pictures_in(message):
-        return await _download_named(interaction, candidate, message)
-    raise MessageWithoutPicture
+        raise HistoryForbidden from error
+    if isinstance(channel, discord.Thread) and (starter := await _starter(channel)):
+        messages.append(starter)
+    intent = context.bot.intents.message_content
+    found: list[tuple[ImageCandidate, discord.Message]] = []
+    for message in messages:
+        if not intent and is_stripped(message) and not found:
+            stripped = context.here.guild_id is not None
+        found += [(candidate, message) for candidate in candidates_in(message)]
+    if stripped:
+        # A newer message may hold the picture that is meant.
+        raise OnlyOwnPicturesVisible
+    return await _first_usable(context, found)
 
 
-async def _download_named(
-    interaction: discord.Interaction[RedrawBot],
-    candidate: ImageCandidate,
-    message: discord.Message,
-) -> DownloadedImage:
-    name = translate(
-        interaction.locale,
+async def _first_usable(
+    context: RequestContext, found: Iterable[tuple[ImageCandidate, discord.Message]]
+) -> StoredSource:
+    """The first of these pictures that can be read.
+
+    Raises:
+        NoSource: there are none.
+        SourceError: none can be read; the error of the first one.
+    """
+    first: SourceError | None = None
+    for candidate, message in list(found)[:TRIED_PICTURES]:
+        try:
+            return await store_candidate(context.bot, candidate, _name(context, candidate, message))
+        except SourceError as error:
+            first = first or error
+    raise first or NoSource
+
+
+async def _from_discord_link(context: RequestContext, link: DiscordLink) -> StoredSource:
+    """The first picture of a linked message, if the user may read it, too."""
+    bot, here = context.bot, context.here
+    facts: ChannelFacts | None = here
+    if link.channel_id != here.id:
+        facts = await channel_facts(bot, context.user, link.channel_id)
+    match decide_message(facts, here):
+        case Decision.AGE_RESTRICTED:
+            raise AgeRestricted
+        case Decision.NOT_FOUND:
+            raise MessageUnreadable
+    assert facts is not None
+    message = await _linked_message(context, link)
+    if message is None:
+        raise MessageUnreadable
+    candidates = [(candidate, message) for candidate in candidates_in(message)]
+    if not candidates:
+        stripped = not bot.intents.message_content and is_stripped(message)
+        raise PictureNotVisible if stripped else MessageWithoutPicture
+    source = await _first_usable(context, candidates)
+    return replace(source, channel_id=facts.id, age_restricted=facts.age_restricted)
+
+
+async def _linked_message(context: RequestContext, link: DiscordLink) -> discord.Message | None:
+    channel: object = context.channel
+    if link.channel_id != context.here.id:
+        channel = await fetch_channel(context.bot, link.channel_id)
+    if link.message_id is None:
+        if not isinstance(channel, discord.Thread):
+            raise LinkToChannel
+        return await _starter(channel)
+    if not isinstance(channel, discord.abc.Messageable):
+        raise LinkToChannel
+    try:
+        return await channel.fetch_message(link.message_id)
+    except discord.HTTPException:
+        return None
+
+
+async def _starter(thread: discord.Thread) -> discord.Message | None:
+    """The message that a thread or forum post was started with; it has the thread's id."""
+    parent = thread.parent
+    in_thread = parent is None or isinstance(parent, discord.ForumChannel)
+    holder: discord.abc.Messageable = thread
+    if not in_thread and isinstance(parent, discord.abc.Messageable):
+        holder = parent
+    try:
+        return await holder.fetch_message(thread.id)
+    except discord.HTTPException:
+        return None
+
+
+def _name(context: RequestContext, candidate: ImageCandidate, message: discord.Message) -> str:
+    """Where a picture was found. Of another channel, only that there is a message."""
+    if message.channel.id != context.here.id:
+        return translate(context.locale, "img2img.source.other_channel", url=message.jump_url)
+    return translate(
+        context.locale,
         "img2img.source.message",
-        name=discord.utils.escape_markdown(candidate.name),
+        name=file_name(candidate.name),
         url=message.jump_url,
         author=message.author.mention,
     )
-    return DownloadedImage(await download(interaction.client, candidate), name, candidate.spoiler)
