@@ -10,6 +10,7 @@
     ├── UnavailableError             not the user's fault; trying again later may help
     │   ├── ModelFailed
     │   ├── Stopping
+    │   ├── StorageFull
     │   ├── QueueFull                bot.jobs.admission
     │   ├── TooSlowForPrivate        bot.jobs.admission
     │   └── JobFailure               bot.jobs.failures: why an accepted job has no picture
@@ -20,11 +21,12 @@
     │           Undeliverable                                               delivery
     └── Unexpected                   a bug; the sentence holds a reference to the log
     StartError                       one sentence for the operator: the bot cannot start or go on
-    ├── StoreLocked                  bot.store.database
+    ├── StoreLocked, StoreDamaged    bot.store.opening
     └── StoreTooNew                  bot.store.schema
     InternalError                    handled inside the bot, never shown
     ├── JobNotActive                 the job's state does not allow the change
     ├── StoredPictureMissing         a stored picture was deleted, or its file is damaged
+    ├── UnreadableRow                bot.store.rows: a stored job cannot be read
     └── RenderFailed                 a message could not be built
 
 Every leaf of `UserError` is a class with an English template `text`; its parameters are keyword
@@ -75,6 +77,12 @@ class Stopping(UnavailableError):
     """The bot is shutting down."""
 
     text = "The bot is about to restart. Please try again in a minute."
+
+
+class StorageFull(UnavailableError):
+    """There is no space on the disk with the jobs and pictures."""
+
+    text = "The bot's disk is full. Please tell the bot's operator."
 
 
 class Unexpected(UserError):

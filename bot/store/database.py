@@ -1,4 +1,4 @@
-"""The SQLite database and the one thread that uses it."""
+"""The SQLite database: one connection on a thread of its own."""
 
 from __future__ import annotations
 
@@ -6,21 +6,15 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
 
-from bot.errors import StartError
-from bot.store.schema import migrate
+from bot.errors import StorageFull
+from bot.store.opening import connect
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-FILE_NAME = "redraw.sqlite3"
-
-
-class StoreLocked(StartError):
-    """Another process has this data directory open."""
 
 
 def no_failpoint(_name: str) -> None:
@@ -28,7 +22,7 @@ def no_failpoint(_name: str) -> None:
 
 
 class Database:
-    """One connection on a thread of its own.
+    """The open database.
 
     Every change is one function on that thread: a task that is cancelled while it waits leaves a
     complete transaction behind. `failpoint` is called on that thread with the name of each point
@@ -53,11 +47,12 @@ class Database:
         Raises:
             StoreLocked: another process has it open.
             StoreTooNew: a newer version of the bot wrote it.
+            StoreDamaged: the file is damaged, or is not a job store.
             StartError: the folder cannot be written to.
         """
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, "store") as thread:
-            connection = await loop.run_in_executor(thread, _connect, folder)
+            connection = await loop.run_in_executor(thread, connect, folder)
             try:
                 yield cls(thread, connection, failpoint)
             finally:
@@ -79,50 +74,31 @@ class Database:
 
     @contextmanager
     def transaction(self, name: str) -> Iterator[None]:
-        """`BEGIN IMMEDIATE` … `COMMIT`, or `ROLLBACK` on an error. On the database's thread."""
+        """`BEGIN IMMEDIATE` … `COMMIT`, or `ROLLBACK` on an error. On the database's thread.
+
+        Raises:
+            StorageFull: there is no space; nothing was changed.
+        """
         self.failpoint(f"before {name}")
-        self.connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self.failpoint(f"within {name}")
-            self.connection.execute("COMMIT")
-        finally:
-            # After some errors, such as a full disk, SQLite has already rolled back.
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
+        with full_disk_as_storage_full():
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.failpoint(f"within {name}")
+                self.connection.execute("COMMIT")
+            finally:
+                # After some errors, such as a full disk, SQLite has already rolled back.
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
         self.failpoint(f"after {name}")
 
 
-def _connect(folder: Path) -> sqlite3.Connection:
+@contextmanager
+def full_disk_as_storage_full() -> Iterator[None]:
+    """Turn SQLite's error about a full disk into `StorageFull`."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(
-            folder / FILE_NAME, timeout=0.0, isolation_level=None, check_same_thread=False
-        )
-    except (OSError, sqlite3.OperationalError) as error:
-        raise StartError(f"DATA_DIR {folder} cannot be written to: {error}.") from error
-    try:
-        db.row_factory = sqlite3.Row
-        # Set before the first access: the lock is then held until the process ends, and a second
-        # process cannot even read (https://www.sqlite.org/wal.html#noshm).
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        with closing(db.execute("PRAGMA journal_mode = WAL")) as mode:
-            mode.fetchone()
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA foreign_keys = ON")
-        db.execute("PRAGMA secure_delete = ON")
-        db.execute("BEGIN EXCLUSIVE")
-        db.execute("COMMIT")
-        migrate(db)
+        yield
     except sqlite3.OperationalError as error:
-        db.close()
-        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-            raise StoreLocked(
-                f"Another bot is already running with DATA_DIR {folder}: stop it, or give this one "
-                "a folder of its own."
-            ) from error
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise StorageFull from error
         raise
-    except BaseException:
-        db.close()
-        raise
-    return db

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import tempfile
@@ -12,8 +13,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from bot.errors import StoredPictureMissing
+from bot.errors import StorageFull, StoredPictureMissing
 from bot.images.picture import Picture
+from bot.store.opening import FILE_MODE, private_folder
 
 
 class PictureFiles:
@@ -29,10 +31,14 @@ class PictureFiles:
         # Held while a file is checked and deleted, so that no task puts the same one meanwhile.
         self._changing = threading.Lock()
         self._unnamed: set[str] = set()
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
 
     async def put(self, picture: Picture) -> str:
-        """Store the picture durably; returns its name, 64 hex digits."""
+        """Store the picture durably; returns its name, 64 hex digits.
+
+        Raises:
+            StorageFull: there is no space for it.
+        """
         return await asyncio.to_thread(self._put, picture)
 
     async def get(self, name: str) -> Picture:
@@ -68,7 +74,7 @@ class PictureFiles:
     def keep_only(self, names: Collection[str]) -> int:
         """Delete every other file, incomplete ones too; returns how many. Blocks."""
         kept = {self._path(name) for name in names}
-        strays = [path for path in self._folder.iterdir() if path not in kept]
+        strays = [path for path in self._folder.iterdir() if path not in kept and path.is_file()]
         for path in strays:
             path.unlink()
         return len(strays)
@@ -81,18 +87,32 @@ class PictureFiles:
             if self._path(name).exists():
                 self._sync_folder()
                 return name
-        handle, part = tempfile.mkstemp(dir=self._folder, suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            image = Image.frombytes("RGB", (picture.width, picture.height), picture.pixels)
-            # Speed matters more than size: these files are kept for a day.
-            image.save(file, "PNG", compress_level=1)
-            file.flush()
-            os.fsync(file.fileno())
-        self._failpoint("picture written")
-        Path(part).replace(self._path(name))
+        try:
+            self._write(picture, self._path(name))
+        except OSError as error:
+            self.named([name])
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StorageFull from error
+            raise
+        return name
+
+    def _write(self, picture: Picture, path: Path) -> None:
+        handle, name = tempfile.mkstemp(dir=self._folder, suffix=".part")
+        part = Path(name)
+        part.chmod(FILE_MODE)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                image = Image.frombytes("RGB", (picture.width, picture.height), picture.pixels)
+                # Speed matters more than size: these files are kept for a day.
+                image.save(file, "PNG", compress_level=1)
+                file.flush()
+                os.fsync(file.fileno())
+            self._failpoint("picture written")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
         self._failpoint("picture renamed")
         self._sync_folder()
-        return name
 
     def _sync_folder(self) -> None:
         """Make the new directory entry durable."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from bot.errors import InternalError
 from bot.jobs.job import Destination, Job, JobState, Variant
 
 # Values that change, are searched for or are secret have a column; the rest is in `request`.
@@ -31,6 +32,14 @@ COLUMNS = (
 INSERT = f"INSERT INTO job ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{c}' for c in COLUMNS)})"  # noqa: S608
 
 
+# Version 1, of bot 0.1.0, is unmarked. The fields that were added since have defaults.
+REQUEST_VERSION = 2
+
+
+class UnreadableRow(InternalError):
+    """A stored job cannot be read: damaged, or written by a newer version of the bot."""
+
+
 def job_row(job: Job) -> dict[str, Any]:
     """The parameters of `INSERT`."""
     request = asdict(job)
@@ -45,7 +54,7 @@ def job_row(job: Job) -> dict[str, Any]:
     del request["source"], request["depth"]
     for variant in request["variants"]:
         del variant["result"]
-    return columns | {"request": json.dumps(request)}
+    return columns | {"request": json.dumps({"version": REQUEST_VERSION, **request})}
 
 
 def job_pictures(job: Job) -> dict[str, str]:
@@ -61,8 +70,22 @@ def result_role(number: int) -> str:
 
 
 def row_job(row: sqlite3.Row, pictures: Mapping[str, str]) -> Job:
-    """The job of a row of `job` and its rows of `picture`."""
+    """The job of a row of `job` and its rows of `picture`.
+
+    Raises:
+        UnreadableRow: they are not those of a job.
+    """
+    try:
+        return _job(row, pictures)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UnreadableRow(f"{type(error).__name__}: {error}") from error
+
+
+def _job(row: sqlite3.Row, pictures: Mapping[str, str]) -> Job:
     request = json.loads(row["request"])
+    version = request.pop("version", 1)
+    if version > REQUEST_VERSION:
+        raise ValueError(f"the request has version {version}")
     destination = Destination(
         **request.pop("destination"),
         token=row["token"],

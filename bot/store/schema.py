@@ -51,21 +51,30 @@ MIGRATIONS = (
 )
 
 
+VERSION = len(MIGRATIONS)
+
+
 class StoreTooNew(StartError):
     """The store was written by a newer version of the bot."""
 
 
-def migrate(db: sqlite3.Connection) -> None:
-    """Migrate the tables to this version, each step in its own transaction.
+def version_of(db: sqlite3.Connection) -> int:
+    """The schema version of the tables; 0 without any.
 
     Raises:
         StoreTooNew: a newer bot wrote them; continuing could lose its data.
     """
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
+    if version > VERSION:
         raise StoreTooNew(
-            f"The job store has version {version}, this bot knows {len(MIGRATIONS)}: "
+            f"The job store has version {version}, this bot knows {VERSION}: "
             "run the newer bot, or point DATA_DIR at another folder."
         )
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+    return int(version)
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Migrate the tables to this version, each step in its own transaction."""
+    for number, script in enumerate(MIGRATIONS, start=1):
+        if number > version_of(db):
+            db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")

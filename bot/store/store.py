@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
-from bot.errors import JobNotActive, StartError
+from bot.errors import JobNotActive
 from bot.jobs.job import Job, JobState
-from bot.store.database import Database, no_failpoint
+from bot.store.database import Database, full_disk_as_storage_full, no_failpoint
 from bot.store.erasure import erase, scrub
 from bot.store.guild_settings import GuildSettings
+from bot.store.opening import not_writable
 from bot.store.picture_files import PictureFiles
-from bot.store.rows import INSERT, job_pictures, job_row, result_role, row_job
+from bot.store.rows import (
+    INSERT,
+    UnreadableRow,
+    job_pictures,
+    job_row,
+    result_role,
+    row_job,
+)
+
+log = logging.getLogger(__name__)
 
 RUNNABLE = (JobState.QUEUED, JobState.RUNNING)
 UNFINISHED = (*RUNNABLE, JobState.MADE)
@@ -42,15 +54,16 @@ class Store:
         Raises:
             StoreLocked: another process has it open.
             StoreTooNew: a newer version of the bot wrote it.
+            StoreDamaged: the database is damaged, or is not a job store.
             StartError: the folder cannot be written to.
         """
         async with Database.open(folder, failpoint) as db:
             try:
                 pictures = PictureFiles(folder / "pictures", failpoint)
+                store = cls(db, pictures)
+                await db.run(store._sweep)
             except OSError as error:
-                raise StartError(f"DATA_DIR {folder} cannot be written to: {error}.") from error
-            store = cls(db, pictures)
-            await db.run(store._sweep)
+                raise not_writable(folder, error) from error
             yield store
 
     async def discard(self, picture: str) -> None:
@@ -233,7 +246,13 @@ class Store:
 
     def _select(self, where: str, values: tuple[object, ...]) -> list[Job]:
         rows = self._db.connection.execute(f"SELECT * FROM job WHERE {where}", values)  # noqa: S608
-        return [row_job(row, self._named(row["seq"])) for row in rows.fetchall()]
+        jobs = []
+        for row in rows.fetchall():
+            try:
+                jobs.append(row_job(row, self._named(row["seq"])))
+            except UnreadableRow as error:
+                log.error("job %s cannot be read: %s", row["id"], error)
+        return jobs
 
     def _named(self, seq: int) -> dict[str, str]:
         query = "SELECT role, hash FROM picture WHERE job_seq = ?"
@@ -253,7 +272,8 @@ class Store:
             erased, hashes = erase(self._db.connection, user=user, before=before, job=job)
         self._delete_unnamed(hashes)
         if erased:
-            scrub(self._db.connection)
+            with full_disk_as_storage_full():
+                scrub(self._db.connection)
         return erased
 
     def _tally(self) -> dict[tuple[str, str], tuple[int, int]]:
@@ -261,7 +281,19 @@ class Store:
         return {(row["day"], row["state"]): (row["jobs"], row["pictures"]) for row in rows}
 
     def _sweep(self) -> None:
-        """Delete what a crash left: a file without a row, and erased rows in the log."""
+        """Delete what a crash left: a file without a row, and erased rows in the log. End
+        unanswered jobs that cannot be read: their users cannot be told."""
         scrub(self._db.connection)
+        readable = {job.id for job in self._select("finished_at IS NULL", ())}
+        with self._db.transaction("sweep"):
+            for (id_,) in self._db.connection.execute(
+                "SELECT id FROM job WHERE finished_at IS NULL"
+            ).fetchall():
+                if id_ not in readable:
+                    self._db.connection.execute(
+                        "UPDATE job SET state = 'failed', finished_at = ?, token = NULL "
+                        "WHERE id = ?",
+                        (time.time(), id_),
+                    )
         rows = self._db.connection.execute("SELECT DISTINCT hash FROM picture")
         self.pictures.keep_only({hash_ for (hash_,) in rows})

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import JobNotActive, StoredPictureMissing
+from bot.errors import JobNotActive, StorageFull, StoredPictureMissing
 from bot.jobs.job import Destination, Job, JobState, Variant
-from bot.store.database import StoreLocked
+from bot.store.opening import StoreLocked
 from bot.store.schema import MIGRATIONS, StoreTooNew
 from bot.store.store import Store
 from tests.support.jobs import TOKEN, job, picture
@@ -371,7 +371,7 @@ async def test_a_full_disk_fails_one_change_and_not_the_next(store: Store) -> No
         store._db.connection.execute(f"PRAGMA max_page_count = {limit}").fetchone()
 
     await store._db.run(pages, 1)
-    with pytest.raises(sqlite3.OperationalError, match="full"):
+    with pytest.raises(StorageFull):
         await store.accept(job(prompt="x" * 100_000))
     await store._db.run(pages, 2**30)
     accepted = job()

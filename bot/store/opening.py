@@ -1,0 +1,131 @@
+"""Opens the database file: permissions, exclusive access, integrity, migration."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+
+from bot.errors import StartError
+from bot.store.schema import VERSION, migrate, version_of
+
+FILE_NAME = "redraw.sqlite3"
+# A folder and files that only the bot's own user can read, whatever the umask.
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
+NOT_WRITABLE = {
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+}
+
+
+class StoreLocked(StartError):
+    """Another process has this data directory open."""
+
+
+class StoreDamaged(StartError):
+    """The file is damaged, or is not a job store."""
+
+
+def private_folder(folder: Path) -> None:
+    """Create the folder if there is none; only its owner may use it."""
+    folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    # Another owner's folder keeps its mode.
+    with suppress(PermissionError):
+        folder.chmod(FOLDER_MODE)
+
+
+def connect(folder: Path) -> sqlite3.Connection:
+    """Open or create the database in `folder`, exclusively, at the present schema version.
+
+    Raises:
+        StoreLocked: another process has it open.
+        StoreTooNew: a newer version of the bot wrote it.
+        StoreDamaged: the file is damaged, or is not a job store.
+        StartError: the folder cannot be written to.
+    """
+    path = folder / FILE_NAME
+    try:
+        private_folder(folder)
+        _private_file(path)
+        db = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
+    except (OSError, sqlite3.OperationalError) as error:
+        raise not_writable(folder, error) from error
+    try:
+        _prepare(db, path)
+    except sqlite3.OperationalError as error:
+        db.close()
+        # The lower byte of an extended result code: https://www.sqlite.org/rescode.html
+        code = error.sqlite_errorcode & 0xFF
+        if code == sqlite3.SQLITE_BUSY:
+            raise StoreLocked(
+                f"Another bot is already running with DATA_DIR {folder}: stop it, or give this one "
+                "a folder of its own."
+            ) from error
+        if code in NOT_WRITABLE:
+            raise not_writable(folder, error) from error
+        raise
+    except sqlite3.DatabaseError as error:
+        db.close()
+        raise _damaged(path, str(error)) from error
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def not_writable(folder: Path, error: Exception) -> StartError:
+    """The sentence for a folder that cannot be used."""
+    return StartError(
+        f"DATA_DIR {folder} cannot be written to: {error}. Check its owner, permissions and "
+        "free space, or choose another DATA_DIR."
+    )
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    db.row_factory = sqlite3.Row
+    # Set before the first access: the lock is then held until the process ends, and a second
+    # process cannot even read (https://www.sqlite.org/wal.html#noshm).
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    # Before the first change: a file that is not the bot's stays as it is.
+    [(result,), *_] = db.execute("PRAGMA quick_check(1)").fetchall()
+    if result != "ok":
+        raise _damaged(path, result)
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    version = version_of(db)
+    if bool(version) is not ({"job", "picture"} <= tables) or (not version and tables):
+        raise _damaged(path, "its tables are not those of a job store")
+    with closing(db.execute("PRAGMA journal_mode = WAL")) as mode:
+        mode.fetchone()
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute("PRAGMA secure_delete = ON")
+    db.execute("BEGIN EXCLUSIVE")
+    db.execute("COMMIT")
+    if 0 < version < VERSION:
+        _back_up(db, path.with_name(f"{FILE_NAME}.version-{version}.bak"))
+    migrate(db)
+
+
+def _back_up(db: sqlite3.Connection, copy: Path) -> None:
+    copy.unlink(missing_ok=True)
+    _private_file(copy)
+    with closing(sqlite3.connect(copy)) as target:
+        db.backup(target)
+
+
+def _private_file(path: Path) -> None:
+    """Create the file if there is none. SQLite gives its side files the same mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
+    with suppress(PermissionError):
+        path.chmod(FILE_MODE)
+
+
+def _damaged(path: Path, detail: str) -> StoreDamaged:
+    return StoreDamaged(
+        f"{path} is damaged or is not a job store ({detail}). Restore a copy of it, or move it "
+        "away: the bot then starts with an empty one."
+    )

@@ -1,0 +1,85 @@
+"""Stores that earlier versions wrote. Each folder in `tests/fixtures/stores` is one version's,
+written by that version's own code."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bot.jobs.job import JobState
+from bot.store.opening import FILE_NAME
+from bot.store.schema import VERSION
+from bot.store.store import Store
+
+STORES = Path(__file__).parents[3] / "fixtures" / "stores"
+SCHEMA_VERSIONS = {"0.1.0": 1}
+
+
+def schema_version(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as db:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def test_every_released_version_has_a_store() -> None:
+    assert {path.name for path in STORES.iterdir()} == set(SCHEMA_VERSIONS)
+
+
+@pytest.mark.parametrize("release", SCHEMA_VERSIONS)
+async def test_an_earlier_store_opens_with_all_of_its_jobs(tmp_path: Path, release: str) -> None:
+    folder = shutil.copytree(STORES / release, tmp_path / "data")
+    before = (folder / FILE_NAME).read_bytes()
+    async with Store.open(folder) as store:
+        jobs = {job.id: job for job in await store.jobs_of(7)}
+        assert {int(id_, 16): job.state for id_, job in jobs.items()} == {
+            1: JobState.QUEUED,
+            2: JobState.RUNNING,
+            3: JobState.MADE,
+            4: JobState.DELIVERED,
+            5: JobState.FAILED,
+            6: JobState.CANCELLED,
+        }
+        made = jobs[f"{3:016x}"]
+        assert made.variants[0].result is not None
+        assert await store.pictures.get(made.variants[0].result)
+        assert made.shown_prompt == "a red fox 3, ink drawing"
+        assert made.destination.token == "interaction-token"
+        assert jobs[f"{6:016x}"].layout == "grid"
+        assert len(jobs[f"{6:016x}"].variants) == 4
+        assert await store.guild_settings.gallery(3) == 9
+        assert sum(jobs for jobs, _ in (await store.tally()).values()) == 1
+        await store.start(f"{1:016x}", 1.0)
+    assert schema_version(folder / FILE_NAME) == VERSION
+    copy = folder / f"{FILE_NAME}.version-{SCHEMA_VERSIONS[release]}.bak"
+    if SCHEMA_VERSIONS[release] < VERSION:
+        assert schema_version(copy) == SCHEMA_VERSIONS[release]
+        assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+        with closing(sqlite3.connect(copy)) as old, closing(sqlite3.connect(":memory:")) as raw:
+            raw.deserialize(before)
+            assert list(old.iterdump()) == list(raw.iterdump())
+
+
+async def test_a_migration_that_fails_leaves_the_earlier_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bot.store import opening, schema
+
+    async with Store.open(tmp_path):
+        pass
+    broken = (*schema.MIGRATIONS, "CREATE TABLE extra (a); INSERT INTO missing VALUES (1);")
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", broken)
+        patch.setattr(schema, "VERSION", len(broken))
+        patch.setattr(opening, "VERSION", len(broken))
+        with pytest.raises(Exception, match="no such table"):
+            async with Store.open(tmp_path):
+                pass
+    assert schema_version(tmp_path / FILE_NAME) == VERSION
+    assert schema_version(tmp_path / f"{FILE_NAME}.version-{VERSION}.bak") == VERSION
+    async with Store.open(tmp_path) as store:
+        assert await store.unanswered() == []

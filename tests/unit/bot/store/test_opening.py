@@ -1,0 +1,194 @@
+"""The store at the start: damage, foreign files, permissions, one bad row."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import random
+import sqlite3
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bot.errors import StartError
+from bot.store.opening import FILE_NAME, StoreDamaged
+from bot.store.store import Store
+from tests.support.jobs import job, picture
+
+ROOT = Path(__file__).parents[4]
+
+
+async def filled(folder: Path, jobs: int = 40) -> Path:
+    """The database file of a closed store with some jobs."""
+    async with Store.open(folder) as store:
+        for _ in range(jobs):
+            await store.accept(job(await store.pictures.put(picture(1))))
+    return folder / FILE_NAME
+
+
+def overwrite(start: int, data: bytes) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        with path.open("r+b") as file:
+            file.seek(start)
+            file.write(data)
+
+    return damage
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def foreign_tables(path: Path) -> None:
+    path.unlink()
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE songs (title TEXT)")
+    db.commit()
+    db.close()
+
+
+def foreign_version(path: Path) -> None:
+    foreign_tables(path)
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 1")
+    db.close()
+
+
+RANDOM = random.Random(1)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(overwrite(0, b"\xff" * 16), id="the header"),
+        pytest.param(overwrite(100, RANDOM.randbytes(2000)), id="the schema page"),
+        pytest.param(overwrite(3 * 4096, RANDOM.randbytes(4096)), id="a data page"),
+        pytest.param(truncate, id="truncated"),
+        pytest.param(lambda path: path.write_text("hello " * 1000), id="a text file"),
+        pytest.param(foreign_tables, id="tables of another program"),
+        pytest.param(foreign_version, id="a version of another program"),
+    ],
+)
+async def test_a_damaged_store_is_one_sentence_with_the_file_and_what_to_do(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    path = await filled(tmp_path)
+    damage(path)
+    before = path.read_bytes()
+    with pytest.raises(StoreDamaged) as caught:
+        async with Store.open(tmp_path):
+            pass
+    assert str(path) in str(caught.value)
+    assert "move it away" in str(caught.value)
+    assert path.read_bytes() == before
+
+
+async def test_an_empty_file_is_a_new_store(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).touch()
+    async with Store.open(tmp_path) as store:
+        assert await store.unanswered() == []
+
+
+@pytest.mark.parametrize("name", [FILE_NAME, "pictures"])
+async def test_a_folder_where_a_file_should_be_is_one_sentence(tmp_path: Path, name: str) -> None:
+    if name == "pictures":
+        (tmp_path / name).write_text("a file where a folder should be")
+    else:
+        (tmp_path / name).mkdir()
+    with pytest.raises(StartError, match="cannot be written to"):
+        async with Store.open(tmp_path):
+            pass
+
+
+async def test_a_folder_among_the_pictures_does_not_stop_the_start(tmp_path: Path) -> None:
+    await filled(tmp_path, jobs=1)
+    (tmp_path / "pictures" / ("0" * 64 + ".png")).mkdir()
+    async with Store.open(tmp_path) as store:
+        assert len(await store.unanswered()) == 1
+
+
+READ_ONLY = """
+import asyncio, pathlib, subprocess, sys
+from bot.errors import StartError
+from bot.store.store import Store
+folder = pathlib.Path(sys.argv[1])
+subprocess.run(["mount", "--bind", folder, folder], check=True)
+subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
+async def main():
+    try:
+        async with Store.open(folder):
+            print("opened")
+    except StartError as error:
+        print(error)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs mount namespaces")
+@pytest.mark.parametrize("existing", [True, False])
+async def test_a_read_only_mount_is_one_sentence(tmp_path: Path, existing: bool) -> None:
+    if existing:
+        await filled(tmp_path)
+    process = await asyncio.create_subprocess_exec(
+        *("unshare", "-Urm", sys.executable, "-c", READ_ONLY, tmp_path),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    assert f"DATA_DIR {tmp_path} cannot be written to" in output.decode()
+
+
+BAD_REQUESTS = {
+    "not JSON": "{",
+    "a list": "[]",
+    "a field is missing": "{}",
+    "an unknown field": json.dumps({"version": 2, "colour": "red"}),
+    "a newer version": json.dumps({"version": 999}),
+}
+
+
+@pytest.mark.parametrize("request_text", BAD_REQUESTS.values(), ids=BAD_REQUESTS)
+async def test_an_unreadable_row_costs_one_job(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, request_text: str
+) -> None:
+    async with Store.open(tmp_path) as store:
+        jobs = [job(await store.pictures.put(picture(n))) for n in range(3)]
+        for one in jobs:
+            await store.accept(one)
+    db = sqlite3.connect(tmp_path / FILE_NAME)
+    db.execute("UPDATE job SET request = ? WHERE id = ?", (request_text, jobs[1].id))
+    db.commit()
+    db.close()
+    async with Store.open(tmp_path) as store:
+        assert await store.unanswered() == [jobs[0], jobs[2]]
+        assert await store.job(jobs[1].id) is None
+        assert await store.erase_user(7) == 3
+    errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert errors
+    assert all(jobs[1].id in record.getMessage() for record in errors)
+    assert not any(record.exc_info for record in errors)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o277])
+async def test_only_the_bots_user_can_read_the_data(tmp_path: Path, umask: int) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o755)
+    before = os.umask(umask)
+    try:
+        async with Store.open(folder) as store:
+            await store.accept(job(await store.pictures.put(picture(1))))
+            modes = {
+                path.relative_to(tmp_path).as_posix(): stat.S_IMODE(path.stat().st_mode)
+                for path in (folder, *folder.rglob("*"))
+            }
+    finally:
+        os.umask(before)
+    folders = {"data", "data/pictures"}
+    assert {f"data/{FILE_NAME}", f"data/{FILE_NAME}-wal", *folders} < set(modes)
+    assert {name for name, mode in modes.items() if mode != 0o600} == folders
+    assert {modes[name] for name in folders} == {0o700}
