@@ -25,8 +25,9 @@ from bot.cli.run import run_bot
 from bot.config import Settings
 from tests.support.bots.crash_campaign import death
 from tests.support.bots.minimal_bot import point_discord_py_at
+from tests.support.fake_discord.objects import Interaction, Message
 from tests.support.fake_discord.server import FakeDiscord, fake_discord
-from tests.support.fake_discord.state import DiscordState, Interaction, Message
+from tests.support.fake_discord.state import DiscordState
 
 BOT = 1001
 BURST = 10

@@ -16,8 +16,8 @@ from pathlib import Path
 from random import Random
 
 from tests.support.bots import bot_process
+from tests.support.fake_discord.objects import Message
 from tests.support.fake_discord.server import FakeDiscord
-from tests.support.fake_discord.state import Message
 
 # A process that has imported everything once and forks, so that a restart takes milliseconds.
 FORKS = multiprocessing.get_context("forkserver")

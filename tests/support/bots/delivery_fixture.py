@@ -12,8 +12,9 @@ from bot.delivery.edit_limiter import EditRateLimiter
 from bot.delivery.message import EncodePictures
 from bot.jobs.job import Destination, Job
 from tests.support.bots.minimal_bot import Bot, PlainRenderer, as_png, job_for, square
+from tests.support.fake_discord.objects import Message, Refusal
 from tests.support.fake_discord.server import FakeDiscord
-from tests.support.fake_discord.state import TOKEN_SECONDS, DiscordState, Message, Refusal
+from tests.support.fake_discord.state import TOKEN_SECONDS, DiscordState
 
 BOT = 1001
 API = "/api/v10"
@@ -102,7 +103,7 @@ class Case:
         """A job that was deferred and made, but not answered."""
         store, discord_state = self.fixture.bot.store, self.discord_state
         interaction = discord_state.interact(BOT, self.channel, self.user)
-        deferred = discord_state.acknowledge(interaction.token, flags=64 if private else 0)
+        deferred = discord_state.defer(interaction.token, flags=64 if private else 0)
         if expired:
             interaction.created_at -= TOKEN_SECONDS + 1
         job = job_for(
@@ -134,7 +135,7 @@ class Case:
             before = self.discord_state.now() - 600
             job = await self.fixture.bot.store.posting(job.id, self.channel, before)
         if site is Site.OPEN_DM:
-            self.discord_state.closed_channels.add(self.channel)
+            self.discord_state.close_channel(BOT, self.channel)
         return job
 
     def answers(self) -> list[Message]:

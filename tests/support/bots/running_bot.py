@@ -25,8 +25,9 @@ from tests.support.bots.minimal_bot import (
     point_discord_py_at,
     square,
 )
+from tests.support.fake_discord.objects import Message
 from tests.support.fake_discord.server import FakeDiscord, fake_discord
-from tests.support.fake_discord.state import TOKEN_SECONDS, DiscordState, Message
+from tests.support.fake_discord.state import TOKEN_SECONDS, DiscordState
 from tests.support.services import FakeLifecycle
 
 BOT = 1001
@@ -115,7 +116,7 @@ class RunningBot:
         discord_state = self.discord.discord_state
         channel = channel or 1000 + len(discord_state.interactions)
         interaction = discord_state.interact(BOT, channel, user)
-        reply = discord_state.acknowledge(interaction.token, flags=64 if private else 0)
+        reply = discord_state.defer(interaction.token, flags=64 if private else 0)
         job = job_for(
             Destination(
                 application_id=BOT,

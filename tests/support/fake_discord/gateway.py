@@ -15,9 +15,14 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from tests.support.fake_discord.guild_payloads import guild_payload
+from tests.support.fake_discord.guild_state import HOME_GUILD
 from tests.support.fake_discord.payloads import application_of, ready_payload
+from tests.support.fake_discord.state import DiscordState
 
 DISPATCH, HEARTBEAT, IDENTIFY, RESUME, HELLO, HEARTBEAT_ACK = 0, 1, 2, 6, 10, 11
+GUILDS, MESSAGE_CONTENT = 1 << 0, 1 << 15
+DISALLOWED_INTENTS = 4014
 
 
 class Connection:
@@ -27,6 +32,16 @@ class Connection:
         self.socket = socket
         self._packer = zlib.compressobj()
         self.intents = 0
+        # Number of this shard, and how many there are.
+        self.shard: tuple[int, int] = (0, 1)
+
+    def serves(self, guild_id: int) -> bool:
+        """Whether events of the guild go to this shard; id 0 stands for direct messages.
+
+        https://discord.com/developers/docs/events/gateway#sharding
+        """
+        number, count = self.shard
+        return (guild_id >> 22) % count == number
 
     async def send(self, payload: Any) -> None:
         """Send one payload."""
@@ -36,21 +51,34 @@ class Connection:
 
 @dataclass
 class Gateway:
-    """The connections of all bots, by application id. `refusals` holds the close codes with which
-    the next identifications and resumptions are refused."""
+    """The connections of all bots, by application id and shard.
 
+    `refusals` holds the close codes with which the next identifications and resumptions are
+    refused.
+    """
+
+    discord_state: DiscordState
     refusals: list[int] = field(default_factory=list)
-    connections: dict[int, Connection] = field(default_factory=dict)
+    connections: dict[tuple[int, int], Connection] = field(default_factory=dict)
     _ready: dict[int, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
 
     async def wait_ready(self, application_id: int) -> None:
         """Wait until that bot has identified itself."""
         await self._ready[application_id].wait()
 
-    async def dispatch(self, application_id: int, event: str, data: Any) -> bool:
+    def connection(self, application_id: int, guild_id: int = 0) -> Connection | None:
+        """The open connection of a bot that gets the events of a guild."""
+        for (bot_id, _), connection in self.connections.items():
+            if bot_id == application_id and connection.serves(guild_id):
+                return None if connection.socket.closed else connection
+        return None
+
+    async def dispatch(
+        self, application_id: int, event: str, data: Any, *, guild_id: int = 0
+    ) -> bool:
         """Send an event to a bot. Returns False if the bot is not connected."""
-        connection = self.connections.get(application_id)
-        if connection is None or connection.socket.closed:
+        connection = self.connection(application_id, guild_id)
+        if connection is None:
             return False
         with contextlib.suppress(ConnectionError):
             await connection.send({"op": DISPATCH, "t": event, "s": 1, "d": data})
@@ -76,14 +104,35 @@ class Gateway:
                 elif payload["op"] == IDENTIFY:
                     application_id = application_of(payload["d"]["token"])
                     connection.intents = payload["d"].get("intents", 0)
-                    self.connections[application_id] = connection
-                    ready = ready_payload(application_id, request.url.port or 0)
-                    if "shard" in payload["d"]:
-                        ready["d"]["shard"] = payload["d"]["shard"]
-                    await connection.send(ready)
-                    self._ready[application_id].set()
+                    connection.shard = tuple(payload["d"].get("shard", (0, 1)))
+                    if not await self._identify(application_id, connection, request.url.port or 0):
+                        break
         finally:
-            if self.connections.get(application_id) is connection:
-                del self.connections[application_id]
+            key = (application_id, connection.shard[0])
+            if self.connections.get(key) is connection:
+                del self.connections[key]
                 self._ready[application_id].clear()
         return socket
+
+    async def _identify(self, bot_id: int, connection: Connection, port: int) -> bool:
+        state = self.discord_state
+        if connection.intents & MESSAGE_CONTENT and bot_id not in state.content_intent:
+            await connection.socket.close(code=DISALLOWED_INTENTS)
+            return False
+        self.connections[bot_id, connection.shard[0]] = connection
+        if bot_id not in state.guilds[HOME_GUILD].member_roles:
+            state.guilds[HOME_GUILD].add_bot(bot_id)
+        guilds = [
+            guild
+            for guild in state.guilds.values()
+            if bot_id in guild.member_roles and connection.serves(guild.id)
+        ]
+        ready = ready_payload(bot_id, [guild.id for guild in guilds], port)
+        ready["shard"] = connection.shard
+        await connection.send({"op": DISPATCH, "t": "READY", "s": 1, "d": ready})
+        if connection.intents & GUILDS:
+            for guild in guilds:
+                data = guild_payload(guild, bot_id)
+                await connection.send({"op": DISPATCH, "t": "GUILD_CREATE", "s": 1, "d": data})
+        self._ready[bot_id].set()
+        return True

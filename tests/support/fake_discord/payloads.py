@@ -1,15 +1,25 @@
-"""Discord's objects as JSON: https://discord.com/developers/docs/reference"""
+"""Interactions, messages and applications as JSON: https://discord.com/developers/docs/reference"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import mimetypes
 from typing import Any
 
-from tests.support.fake_discord.state import Interaction, Message
+from tests.support.fake_discord.guild_payloads import (
+    channel_payload,
+    dm_payload,
+    member_payload,
+    timestamp,
+    user_payload,
+)
+from tests.support.fake_discord.objects import Interaction, Message
+from tests.support.fake_discord.state import DiscordState
 
-ALL_PERMISSIONS = str((1 << 50) - 1)
 ATTACHMENT = 11
 OPTION_TYPES: dict[type, int] = {str: 3, int: 4, bool: 5, float: 10, bytes: ATTACHMENT}
+# The permissions of an app in a server to which only a user has added it:
+# Embed Links, Attach Files, Mention Everyone, Use External Emojis, Create Polls.
+USER_INSTALL_PERMISSIONS = 562949953863680
 
 
 def command_payload(name: str, options: dict[str, Any], port: int) -> dict[str, Any]:
@@ -35,65 +45,54 @@ def command_payload(name: str, options: dict[str, Any], port: int) -> dict[str, 
 
 
 def interaction_payload(
-    interaction: Interaction, command: dict[str, Any], upload_limit: int
+    state: DiscordState, interaction: Interaction, kind: int, data: dict[str, Any]
 ) -> dict[str, Any]:
-    """An interaction in a server's text channel."""
-    return {
+    """An interaction in a server or in direct messages with the bot."""
+    payload: dict[str, Any] = {
         "id": str(interaction.id),
         "application_id": str(interaction.application_id),
-        "type": 2,
-        "data": command,
-        "guild_id": "7",
+        "type": kind,
+        "data": data,
         "channel_id": str(interaction.channel_id),
-        "channel": {
-            "id": str(interaction.channel_id),
-            "type": 0,
-            "name": "pictures",
-            "position": 0,
-            "permission_overwrites": [],
-            "permissions": ALL_PERMISSIONS,
-        },
-        "member": {
-            "user": user_payload(interaction.user_id),
-            "roles": [],
-            "joined_at": timestamp(0),
-            "permissions": ALL_PERMISSIONS,
-            "deaf": False,
-            "mute": False,
-            "flags": 0,
-        },
         "token": interaction.token,
         "version": 1,
-        "app_permissions": ALL_PERMISSIONS,
         "locale": "en-US",
-        "guild_locale": "en-US",
         "entitlements": [],
-        "authorizing_integration_owners": {"0": "7"},
+        "attachment_size_limit": state.upload_limit,
+    }
+    if interaction.component_message_id is not None:
+        message = state.messages[interaction.component_message_id]
+        payload["message"] = message_payload(state, message, interaction.application_id)
+    guild = state.guild_of(interaction.channel_id)
+    if guild is None:
+        return payload | {
+            "channel": dm_payload(interaction.channel_id, interaction.user_id),
+            "user": user_payload(interaction.user_id),
+            "app_permissions": str(USER_INSTALL_PERMISSIONS),
+            "authorizing_integration_owners": {"0": "0"},
+            "context": 1,
+        }
+    installed = interaction.application_id in guild.member_roles
+    channel = guild.channels[interaction.channel_id]
+    members = guild.permissions(interaction.user_id, channel.id)
+    bots = guild.permissions(interaction.application_id, channel.id)
+    return payload | {
+        "guild_id": str(guild.id),
+        "guild": {"id": str(guild.id), "locale": "en-US", "features": []},
+        "guild_locale": "en-US",
+        "channel": channel_payload(channel) | {"permissions": str(members)},
+        "member": member_payload(guild, interaction.user_id) | {"permissions": str(members)},
+        "app_permissions": str(bots if installed else USER_INSTALL_PERMISSIONS),
+        "authorizing_integration_owners": (
+            {"0": str(guild.id)} if installed else {"1": str(interaction.user_id)}
+        ),
         "context": 0,
-        "attachment_size_limit": upload_limit,
     }
 
 
 def application_of(token: str) -> int:
     """The application id in a token of the fake Discord."""
     return int(token.removeprefix("token-of-"))
-
-
-def timestamp(seconds: float) -> str:
-    """ISO 8601."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
-
-
-def user_payload(user_id: int, *, bot: bool = False) -> dict[str, Any]:
-    """A user object."""
-    return {
-        "id": str(user_id),
-        "username": f"user{user_id}",
-        "discriminator": "0",
-        "global_name": None,
-        "avatar": None,
-        "bot": bot,
-    }
 
 
 def application_payload(application_id: int) -> dict[str, Any]:
@@ -112,49 +111,97 @@ def application_payload(application_id: int) -> dict[str, Any]:
     }
 
 
-def ready_payload(application_id: int, port: int) -> dict[str, Any]:
+def ready_payload(application_id: int, guilds: list[int], port: int) -> dict[str, Any]:
     """The gateway's first event."""
     return {
-        "op": 0,
-        "t": "READY",
-        "s": 1,
-        "d": {
-            "v": 10,
-            "user": user_payload(application_id, bot=True),
-            "guilds": [],
-            "session_id": "session",
-            "resume_gateway_url": f"ws://127.0.0.1:{port}/",
-            "application": {"id": str(application_id), "flags": 0},
-        },
+        "v": 10,
+        "user": user_payload(application_id, bot=True),
+        "guilds": [{"id": str(guild_id), "unavailable": True} for guild_id in guilds],
+        "session_id": "session",
+        "resume_gateway_url": f"ws://127.0.0.1:{port}/",
+        "application": {"id": str(application_id), "flags": 0},
     }
 
 
-def message_payload(message: Message) -> dict[str, Any]:
-    """A message object."""
-    return {
+def sees_content(state: DiscordState, message: Message, bot_id: int) -> bool:
+    """Whether a bot gets the content of a message.
+
+    https://discord.com/developers/docs/events/gateway#message-content-intent
+    """
+    return (
+        bot_id in state.content_intent
+        or message.author_id == bot_id
+        or bot_id in message.mentions
+        or message.channel_id in state.dm_channels
+    )
+
+
+def message_payload(state: DiscordState, message: Message, bot_id: int) -> dict[str, Any]:
+    """A message object as that bot gets it, without content where the intent is missing."""
+    payload = full_message_payload(state, message)
+    if message.replied_to is not None:
+        replied = state.messages[message.replied_to]
+        payload["message_reference"] = {
+            "type": 0,
+            "message_id": str(replied.id),
+            "channel_id": str(replied.channel_id),
+        }
+        payload["referenced_message"] = (
+            None if replied.deleted else message_payload(state, replied, bot_id)
+        )
+    if not sees_content(state, message, bot_id):
+        payload |= {"content": "", "embeds": [], "attachments": [], "components": []}
+        # The documents do not name snapshots; they hold the same fields, so the same rule is used.
+        for snapshot in payload.get("message_snapshots", []):
+            snapshot["message"] |= {"content": "", "embeds": [], "attachments": []}
+    return payload
+
+
+def full_message_payload(state: DiscordState, message: Message) -> dict[str, Any]:
+    """A message object with its content: the target of a context menu command."""
+    guild = state.guild_of(message.channel_id)
+    bots = {role.bot_id for role in guild.roles.values()} if guild else set()
+    payload = {
         "id": str(message.id),
         "channel_id": str(message.channel_id),
-        "author": user_payload(message.author_id, bot=True),
+        "author": user_payload(message.author_id, bot=message.author_id in bots),
         "content": message.content,
         "timestamp": timestamp(message.created_at),
         "edited_timestamp": None,
         "tts": False,
         "mention_everyone": False,
-        "mentions": [],
-        "mention_roles": [],
+        "mentions": [user_payload(user, bot=user in bots) for user in message.mentions],
+        "mention_roles": [str(role) for role in message.mention_roles],
         "attachments": [
-            {
-                "id": str(number),
-                "filename": name,
-                "size": len(data),
-                "url": f"https://cdn.invalid/{name}",
-                "proxy_url": f"https://cdn.invalid/{name}",
-            }
-            for number, (name, data) in enumerate(message.files.items())
+            attachment_payload(state, message, number, name)
+            for number, name in enumerate(message.files)
         ],
-        "embeds": [],
+        "embeds": message.embeds,
         "pinned": False,
-        "type": 0,
+        "type": message.type,
         "flags": message.flags,
         "components": message.components,
     }
+    if message.stickers:
+        payload["sticker_items"] = message.stickers
+    if message.snapshots:
+        payload["message_snapshots"] = [{"message": dict(one)} for one in message.snapshots]
+        payload["message_reference"] = {"type": 1, "message_id": "1", "channel_id": "1"}
+    return payload
+
+
+def attachment_payload(
+    state: DiscordState, message: Message, number: int, name: str
+) -> dict[str, Any]:
+    """An attachment object."""
+    url = f"{state.cdn}/attachments/{message.channel_id}/{message.id}/{name}"
+    payload = {
+        "id": str(number),
+        "filename": name,
+        "size": len(message.files[name]),
+        "url": url,
+        "proxy_url": url,
+    }
+    if name not in message.untyped and (kind := mimetypes.guess_type(name)[0]):
+        payload["content_type"] = kind
+    return payload

@@ -1,110 +1,66 @@
-"""The REST routes of the fake Discord, and faults on request."""
+"""The REST routes of the fake Discord."""
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from enum import Enum, auto
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
-from tests.support.fake_discord.gateway import Gateway
-from tests.support.fake_discord.payloads import (
-    application_of,
-    application_payload,
-    command_payload,
-    interaction_payload,
-    message_payload,
+from tests.support.fake_discord.faults import Faults, json_response
+from tests.support.fake_discord.guild_payloads import (
+    channel_payload,
+    dm_payload,
+    member_payload,
+    timestamp,
     user_payload,
 )
-from tests.support.fake_discord.state import DiscordState, Interaction, Refusal
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Fault(Enum):
-    """What can happen to a request on the network."""
-
-    LOST = auto()
-    """The connection breaks before Discord has read it."""
-    RESET = auto()
-    """The request is carried out, then the connection breaks."""
-    HALF = auto()
-    """The request is carried out, then half of the response arrives."""
-    NO_JSON = auto()
-    """The request is carried out, but the response is the page of a proxy."""
-    BAD_GATEWAY = auto()
-    """The request is carried out, but a proxy responds with 502."""
+from tests.support.fake_discord.objects import Callback, Message, Refusal
+from tests.support.fake_discord.payloads import application_of, application_payload, message_payload
+from tests.support.fake_discord.state import DiscordState
+from tests.support.fake_discord.users import UserActions
 
 
 @dataclass
-class FakeDiscord:
-    """The server.
-
-    `faults` maps "METHOD /route" to a `Fault` or a `Refusal` for each of the next requests there.
-    `requests` counts the requests by route.
-    """
-
-    discord_state: DiscordState
-    port: int = 0
-    faults: dict[str, list[Fault | Refusal]] = field(default_factory=lambda: defaultdict(list))
-    requests: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    cdn: dict[str, bytes] = field(default_factory=dict)
-    gateway: Gateway = field(default_factory=Gateway)
-
-    async def command(
-        self, application_id: int, channel_id: int, user_id: int, name: str, **options: Any
-    ) -> Interaction | None:
-        """Send a slash command of a user; None if the bot is not connected. An option of type bytes
-        is an attachment."""
-        interaction = self.discord_state.interact(application_id, channel_id, user_id)
-        self.cdn |= {key: value for key, value in options.items() if isinstance(value, bytes)}
-        command = command_payload(name, options, self.port)
-        data = interaction_payload(interaction, command, self.discord_state.upload_limit)
-        sent = await self.gateway.dispatch(application_id, "INTERACTION_CREATE", data)
-        return interaction if sent else None
+class FakeDiscord(Faults, UserActions):
+    """The server: REST routes, gateway, actions of users, and faults."""
 
     async def gateway_for_bots(self, request: web.Request) -> web.StreamResponse:
         """The gateway's address and the number of shards."""
         _bot(request)
         limits = {"total": 1000, "remaining": 1000, "reset_after": 0, "max_concurrency": 1}
         url = f"ws://127.0.0.1:{self.port}/"
-        return _json({"url": url, "shards": 1, "session_start_limit": limits})
+        return json_response({"url": url, "shards": 1, "session_start_limit": limits})
 
     async def me(self, request: web.Request) -> web.StreamResponse:
         """The bot's user."""
-        return _json(user_payload(_bot(request), bot=True))
+        return json_response(user_payload(_bot(request), bot=True))
 
     async def application(self, request: web.Request) -> web.StreamResponse:
         """The bot's application."""
-        return _json(application_payload(_bot(request)))
+        return json_response(application_payload(_bot(request)))
 
     async def acknowledge(self, request: web.Request) -> web.StreamResponse:
-        """The first response to an interaction: a message, or a deferred one."""
+        """The first response to an interaction."""
         body = await request.json()
-        if body["type"] not in (4, 5):
-            raise Refusal(400, 50035, "Invalid Form Body: only types 4 and 5 are known here")
-        data = body.get("data") or {}
         token = request.match_info["token"]
-        message = self.discord_state.acknowledge(token, flags=data.get("flags", 0))
-        if body["type"] == 4:
-            self.discord_state.edit_by_token(token, message.id, data, {})
+        interaction = self.discord_state.interactions.get(token)
+        message = self.discord_state.acknowledge(token, body["type"], body.get("data") or {})
+        if message is None or interaction is None:
+            return web.Response(status=204)
         about = {
             "id": request.match_info["interaction"],
             "type": 2,
             "response_message_id": str(message.id),
-            "response_message_loading": body["type"] == 5,
+            "response_message_loading": body["type"] == Callback.DEFERRED_MESSAGE,
             "response_message_ephemeral": message.ephemeral,
         }
-        return _json(
-            {
-                "interaction": about,
-                "resource": {"type": body["type"], "message": message_payload(message)},
-            }
+        shown = message_payload(self.discord_state, message, interaction.application_id)
+        return json_response(
+            {"interaction": about, "resource": {"type": body["type"], "message": shown}}
         )
 
     async def edit_by_token(self, request: web.Request) -> web.StreamResponse:
@@ -114,13 +70,13 @@ class FakeDiscord:
         message = self.discord_state.edit_by_token(
             where["token"], _message_id(self.discord_state, where), payload, files
         )
-        return _json(message_payload(message))
+        return self._message(message, int(where["application"]))
 
     async def follow_up(self, request: web.Request) -> web.StreamResponse:
         """A follow-up message."""
         payload, files = await _body(request)
         message = self.discord_state.follow_up(request.match_info["token"], payload, files)
-        return _json(message_payload(message))
+        return self._message(message, int(request.match_info["application"]))
 
     async def delete_by_token(self, request: web.Request) -> web.StreamResponse:
         """Delete a reply."""
@@ -135,7 +91,9 @@ class FakeDiscord:
         # A context menu command has no description.
         bare = {"description": ""}
         commands = enumerate(await request.json(), start=1)
-        return _json([bare | command | extra | {"id": str(number)} for number, command in commands])
+        return json_response(
+            [bare | command | extra | {"id": str(number)} for number, command in commands]
+        )
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         """An attachment."""
@@ -148,14 +106,15 @@ class FakeDiscord:
         message = self.discord_state.edit_by_bot(
             _bot(request), int(where["channel"]), int(where["message"]), payload, files
         )
-        return _json(message_payload(message))
+        return self._message(message, _bot(request))
 
     async def post(self, request: web.Request) -> web.StreamResponse:
         """A new message."""
         payload, files = await _body(request)
         channel_id = int(request.match_info["channel"])
         message = self.discord_state.post(_bot(request), channel_id, payload, files)
-        return _json(message_payload(message) | {"nonce": payload.get("nonce")})
+        shown = message_payload(self.discord_state, message, _bot(request))
+        return json_response(shown | {"nonce": payload.get("nonce")})
 
     async def get_message(self, request: web.Request) -> web.StreamResponse:
         """A message."""
@@ -163,58 +122,73 @@ class FakeDiscord:
         message = self.discord_state.message(
             _bot(request), int(where["channel"]), int(where["message"])
         )
-        return _json(message_payload(message))
+        return self._message(message, _bot(request))
+
+    async def delete(self, request: web.Request) -> web.StreamResponse:
+        """Delete a message."""
+        where = request.match_info
+        self.discord_state.delete(_bot(request), int(where["channel"]), int(where["message"]))
+        return web.Response(status=204)
 
     async def history(self, request: web.Request) -> web.StreamResponse:
         """The messages of a channel, without their nonces."""
-        _bot(request)
+        bot_id, query = _bot(request), request.query
         found = self.discord_state.history(
+            bot_id,
             int(request.match_info["channel"]),
-            int(request.query.get("after", 0)),
-            int(request.query.get("limit", 50)),
+            before=int(query["before"]) if "before" in query else None,
+            after=int(query["after"]) if "after" in query else None,
+            limit=int(query.get("limit", 50)),
         )
-        return _json([message_payload(message) for message in found])
+        return json_response([message_payload(self.discord_state, one, bot_id) for one in found])
+
+    async def channel(self, request: web.Request) -> web.StreamResponse:
+        """A channel or thread."""
+        channel_id = int(request.match_info["channel"])
+        self.discord_state.require(_bot(request), channel_id)
+        guild = self.discord_state.guild_of(channel_id)
+        if guild is None:
+            return json_response(dm_payload(channel_id, self.discord_state.dm_channels[channel_id]))
+        return json_response(channel_payload(guild.channels[channel_id]))
+
+    async def thread_member(self, request: web.Request) -> web.StreamResponse:
+        """A member of a thread."""
+        where = request.match_info
+        channel_id, user_id = int(where["channel"]), int(where["user"])
+        self.discord_state.require(_bot(request), channel_id)
+        guild = self.discord_state.guild_of(channel_id)
+        if guild is None or user_id not in guild.channels[channel_id].members:
+            raise Refusal(404, 10007, "Unknown Member")
+        joined = {"id": str(channel_id), "user_id": str(user_id), "flags": 0}
+        return json_response(joined | {"join_timestamp": timestamp(0)})
+
+    async def member(self, request: web.Request) -> web.StreamResponse:
+        """A member of a guild."""
+        where = request.match_info
+        guild = self.discord_state.guilds.get(int(where["guild"]))
+        if guild is None or _bot(request) not in guild.member_roles:
+            raise Refusal(403, 50001, "Missing Access")
+        if int(where["user"]) not in guild.member_roles:
+            raise Refusal(404, 10007, "Unknown Member")
+        return json_response(member_payload(guild, int(where["user"])))
+
+    async def attachment(self, request: web.Request) -> web.StreamResponse:
+        """A file of a message."""
+        where = request.match_info
+        message = self.discord_state.messages.get(int(where["message"]))
+        if message is None or message.deleted or where["name"] not in message.files:
+            raise web.HTTPNotFound
+        return web.Response(body=message.files[where["name"]])
 
     async def open_dm(self, request: web.Request) -> web.StreamResponse:
         """The channel for direct messages with a user."""
         _bot(request)
         user_id = int((await request.json())["recipient_id"])
         channel_id = self.discord_state.open_dm(user_id)
-        return _json(
-            {"id": str(channel_id), "type": 1, "recipients": [user_payload(user_id)], "flags": 0}
-        )
+        return json_response(dm_payload(channel_id, user_id))
 
-    @web.middleware
-    async def faulty(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Turn refusals into error responses, and apply faults."""
-        resource = request.match_info.route.resource
-        route = f"{request.method} {resource.canonical if resource else request.path}"
-        self.requests[route] += 1
-        fault = self.faults[route].pop(0) if self.faults.get(route) else None
-        try:
-            if isinstance(fault, Refusal):
-                raise fault
-            if fault is Fault.LOST:
-                return _hang_up(request)
-            response = await handler(request)
-        except ConnectionError:
-            # The bot was killed while it was sending.
-            return _hang_up(request)
-        except Refusal as refusal:
-            return _json({"code": refusal.code, "message": refusal.message}, status=refusal.status)
-        match fault:
-            case Fault.RESET:
-                return _hang_up(request)
-            case Fault.HALF:
-                assert isinstance(response, web.Response)
-                assert isinstance(response.body, bytes)
-                half = response.body[: len(response.body) // 2]
-                return web.Response(body=half, content_type="application/json")
-            case Fault.NO_JSON:
-                return web.Response(text="<html>", content_type="text/html")
-            case Fault.BAD_GATEWAY:
-                return web.Response(text="<html>", content_type="text/html", status=502)
-        return response
+    def _message(self, message: Message, bot_id: int) -> web.Response:
+        return json_response(message_payload(self.discord_state, message, bot_id))
 
 
 @asynccontextmanager
@@ -243,31 +217,25 @@ async def fake_discord(discord_state: DiscordState) -> AsyncIterator[FakeDiscord
             web.get("/cdn/{name}", discord.file),
             web.patch(messages + "/{message}", discord.edit_by_bot),
             web.get(messages + "/{message}", discord.get_message),
+            web.delete(messages + "/{message}", discord.delete),
             web.post(messages, discord.post),
             web.get(messages, discord.history),
             web.post(api + "/users/@me/channels", discord.open_dm),
+            web.get(api + "/channels/{channel}", discord.channel),
+            web.get(api + "/channels/{channel}/thread-members/{user}", discord.thread_member),
+            web.get(api + "/guilds/{guild}/members/{user}", discord.member),
+            web.get("/attachments/{channel}/{message}/{name}", discord.attachment),
         ]
     )
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     discord.port = runner.addresses[0][1]
+    discord_state.cdn = f"http://127.0.0.1:{discord.port}"
     try:
         yield discord
     finally:
         await runner.cleanup()
-
-
-def _json(data: Any, status: int = 200) -> web.Response:
-    """A JSON response without a charset, as Discord sends it and discord.py requires it."""
-    body = json.dumps(data).encode()
-    return web.Response(body=body, status=status, content_type="application/json")
-
-
-def _hang_up(request: web.Request) -> web.StreamResponse:
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()
 
 
 def _bot(request: web.Request) -> int:

@@ -1,9 +1,10 @@
-"""State of the fake Discord: messages, interactions, nonces, and what was shown when."""
+"""State of the fake Discord: messages, interactions and nonces, and the rules for them."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import secrets
 import time
 from collections import defaultdict
@@ -11,72 +12,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.fake_discord.validation import (
-    IS_COMPONENTS_V2,
-    Component,
-    broken_rules,
-    text_of,
-    walk,
+from tests.support.fake_discord.guild import Permission
+from tests.support.fake_discord.guild_state import HOME_GUILD, GuildState
+from tests.support.fake_discord.objects import (
+    EPHEMERAL,
+    LOADING,
+    REPLY,
+    Callback,
+    Interaction,
+    Message,
+    Refusal,
 )
+from tests.support.fake_discord.validation import IS_COMPONENTS_V2, broken_rules, walk
 
 DISCORD_EPOCH_MS = 1420070400000
 TOKEN_SECONDS = 15 * 60.0
+# Tolerance for the limit of three seconds, because test runs share two cores.
+SLOW_MACHINE_SECONDS = 30.0
 # Edits that a message older than an hour takes before 30046; the true figure is not published.
 OLD_SECONDS, OLD_EDITS = 3600.0, 3
-EPHEMERAL, LOADING = 1 << 6, 1 << 7
-
-
-class Refusal(Exception):
-    """An error response of Discord's API."""
-
-    def __init__(self, status: int, code: int, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
 
 
 @dataclass
-class Message:
-    """One message. `shown` has every text that it has shown, with the time."""
-
-    id: int
-    channel_id: int
-    author_id: int
-    created_at: float
-    flags: int = 0
-    content: str = ""
-    components: list[Component] = field(default_factory=list)
-    files: dict[str, bytes] = field(default_factory=dict)
-    deleted: bool = False
-    old_edits: int = 0
-    shown: list[tuple[float, str]] = field(default_factory=list)
-
-    @property
-    def ephemeral(self) -> bool:
-        """Whether only the user of the interaction sees it."""
-        return bool(self.flags & EPHEMERAL)
-
-    @property
-    def text(self) -> str:
-        """The text that it shows now."""
-        return self.content or text_of(self.components)
-
-
-@dataclass
-class Interaction:
-    """One interaction of a user."""
-
-    id: int
-    token: str
-    application_id: int
-    channel_id: int
-    user_id: int
-    created_at: float
-    acknowledged_after: float | None = None
-    message_id: int | None = None
-
-
-@dataclass
-class DiscordState:
+class DiscordState(GuildState):
     """All state. The clock is `offset` seconds ahead; a nonce is valid for `nonce_seconds`."""
 
     nonce_seconds: float = 180.0
@@ -84,12 +42,10 @@ class DiscordState:
     upload_limit: int = 10 * 2**20
     messages: dict[int, Message] = field(default_factory=dict)
     interactions: dict[str, Interaction] = field(default_factory=dict)
-    # Channels in which the bot has no permissions, and users who accept no direct messages.
-    closed_channels: set[int] = field(default_factory=set)
-    closed_users: set[int] = field(default_factory=set)
+    # Where attachments are downloaded from; set by the server.
+    cdn: str = "https://cdn.invalid"
     broken: list[str] = field(default_factory=list)
     edit_times: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
-    dm_channels: dict[int, int] = field(default_factory=dict)
     on_show: Callable[[Message], None] = lambda _: None
     _nonces: dict[tuple[int, int, str], tuple[float, int]] = field(default_factory=dict)
     _counter: itertools.count[int] = field(default_factory=itertools.count)
@@ -103,8 +59,14 @@ class DiscordState:
         """A new id with its creation time: https://discord.com/developers/docs/reference#snowflakes"""
         return (int(self.now() * 1000) - DISCORD_EPOCH_MS) << 22 | next(self._counter) & 0x3FFFFF
 
-    def interact(self, application_id: int, channel_id: int, user_id: int) -> Interaction:
-        """Create an interaction."""
+    def interact(
+        self, application_id: int, channel_id: int, user_id: int, message_id: int | None = None
+    ) -> Interaction:
+        """Create an interaction; `message_id` is the message of the pressed button."""
+        self.enter(user_id, channel_id)
+        home = self.guilds[HOME_GUILD]
+        if channel_id in home.channels and application_id not in home.member_roles:
+            home.add_bot(application_id)
         interaction = Interaction(
             id=self.snowflake(),
             token=secrets.token_urlsafe(32),
@@ -112,25 +74,62 @@ class DiscordState:
             channel_id=channel_id,
             user_id=user_id,
             created_at=self.now(),
+            component_message_id=message_id,
         )
         self.interactions[interaction.token] = interaction
         return interaction
 
-    def acknowledge(self, token: str, *, flags: int) -> Message:
-        """The deferred reply."""
+    def acknowledge(self, token: str, kind: int, data: dict[str, Any]) -> Message | None:
+        """The first response to an interaction; returns the message that it refers to.
+
+        Raises:
+            Refusal: too late, acknowledged already, or a kind that this fake does not know.
+        """
         interaction = self.interactions.get(token)
-        if interaction is None or self.now() - interaction.created_at > 3.0 + self.offset_slack():
+        if interaction is None or self.now() - interaction.created_at > 3.0 + SLOW_MACHINE_SECONDS:
             raise Refusal(404, 10062, "Unknown interaction")
-        if interaction.message_id is not None:
+        if interaction.acknowledged_after is not None:
             raise Refusal(400, 40060, "Interaction has already been acknowledged.")
         interaction.acknowledged_after = self.now() - interaction.created_at
-        message = self._add(interaction.channel_id, interaction.application_id, flags | LOADING)
-        interaction.message_id = message.id
+        self.changed.set()
+        match kind:
+            case Callback.MESSAGE | Callback.DEFERRED_MESSAGE:
+                return self._first_reply(interaction, kind, data)
+            case Callback.DEFERRED_UPDATE | Callback.UPDATE:
+                assert interaction.component_message_id is not None
+                interaction.message_id = interaction.component_message_id
+                message = self._existing(interaction.message_id)
+                return self._edit(message, data, {}) if kind == Callback.UPDATE else message
+            case Callback.MODAL:
+                interaction.modal = data
+                return None
+        raise Refusal(400, 50035, f"Invalid Form Body: callback type {kind}")
+
+    def defer(self, token: str, flags: int = 0) -> Message:
+        """A deferred reply."""
+        message = self.acknowledge(token, Callback.DEFERRED_MESSAGE, {"flags": flags})
+        assert message is not None
         return message
 
-    def offset_slack(self) -> float:
-        """Seconds of tolerance for the three-second limit, because test runs share two cores."""
-        return 30.0
+    def _first_reply(self, interaction: Interaction, kind: int, data: dict[str, Any]) -> Message:
+        flags = data.get("flags", 0)
+        guild = self.guild_of(interaction.channel_id)
+        # A user-installed app cannot post publicly where its user lacks Use External Apps.
+        # https://discord.com/developers/docs/resources/application#installation-context
+        if (
+            guild is not None
+            and interaction.application_id not in guild.member_roles
+            and not guild.can(
+                interaction.user_id, interaction.channel_id, Permission.USE_EXTERNAL_APPS
+            )
+        ):
+            flags |= EPHEMERAL
+        message = self._add(interaction.channel_id, interaction.application_id, flags | LOADING)
+        interaction.message_id = message.id
+        if kind == Callback.MESSAGE:
+            self._check(data, {}, was_v2=False)
+            self._show(message, data, {})
+        return message
 
     def edit_by_token(
         self, token: str, message_id: int, payload: dict[str, Any], files: dict[str, bytes]
@@ -141,7 +140,7 @@ class DiscordState:
             raise Refusal(404, 10015, "Unknown Webhook")
         if self.now() - interaction.created_at > TOKEN_SECONDS:
             raise Refusal(401, 50027, "Invalid Webhook Token")
-        if interaction.message_id != message_id:
+        if message_id not in {interaction.message_id, *interaction.follow_ups}:
             raise Refusal(404, 10008, "Unknown Message")
         return self._edit(self._existing(message_id), payload, files)
 
@@ -151,9 +150,10 @@ class DiscordState:
         if interaction is None:
             raise Refusal(404, 10015, "Unknown Webhook")
         self._check(payload, files, was_v2=False)
-        return self._show(
-            self._add(interaction.channel_id, interaction.application_id, 0), payload, files
-        )
+        flags = payload.get("flags", 0) & EPHEMERAL
+        message = self._add(interaction.channel_id, interaction.application_id, flags)
+        interaction.follow_ups.append(message.id)
+        return self._show(message, payload, files)
 
     def edit_by_bot(
         self,
@@ -164,14 +164,13 @@ class DiscordState:
         files: dict[str, bytes],
     ) -> Message:
         """`PATCH /channels/{channel}/messages/{message}`."""
-        message = self.message(bot_id, channel_id, message_id)
+        self.require(bot_id, channel_id)
+        message = self._visible(channel_id, message_id)
         if message.author_id != bot_id:
             raise Refusal(403, 50005, "Cannot edit a message authored by another user")
         if self.now() - message.created_at > OLD_SECONDS:
             if message.old_edits >= OLD_EDITS:
-                raise Refusal(
-                    429, 30046, "Maximum number of edits to messages older than 1 hour reached"
-                )
+                raise Refusal(429, 30046, "Maximum number of edits to old messages reached")
             message.old_edits += 1
         return self._edit(message, payload, files)
 
@@ -179,7 +178,7 @@ class DiscordState:
         self, bot_id: int, channel_id: int, payload: dict[str, Any], files: dict[str, bytes]
     ) -> Message:
         """`POST /channels/{channel}/messages`."""
-        self._enter(channel_id)
+        self.may_send(bot_id, channel_id, files)
         if channel_id in self.dm_channels and self.dm_channels[channel_id] in self.closed_users:
             raise Refusal(403, 50007, "Cannot send messages to this user")
         key = (bot_id, channel_id, str(payload.get("nonce")))
@@ -194,34 +193,73 @@ class DiscordState:
 
     def message(self, bot_id: int, channel_id: int, message_id: int) -> Message:
         """`GET /channels/{channel}/messages/{message}`."""
-        self._enter(channel_id)
+        self.require(bot_id, channel_id, Permission.READ_MESSAGE_HISTORY)
+        return self._visible(channel_id, message_id)
+
+    def history(
+        self, bot_id: int, channel_id: int, *, before: int | None, after: int | None, limit: int
+    ) -> list[Message]:
+        """`GET /channels/{channel}/messages`, newest first.
+
+        Without Read Message History it is empty:
+        https://discord.com/developers/docs/resources/message#get-channel-messages
+        """
+        self.require(bot_id, channel_id)
+        guild = self.guild_of(channel_id)
+        if guild and not guild.can(bot_id, channel_id, Permission.READ_MESSAGE_HISTORY):
+            return []
+        found = [
+            message
+            for message in sorted(self.messages.values(), key=lambda message: message.id)
+            if message.channel_id == channel_id
+            and (after is None or message.id > after)
+            and (before is None or message.id < before)
+            and not message.deleted
+            and not message.ephemeral
+        ]
+        return (found[-limit:] if after is None else found[:limit])[::-1]
+
+    def delete(self, bot_id: int, channel_id: int, message_id: int) -> None:
+        """`DELETE /channels/{channel}/messages/{message}`."""
+        self.require(bot_id, channel_id)
+        message = self._visible(channel_id, message_id)
+        if message.author_id != bot_id:
+            self.require(bot_id, channel_id, Permission.MANAGE_MESSAGES)
+        message.deleted = True
+        self.changed.set()
+
+    def write(
+        self,
+        user_id: int,
+        channel_id: int,
+        content: str = "",
+        files: dict[str, bytes] | None = None,
+        *,
+        reply_to: int | None = None,
+        ping: bool = True,
+        **recorded: Any,
+    ) -> Message:
+        """A user writes a message. `recorded` sets other fields of `Message`."""
+        self.enter(user_id, channel_id)
+        message = self._add(channel_id, user_id, recorded.pop("flags", 0))
+        message.content, message.files = content, files or {}
+        message.mentions = [int(user) for user in re.findall(r"<@!?(\d+)>", content)]
+        message.mention_roles = [int(role) for role in re.findall(r"<@&(\d+)>", content)]
+        if reply_to is not None:
+            message.type, message.replied_to = REPLY, reply_to
+            # A reply that pings mentions the author of the message that it replies to.
+            author = self.messages[reply_to].author_id
+            if ping and author not in message.mentions:
+                message.mentions.append(author)
+        for name, value in recorded.items():
+            setattr(message, name, value)
+        return message
+
+    def _visible(self, channel_id: int, message_id: int) -> Message:
         message = self._existing(message_id)
         if message.channel_id != channel_id or message.ephemeral:
             raise Refusal(404, 10008, "Unknown Message")
         return message
-
-    def history(self, channel_id: int, after: int, limit: int) -> list[Message]:
-        """`GET /channels/{channel}/messages`, newest first."""
-        self._enter(channel_id)
-        there = [
-            message
-            for message in self.messages.values()
-            if message.channel_id == channel_id
-            and message.id > after
-            and not message.deleted
-            and not message.ephemeral
-        ]
-        return sorted(sorted(there, key=lambda m: m.id)[:limit], key=lambda m: -m.id)
-
-    def open_dm(self, user_id: int) -> int:
-        """`POST /users/@me/channels`: always the same channel for the same user."""
-        channel_id = user_id + 1
-        self.dm_channels[channel_id] = user_id
-        return channel_id
-
-    def _enter(self, channel_id: int) -> None:
-        if channel_id in self.closed_channels:
-            raise Refusal(403, 50001, "Missing Access")
 
     def _existing(self, message_id: int) -> Message:
         message = self.messages.get(message_id)

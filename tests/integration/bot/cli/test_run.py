@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.bots.full_bot_process import APPLICATION, running_bot, stop
-from tests.support.fake_discord.server import FakeDiscord, Fault, fake_discord
-from tests.support.fake_discord.state import DiscordState, Refusal
+from tests.support.fake_discord.faults import Fault
+from tests.support.fake_discord.objects import Refusal
+from tests.support.fake_discord.server import FakeDiscord, fake_discord
+from tests.support.fake_discord.state import DiscordState
 
 API = "/api/v10"
 LOGIN = f"GET {API}/users/@me"
@@ -20,7 +22,7 @@ GATEWAY = f"GET {API}/gateway/bot"
 
 @pytest.fixture
 async def discord() -> AsyncIterator[FakeDiscord]:
-    async with fake_discord(DiscordState()) as server:
+    async with fake_discord(DiscordState(content_intent={APPLICATION})) as server:
         yield server
 
 
@@ -87,7 +89,7 @@ async def test_a_token_that_is_revoked_while_the_bot_runs_is_one_sentence(
         async with asyncio.timeout(60):
             await discord.gateway.wait_ready(APPLICATION)
             discord.gateway.refusals = [4004] * 3
-            await discord.gateway.connections[APPLICATION].socket.close(code=4009)
+            await discord.gateway.connections[APPLICATION, 0].socket.close(code=4009)
             assert await process.wait() == 1
         text = (await log).decode()
     assert "does not accept DISCORD_TOKEN" in text.splitlines()[-1]

@@ -24,8 +24,10 @@ from tests.support.bots.delivery_fixture import (
     Site,
 )
 from tests.support.bots.minimal_bot import job_for, open_bot, point_discord_py_at
-from tests.support.fake_discord.server import Fault, fake_discord
-from tests.support.fake_discord.state import TOKEN_SECONDS, DiscordState, Refusal
+from tests.support.fake_discord.faults import Fault
+from tests.support.fake_discord.objects import Refusal
+from tests.support.fake_discord.server import fake_discord
+from tests.support.fake_discord.state import TOKEN_SECONDS, DiscordState
 
 
 @pytest.fixture
@@ -282,7 +284,7 @@ async def test_a_failed_progress_edit_does_not_affect_the_answer(
             await case.deliver(made)
             case.discord.faults[EDIT_TOKEN] = [error]
             interaction = case.discord_state.interact(BOT, case.channel, case.user)
-            reply = case.discord_state.acknowledge(interaction.token, flags=0)
+            reply = case.discord_state.defer(interaction.token, flags=0)
             place = replace(
                 made.destination,
                 message_id=reply.id,

@@ -13,8 +13,9 @@ from random import Random
 import pytest
 
 from tests.support.bots.crash_campaign import Campaign
+from tests.support.fake_discord.objects import Message
 from tests.support.fake_discord.server import fake_discord
-from tests.support.fake_discord.state import DiscordState, Message
+from tests.support.fake_discord.state import DiscordState
 
 # A bot that is killed during an upload leaves the fake server with an incomplete form.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")

@@ -1,0 +1,109 @@
+"""What users do on the fake Discord: commands, buttons, forms and messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.fake_discord.gateway import Gateway
+from tests.support.fake_discord.guild import Permission
+from tests.support.fake_discord.guild_payloads import member_payload, user_payload
+from tests.support.fake_discord.objects import Interaction, Message
+from tests.support.fake_discord.payloads import (
+    command_payload,
+    full_message_payload,
+    interaction_payload,
+    message_payload,
+)
+from tests.support.fake_discord.state import DiscordState
+
+COMMAND, COMPONENT, MODAL_SUBMIT = 2, 3, 5
+MESSAGE_COMMAND = 3
+# https://discord.com/developers/docs/events/gateway#list-of-intents
+GUILD_MESSAGES, DIRECT_MESSAGES = 1 << 9, 1 << 12
+
+
+@dataclass
+class UserActions:
+    """Actions of users. Each returns None or False where the bot is not connected."""
+
+    discord_state: DiscordState
+    port: int = 0
+    # Attachments of slash commands, by option name.
+    cdn: dict[str, bytes] = field(default_factory=dict)
+    gateway: Gateway = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.gateway = Gateway(self.discord_state)
+
+    async def command(
+        self, application_id: int, channel_id: int, user_id: int, name: str, **options: Any
+    ) -> Interaction | None:
+        """Send a slash command. An option of type bytes is an attachment."""
+        interaction = self.discord_state.interact(application_id, channel_id, user_id)
+        self.cdn |= {key: value for key, value in options.items() if isinstance(value, bytes)}
+        return await self._send(interaction, COMMAND, command_payload(name, options, self.port))
+
+    async def message_command(
+        self, application_id: int, user_id: int, name: str, target: Message
+    ) -> Interaction | None:
+        """Use a command of a message's context menu. The bot gets the message with its content."""
+        state = self.discord_state
+        interaction = state.interact(application_id, target.channel_id, user_id)
+        messages = {str(target.id): full_message_payload(state, target)}
+        data = {
+            "id": "1",
+            "name": name,
+            "type": MESSAGE_COMMAND,
+            "target_id": str(target.id),
+            "resolved": {"messages": messages},
+        }
+        return await self._send(interaction, COMMAND, data)
+
+    async def click(
+        self, application_id: int, user_id: int, message: Message, custom_id: str
+    ) -> Interaction | None:
+        """Press a button."""
+        state = self.discord_state
+        interaction = state.interact(application_id, message.channel_id, user_id, message.id)
+        data = {"custom_id": custom_id, "component_type": 2, "id": 1}
+        return await self._send(interaction, COMPONENT, data)
+
+    async def write(
+        self, user_id: int, channel_id: int, content: str = "", **options: Any
+    ) -> Message:
+        """Write a message; see `DiscordState.write`. Every bot that may see it gets an event."""
+        state = self.discord_state
+        message = state.write(user_id, channel_id, content, **options)
+        guild = state.guild_of(channel_id)
+        intent = GUILD_MESSAGES if guild else DIRECT_MESSAGES
+        for bot_id in {bot_id for bot_id, _ in self.gateway.connections}:
+            connection = self.gateway.connection(bot_id, guild.id if guild else 0)
+            if connection is None or not connection.intents & intent:
+                continue
+            if guild and not guild.can(bot_id, channel_id, Permission.VIEW_CHANNEL):
+                continue
+            payload = message_payload(state, message, bot_id)
+            if guild:
+                payload["guild_id"] = str(guild.id)
+                payload["member"] = member_payload(guild, user_id)
+                payload["mentions"] = [
+                    user_payload(user) | {"member": member_payload(guild, user)}
+                    for user in message.mentions
+                ]
+            await self.gateway.dispatch(
+                bot_id, "MESSAGE_CREATE", payload, guild_id=guild.id if guild else 0
+            )
+        return message
+
+    async def _send(
+        self, interaction: Interaction, kind: int, data: dict[str, Any]
+    ) -> Interaction | None:
+        payload = interaction_payload(self.discord_state, interaction, kind, data)
+        sent = await self.gateway.dispatch(
+            interaction.application_id,
+            "INTERACTION_CREATE",
+            payload,
+            guild_id=int(payload.get("guild_id", 0)),
+        )
+        return interaction if sent else None
