@@ -7,20 +7,23 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from bot import logs
+from bot.cli.load_settings import load_settings, unknown_names
 from bot.cli.model_errors import explain
 from bot.config import Settings
 from bot.errors import StartError, UserError
 from inference import InferenceError
 
+log = logging.getLogger(__name__)
+
 
 def parser() -> argparse.ArgumentParser:
     """Define the commands and their options."""
     top = argparse.ArgumentParser(prog="python -m bot", description="Redraw, a Discord bot.")
+    top.add_argument("--version", action="version", version=f"redraw {version('redraw')}")
     commands = top.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="run the bot with the settings in .env")
     commands.add_parser("demo", help="try the bot in a simulated Discord in your browser")
@@ -92,14 +95,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     overrides = {"model": arguments.model} if getattr(arguments, "model", None) else {}
     try:
-        settings = Settings(**overrides)
-    except ValidationError as error:
-        for problem in error.errors():
-            name = ".".join(str(part) for part in problem["loc"]).upper()
-            print(f"{name}: {problem['msg']}.", file=sys.stderr)  # noqa: T201
+        settings = load_settings(overrides)
+    except StartError as error:
+        print(error, file=sys.stderr)  # noqa: T201
         return 1
     token = settings.discord_token
     logs.set_up(settings.log_level, [token.get_secret_value()] if token else [])
+    # `check` reports them itself.
+    for sentence in unknown_names() if arguments.command != "check" else ():
+        log.warning(sentence)
     try:
         return asyncio.run(perform(arguments, settings))
     except (StartError, UserError) as error:

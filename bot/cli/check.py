@@ -15,6 +15,7 @@ import aiohttp
 import discord
 from rich.console import Console
 
+from bot.cli.load_settings import unknown_names
 from bot.cli.model_errors import REMEDIES, explain
 from bot.cli.onboarding import missing_token_help
 from bot.config import Settings
@@ -50,6 +51,8 @@ async def check(settings: Settings) -> int:
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     """Settings, token, model, device and storage, in the order in which the bot needs them."""
     yield Finding("settings", True, "read and valid")
+    for sentence in unknown_names():
+        yield Finding("settings", False, sentence, fatal=False)
     yield await _token(settings)
     try:
         model = find_model(settings.model)
