@@ -37,6 +37,9 @@ def main(pipe: Connection, config: WorkerConfig) -> None:
             os.environ[name] = value
     # Read when transformers is imported; it would warn about torchvision, which is not needed.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    # Read when huggingface_hub is imported; it prints each retry twice. `HubUnreachable`
+    # reports a download that fails in the end.
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     # Ctrl-C and a service manager's SIGTERM reach every process of the group. The parent decides
     # when the worker ends, so that a running request can finish.
     for number in (signal.SIGINT, signal.SIGTERM):
