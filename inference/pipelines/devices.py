@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import shutil
+import subprocess
 import sys
-import time
 
+import psutil
 import torch
 
 from inference.errors import DeviceNotFound
+from inference.worker.environment import device_environment
+
+log = logging.getLogger(__name__)
+
+TORCH_WITH_CUDA = "install the CUDA build of torch, see https://pytorch.org/get-started/locally"
+# Instructions of x86 processors for bfloat16 products. Without them bfloat16 is 50 to 100 times
+# slower than float32. Arm processors use float32: their bfloat16 was not measured.
+BFLOAT16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
 
 
 def choose_device(name: str) -> torch.device:
     """The device of that name; `auto` is the first available one of cuda, mps and cpu.
+
+    `cuda:N` is the only CUDA device that torch sees, see `inference.worker.environment`. If `auto`
+    falls back to the CPU although the machine has an NVIDIA GPU, the reason is logged as a warning.
 
     Raises:
         DeviceNotFound: torch finds no such device.
@@ -23,32 +37,96 @@ def choose_device(name: str) -> torch.device:
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
-    if name == "auto":
-        name = next(each for each, found in available.items() if found)
-    elif not available[name]:
-        raise DeviceNotFound(
-            f"torch finds no device {name} on this machine: either there is none, or its driver "
-            "or the torch build for it is not installed."
-        )
-    return torch.device(name)
+    kind = name.partition(":")[0]
+    if kind == "auto":
+        kind = next(each for each, found in available.items() if found)
+        if kind == "cpu" and (reason := unused_gpu()):
+            log.warning("%s", reason)
+    elif not available[kind]:
+        reason = unused_gpu() if kind == "cuda" else None
+        raise DeviceNotFound(reason or f"torch finds no device {name} on this machine.")
+    return torch.device(kind)
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of that name; `auto` is float16 on a GPU, and on a CPU the faster of bfloat16 and
-    float32."""
+    """The dtype of that name; `auto` is float16 on a GPU, and on a CPU bfloat16 if the processor
+    has instructions for it, else float32. The choice depends on the hardware only, so that a seed
+    gives the same image after every start."""
     if name != "auto":
         dtype: torch.dtype = getattr(torch, name)
         return dtype
     if device.type in ("cuda", "mps"):
         return torch.float16
-    return torch.bfloat16 if _bfloat16_is_faster() else torch.float32
+    capabilities = torch.cpu.get_capabilities()
+    fast = any(capabilities.get(each, False) for each in BFLOAT16_INSTRUCTIONS)
+    return torch.bfloat16 if fast else torch.float32
 
 
-def memory_bytes(device: torch.device) -> int:
+def unused_gpu() -> str | None:
+    """Why torch cannot use the machine's NVIDIA GPU, and what to do; None if there is no GPU, if
+    it works, or if `CUDA_VISIBLE_DEVICES` hides it."""
+    if torch.cuda.is_available() or (gpu := _nvidia_gpu()) is None:
+        return None
+    if torch.version.cuda is None:
+        return (
+            f"The {gpu} is not used, because torch {torch.__version__} is built without CUDA: "
+            f"{TORCH_WITH_CUDA}."
+        )
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if hidden is not None:
+        return f"The {gpu} is not used, because CUDA_VISIBLE_DEVICES is {hidden!r}."
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+    else:
+        reason = "torch does not find it"
+    return (
+        f"The {gpu} is not used, because its driver does not work with torch {torch.__version__} "
+        f"({reason}): update the NVIDIA driver, or install a torch build for an older CUDA version."
+    )
+
+
+def _nvidia_gpu() -> str | None:
+    """The name of the first NVIDIA GPU as its driver reports it; None without GPU or driver."""
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return None
+    try:
+        listed = subprocess.run(  # noqa: S603 - a fixed command
+            [command, "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    names = listed.stdout.strip().splitlines()
+    return names[0] if names else None
+
+
+def cpu_count() -> int:
+    """The number of CPU cores that this process may use. macOS and Windows have no
+    `sched_getaffinity`; there it is the number of cores."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def total_memory(device: torch.device) -> int:
     """The device's total memory in bytes; for a CPU and for Apple's GPU, the machine's memory."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(psutil.virtual_memory().total)
+
+
+def available_memory(device: torch.device) -> int:
+    """The device's free memory in bytes; for a CPU and for Apple's GPU, the memory that the machine
+    can provide without swapping."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
 
 
 # Error texts of the CPU allocator, of Apple's GPU and of cuBLAS. CUDA has an exception class.
@@ -70,33 +148,22 @@ def free_memory() -> None:
         torch.mps.empty_cache()
 
 
-def _bfloat16_is_faster() -> bool:
-    """Time a convolution of the UNet's kind in both precisions. Without hardware support, bfloat16
-    is 50 to 100 times slower than float32."""
-
-    def seconds(dtype: torch.dtype) -> float:
-        layer = torch.nn.Conv2d(64, 64, 3, padding=1).to(dtype)
-        inputs = torch.randn(2, 64, 32, 32, dtype=dtype)
-        times = []
-        with torch.no_grad():
-            for _ in range(4):
-                start = time.perf_counter()
-                layer(inputs)
-                times.append(time.perf_counter() - start)
-        return min(times)
-
-    return seconds(torch.bfloat16) < 0.8 * seconds(torch.float32)
-
-
 def main() -> None:
     """Print a JSON object; on an error print one sentence to stderr and exit with 1."""
+    name, dtype = sys.argv[1:3]
+    os.environ |= device_environment(name, os.environ)
+    logging.disable()
     try:
-        device = choose_device(sys.argv[1])
+        device = choose_device(name)
     except DeviceNotFound as error:
         sys.exit(str(error))
-    dtype = str(choose_dtype(sys.argv[2], device)).removeprefix("torch.")
-    memory = memory_bytes(device) / 2**30
-    print(json.dumps({"device": device.type, "dtype": dtype, "memory_gib": memory}))  # noqa: T201
+    found = {
+        "device": device.type,
+        "dtype": str(choose_dtype(dtype, device)).removeprefix("torch."),
+        "memory_gib": total_memory(device) / 2**30,
+        "warning": unused_gpu() if name == "auto" and device.type == "cpu" else None,
+    }
+    print(json.dumps(found))  # noqa: T201
 
 
 if __name__ == "__main__":
