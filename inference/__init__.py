@@ -23,7 +23,7 @@ from inference.errors import (
     WorkerFailed,
 )
 from inference.models import MODELS, POCKET, ModelEntry, find_model
-from inference.service import InferenceService, ServiceState, ServiceStatus
+from inference.service import DownloadProgress, InferenceService, ServiceState, ServiceStatus
 from inference.types import Img2ImgRequest, Img2ImgResult, Preview, Progress, Timings
 from inference.worker.supervisor import LocalService
 
@@ -33,6 +33,7 @@ __all__ = [
     "DeadlineExceeded",
     "DeviceNotFound",
     "DiskFull",
+    "DownloadProgress",
     "HubUnreachable",
     "Img2ImgRequest",
     "Img2ImgResult",

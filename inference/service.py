@@ -21,15 +21,41 @@ class ServiceState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadProgress:
+    """The progress of a model's download. `seconds_left` is None until it can be estimated."""
+
+    files: int
+    total_files: int
+    bytes: int
+    total_bytes: int
+    seconds_left: float | None = None
+
+    def __str__(self) -> str:
+        """E.g. "4 of 13 files, 1.2 of 2.8 GB (43 %), 5 min left"."""
+        percent = 100 * self.bytes // max(1, self.total_bytes)
+        text = (
+            f"{self.files} of {self.total_files} files, {self.bytes / 1e9:.1f} of "
+            f"{self.total_bytes / 1e9:.1f} GB ({percent} %)"
+        )
+        if self.seconds_left is None:
+            return text
+        if self.seconds_left < 60:
+            return f"{text}, {self.seconds_left:.0f} s left"
+        return f"{text}, {self.seconds_left / 60:.0f} min left"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
     """A snapshot of a service.
 
-    `detail` describes the state in a few words, e.g. "loading the model". `slots` is the number of
-    requests that fill the device's batch, 1 until it is known.
+    `detail` describes the state in a few words, e.g. "loading the model"; during a download it
+    includes `download`. `slots` is the number of requests that fill the device's batch, 1 until it
+    is known.
     """
 
     state: ServiceState
     detail: str
+    download: DownloadProgress | None = None
     slots: int = 1
     device: str = ""
     dtype: str = ""

@@ -18,10 +18,26 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+import psutil
+
 from inference.errors import ModelUnavailable
-from inference.worker.messages import Command, Engine, LoadFailed, Ready, WorkerConfig, WorkerFault
+from inference.worker.environment import device_environment
+from inference.worker.messages import (
+    Active,
+    Command,
+    Engine,
+    LoadFailed,
+    Ready,
+    WorkerConfig,
+    WorkerFault,
+)
 
 log = logging.getLogger(__name__)
+
+ACTIVITY_SECONDS = 1.0
+# The least CPU seconds and bytes read within ACTIVITY_SECONDS that count as activity. Waiting
+# threads use less.
+ACTIVITY = (0.02, 100_000)
 
 
 EngineFactory = Callable[[WorkerConfig, Callable[[Any], None]], tuple[Engine, Ready]]
@@ -35,6 +51,7 @@ def main(pipe: Connection, config: WorkerConfig) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+    os.environ |= device_environment(config.device, os.environ)
     # Read when transformers is imported; it would warn about torchvision, which is not needed.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     # Read when huggingface_hub is imported; it prints each retry twice. `HubUnreachable`
@@ -54,10 +71,13 @@ def main(pipe: Connection, config: WorkerConfig) -> None:
     # A thread of its own, so that pickling a result does not delay the engine.
     writer = threading.Thread(target=_write_messages, args=(pipe, messages), daemon=True)
     writer.start()
+    loaded = threading.Event()
+    threading.Thread(target=_report_activity, args=(messages, loaded), daemon=True).start()
     try:
         module, function = config.factory.split(":")
         factory: EngineFactory = getattr(importlib.import_module(module), function)
         engine, ready = factory(config, messages.put)
+        loaded.set()
     except ModelUnavailable as error:
         messages.put(LoadFailed(error))
     except Exception as error:
@@ -88,6 +108,24 @@ def _read_commands(pipe: Connection, commands: queue.SimpleQueue[Command]) -> No
         except (EOFError, OSError):
             # The parent process has ended.
             os._exit(0)
+
+
+def _report_activity(messages: queue.SimpleQueue[Any], loaded: threading.Event) -> None:
+    """Send `Active` while the process works, so that slow loading differs from a hang."""
+    process = psutil.Process()
+    before = _work_done(process)
+    while not loaded.wait(ACTIVITY_SECONDS):
+        now = _work_done(process)
+        if any(new - old > least for new, old, least in zip(now, before, ACTIVITY, strict=True)):
+            messages.put(Active())
+        before = now
+
+
+def _work_done(process: psutil.Process) -> tuple[float, float]:
+    times = process.cpu_times()
+    # macOS has no counter of bytes read.
+    read = process.io_counters().read_bytes if hasattr(process, "io_counters") else 0
+    return times.user + times.system, read
 
 
 def _dispatch_commands(commands: queue.SimpleQueue[Command], engine: Engine) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from inference.errors import InferenceError, ModelUnavailable
 from inference.models import ModelEntry
+from inference.service import DownloadProgress
 from inference.types import Img2ImgRequest, Img2ImgResult, Progress
 
 
@@ -63,9 +64,16 @@ Command = Submit | Cancel | Stop
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """A new phase of the start has begun, e.g. "downloading …", "compiling the model"."""
+    """The start has made progress: a new phase has begun, e.g. "compiling the model", or a part of
+    a download is done."""
 
     detail: str
+    download: DownloadProgress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """While loading, the process has used CPU time or has read files since the last message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

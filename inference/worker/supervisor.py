@@ -25,7 +25,7 @@ from inference.errors import (
     WorkerFailed,
 )
 from inference.models import find_model
-from inference.service import ServiceState, ServiceStatus
+from inference.service import DownloadProgress, ServiceState, ServiceStatus
 from inference.types import Img2ImgRequest, Img2ImgResult, Progress
 from inference.worker.messages import (
     Cancel,
@@ -46,6 +46,13 @@ log = logging.getLogger(__name__)
 # Seconds, by device. A step, a preparation or a decode of the full model on two CPU cores takes up
 # to a minute.
 STEP_DEADLINE = {"cuda": 120.0, "mps": 300.0, "cpu": 600.0}
+# While loading: seconds without any activity of the process, and seconds in one phase. Compiling is
+# the longest phase on a GPU (see COMPILE_SECONDS in inference.pipelines.compile), reading the files
+# of a large model from a slow disk the longest one on a CPU.
+LOAD_SILENCE_SECONDS = 180.0
+LOAD_PHASE_SECONDS = 1800.0
+# Between two log lines about the same download.
+DOWNLOAD_LOG_SECONDS = 10.0
 MAX_CONSECUTIVE_DEATHS = 3
 STOP_SECONDS = 5.0
 
@@ -62,9 +69,9 @@ class LocalService:
     """`async with LocalService(model="pocket") as service`: an `InferenceService` on one device.
 
     `model` is a catalogue name or a folder. `step_deadline` is the number of seconds without a
-    message, while requests run, after which the worker counts as hung. `environment` holds
-    environment variables to set in the worker, or to remove if None. Leaving the block ends the
-    worker within about ten seconds.
+    message, while requests run, after which the worker counts as hung; `load_deadline` is the same
+    for the time in which it loads the model. `environment` holds environment variables to set in
+    the worker, or to remove if None. Leaving the block ends the worker within about ten seconds.
 
     Raises:
         UnknownModel: by the constructor, if `model` is neither.
@@ -81,6 +88,7 @@ class LocalService:
         factory: str = "inference.families.build:build_engine",
         environment: Mapping[str, str | None] | None = None,
         step_deadline: float | None = None,
+        load_deadline: float = LOAD_SILENCE_SECONDS,
     ) -> None:
         self._config = WorkerConfig(
             entry=find_model(model),
@@ -93,12 +101,16 @@ class LocalService:
             log_level=logging.getLogger().getEffectiveLevel(),
         )
         self._step_deadline = step_deadline
+        self._load_deadline = load_deadline
         self._pending: dict[str, _Pending] = {}
         self._status = ServiceStatus(state=ServiceState.LOADING, detail="loading the model")
         self._status_changed = asyncio.Event()
         self._failure: ModelUnavailable | None = None
         self._process: WorkerProcess | None = None
         self._watchdog: asyncio.Timeout | None = None
+        self._loading = False
+        self._phase_end = 0.0
+        self._download_logged = 0.0
         self._consecutive_deaths = 0
         self._stopping = False
         self._supervisor: asyncio.Task[None] | None = None
@@ -176,8 +188,8 @@ class LocalService:
             raise
         finally:
             self._pending.pop(request.id, None)
-            if not self._pending:
-                self._set_watchdog(None)
+            if not self._pending and not self._loading:
+                self._reset_watchdog()
 
     async def _supervise(self) -> None:
         while not self._stopping:
@@ -211,6 +223,8 @@ class LocalService:
         reason: ModelUnavailable | str | None = None
         try:
             async with asyncio.timeout(None) as self._watchdog:
+                self._start_phase()
+                self._reset_watchdog()
                 while (message := await process.receive()) is not None:
                     match message:
                         case LoadFailed(error=error):
@@ -220,9 +234,9 @@ class LocalService:
                             break
                         case _:
                             self._handle(message)
-                    self._set_watchdog(self._deadline if self._pending else None)
+                    self._reset_watchdog()
         except TimeoutError:
-            reason = f"it took no step for {self._deadline:.0f} seconds"
+            reason = self._hang_reason()
         finally:
             self._process = self._watchdog = None
             exit_reason = await asyncio.shield(process.close())
@@ -232,35 +246,60 @@ class LocalService:
     def _deadline(self) -> float:
         return self._step_deadline or STEP_DEADLINE.get(self._status.device, 600.0)
 
-    def _set_watchdog(self, seconds: float | None) -> None:
-        """Kill the worker if it sends no message for `seconds` from now on; None: do not."""
-        if self._watchdog is None:
+    def _start_phase(self) -> None:
+        self._loading = True
+        self._phase_end = asyncio.get_running_loop().time() + LOAD_PHASE_SECONDS
+
+    def _reset_watchdog(self) -> None:
+        """Kill the worker if, from now on, it is silent for too long. An idle worker may be."""
+        if self._watchdog is None or self._watchdog.expired():
             return
-        if seconds is None or self._status.state is not ServiceState.READY:
-            self._watchdog.reschedule(None)
-        else:
-            self._watchdog.reschedule(asyncio.get_running_loop().time() + seconds)
+        now = asyncio.get_running_loop().time()
+        when: float | None = None
+        if self._loading:
+            when = min(now + self._load_deadline, self._phase_end)
+        elif self._pending:
+            when = now + self._deadline
+        self._watchdog.reschedule(when)
+
+    def _hang_reason(self) -> str:
+        if not self._loading:
+            return f"it took no step for {self._deadline:.0f} seconds"
+        if asyncio.get_running_loop().time() >= self._phase_end:
+            return f"{self._status.detail} took more than {LOAD_PHASE_SECONDS / 60:.0f} minutes"
+        return f"it did nothing for {self._load_deadline:.0f} seconds while {self._status.detail}"
 
     def _submit(self, pending: _Pending) -> None:
         assert self._process is not None
         self._process.send(Submit(pending.request))
         if self._watchdog is not None and self._watchdog.when() is None:
-            self._set_watchdog(self._deadline)
+            self._reset_watchdog()
 
     def _handle(self, message: object) -> None:
         match message:
-            case Loading(detail=detail):
-                self._set_status(self._status.state, detail)
+            case Loading(detail=detail, download=download):
+                self._start_phase()
+                self._report_loading(detail, download)
             case Ready(slots=slots, device=device, dtype=dtype):
                 self._set_status(
                     ServiceState.READY, "ready", slots=slots, device=device, dtype=dtype
                 )
+                self._loading = False
                 for waiting in self._pending.values():
                     self._submit(waiting)
             case Started(id=id_) | Progress(id=id_) | Img2ImgResult(id=id_) | Failed(id=id_):
                 pending = self._pending.get(id_)
                 if pending is not None and not pending.future.done():
                     self._handle_pending(pending, message)
+
+    def _report_loading(self, detail: str, download: DownloadProgress | None) -> None:
+        if download is not None:
+            detail = f"{detail}: {download}"
+        now = asyncio.get_running_loop().time()
+        if download is None or now - self._download_logged >= DOWNLOAD_LOG_SECONDS:
+            self._download_logged = now
+            log.info("%s", detail)
+        self._set_status(self._status.state, detail, download=download)
 
     def _handle_pending(
         self, pending: _Pending, message: Started | Progress | Img2ImgResult | Failed

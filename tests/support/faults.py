@@ -24,6 +24,7 @@ from inference.engine.loop import SteppedEngine
 from inference.engine.policy import BatchPolicy
 from inference.engine.transfers import PendingTransfer
 from inference.errors import ModelNotOnHub, ModelUnavailable, NonFiniteOutput
+from inference.service import DownloadProgress
 from inference.types import Img2ImgRequest, Preview
 from inference.worker.messages import Engine, Event, Loading, Ready, WorkerConfig
 
@@ -125,6 +126,26 @@ def never_ready(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
     """A factory that never returns."""
     threading.Event().wait()
     raise AssertionError
+
+
+def busy(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
+    """A factory that uses CPU time for three seconds before it is ready."""
+    report(Loading("working"))
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        pass
+    return build_engine(config, report)
+
+
+def downloading(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
+    """A factory that reports a download for three seconds and otherwise sleeps."""
+    for number in range(30):
+        progress = DownloadProgress(
+            files=number // 10, total_files=3, bytes=number * 10**8, total_bytes=3 * 10**9
+        )
+        report(Loading("downloading some/model", progress))
+        time.sleep(0.1)
+    return build_engine(config, report)
 
 
 def unavailable(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:

@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from inference import (
+    DownloadProgress,
     Img2ImgResult,
     InferenceError,
     LocalService,
@@ -316,6 +317,43 @@ def test_a_worker_ends_with_its_parent_even_a_killed_one(factory: str) -> None:
     assert parent.returncode == -signal.SIGKILL
     with contextlib.suppress(psutil.NoSuchProcess):
         psutil.Process(int(parent.stdout)).wait(timeout=5)
+
+
+async def test_a_worker_that_hangs_while_loading_is_replaced_and_then_reported() -> None:
+    async with LocalService(
+        model="noise", factory=FAULTS + "never_ready", load_deadline=0.5
+    ) as service:
+        waiting = asyncio.create_task(outcome(service, "fine"))
+        with pytest.raises(WorkerFailed, match=r"3 times in a row.* did nothing .* while "):
+            await service.wait_failed()
+        assert isinstance(await waiting, WorkerFailed)
+
+
+@pytest.mark.parametrize("factory", ["busy", "downloading"])
+async def test_a_worker_that_loads_slowly_is_not_taken_for_hung(
+    factory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading takes longer than the deadline, but the worker shows activity all the time."""
+    async with LocalService(model="noise", factory=FAULTS + factory, load_deadline=2.0) as service:
+        pid = None
+        while service.status.state is ServiceState.LOADING:
+            pid = service.worker_pid or pid
+            await asyncio.sleep(0.01)
+        assert service.status.state is ServiceState.READY
+        assert service.worker_pid == pid
+
+
+async def test_the_status_shows_the_progress_of_a_download() -> None:
+    async with LocalService(model="noise", factory=FAULTS + "downloading") as service:
+        seen: dict[str, DownloadProgress | None] = {}
+        while service.status.state is ServiceState.LOADING:
+            seen[service.status.detail] = service.status.download
+            await asyncio.sleep(0.01)
+    detail = "downloading some/model: 1 of 3 files, 1.5 of 3.0 GB (50 %)"
+    assert seen[detail] == DownloadProgress(
+        files=1, total_files=3, bytes=15 * 10**8, total_bytes=3 * 10**9
+    )
+    assert service.status.download is None
 
 
 async def test_environment_variables_are_set_and_removed_in_the_worker(
