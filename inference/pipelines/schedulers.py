@@ -14,20 +14,36 @@ from diffusers import (
 
 from inference.types import Scheduler
 
+# Options that choose other noise levels than the scheduler's own. `from_config` would take them
+# over from the repository's scheduler, but here they are part of a scheduler's name.
+_OWN_LEVELS = {
+    "use_karras_sigmas": False,
+    "use_exponential_sigmas": False,
+    "use_beta_sigmas": False,
+}
+
 SCHEDULERS: dict[Scheduler, tuple[type[Any], dict[str, Any]]] = {
     # Lu et al. 2022, "DPM-Solver++", with the noise levels of Karras et al. 2022, "Elucidating the
     # Design Space of Diffusion-Based Generative Models".
-    "dpmpp_2m_karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
+    "dpmpp_2m_karras": (DPMSolverMultistepScheduler, {**_OWN_LEVELS, "use_karras_sigmas": True}),
     "ddim": (DDIMScheduler, {"clip_sample": False}),
-    "euler": (EulerDiscreteScheduler, {}),
-    "unipc": (UniPCMultistepScheduler, {}),
+    "euler": (EulerDiscreteScheduler, _OWN_LEVELS),
+    "unipc": (UniPCMultistepScheduler, _OWN_LEVELS),
     "pndm": (PNDMScheduler, {"skip_prk_steps": True}),
 }
 
 
 def new_scheduler(default: Any, name: Scheduler | None) -> Any:
-    """A new scheduler of that name; of the class of `default`, the model's own, if it is None."""
+    """A new scheduler of that name; of the class of `default`, the pipeline's own, if it is None.
+
+    Named schedulers are built from the configuration in the model's repository, also if `default`
+    was built by this function: options of one scheduler do not reach another.
+    """
+    repository = getattr(default, "repository_scheduler", default)
     if name is None:
-        return type(default).from_config(default.config)
-    scheduler_class, changes = SCHEDULERS[name]
-    return scheduler_class.from_config(default.config, **changes)
+        scheduler = type(default).from_config(default.config)
+    else:
+        scheduler_class, changes = SCHEDULERS[name]
+        scheduler = scheduler_class.from_config(repository.config, **changes)
+    scheduler.repository_scheduler = repository
+    return scheduler
