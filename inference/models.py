@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inference.errors import UnknownModel
@@ -10,21 +11,41 @@ from inference.types import Scheduler
 
 POCKET = Path(__file__).parent / "pocket"
 
+# As the hub's client validates names, with one owner.
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryNeeds:
+    """Free memory in GiB that one request at the model's `pixels` needs, with the weights.
+
+    `gpu` is for half precision; `gpu_low` for half precision with the settings that save memory
+    (see `inference.pipelines.low_memory`), which are used if there is less than `gpu`; `cpu` is for
+    float32 on a CPU.
+    """
+
+    gpu: float
+    gpu_low: float
+    cpu: float
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEntry:
     """One model.
 
     `source` is a hub repository, a local `save_pretrained` folder, or empty for random weights
-    that are built in code. `pixels` is the image area that the model was trained at; both sides
+    that are built in code. `revision` is a commit hash, a tag or a branch of the repository; None
+    is the commit of the first download, which is remembered. `pixels` is the image area that the
+    model was trained at; both sides
     must be divisible by `multiple`. `scheduler` replaces the scheduler in the repository, unless
     None. `cpu_requests` is how many requests run at once on a CPU; one full-size request already
-    uses all cores.
+    uses all cores. `memory` was measured, see docs/benchmarks.md; None is unknown.
     """
 
     name: str
     source: str
     licence: str
+    revision: str | None = None
     pixels: int = 512 * 512
     multiple: int = 64
     strength: float = 0.7
@@ -32,6 +53,12 @@ class ModelEntry:
     guidance_scale: float = 7.5
     scheduler: Scheduler | None = None
     cpu_requests: int = 1
+    memory: MemoryNeeds | None = None
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether the files come from the model hub."""
+        return bool(self.source) and not Path(self.source).is_dir()
 
 
 MODELS: dict[str, ModelEntry] = {
@@ -91,16 +118,24 @@ MODELS: dict[str, ModelEntry] = {
 
 
 def find_model(name: str) -> ModelEntry:
-    """The catalogue entry of that name, or an entry for the `save_pretrained` folder at that path.
+    """The entry for a model's name.
+
+    `name` is a name in the catalogue, the path of a `save_pretrained` folder, or a repository of
+    the hub as `owner/name`. A revision can follow the first and the last form: `name@revision`.
+    A repository that the catalogue contains has the catalogue's settings.
 
     Raises:
-        UnknownModel: it is neither in the catalogue nor a folder with a `model_index.json`.
+        UnknownModel: it is none of these.
     """
-    if name in MODELS:
-        return MODELS[name]
     if (Path(name) / "model_index.json").is_file():
         return ModelEntry(name=Path(name).name, source=name, licence="unknown")
-    raise UnknownModel(
-        f"The model {name!r} is neither in the catalogue ({', '.join(MODELS)}) nor a folder with "
-        "a model_index.json."
-    )
+    base, _, revision = name.partition("@")
+    entry = MODELS.get(base) or next((e for e in MODELS.values() if e.source == base), None)
+    if entry is None and _REPOSITORY.fullmatch(base):
+        entry = ModelEntry(name=base, source=base, licence="unknown")
+    if entry is None or (revision and not entry.on_hub):
+        raise UnknownModel(
+            f"The model {name!r} is neither in the catalogue ({', '.join(MODELS)}), nor a folder "
+            "with a model_index.json, nor a repository of the model hub."
+        )
+    return replace(entry, revision=revision) if revision else entry

@@ -1,0 +1,77 @@
+"""Saves device memory at the cost of speed, for models that barely fit their device."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from accelerate import cpu_offload_with_hook
+from diffusers import StableDiffusionDepth2ImgPipeline
+
+from inference.errors import ModelTooLarge
+from inference.models import ModelEntry
+from inference.pipelines.devices import available_memory
+
+log = logging.getLogger(__name__)
+
+# The component that every step uses. It stays on the device.
+DENOISER = "unet"
+
+
+def saves_memory(entry: ModelEntry, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether the model needs the settings that save memory; decided before it is loaded.
+
+    Compares the device's free memory with the needs in the catalogue.
+
+    Raises:
+        ModelTooLarge: the free memory is too small even with these settings.
+    """
+    if entry.memory is None:
+        return False
+    free = available_memory(device) / 2**30
+    if device.type == "cuda":
+        scale = 1.0 if dtype != torch.float32 else 2.0
+        needed, least = scale * entry.memory.gpu, scale * entry.memory.gpu_low
+    else:
+        # Without a memory of its own there is nothing to offload from. Half precision saves the
+        # half of the weights, but the values between the layers were not measured in it.
+        needed = least = entry.memory.cpu
+    if free < least:
+        raise ModelTooLarge(
+            f"{entry.name} needs {least:.1f} GiB of memory on the device {device.type}, where "
+            f"{free:.1f} GiB are free."
+        )
+    if free < needed:
+        log.warning(
+            "%s needs %.1f GiB of memory on the device, where %.1f GiB are free: it runs slower, "
+            "with its encoders in the machine's memory",
+            entry.name,
+            needed,
+            free,
+        )
+    return free < needed
+
+
+def place(pipe: Any, device: torch.device, *, low_memory: bool) -> Any:
+    """The pipeline on the device.
+
+    With `low_memory`, the VAE works in slices and tiles, and all components except the denoiser
+    stay in the machine's memory: accelerate moves each to the device for its own call. Pipelines
+    other than depth-to-image are offloaded by the library, including the denoiser.
+    """
+    if not low_memory:
+        return pipe.to(device)
+    pipe.vae.enable_slicing()
+    pipe.vae.enable_tiling()
+    if not isinstance(pipe, StableDiffusionDepth2ImgPipeline):
+        pipe.enable_model_cpu_offload(device=device)
+        return pipe
+    hook = None
+    for name, component in pipe.components.items():
+        if name == DENOISER:
+            component.to(device)
+        elif isinstance(component, torch.nn.Module):
+            # The call of one component moves the one before it back.
+            _, hook = cpu_offload_with_hook(component, device, prev_module_hook=hook)
+    return pipe
