@@ -16,7 +16,7 @@ from inference.engine.policy import BatchPolicy
 from inference.families.depth2img import Depth2ImgModel
 from inference.families.whole_call import WholeCallEngine
 from inference.pipelines.compile import compile_unet
-from inference.pipelines.devices import choose_device, choose_dtype
+from inference.pipelines.devices import choose_device, choose_dtype, cpu_count
 from inference.pipelines.load import load_pipeline
 from inference.types import Img2ImgRequest
 from inference.worker.messages import Engine, Event, Loading, Ready, WorkerConfig
@@ -67,8 +67,7 @@ def build_engine(
 
 
 def _silence_libraries() -> None:
-    """Keep developer warnings and short progress bars out of the operator's log; the hub's bar
-    for downloads stays."""
+    """Keep developer warnings and progress bars out of the operator's log."""
     warnings.simplefilter("ignore")
     diffusers_logging.set_verbosity_error()
     for library in (diffusers_logging, transformers_logging):
@@ -77,7 +76,7 @@ def _silence_libraries() -> None:
 
 def _use_all_cores() -> None:
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        torch.set_num_threads(cpu_count())
 
 
 def _warm_up_request(pixels: int, number: int) -> Img2ImgRequest:

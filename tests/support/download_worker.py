@@ -8,8 +8,7 @@ from typing import Any
 
 from inference.downloads import download
 from inference.service import DownloadProgress
-from inference.types import Img2ImgRequest
-from inference.worker.messages import Loading, Ready, WorkerConfig
+from inference.worker.messages import Command, Engine, Loading, Ready, Stop, WorkerConfig
 
 
 class IdleEngine:
@@ -18,20 +17,15 @@ class IdleEngine:
     def __init__(self) -> None:
         self._stop: queue.SimpleQueue[None] = queue.SimpleQueue()
 
-    def submit(self, request: Img2ImgRequest) -> None:
-        raise NotImplementedError
-
-    def cancel(self, request_id: str) -> None:
-        raise NotImplementedError
-
-    def stop(self) -> None:
-        self._stop.put(None)
+    def post(self, command: Command) -> None:
+        if isinstance(command, Stop):
+            self._stop.put(None)
 
     def run(self) -> None:
         self._stop.get()
 
 
-def build_engine(config: WorkerConfig, report: Callable[[Any], None]) -> tuple[IdleEngine, Ready]:
+def build_engine(config: WorkerConfig, report: Callable[[Any], None]) -> tuple[Engine, Ready]:
     """Download the model of the configuration; the variant fp16 unless dtype is float32."""
 
     def report_download(progress: DownloadProgress) -> None:
