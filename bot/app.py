@@ -60,6 +60,7 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
                 queue_limit=settings.queue_limit,
                 queue_limit_per_user=settings.queue_limit_per_user,
                 retention_hours=settings.retention_hours,
+                min_free_bytes=settings.min_free_mib * 2**20,
                 metrics=metrics,
             ),
             styles=Styles(settings.styles_file or SHIPPED),

@@ -92,6 +92,9 @@ class Metrics:
             ["status"],
             registry=registry,
         )
+        self._storage_full = Counter(
+            "redraw_storage_full", "Writes that found no space on the disk.", registry=registry
+        )
         self._lag = Histogram(
             "redraw_event_loop_lag_seconds",
             "How late the event loop runs a task that is due.",
@@ -168,6 +171,10 @@ class Metrics:
     def discord_replied(self, status: int) -> None:
         """Discord replied to an HTTP request."""
         self._discord_replies.labels(status=str(status)).inc()
+
+    def storage_full(self) -> None:
+        """A write found no space on the disk."""
+        self._storage_full.inc()
 
     def event_loop_lag(self, seconds: float) -> None:
         """A task ran so many seconds after it was due."""

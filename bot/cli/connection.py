@@ -9,26 +9,16 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 import discord
 
+from bot.backoff import Backoff
 from bot.errors import StartError
 
 log = logging.getLogger(__name__)
 
-# The pause between attempts doubles from the first to the longest.
+# Between attempts, in seconds.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 120.0
 APPLICATIONS = "https://discord.com/developers/applications"
 
 Sleep = Callable[[float], Awaitable[None]]
-
-
-class _Backoff:
-    def __init__(self, sleep: Sleep) -> None:
-        self._sleep = sleep
-        self._pause = FIRST_PAUSE
-
-    async def wait(self, error: Exception) -> None:
-        log.warning("Discord cannot be reached (%s); next try in %g s", _name(error), self._pause)
-        await self._sleep(self._pause)
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
 
 async def log_in(bot: discord.Client, token: str, *, sleep: Sleep = asyncio.sleep) -> None:
@@ -37,7 +27,7 @@ async def log_in(bot: discord.Client, token: str, *, sleep: Sleep = asyncio.slee
     Raises:
         StartError: Discord refuses the token or the commands.
     """
-    backoff = _Backoff(sleep)
+    backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
     while True:
         try:
             await bot.login(token)
@@ -48,7 +38,7 @@ async def log_in(bot: discord.Client, token: str, *, sleep: Sleep = asyncio.slee
                 # Each login opens a new session on the same connector.
                 await bot.http.close()
                 bot.http.connector = discord.utils.MISSING
-                await backoff.wait(error)
+                await sleep(_pause_after(error, backoff))
                 continue
             if isinstance(error, discord.HTTPException):
                 raise StartError(f"Discord refuses the bot: {error}.") from error
@@ -62,7 +52,7 @@ async def stay_connected(bot: discord.Client, *, sleep: Sleep = asyncio.sleep) -
     Raises:
         StartError: Discord refuses the token or an intent.
     """
-    backoff = _Backoff(sleep)
+    backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
     while not bot.is_closed():
         try:
             await bot.connect()
@@ -84,7 +74,13 @@ async def stay_connected(bot: discord.Client, *, sleep: Sleep = asyncio.sleep) -
                 raise token_refused() from error
             if not _is_temporary(error):
                 raise
-            await backoff.wait(error)
+            await sleep(_pause_after(error, backoff))
+
+
+def _pause_after(error: Exception, backoff: Backoff) -> float:
+    pause = backoff.next()
+    log.warning("Discord cannot be reached (%s); next try in %g s", _name(error), pause)
+    return pause
 
 
 def token_refused() -> StartError:

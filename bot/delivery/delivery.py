@@ -10,12 +10,13 @@ from dataclasses import replace
 
 import discord
 
+from bot.backoff import Backoff
 from bot.delivery.edit_limiter import EditRateLimiter
 from bot.delivery.error_policy import ErrorAction, action_for, describe, retry_after
 from bot.delivery.message import EncodePictures, JobRenderer, MessageContent
 from bot.delivery.progress import MAX_AGE, ProgressUpdater
 from bot.delivery.routes import DeliveryRoute, RouteSender, open_routes
-from bot.errors import JobNotActive, RenderFailed, StoredPictureMissing
+from bot.errors import JobNotActive, RenderFailed, StorageFull, StoredPictureMissing
 from bot.i18n.error_text import translate_error
 from bot.jobs.failures import (
     BlockedByDiscord,
@@ -32,8 +33,9 @@ from bot.store.store import Store
 
 log = logging.getLogger(__name__)
 
-# The pause between attempts doubles from the first to the longest.
+# Between attempts, in seconds.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
+FIRST_STORAGE_PAUSE = 5.0
 GIVE_UP_SECONDS = 24 * 3600.0
 BRIEF_RETRIES = 3
 SMALLEST_UPLOAD = 256 * 1024
@@ -100,7 +102,7 @@ class Delivery:
         """
         await self._progress.stop(job.id)
         try:
-            await self._deliver(job)
+            await self._deliver_and_record(job)
         except JobNotActive:
             log.info("job %s was erased before it was answered", job.id)
         finally:
@@ -119,9 +121,24 @@ class Delivery:
         pictures = [await self._store.pictures.get(v.result) for v in job.variants if v.result]
         return self._renderer.made(job, await self._encode(job, pictures))
 
+    async def _deliver_and_record(self, job: Job) -> None:
+        backoff = Backoff(FIRST_STORAGE_PAUSE, LONGEST_PAUSE)
+        while True:
+            try:
+                await self._deliver(job)
+            except StorageFull:
+                self._metrics.storage_full()
+                pause = backoff.next()
+                log.error("the disk is full: answer to %s; next try in %g s", job.id, pause)
+                await self._sleep(pause)
+                # The store knows whether a new message may have been sent.
+                job = await self._reread(job.id)
+            else:
+                return
+
     async def _deliver(self, job: Job) -> None:
         began = self._monotonic()
-        pause = FIRST_PAUSE
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         limit = job.destination.upload_limit
         closed: set[DeliveryRoute] = set()
         unparsed = 0
@@ -159,8 +176,7 @@ class Delivery:
                     # a timeout. The next route looks up whether the edit arrived.
                     closed.add(route)
                 case ErrorAction.RETRY:
-                    await self._sleep(max(pause, retry_after(error)))
-                    pause = min(2 * pause, LONGEST_PAUSE)
+                    await self._sleep(max(backoff.next(), retry_after(error)))
                 case ErrorAction.KEEP:
                     log.critical("Discord refuses the bot's token; answers wait for the next start")
                     self._token_refused = True

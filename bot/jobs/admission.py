@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from bot.errors import RequestError, UnavailableError
 from bot.i18n.durations import WaitTime
@@ -78,6 +82,24 @@ class Admission:
         self._limit = limit
         self._limit_per_user = limit_per_user
         self._reservations: set[Reservation] = set()
+        self._preparing: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def place(self, user_id: int, pictures: int) -> AsyncIterator[Reservation]:
+        """Reserve a place until the block is left. A user's requests are prepared one at a time:
+        the second one waits here.
+
+        Raises:
+            QueueFull, UserQueueLimitReached, TooManyPictures: there is no room.
+        """
+        reservation = self.reserve(user_id, pictures)
+        # The dictionary holds a lock as long as a request uses it.
+        lock = self._preparing.setdefault(user_id, asyncio.Lock())
+        try:
+            async with lock:
+                yield reservation
+        finally:
+            self.release(reservation)
 
     def reserve(self, user_id: int, pictures: int) -> Reservation:
         """Reserve a place. Release it when the job is in the queue, or when there is none.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import time
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from bot.delivery.delivery import Delivery
-from bot.errors import JobNotActive, StoredPictureMissing
+from bot.errors import JobNotActive, StorageFull, StoredPictureMissing
 from bot.i18n.error_text import translate_error
 from bot.images.picture import Picture
 from bot.jobs.estimate import JobEstimates
@@ -50,11 +51,13 @@ Slots = dict[int, Slot]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptOutcome:
     """What follows an attempt: a job to answer, a job to run again, or neither (it was ended
-    meanwhile). `service_stopped`: the service takes no more requests."""
+    meanwhile). `service_stopped`: the service takes no more requests. `storage_full`: there was no
+    space for the result."""
 
     answer: Job | None = None
     retry: Job | None = None
     service_stopped: bool = False
+    storage_full: bool = False
 
 
 class JobAttempt:
@@ -87,6 +90,13 @@ class JobAttempt:
         If it is cancelled, the job is put back.
         """
         try:
+            return await self._run(job, slots)
+        except StorageFull:
+            self._metrics.storage_full()
+            return AttemptOutcome(retry=await self._store.job(job.id), storage_full=True)
+
+    async def _run(self, job: Job, slots: Slots) -> AttemptOutcome:
+        try:
             began = time.monotonic()
             job = await self._store.start(job.id, self._clock())
             await self._generate_all(job, slots)
@@ -96,7 +106,10 @@ class JobAttempt:
             log.info("job %s was ended while it ran", job.id)
             return AttemptOutcome()
         except asyncio.CancelledError:
-            await self._put_back(job)
+            with contextlib.suppress(StorageFull):
+                await self._put_back(job)
+            raise
+        except StorageFull:
             raise
         except (ServiceStopped, ModelUnavailable) as error:
             # The job did not cause it: it waits for the next start.
@@ -132,12 +145,12 @@ class JobAttempt:
             return None
 
     async def _fail(self, job: Job, failure: JobFailure) -> AttemptOutcome:
-        self._metrics.job_failed(failure)
         try:
-            sentence = translate_error(job.locale, failure)
-            return AttemptOutcome(answer=await self._store.fail(job.id, sentence))
+            failed = await self._store.fail(job.id, translate_error(job.locale, failure))
         except JobNotActive:
             return AttemptOutcome()
+        self._metrics.job_failed(failure)
+        return AttemptOutcome(answer=failed)
 
     async def _generate_all(self, job: Job, slots: Slots) -> None:
         source = await self._store.pictures.get(job.source)

@@ -7,6 +7,7 @@ import logging
 import sqlite3
 from collections.abc import Callable
 
+from bot.errors import StorageFull
 from bot.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -20,8 +21,8 @@ async def erase_expired_jobs(store: Store, hours: float, clock: Callable[[], flo
     while True:
         try:
             erased = await store.erase_before(clock() - hours * 3600)
-        except (OSError, sqlite3.Error):
-            log.exception("old jobs could not be erased; trying again later")
+        except (StorageFull, OSError, sqlite3.Error) as error:
+            log.error("old jobs could not be erased; trying again later: %s", error)
         else:
             if erased:
                 log.info("erased %d jobs that were answered %g hours ago", erased, hours)

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Self
-from weakref import WeakValueDictionary
 
+from bot.backoff import Backoff
 from bot.delivery.delivery import Delivery
-from bot.errors import JobNotActive, ModelFailed, Stopping
+from bot.errors import JobNotActive, ModelFailed, Stopping, StorageFull
 from bot.i18n.error_text import translate_error
 from bot.jobs.admission import Admission, Reservation
 from bot.jobs.estimate import JobEstimates
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 # Stopping may take ten seconds: this long for running jobs and answers to end by themselves, and
 # up to five seconds for the model's process.
 GRACE_SECONDS = 3.0
+# Between attempts to write to a full disk.
+FIRST_STORAGE_PAUSE, LONGEST_STORAGE_PAUSE = 5.0, 300.0
 # Only so many positions are kept up to date in the waiting users' messages.
 SHOWN_POSITIONS = 5
 # The longest wait for a user's pending answers before their data is erased.
@@ -57,6 +59,7 @@ class Runner:
         queue_limit: int = 200,
         queue_limit_per_user: int = 8,
         retention_hours: float = 24.0,
+        min_free_bytes: int = 0,
         metrics: Metrics | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -64,6 +67,8 @@ class Runner:
         self._service = service
         self._delivery = delivery
         self._retention_hours = retention_hours
+        self._min_free_bytes = min_free_bytes
+        self._metrics = metrics or Metrics()
         self._clock = clock
         self.queue = FairQueue()
         self._estimates = JobEstimates(self.queue)
@@ -71,7 +76,6 @@ class Runner:
             self.queue, self._estimates, limit=queue_limit, limit_per_user=queue_limit_per_user
         )
         self._slots = BatchSlots()
-        self._intakes: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._wake = asyncio.Event()
         self._attempt = JobAttempt(
             store=store,
@@ -80,7 +84,7 @@ class Runner:
             estimates=self._estimates,
             slots=self._slots,
             request_dispatch=self._wake.set,
-            metrics=metrics or Metrics(),
+            metrics=self._metrics,
             clock=clock,
         )
         self._runs: dict[str, asyncio.Task[None]] = {}
@@ -90,6 +94,8 @@ class Runner:
         self._shown: dict[str, int] = {}
         self._stopping = False
         self._service_stopped = False
+        self._storage_backoff = Backoff(FIRST_STORAGE_PAUSE, LONGEST_STORAGE_PAUSE)
+        self._resume: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         self._tasks = BackgroundTasks(self._update_idle)
@@ -123,28 +129,21 @@ class Runner:
         self._stopping = True
         for task in self._loops:
             task.cancel()
+        if self._resume is not None:
+            self._resume.cancel()
         await self._tasks.close(GRACE_SECONDS)
         await self._delivery.close()
 
     @asynccontextmanager
     async def reserve(self, user_id: int, pictures: int) -> AsyncIterator[Reservation]:
-        """A place in the queue for a request of so many pictures, until the block is left.
-
-        Enter it before the source is fetched. A user's requests are prepared one at a time: the
-        second one waits here.
+        """A place in the queue, as `Admission.place`. Enter it before the source is fetched.
 
         Raises:
-            UserError: there is no place.
+            UserError: there is no place, or no request is accepted now.
         """
         self._check_open()
-        reservation = self._admission.reserve(user_id, pictures)
-        # The dictionary holds a lock as long as a request uses it.
-        lock = self._intakes.setdefault(user_id, asyncio.Lock())
-        try:
-            async with lock:
-                yield reservation
-        finally:
-            self._admission.release(reservation)
+        async with self._admission.place(user_id, pictures) as reservation:
+            yield reservation
 
     async def accept(self, job: Job, reservation: Reservation | None = None) -> QueuePosition:
         """Accept a job: once this returns, its user will be answered.
@@ -221,6 +220,9 @@ class Runner:
             raise Stopping
         if self._service.status.state is ServiceState.FAILED:
             raise ModelFailed
+        if self._store.free_bytes() < self._min_free_bytes:
+            log.error("a request was refused: less than %d bytes are free", self._min_free_bytes)
+            raise StorageFull
 
     async def _dispatch(self) -> None:
         while True:
@@ -228,7 +230,7 @@ class Runner:
             self._wake.clear()
             self._slots.resize(self._service.status.slots)
             self._estimates.slots = self._service.status.slots
-            while self._slots.free and not self._service_stopped:
+            while self._slots.free and not self._service_stopped and self._resume is None:
                 job = self.queue.pop()
                 if job is None:
                     break
@@ -258,13 +260,28 @@ class Runner:
             self.queue.done(job.id)
             self._estimates.forget(job.id)
             self._service_stopped = self._service_stopped or outcome.service_stopped
+            if outcome.storage_full:
+                self._pause_dispatch()
             if outcome.retry:
                 self.queue.add_first(outcome.retry)
             elif outcome.answer:
+                self._storage_backoff.reset()
                 self._deliver(outcome.answer)
             self._wake.set()
 
         self._runs[job.id] = self._tasks.spawn(run(), f"job {job.id}", end)
+
+    def _pause_dispatch(self) -> None:
+        """Start no more jobs for a while: there is no space for their results."""
+
+        def resume() -> None:
+            self._resume = None
+            self._wake.set()
+
+        if self._resume is None:
+            pause = self._storage_backoff.next()
+            log.error("the disk is full: jobs wait; next try in %g s", pause)
+            self._resume = asyncio.get_running_loop().call_later(pause, resume)
 
     def _deliver(self, job: Job) -> None:
         self._idle.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -37,7 +38,8 @@ class Store:
     Changing methods return the job as it is afterwards and raise `JobNotActive`.
     """
 
-    def __init__(self, db: Database, pictures: PictureFiles) -> None:
+    def __init__(self, folder: Path, db: Database, pictures: PictureFiles) -> None:
+        self._folder = folder
         self._db = db
         self.pictures = pictures
         self.guild_settings = GuildSettings(db)
@@ -60,11 +62,15 @@ class Store:
         async with Database.open(folder, failpoint) as db:
             try:
                 pictures = PictureFiles(folder / "pictures", failpoint)
-                store = cls(db, pictures)
+                store = cls(folder, db, pictures)
                 await db.run(store._sweep)
             except OSError as error:
                 raise not_writable(folder, error) from error
             yield store
+
+    def free_bytes(self) -> int:
+        """The free space on the disk with the jobs and pictures."""
+        return shutil.disk_usage(self._folder).free
 
     async def discard(self, picture: str) -> None:
         """Delete a picture that no job will name, unless another job names it."""
