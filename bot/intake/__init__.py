@@ -1,7 +1,7 @@
 """Untrusted links and files → verified pictures. `Intake` is the public interface.
 
-link    links → addresses → fetch          public addresses only; one time and size limit per link
-bytes   sandbox → sandbox_main → decode    a restricted child process decodes to RGB pixels
+link    links → fetch → http_client        public addresses only; one time and size limit per link
+bytes   sandbox → sandbox_main → decoding  a restricted child process decodes to RGB pixels
 """
 
 from __future__ import annotations
@@ -16,10 +16,16 @@ from bot.intake.errors import (
     BadLink,
     BrokenPicture,
     DeadLink,
+    ExpiredDiscordLink,
     FileTooLarge,
+    IncompletePicture,
     LinkAnsweredBadly,
     LinkError,
+    LinkForbidden,
+    LinkNotFound,
+    LinkRateLimited,
     LinkRefused,
+    LinkServerFailed,
     LinkTooSlow,
     NotAPicture,
     PageWithoutPicture,
@@ -28,6 +34,7 @@ from bot.intake.errors import (
     TooManyPixels,
     TooManyRedirects,
     TooMuchWork,
+    UnsupportedFormat,
 )
 from bot.intake.limits import IntakeLimits
 
@@ -35,12 +42,18 @@ __all__ = [
     "BadLink",
     "BrokenPicture",
     "DeadLink",
+    "ExpiredDiscordLink",
     "FileTooLarge",
+    "IncompletePicture",
     "Intake",
     "IntakeLimits",
     "LinkAnsweredBadly",
     "LinkError",
+    "LinkForbidden",
+    "LinkNotFound",
+    "LinkRateLimited",
     "LinkRefused",
+    "LinkServerFailed",
     "LinkTooSlow",
     "NotAPicture",
     "PageWithoutPicture",
@@ -49,6 +62,7 @@ __all__ = [
     "TooManyPixels",
     "TooManyRedirects",
     "TooMuchWork",
+    "UnsupportedFormat",
 ]
 
 
@@ -82,7 +96,7 @@ class Intake:
                 )
             )
             self._fetcher = await stack.enter_async_context(
-                Fetcher(self.limits, self._sandbox.find_picture, self._resolve)
+                Fetcher(self.limits, self._sandbox.find_pictures, self._resolve)
             )
             self._stack = stack.pop_all()
         return self
@@ -96,7 +110,7 @@ class Intake:
         await self._stack.aclose()
 
     async def fetch(self, url: str) -> bytes:
-        """The bytes that a link leads to; for a web page, the bytes of its `og:image`.
+        """The bytes that the first link in `url` leads to, or those of the picture a page names.
 
         Raises:
             LinkError: one of its subclasses.

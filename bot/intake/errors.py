@@ -1,21 +1,28 @@
 """The errors of links and pictures. Each carries one sentence for the user.
 
 SourceError
-├── LinkError               the link cannot be fetched
-│   ├── BadLink             not an http or https link, or with a user name
-│   ├── LinkRefused         not a public address, a port or host that is not allowed
-│   ├── DeadLink            no response, or one that cannot be read
-│   ├── LinkAnsweredBadly   an HTTP status other than success
-│   ├── TooManyRedirects    more redirects than the limit
-│   ├── LinkTooSlow         the time limit is over
-│   └── PageWithoutPicture  a web page that names no picture
-└── PictureError            the file cannot be decoded
-    ├── FileTooLarge        more bytes than the limit, also while fetching
-    ├── NotAPicture         none of the supported formats
-    ├── BrokenPicture       a supported format, damaged or incomplete
-    ├── TooManyPixels       more pixels than the limit
-    ├── TooLong             the aspect ratio is over the limit
-    └── TooMuchWork         decoding exceeds its time or memory limit
+├── LinkError                   the link cannot be fetched
+│   ├── BadLink                 not an http or https link, or with a user name
+│   ├── LinkRefused             not a public address, a port or host that is not allowed
+│   ├── DeadLink                no response, or one that cannot be read
+│   ├── LinkAnsweredBadly       an HTTP status other than success, and of these:
+│   │   ├── LinkForbidden       401, 403, 451
+│   │   ├── LinkNotFound        404, 410
+│   │   ├── LinkRateLimited     429
+│   │   ├── LinkServerFailed    500 and above
+│   │   └── ExpiredDiscordLink  Discord's answer for a link whose signature has expired
+│   ├── TooManyRedirects        more redirects than the limit
+│   ├── LinkTooSlow             the time limit is over
+│   └── PageWithoutPicture      a web page that names no picture
+└── PictureError                the file cannot be decoded
+    ├── FileTooLarge            more bytes than the limit, also while fetching
+    ├── NotAPicture             no known format
+    ├── UnsupportedFormat       a known format that is not supported
+    ├── BrokenPicture           a supported format, damaged
+    ├── IncompletePicture       a supported format whose end is missing
+    ├── TooManyPixels           more pixels than the limit
+    ├── TooLong                 the aspect ratio is over the limit
+    └── TooMuchWork             decoding exceeds its time or memory limit
 """
 
 from __future__ import annotations
@@ -54,6 +61,39 @@ class LinkAnsweredBadly(LinkError):
     text = "That link does not work: the server responded with status {status}."
 
 
+class LinkForbidden(LinkAnsweredBadly):
+    """401, 403 or 451: often a host that refuses clients other than browsers."""
+
+    text = (
+        "That site refuses to give the picture to bots (status {status}); "
+        "please save the picture and attach it."
+    )
+
+
+class LinkNotFound(LinkAnsweredBadly):
+    """404 or 410."""
+
+    text = "That link does not work: the site has no such file (status {status})."
+
+
+class LinkRateLimited(LinkAnsweredBadly):
+    """429."""
+
+    text = "That site received too many requests (status 429); try again later or attach the file."
+
+
+class LinkServerFailed(LinkAnsweredBadly):
+    """500 and above."""
+
+    text = "That site has a problem (status {status}); try again later or attach the file."
+
+
+class ExpiredDiscordLink(LinkAnsweredBadly):
+    """The signature of a link to a Discord attachment has expired, or the file was deleted."""
+
+    text = "That Discord link has expired; please attach the picture or link to its message."
+
+
 class TooManyRedirects(LinkError):
     """More redirects than `IntakeLimits.max_redirects`."""
 
@@ -83,17 +123,32 @@ class FileTooLarge(PictureError):
 
 
 class NotAPicture(PictureError):
-    """None of the supported formats."""
+    """No known format."""
 
     text = (
-        "That file is not a supported picture; use PNG, JPEG, WebP, GIF, AVIF, HEIC, BMP or TIFF."
+        "That file is not a picture; supported are PNG, JPEG, WebP, GIF, AVIF, HEIC, BMP and TIFF."
+    )
+
+
+class UnsupportedFormat(PictureError):
+    """A known format that is not supported; `format` is its name."""
+
+    text = (
+        "Files of type {format} are not supported; "
+        "use PNG, JPEG, WebP, GIF, AVIF, HEIC, BMP or TIFF."
     )
 
 
 class BrokenPicture(PictureError):
-    """A supported format, but damaged or incomplete."""
+    """A supported format, but damaged."""
 
-    text = "That picture is damaged or incomplete."
+    text = "That picture is damaged and cannot be opened."
+
+
+class IncompletePicture(PictureError):
+    """A supported format whose end is missing."""
+
+    text = "That file is incomplete: its end is missing; please upload it again."
 
 
 class TooManyPixels(PictureError):

@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from bot import PROJECT_URL
+
 if TYPE_CHECKING:
     from bot.config import Settings
+
+USER_AGENT = f"Redraw (+{PROJECT_URL}; Discord bot; a user sent it this link)"
+"""Large hosts refuse clients that do not name an address, for example Wikimedia:
+https://foundation.wikimedia.org/wiki/Policy:Wikimedia_Foundation_User-Agent_Policy"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +30,10 @@ class IntakeLimits:
     allowed_ports: tuple[int, ...] = (80, 443)
     allowed_hosts: tuple[str, ...] = ()
     denied_hosts: tuple[str, ...] = ()
+    user_agent: str = USER_AGENT
 
-    max_pixels: int = 50_000_000
+    # Phones take 8192 × 6144 pixels, which are 50.3 million. See also `decode.JPEG_FACTOR`.
+    max_pixels: int = 52_000_000
     decode_seconds: float = 5.0
     decode_memory: int = 2**30
     decode_workers: int = 2

@@ -18,15 +18,19 @@ from types import TracebackType
 from typing import Any, Self
 
 from bot.images.picture import Picture
+from bot.intake.decoding.geometry import MAX_ASPECT
+from bot.intake.decoding.signatures import UNSUPPORTED_NAMES
 from bot.intake.errors import (
     BrokenPicture,
+    IncompletePicture,
     NotAPicture,
     PictureError,
     TooLong,
     TooManyPixels,
     TooMuchWork,
+    UnsupportedFormat,
 )
-from bot.intake.geometry import MAX_ASPECT
+from bot.intake.web_page import MAX_CANDIDATES, PagePictures
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +88,7 @@ class Sandbox:
         max_pixels: int,
         background: tuple[int, int, int],
     ) -> Picture:
-        """`bot.intake.decode.decode` in a child.
+        """`bot.intake.decoding.decode.decode` in a child.
 
         Raises:
             PictureError: one of its subclasses.
@@ -97,16 +101,21 @@ class Sandbox:
             "background": background,
         }
         answer, body = await self._run(task, data, longest=3 * pixels)
-        # Only error names are read from the child: its text is untrusted.
+        # Text of the child is untrusted, so only known names are accepted.
         refusals: dict[str, PictureError] = {
             "NotAPicture": NotAPicture(),
             "BrokenPicture": BrokenPicture(),
+            "IncompletePicture": IncompletePicture(),
             "TooManyPixels": TooManyPixels(megapixels=max_pixels / 1e6),
             "TooLong": TooLong(limit=MAX_ASPECT),
         }
         match answer:
             case {"error": str(name)} if name in refusals:
                 raise refusals[name]
+            case {"error": "UnsupportedFormat", "params": {"format": str(name)}} if (
+                name in UNSUPPORTED_NAMES
+            ):
+                raise UnsupportedFormat(format=name)
             case {"width": int(width), "height": int(height)} if (
                 0 < width * height <= pixels
                 and len(body) == 3 * width * height
@@ -115,14 +124,14 @@ class Sandbox:
                 return Picture(body, width, height)
         raise TooMuchWork
 
-    async def find_picture(self, page: bytes) -> str | None:
-        """`bot.intake.web_page.find_picture` in a child; None also where that fails."""
-        try:
-            answer, _ = await self._run({"kind": "page"}, page, longest=0)
-        except PictureError:
-            return None
-        url = answer.get("url")
-        return url if isinstance(url, str) else None
+    async def find_pictures(self, page: bytes) -> PagePictures:
+        """`bot.intake.web_page.find_pictures` in a child; none also where that fails."""
+        with contextlib.suppress(PictureError):
+            match await self._run({"kind": "page"}, page, longest=0):
+                case ({"base": str() | None as base, "addresses": list(addresses)}, _):
+                    texts = tuple(text for text in addresses if isinstance(text, str))
+                    return PagePictures(base, texts[:MAX_CANDIDATES])
+        return PagePictures(None, ())
 
     async def _run(
         self, task: dict[str, Any], body: bytes, *, longest: int

@@ -12,9 +12,9 @@ import sys
 from io import BufferedReader, BufferedWriter
 from typing import Any
 
-from bot.intake.decode import decode
+from bot.intake.decoding.decode import decode
 from bot.intake.errors import BrokenPicture, PictureError, TooMuchWork
-from bot.intake.web_page import find_picture
+from bot.intake.web_page import find_pictures
 
 CPU_SECONDS_LEFT = 20
 """CPU time per task. Stops a child whose parent died and cannot kill it."""
@@ -66,7 +66,8 @@ def _serve(task: dict[str, Any], source: BufferedReader, sink: BufferedWriter) -
     try:
         body = source.read(task["length"])
         if task["kind"] == "page":
-            _respond(sink, {"url": find_picture(body)})
+            found = find_pictures(body)
+            _respond(sink, {"base": found.base, "addresses": found.addresses})
             return
         picture = decode(
             body,
@@ -77,7 +78,7 @@ def _serve(task: dict[str, Any], source: BufferedReader, sink: BufferedWriter) -
         )
         _respond(sink, {"width": picture.width, "height": picture.height}, picture.pixels)
     except PictureError as error:
-        _respond(sink, {"error": type(error).__name__})
+        _respond(sink, {"error": type(error).__name__, "params": error.params})
     except MemoryError:
         _respond(sink, {"error": TooMuchWork.__name__})
     except Exception:  # noqa: BLE001 - decoders raise many types for damaged bytes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import random
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +26,7 @@ QUARTERS: tuple[Colour, Colour, Colour, Colour] = (
 """Top left, top right, bottom left, bottom right: every rotation and reflection moves them."""
 
 BUDGET = {"pixels": 512 * 512, "multiple": 64}
+SMALL = {"pixels": 64 * 64, "multiple": 64}
 
 
 def quarters(
@@ -158,3 +160,28 @@ def odd_pictures() -> dict[str, bytes]:
         for form in ("PNG", "JPEG", "WEBP", "AVIF", "HEIF", "TIFF")
     }
     return kinds
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """`data` with one to eight random faults."""
+    damaged = bytearray(data)
+    for _ in range(chance.choice((1, 1, 1, 2, 4, 8))):
+        at = chance.randrange(len(damaged) + 1)
+        length = chance.choice((1, 2, 4, 8, 64, 512))
+        match chance.randrange(6):
+            case 0 if at < len(damaged):
+                damaged[at] ^= 1 << chance.randrange(8)
+            case 1:
+                damaged[at : at + 4] = struct.pack(
+                    chance.choice("<>") + "I",
+                    chance.choice((0, 1, 0x7F, 0x80, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1)),
+                )
+            case 2 if len(damaged) > 16:
+                del damaged[at:]
+            case 3:
+                del damaged[at : at + length]
+            case 4:
+                damaged[at:at] = damaged[at : at + length]
+            case _:
+                damaged[at : at + length] = chance.randbytes(length)
+    return bytes(damaged)

@@ -18,8 +18,6 @@ MAX_MODULES = 12
 LONG_MODULES = {
     "inference/worker/supervisor.py",
     "tests/integration/bot/delivery/test_error_policy.py",
-    "tests/integration/bot/intake/test_fetch_links.py",
-    "tests/integration/bot/intake/test_sandbox.py",
     "tests/integration/bot/runner/test_runner.py",
     "tests/integration/cogs/test_job_buttons.py",
     "tests/integration/inference/test_pocket.py",

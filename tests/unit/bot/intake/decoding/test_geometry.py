@@ -6,7 +6,7 @@ from math import ceil
 import pytest
 
 from bot.intake import TooLong
-from bot.intake.geometry import MAX_ASPECT, fit
+from bot.intake.decoding.geometry import MAX_ASPECT, fit
 
 BUDGETS = [(512 * 512, 64), (768 * 768, 64), (128 * 128, 64), (512 * 512, 8), (96 * 96, 32)]
 

@@ -6,18 +6,15 @@ Expected values are computed from the standards, not recorded from an earlier ru
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
 import pytest
-import pytest_asyncio
 from PIL import ExifTags, Image
 
-from bot.images.picture import Picture
 from bot.intake import Intake, IntakeLimits, TooLong
+from tests.support.intake.expected_pixels import assert_quarters, decoded, lab_to_srgb, srgb_curve
 from tests.support.intake_pictures import (
-    BUDGET,
     DISPLAY_P3,
     FORMATS,
     GAMMA,
@@ -44,40 +41,6 @@ STORED = {
     8: Image.Transpose.ROTATE_270,
 }
 """How the stored picture differs from the upright one, per orientation (Exif 3.0, 4.6.5.1.6)."""
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def intake() -> AsyncIterator[Intake]:
-    async with Intake(IntakeLimits(decode_seconds=60)) as intake:
-        yield intake
-
-
-def assert_quarters(picture: Picture, colours: Any = QUARTERS, tolerance: float = 2) -> None:
-    """Check the size (3:2) and the colour in the middle of each quarter."""
-    assert (picture.width, picture.height) == (576, 384)
-    array = np.frombuffer(picture.pixels, np.uint8).reshape(384, 576, 3).astype(int)
-    for index, colour in enumerate(colours):
-        row, column = 96 + index // 2 * 192, 144 + index % 2 * 288
-        patch = array[row - 60 : row + 60, column - 90 : column + 90]
-        assert np.abs(patch - np.array(colour)).max() <= tolerance, (index, patch[60, 90], colour)
-
-
-async def decoded(intake: Intake, data: bytes) -> Picture:
-    return await intake.from_bytes(data, **BUDGET)
-
-
-def srgb_curve(linear: Any) -> Any:
-    """IEC 61966-2-1: linear light (0 to 1) to a value of 0 to 255."""
-    linear = np.clip(linear, 0, 1)
-    return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-
-
-def lab_to_srgb(lab: Any) -> Any:
-    """CIELAB with white point D50, as in ICC profiles, to sRGB values."""
-    fy = (lab[:, 0] + 16) / 116
-    f = np.stack([fy + lab[:, 1] / 500, fy, fy - lab[:, 2] / 200], 1)
-    xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * (0.9642, 1, 0.8249)
-    return srgb_curve((np.linalg.inv(SRGB) @ xyz.T).T)
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -1,0 +1,13 @@
+"""Decodes untrusted picture files. All modules but `geometry` and `signatures` run in the sandbox.
+
+signatures   which format a file has, also those that are not supported
+png          PNG chunks: what Pillow must not see, and what it does not read
+isobmff      brands and colour properties of HEIF and AVIF files
+jpeg         JPEG files that lack their end
+complete     whether a file ends too early
+frames       which frame of an animation is shown
+levels       every pixel mode → 8 bits a channel
+colour       every colour space → sRGB
+geometry     the size for the model
+decode       the steps above, in order
+"""
