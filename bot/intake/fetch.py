@@ -3,63 +3,72 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import zlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from bot.intake.addresses import is_public
+from bot.intake.content_encoding import ContentDecoder
+from bot.intake.decoding.signatures import is_supported
 from bot.intake.errors import (
     BadLink,
     DeadLink,
+    ExpiredDiscordLink,
     FileTooLarge,
     LinkAnsweredBadly,
+    LinkError,
+    LinkForbidden,
+    LinkNotFound,
+    LinkRateLimited,
     LinkRefused,
+    LinkServerFailed,
     LinkTooSlow,
     PageWithoutPicture,
     TooManyRedirects,
 )
+from bot.intake.http_client import (
+    AddressRefused,
+    HeadLimit,
+    Resolve,
+    check_head,
+    head_limit,
+    open_session,
+    system_resolve,
+)
 from bot.intake.limits import IntakeLimits
-from bot.intake.links import canonical_host, check_host_and_port, host_of, parse_link
+from bot.intake.links import canonical_host, check_host_and_port, choose_link, host_of, parse_link
 from bot.intake.loop_thread import LoopThread
+from bot.intake.web_page import PagePictures, looks_like_page
 
-Resolve = Callable[[str, int], list[tuple[Any, ...]]]
-"""`socket.getaddrinfo` or a replacement: (family, type, protocol, canonical name, address)."""
+# Without `text/html`, because some hosts answer it with a viewer page for a link to a picture.
+_ACCEPT_PICTURE_FIRST = "image/*, */*;q=0.5"
+_ACCEPT_PICTURE = "image/*"
 
-_USER_AGENT = "Redraw (a Discord bot; a user sent it this link to a picture)"
-_READ = 16 * 1024
-_STEP = 256 * 1024
-"""Bytes that are decompressed before control returns to the event loop."""
-
-
-class AddressRefused(OSError):
-    """The host's address is not public. An OSError, because aiohttp wraps those."""
+_DISCORD_HOSTS = ("cdn.discordapp.com", "media.discordapp.net")
 
 
 class Fetcher:
     """Fetches untrusted links. Use it with `async with`.
 
-    `find_picture` returns the address of the picture that a web page names, or None.
+    `find_pictures` returns the addresses of the pictures that a web page names.
     """
 
     def __init__(
         self,
         limits: IntakeLimits,
-        find_picture: Callable[[bytes], Awaitable[str | None]],
+        find_pictures: Callable[[bytes], Awaitable[PagePictures]],
         resolve: Resolve | None = None,
     ) -> None:
         self._limits = limits
         self._allowed_hosts = {canonical_host(name) for name in limits.allowed_hosts}
         self._denied_hosts = {canonical_host(name) for name in limits.denied_hosts}
-        self._find_picture = find_picture
-        self._resolve = resolve or _getaddrinfo
+        self._find_pictures = find_pictures
+        self._resolve = resolve or system_resolve
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -85,41 +94,62 @@ class Fetcher:
             # Not the loop's default executor: a slow name server would occupy all its threads.
             threads = ThreadPoolExecutor(8, thread_name_prefix="resolve")
             stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+            agent = self._limits.user_agent
             self._public = await stack.enter_async_context(
-                _session(_Resolver(self._resolve, threads, public_only=True), _public_socket)
+                open_session(self._resolve, threads, agent, public_only=True)
             )
             # Only for the hosts in the setting `ALLOWED_HOSTS`.
             self._trusted = await stack.enter_async_context(
-                _session(_Resolver(self._resolve, threads, public_only=False), _any_socket)
+                open_session(self._resolve, threads, agent, public_only=False)
             )
             self._sessions = stack.pop_all()
 
     async def fetch(self, text: str) -> bytes:
-        """The bytes that `text` links to, or those of the picture that the linked page names.
+        """The bytes that the first link in `text` leads to.
+
+        For a web page, those of the first picture that it names and that can be fetched.
 
         Raises:
             LinkError: one of its subclasses.
             FileTooLarge: more than `max_bytes`, counted after decompression as well.
         """
+        chosen = choose_link(text)
+        if chosen is None:
+            raise BadLink
         budget = _Budget(self._limits.max_redirects, self._limits.max_bytes)
         try:
             async with asyncio.timeout(self._limits.total_seconds):
-                body = await self._thread.run(self._follow(parse_link(text), budget))
-                if not _looks_like_page(body):
+                body = await self._thread.run(self._follow(parse_link(chosen.url), budget))
+                if not looks_like_page(body):
                     return body
-                named = await self._find_picture(body)
-                if named is None:
-                    raise PageWithoutPicture
-                body = await self._thread.run(
-                    self._follow(parse_link(named, base=budget.url), budget)
-                )
-                if _looks_like_page(body):
-                    raise PageWithoutPicture
-                return body
+                return await self._fetch_named(await self._find_pictures(body), budget)
         except TimeoutError:
             raise LinkTooSlow(seconds=self._limits.total_seconds) from None
 
-    async def _follow(self, url: URL, budget: _Budget) -> bytes:
+    async def _fetch_named(self, named: PagePictures, budget: _Budget) -> bytes:
+        page = budget.url
+        failure: LinkError = PageWithoutPicture()
+        other: bytes | None = None
+        for number, address in enumerate(named.addresses):
+            try:
+                base = parse_link(named.base, page) if named.base else page
+                url = parse_link(address, base)
+                body = await self._thread.run(self._follow(url, budget, page))
+            except LinkError as error:
+                # The error of the best candidate is reported.
+                failure = failure if number else error
+                continue
+            if is_supported(body):
+                return body
+            if not looks_like_page(body):
+                other = other or body
+        if other is not None:
+            # A picture of an unsupported format; the decoder names it in its error.
+            return other
+        raise failure
+
+    async def _follow(self, url: URL, budget: _Budget, page: URL | None = None) -> bytes:
+        """Follow redirects from `url`; `page` is the web page that named it, if one did."""
         while True:
             check_host_and_port(
                 url,
@@ -129,15 +159,22 @@ class Fetcher:
             budget.url = url
             trusted = host_of(url) in self._allowed_hosts
             session = self._trusted if trusted else self._public
+            limit = HeadLimit()
+            head_limit.set(limit)
             try:
-                async with session.get(url, allow_redirects=False) as response:
+                async with session.get(
+                    url, allow_redirects=False, headers=budget.headers(url, page)
+                ) as response:
+                    limit.complete = True
+                    check_head(response)
+                    budget.keep_cookies(url, response)
                     location = response.headers.get("Location")
                     if response.status in (301, 302, 303, 307, 308) and location:
                         url = parse_link(location, base=url)
                         budget.count_redirect()
                         continue
                     if not 200 <= response.status < 300:
-                        raise LinkAnsweredBadly(status=response.status)
+                        raise _error_for(url, response.status)
                     return await _read(response, budget)
             except aiohttp.ClientConnectorError as error:
                 if isinstance(error.os_error, AddressRefused):
@@ -152,7 +189,7 @@ class Fetcher:
 
 
 class _Budget:
-    """Counts redirects and bytes of one fetch; `url` is the address being fetched."""
+    """Redirects, bytes and cookies of one fetch; `url` is the address being fetched."""
 
     def __init__(self, redirects: int, max_bytes: int) -> None:
         self.url = URL()
@@ -160,6 +197,27 @@ class _Budget:
         self._max_redirects = redirects
         self._bytes = 0
         self._max_bytes = max_bytes
+        self._cookies: dict[str, aiohttp.CookieJar] = {}
+
+    def headers(self, url: URL, page: URL | None) -> dict[str, str]:
+        """The headers for `url`: what is accepted, the page's origin, the host's own cookies."""
+        headers = {"Accept": _ACCEPT_PICTURE_FIRST}
+        if page is not None:
+            headers = {"Accept": _ACCEPT_PICTURE, "Referer": f"{page.origin()}/"}
+        if jar := self._cookies.get(host_of(url)):
+            found = jar.filter_cookies(url).values()
+            if cookies := "; ".join(f"{cookie.key}={cookie.coded_value}" for cookie in found):
+                headers["Cookie"] = cookies
+        return headers
+
+    def keep_cookies(self, url: URL, response: aiohttp.ClientResponse) -> None:
+        """Keep the cookies of `response` for later requests to the same host."""
+        received = response.headers.getall("Set-Cookie", [])
+        if received:
+            jar = self._cookies.setdefault(
+                host_of(url), aiohttp.CookieJar(unsafe=True, quote_cookie=False)
+            )
+            jar.update_cookies_from_headers(received, url)
 
     def count_redirect(self) -> None:
         self._redirects += 1
@@ -176,115 +234,33 @@ class _Budget:
 
 
 async def _read(response: aiohttp.ClientResponse, budget: _Budget) -> bytes:
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
-        raise DeadLink
-    unpacker = zlib.decompressobj(wbits=47) if "identity" not in encoding and encoding else None
+    header = ",".join(response.headers.getall("Content-Encoding", []))
+    decoder = ContentDecoder(header, budget.check_size)
     body = bytearray()
     async for chunk in response.content.iter_any():
         budget.count_bytes(len(chunk))
-        if unpacker is None:
-            body += chunk
-            continue
-        while chunk and not unpacker.eof:
-            body += unpacker.decompress(chunk, _STEP)
-            budget.check_size(len(body))
-            chunk = unpacker.unconsumed_tail
+        for piece in decoder.decode(chunk):
+            body += piece
             await asyncio.sleep(0)
+    for piece in decoder.flush():
+        body += piece
     return bytes(body)
 
 
-def _looks_like_page(body: bytes) -> bool:
-    """Whether `body` starts as markup does; SVG and other XML do not count."""
-    start = body[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    return start.startswith(b"<") and not start.startswith((b"<svg", b"<?xml"))
-
-
-def _session(
-    resolver: AbstractResolver, socket_factory: Callable[[Any], socket.socket]
-) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(
-        resolver=resolver,
-        # Called with the address of each connection, for names and every spelling of an address.
-        socket_factory=socket_factory,
-        # A reused connection would skip the check.
-        force_close=True,
-        use_dns_cache=False,
-    )
-    return aiohttp.ClientSession(
-        connector=connector,
-        # `fetch` limits the total time; a limit here would restart at every redirect.
-        timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        auto_decompress=False,
-        headers={
-            "User-Agent": _USER_AGENT,
-            "Accept": "image/*, text/html;q=0.5, */*;q=0.1",
-            "Accept-Encoding": "identity",
-        },
-        max_line_size=8190,
-        max_field_size=8190,
-        max_headers=100,
-    )
-
-
-class _Resolver(AbstractResolver):
-    """Resolves names. With `public_only`, a name with any other address is refused."""
-
-    def __init__(self, resolve: Resolve, threads: ThreadPoolExecutor, *, public_only: bool) -> None:
-        self._resolve = resolve
-        self._threads = threads
-        self._public_only = public_only
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, self._resolve, host, port)
-        addresses = dict.fromkeys((entry[4][0], entry[0]) for entry in found)
-        if self._public_only and not all(is_public(address) for address, _ in addresses):
-            raise AddressRefused
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=family,
-                proto=socket.IPPROTO_TCP,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for address, family in addresses
-        ]
-
-    async def close(self) -> None:
-        pass
-
-
-def _getaddrinfo(host: str, port: int) -> list[tuple[Any, ...]]:
-    return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-
-
-def _public_socket(info: Any) -> socket.socket:
-    address = info[4][0]
-    if not is_public(address):
-        raise AddressRefused
-    return _any_socket(info)
-
-
-def _any_socket(info: Any) -> socket.socket:
-    family, kind, protocol, _, _ = info
-    return _SmallReads(family=family, type=kind, proto=protocol)
-
-
-class _SmallReads(socket.socket):
-    """Limits each read to 16 KiB; asyncio asks for 256 KiB.
-
-    The parser holds the GIL during one read; 256 KiB of tiny chunks or headers take half a second.
-    """
-
-    def recv(self, bufsize: int, flags: int = 0) -> bytes:
-        return super().recv(min(bufsize, _READ), flags)
-
-    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
-        return super().recv_into(buffer, min(nbytes or len(buffer), _READ), flags)
+def _error_for(url: URL, status: int) -> LinkError:
+    if (
+        host_of(url) in _DISCORD_HOSTS
+        and "attachments/" in url.raw_path
+        and status in (401, 403, 404, 410)
+    ):
+        return ExpiredDiscordLink()
+    match status:
+        case 401 | 403 | 451:
+            return LinkForbidden(status=status)
+        case 404 | 410:
+            return LinkNotFound(status=status)
+        case 429:
+            return LinkRateLimited()
+        case _ if status >= 500:
+            return LinkServerFailed(status=status)
+    return LinkAnsweredBadly(status=status)

@@ -1,20 +1,58 @@
-"""Parses and checks links without network access. Pure functions."""
+"""Finds, parses and checks links without network access. Pure functions."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from ipaddress import IPv6Address
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
+import idna
 from yarl import URL
 
 from bot.intake.errors import BadLink, LinkRefused
+from bot.intake.viewer_links import direct_link
 
 _MESSAGE = re.compile(
     r"https?://(?:(?:canary|ptb)\.)?discord(?:app)?\.com"
     r"/channels/(?P<guild>@me|\d{15,20})/(?P<channel>\d{15,20})/(?P<message>\d{15,20})/?"
 )
+
+# Characters without a width that copying adds: soft hyphen, zero-width space and joiners, marks
+# and embeddings of the text direction, byte order mark. U+200D is kept; it belongs to emoji.
+_INVISIBLE = re.compile("[\u00ad\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_START = re.compile(r"https?://", re.IGNORECASE)
+# A link ends at white space, a control character, a bracket or quotation mark that no link
+# contains, the bars of a Discord spoiler, or a closing BBCode tag.
+_END = re.compile(r"[\s\x00-\x20\x7f<>\"“”„«»‹›]|\|\||\[/")
+# Sentences in Japanese and Chinese continue without a space. Before the path, "。" is a dot.
+_SENTENCE_END = re.compile("[。、，]")
+# A second link that follows without a space. In `?url=https://` and `/https://` it is a part of
+# the first one.
+_NEXT_START = re.compile(r"(?<=[^\W_]|[,;])(?=https?://)", re.IGNORECASE)
+_CLOSING = {
+    ")": "(",
+    "]": "[",
+    "}": "{",
+    "）": "（",
+    "」": "「",
+    "』": "『",
+    "】": "【",
+    "》": "《",
+}
+_PUNCTUATION = ".,;:!?…。、，！？；："
+_MARKS = "'`*_~|‘’"
+_OPENING_MARK = {"’": "‘"}
+
+# What cannot be sent in a request line, or what browsers encode there:
+# https://url.spec.whatwg.org/#query-percent-encode-set and #path-percent-encode-set
+_ENCODED_IN_QUERY = re.compile(r'[^\x21-\x7e]|["<>]')
+_ENCODED_IN_PATH = re.compile(r'[^\x21-\x7e]|["<>`{}^]')
+_MAX_REWRITES = 3
+"""A search result may link to a viewer page."""
+
+_HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +62,65 @@ class MessageLink:
     guild_id: int | None
     channel_id: int
     message_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenLink:
+    """The first link of a text, and how many different ones the text contains."""
+
+    url: str
+    count: int
+
+
+def choose_link(text: str) -> ChosenLink | None:
+    """The first http or https link in pasted text, or None where there is none.
+
+    Removes what surrounds it: words, trailing punctuation, brackets, quotation marks, Markdown,
+    spoiler bars, invisible characters. The result is not yet a valid URL; see `parse_link`.
+    """
+    text = _INVISIBLE.sub("", text)
+    found: dict[str, None] = {}
+    at = 0
+    while match := _START.search(text, at):
+        link = _link_at(text, match.start())
+        found[link] = None
+        at = match.start() + max(len(link), len(match[0]))
+    return ChosenLink(next(iter(found)), len(found)) if found else None
+
+
+def _link_at(text: str, start: int) -> str:
+    in_bbcode = text[max(start - 5, 0) : start].lower() in ("[url=", "[img=")
+    before = "[" if in_bbcode else text[max(start - 1, 0) : start]
+    rest = text[start:]
+    for pattern in (_END, _NEXT_START):
+        if cut := pattern.search(rest):
+            rest = rest[: cut.start()]
+    path = rest.find("/", len("https://"))
+    if path > 0 and (cut := _SENTENCE_END.search(rest, path)):
+        rest = rest[: cut.start()]
+    if before and before in _CLOSING.values():
+        rest = _up_to_its_bracket(rest, before)
+    while rest:
+        last = rest[-1]
+        unmatched = last in _CLOSING and rest.count(last) > rest.count(_CLOSING[last])
+        paired = last in _MARKS and before == _OPENING_MARK.get(last, last)
+        if not (last in _PUNCTUATION or unmatched or paired):
+            break
+        rest = rest[:-1]
+    return rest
+
+
+def _up_to_its_bracket(rest: str, opening: str) -> str:
+    """`rest` up to the bracket that closes the `opening` bracket before it."""
+    depth = 1
+    for index, character in enumerate(rest):
+        if character == opening:
+            depth += 1
+        elif _CLOSING.get(character) == opening:
+            depth -= 1
+            if depth == 0:
+                return rest[:index]
+    return rest
 
 
 def parse_message_link(text: str) -> MessageLink | None:
@@ -40,21 +137,63 @@ def parse_message_link(text: str) -> MessageLink | None:
 
 
 def parse_link(text: str, base: URL | None = None) -> URL:
-    """`text` as an absolute http or https URL, relative to `base` if given.
+    """`text` as an absolute http or https URL without fragment, relative to `base` if given.
+
+    Path and query are kept byte for byte; only characters that are not valid ASCII in a URL are
+    percent-encoded, as UTF-8. A link to a viewer page is replaced by the link to its file.
 
     Raises:
         BadLink: any other text, or a URL with user information.
     """
     text = _bare(text)
     try:
-        link = URL(text)
-        url = base.join(link) if base is not None else link
-        named_user = "@" in urlsplit(text).netloc
+        parts = urlsplit(text if base is None else urljoin(str(base), text))
+        for _ in range(_MAX_REWRITES):
+            direct = direct_link(parts)
+            if direct is None:
+                break
+            parts = urlsplit(direct)
+        return _to_url(parts)
     except ValueError:
         raise BadLink from None
-    if url.scheme not in ("http", "https") or not url.raw_host or named_user:
+
+
+def _to_url(parts: SplitResult) -> URL:
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise BadLink
-    return url.with_fragment(None)
+    host = encode_host(parts.hostname)
+    port = "" if parts.port is None else f":{parts.port}"
+    path = _percent_encoded(parts.path, _ENCODED_IN_PATH)
+    query = _percent_encoded(parts.query, _ENCODED_IN_QUERY)
+    return URL(
+        f"{parts.scheme}://{host}{port}{path}" + (f"?{query}" if query else ""), encoded=True
+    )
+
+
+def _percent_encoded(text: str, characters: re.Pattern[str]) -> str:
+    # Bytes of a header that are not UTF-8 arrive as surrogates and are sent as they were.
+    return characters.sub(lambda found: quote(found[0], safe="", errors="surrogateescape"), text)
+
+
+def encode_host(name: str) -> str:
+    """The ASCII form of a host name, mapped as browsers do (UTS 46, non-transitional).
+
+    Raises:
+        ValueError: not a host name.
+    """
+    if ":" in name:
+        return f"[{IPv6Address(name)}]"
+    if not name.isascii():
+        mapped = idna.uts46_remap(name, std3_rules=False, transitional=False)
+        # `idna.encode` refuses emoji, which UTS 46 allows.
+        name = ".".join(
+            label if label.isascii() else "xn--" + label.encode("punycode").decode()
+            for label in mapped.split(".")
+        )
+    name = name.lower()
+    if _HOST_NAME.fullmatch(name) is None:
+        raise ValueError("not a host name")
+    return name
 
 
 def host_of(url: URL) -> str:
@@ -64,7 +203,7 @@ def host_of(url: URL) -> str:
 
 def canonical_host(name: str) -> str:
     """A host name from the settings, in the form that `host_of` returns."""
-    return host_of(URL.build(scheme="http", host=name.strip()))
+    return encode_host(name.strip()).rstrip(".").strip("[]")
 
 
 def check_host_and_port(

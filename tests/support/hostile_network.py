@@ -1,19 +1,18 @@
-"""A fake name server, a hostile web server, and a record of connection attempts."""
+"""A fake name server, a web server on loopback, and a record of connection attempts."""
 
 from __future__ import annotations
 
 import asyncio
-import gzip
-import os
 import socket
 import struct
-import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_address
 from typing import Any
+
+from bot.intake import Intake, IntakeLimits
 
 _A, _AAAA = 1, 28
 _watching: list[tuple[list[tuple[str, int]], tuple[str, int] | None]] = []
@@ -133,7 +132,8 @@ def _ask(where: tuple[str, int], host: str, kind: int) -> list[str]:
     return found
 
 
-Handler = Callable[[str, asyncio.StreamWriter], Any]
+Respond = Callable[[str, dict[str, str]], bytes]
+"""The target and the headers of a request → the bytes of the response."""
 
 
 def answer(
@@ -145,9 +145,7 @@ def answer(
 
 
 @asynccontextmanager
-async def web_server(
-    respond: Callable[[str, dict[str, str]], bytes],
-) -> AsyncIterator[int]:
+async def web_server(respond: Respond) -> AsyncIterator[int]:
     """The port of a loopback server that sends what `respond(path, headers)` returns."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -161,126 +159,17 @@ async def web_server(
         yield server.sockets[0].getsockname()[1]
 
 
-HOSTILE = (
-    "drip",
-    "slow-head",
-    "silent",
-    "endless",
-    "chunks",
-    "gzip",
-    "empty-gzip",
-    "headers",
-    "long-header",
-    "continue",
-    "loop",
-    "trailers",
-)
+@asynccontextmanager
+async def served(respond: Respond, *hosts: str, **limits: Any) -> AsyncIterator[tuple[Intake, str]]:
+    """An intake, and the address of a loopback server that it may reach as an allowed host.
 
-
-@contextmanager
-def hostile_server() -> Iterator[tuple[int, Callable[[], dict[str, int]]]]:
-    """A hostile server in its own process, so that it does not block this event loop.
-
-    Yields its port, and a function that, after the end, returns the most bytes sent per path.
+    The server has the names `host.test` and `hosts`; `inside.test` has a private address.
     """
-    sent: dict[str, int] = {}
-    process = subprocess.Popen(
-        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with process:
-        try:
-            yield int(process.stdout.readline()), lambda: sent
-            process.stdin.close()
-            for line in process.stdout:
-                path, count = line.split()
-                sent[path] = int(count)
-        finally:
-            process.kill()
-
-
-async def _serve_hostile() -> None:
-    sent: dict[str, int] = {}
-    bomb = gzip.compress(bytes(64 * 2**20))
-    empty = gzip.compress(b"") * 4000
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.read(2000)
-        if not head:  # the client closed the connection first
-            writer.close()
-            return
-        path = head.decode("latin-1").split(" ")[1].strip("/")
-        count = 0
-
-        async def write(data: bytes) -> None:
-            nonlocal count
-            writer.write(data)
-            count += len(data)
-            sent[path] = max(sent.get(path, 0), count)
-            await writer.drain()
-
-        ok = b"HTTP/1.1 200 OK\r\n"
-        try:
-            match path:
-                case "drip":
-                    await write(ok + b"Content-Length: 1000000\r\n\r\n")
-                    while True:
-                        await write(b"x")
-                        await asyncio.sleep(0.05)
-                case "slow-head":
-                    await write(ok + b"X: ")
-                    while True:
-                        await write(b"x")
-                        await asyncio.sleep(0.05)
-                case "silent":
-                    await asyncio.sleep(3600)
-                case "endless":
-                    await write(ok + b"\r\n")
-                    while True:
-                        await write(bytes(65536))
-                case "chunks":
-                    await write(ok + b"Transfer-Encoding: chunked\r\n\r\n")
-                    while True:
-                        await write(b"1\r\nx\r\n" * 1000)
-                case "gzip":
-                    await write(ok + b"Content-Encoding: gzip\r\n\r\n" + bomb)
-                case "empty-gzip":
-                    await write(ok + b"Content-Encoding: gzip\r\n\r\n")
-                    while True:
-                        await write(empty)
-                case "headers":
-                    await write(ok)
-                    while True:
-                        await write(b"X-Flood: yes\r\n" * 1000)
-                case "long-header":
-                    await write(ok + b"X: ")
-                    while True:
-                        await write(b"x" * 65536)
-                case "continue":
-                    while True:
-                        await write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
-                case "trailers":
-                    await write(ok + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n")
-                    while True:
-                        await write(b"X-Trailer: yes\r\n" * 1000)
-                case _:
-                    await write(
-                        b"HTTP/1.1 302 Found\r\nLocation: /loop\r\nContent-Length: 0\r\n\r\n"
-                    )
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=512)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    for path, count in sent.items():
-        print(path, count, flush=True)
-    # A normal return would log every closed connection.
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    asyncio.run(_serve_hostile())
+    names_here = ("host.test", *hosts)
+    async with web_server(respond) as port, name_server() as (names, resolve):
+        names.answers["inside.test"] = [["10.0.0.1"]]
+        for name in names_here:
+            names.answers[name] = [["127.0.0.1"]]
+        allowed = IntakeLimits(allowed_ports=(80, 443, port), allowed_hosts=names_here, **limits)
+        async with Intake(allowed, resolve=resolve) as intake:
+            yield intake, f"http://host.test:{port}"
