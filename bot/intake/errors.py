@@ -10,7 +10,7 @@ SourceError
 │   │   ├── LinkNotFound        404, 410
 │   │   ├── LinkRateLimited     429
 │   │   ├── LinkServerFailed    500 and above
-│   │   └── ExpiredDiscordLink  Discord's answer for a link whose signature has expired
+│   │   └── DiscordLinkExpired  Discord's answer for an attachment link that has expired
 │   ├── TooManyRedirects        more redirects than the limit
 │   ├── LinkTooSlow             the time limit is over
 │   └── PageWithoutPicture      a web page that names no picture
@@ -88,10 +88,13 @@ class LinkServerFailed(LinkAnsweredBadly):
     text = "That site has a problem (status {status}); try again later or attach the file."
 
 
-class ExpiredDiscordLink(LinkAnsweredBadly):
+class DiscordLinkExpired(LinkAnsweredBadly):
     """The signature of a link to a Discord attachment has expired, or the file was deleted."""
 
-    text = "That Discord link has expired; please attach the picture or link to its message."
+    text = (
+        "That link to a Discord file has expired; such links work for about a day. "
+        "Attach the file, or give a link to its message."
+    )
 
 
 class TooManyRedirects(LinkError):

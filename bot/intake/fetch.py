@@ -18,7 +18,7 @@ from bot.intake.decoding.signatures import is_supported
 from bot.intake.errors import (
     BadLink,
     DeadLink,
-    ExpiredDiscordLink,
+    DiscordLinkExpired,
     FileTooLarge,
     LinkAnsweredBadly,
     LinkError,
@@ -253,7 +253,7 @@ def _error_for(url: URL, status: int) -> LinkError:
         and "attachments/" in url.raw_path
         and status in (401, 403, 404, 410)
     ):
-        return ExpiredDiscordLink()
+        return DiscordLinkExpired(status=status)
     match status:
         case 401 | 403 | 451:
             return LinkForbidden(status=status)

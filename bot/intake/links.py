@@ -14,11 +14,6 @@ from yarl import URL
 from bot.intake.errors import BadLink, LinkRefused
 from bot.intake.viewer_links import direct_link
 
-_MESSAGE = re.compile(
-    r"https?://(?:(?:canary|ptb)\.)?discord(?:app)?\.com"
-    r"/channels/(?P<guild>@me|\d{15,20})/(?P<channel>\d{15,20})/(?P<message>\d{15,20})/?"
-)
-
 # Characters without a width that copying adds: soft hyphen, zero-width space and joiners, marks
 # and embeddings of the text direction, byte order mark. U+200D is kept; it belongs to emoji.
 _INVISIBLE = re.compile("[\u00ad\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -53,15 +48,6 @@ _MAX_REWRITES = 3
 """A search result may link to a viewer page."""
 
 _HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
-
-
-@dataclass(frozen=True, slots=True)
-class MessageLink:
-    """A link to a Discord message; `guild_id` is None for a direct message."""
-
-    guild_id: int | None
-    channel_id: int
-    message_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +107,6 @@ def _up_to_its_bracket(rest: str, opening: str) -> str:
             if depth == 0:
                 return rest[:index]
     return rest
-
-
-def parse_message_link(text: str) -> MessageLink | None:
-    """The Discord message that `text` links to, or None for any other link."""
-    match = _MESSAGE.fullmatch(_bare(text))
-    if match is None:
-        return None
-    guild = match["guild"]
-    return MessageLink(
-        guild_id=None if guild == "@me" else int(guild),
-        channel_id=int(match["channel"]),
-        message_id=int(match["message"]),
-    )
 
 
 def parse_link(text: str, base: URL | None = None) -> URL:

@@ -9,20 +9,16 @@ import discord
 from discord.http import Route
 
 from bot.client import RedrawBot
-from bot.intake import FileTooLarge, LinkAnsweredBadly, LinkError, LinkTooSlow
+from bot.intake import DiscordLinkExpired, FileTooLarge, LinkError, LinkTooSlow
 from cogs.img2img._candidates import ImageCandidate
 from cogs.img2img._links import attachment_channel, is_discord_file
 from cogs.shared.channel_facts import channel_facts
 from cogs.shared.errors import (
     AttachmentGone,
-    DiscordLinkExpired,
     DiscordLinksOnly,
     LinksOff,
     StickerNotSupported,
 )
-
-# How Discord's file servers answer for a link that has expired.
-EXPIRED_STATUSES = (403, 404)
 
 
 async def download(bot: RedrawBot, candidate: ImageCandidate) -> bytes:
@@ -80,13 +76,13 @@ async def download_link(bot: RedrawBot, user: discord.User | discord.Member, url
     _check_allowed(bot, url)
     try:
         return await bot.services.intake.fetch(url)
-    except LinkAnsweredBadly as error:
+    except DiscordLinkExpired:
         channel_id = attachment_channel(url)
-        if channel_id is None or error.params["status"] not in EXPIRED_STATUSES:
+        if channel_id is None:
             raise
         facts = await channel_facts(bot, user, channel_id)
         if facts is None or not facts.readable:
-            raise DiscordLinkExpired from error
+            raise
         return await bot.services.intake.fetch(await _renewed(bot, url))
 
 

@@ -12,8 +12,7 @@
     │   ├── LinkToChannel           a link to a channel, not to a message or thread
     │   ├── StickerNotSupported     a sticker in a vector format
     │   ├── LinksOff                the operator turned links off
-    │   ├── DiscordLinksOnly        the operator allows links to Discord only
-    │   └── DiscordLinkExpired      an attachment link of Discord that cannot be renewed
+    │   └── DiscordLinksOnly        the operator allows links to Discord only
     └── RequestError                the request cannot be carried out as it was made
         ├── EmptyPrompt             the prompt is only white space
         ├── TwoSources              both an attachment and a link
@@ -112,15 +111,6 @@ class DiscordLinksOnly(SourceError):
     """`LINKS` is set to Discord's file servers."""
 
     text = "Only links to Discord are allowed here. Attach the picture instead."
-
-
-class DiscordLinkExpired(SourceError):
-    """An attachment link that Discord does not renew, or of a channel that the user cannot read."""
-
-    text = (
-        "That link to a Discord file has expired; such links work for about a day. "
-        "Attach the file, or give a link to its message."
-    )
 
 
 class AttachFilesNeeded(RequestError):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bot.i18n.translate import LANGUAGES, translate_error
+from bot.i18n.error_text import translate_error
+from bot.i18n.translate import LANGUAGES
 from bot.intake import (
-    ExpiredDiscordLink,
+    DiscordLinkExpired,
     LinkAnsweredBadly,
     LinkForbidden,
     LinkNotFound,
@@ -56,7 +57,7 @@ async def test_the_sentence_fits_the_status(
 async def test_an_expired_discord_link_is_named(link: str, status: int) -> None:
     hosts = ("cdn.discordapp.com", "media.discordapp.net")
     async with served(lambda *_: answer(b"", f"{status} X"), *hosts) as (intake, site):
-        with pytest.raises(ExpiredDiscordLink, match="expired"):
+        with pytest.raises(DiscordLinkExpired, match="expired"):
             await intake.fetch(link.format(port=site.rpartition(":")[2]))
 
 
