@@ -8,7 +8,7 @@ import numpy as np
 
 from bot.images.picture import Picture
 from bot.intake import Intake
-from tests.support.intake_pictures import BUDGET, QUARTERS, SRGB
+from tests.support.intake.pictures import BUDGET, QUARTERS, SRGB
 
 
 def assert_quarters(picture: Picture, colours: Any = QUARTERS, tolerance: float = 2) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tests.support.intake_pictures import QUARTERS
+from tests.support.intake.pictures import QUARTERS
 
 Chunk = tuple[bytes, bytes]
 

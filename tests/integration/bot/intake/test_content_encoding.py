@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from bot.intake import DeadLink, FileTooLarge
-from tests.support.hostile_network import answer, served
-from tests.support.intake_pictures import encoded, quarters
+from tests.support.intake.hostile_network import answer, served
+from tests.support.intake.pictures import encoded, quarters
 
 PICTURE = encoded(quarters(), "PNG")
 

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from bot.intake import Intake, IntakeLimits, PictureError
+from tests.support.intake.pictures import SMALL, mutated, odd_pictures
 from tests.support.intake.processes import sandbox_children
-from tests.support.intake_pictures import SMALL, mutated, odd_pictures
 
 
 def assert_within_memory(child: psutil.Process) -> None:

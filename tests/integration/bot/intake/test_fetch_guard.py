@@ -10,7 +10,12 @@ from itertools import cycle
 import pytest
 
 from bot.intake import DeadLink, Intake, IntakeLimits, LinkError, LinkRefused
-from tests.support.hostile_network import answer, name_server, watched_connections, web_server
+from tests.support.intake.hostile_network import (
+    answer,
+    name_server,
+    watched_connections,
+    web_server,
+)
 
 # Listed here again, not imported: the IANA special-purpose registries, and cloud services on
 # addresses that look public.

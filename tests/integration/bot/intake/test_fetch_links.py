@@ -15,8 +15,8 @@ from bot.intake import (
     PageWithoutPicture,
     TooManyRedirects,
 )
-from tests.support.hostile_network import answer, name_server, served
-from tests.support.intake_pictures import encoded, quarters
+from tests.support.intake.hostile_network import answer, name_server, served
+from tests.support.intake.pictures import encoded, quarters
 
 PICTURE = encoded(quarters(), "PNG")
 

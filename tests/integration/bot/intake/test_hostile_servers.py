@@ -19,7 +19,7 @@ from bot.intake import (
     PictureError,
     TooManyRedirects,
 )
-from tests.support.hostile_network import name_server
+from tests.support.intake.hostile_network import name_server
 from tests.support.intake.hostile_server import HOSTILE, hostile_server
 
 

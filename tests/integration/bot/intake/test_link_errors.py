@@ -14,7 +14,7 @@ from bot.intake import (
     LinkRateLimited,
     LinkServerFailed,
 )
-from tests.support.hostile_network import answer, served
+from tests.support.intake.hostile_network import answer, served
 
 ERRORS: list[tuple[int, type[LinkAnsweredBadly], str]] = [
     (300, LinkAnsweredBadly, "300"),

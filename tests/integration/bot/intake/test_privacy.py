@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 from bot.images.encode import DIGITAL_SOURCE_TYPE, encode
 from bot.images.picture import Picture
 from bot.intake import Intake, IntakeLimits
-from tests.support.intake_pictures import FORMATS, QUARTERS, encoded, quarters, rgb_profile
+from tests.support.intake.pictures import FORMATS, QUARTERS, encoded, quarters, rgb_profile
 
 PICTURES_PER_FORMAT = 25
 

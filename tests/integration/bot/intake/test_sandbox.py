@@ -26,8 +26,7 @@ from bot.intake import (
     TooMuchWork,
     sandbox,
 )
-from tests.support.intake.processes import sandbox_children
-from tests.support.intake_pictures import (
+from tests.support.intake.pictures import (
     BUDGET,
     SMALL,
     encoded,
@@ -35,6 +34,7 @@ from tests.support.intake_pictures import (
     odd_pictures,
     quarters,
 )
+from tests.support.intake.processes import sandbox_children
 
 PLAIN = encoded(quarters(), "PNG")
 GENEROUS = IntakeLimits(decode_seconds=60)

@@ -13,8 +13,8 @@ from bot.intake import (
     TooManyRedirects,
     UnsupportedFormat,
 )
-from tests.support.hostile_network import answer, served
-from tests.support.intake_pictures import SMALL, encoded, quarters
+from tests.support.intake.hostile_network import answer, served
+from tests.support.intake.pictures import SMALL, encoded, quarters
 
 PICTURE = encoded(quarters(), "PNG")
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"/>'

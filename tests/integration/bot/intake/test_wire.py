@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bot.intake import DeadLink
-from tests.support.hostile_network import Respond, answer, served
-from tests.support.intake_pictures import encoded, quarters
+from tests.support.intake.hostile_network import Respond, answer, served
+from tests.support.intake.pictures import encoded, quarters
 
 PICTURE = encoded(quarters(), "PNG")
 

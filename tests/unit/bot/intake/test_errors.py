@@ -1,4 +1,4 @@
-"""Each error has one plain sentence and can be pickled."""
+"""Each error has a plain sentence or two, and can be pickled."""
 
 import pickle
 import re
@@ -26,13 +26,13 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_each_error_is_one_plain_sentence(error: type[LinkError]) -> None:
+def test_each_error_has_a_plain_sentence(error: type[LinkError]) -> None:
     names = set(re.findall(r"{(\w+)", error.text))
     raised = error(**{name: PARAMS[name] for name in names})
     sentence = str(raised)
     assert sentence[0].isupper()
     assert sentence.endswith(".")
-    assert ". " not in sentence
-    assert len(sentence) < 120
+    assert sentence.count(". ") <= 1
+    assert len(sentence) < 130
     copy = pickle.loads(pickle.dumps(raised))
     assert (type(copy), str(copy)) == (error, sentence)

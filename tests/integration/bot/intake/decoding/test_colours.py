@@ -25,8 +25,8 @@ from tests.support.intake.expected_pixels import (
     pq_light,
     srgb_light,
 )
+from tests.support.intake.pictures import QUARTERS, encoded, quarters, rgb_profile
 from tests.support.intake.raw_pictures import chunk, quarters_png, with_brands, with_nclx
-from tests.support.intake_pictures import QUARTERS, encoded, quarters, rgb_profile
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

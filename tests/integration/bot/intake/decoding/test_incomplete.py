@@ -9,7 +9,7 @@ from PIL import Image
 
 from bot.intake import BrokenPicture, IncompletePicture, Intake
 from tests.support.intake.expected_pixels import assert_quarters, decoded
-from tests.support.intake_pictures import BUDGET, FORMATS, encoded, quarters
+from tests.support.intake.pictures import BUDGET, FORMATS, encoded, quarters
 from tests.support.pictures import photo
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

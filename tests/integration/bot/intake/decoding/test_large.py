@@ -8,7 +8,7 @@ import pytest
 
 from bot.intake import Intake, TooManyPixels
 from tests.support.intake.expected_pixels import decoded
-from tests.support.intake_pictures import QUARTERS, encoded, quarters
+from tests.support.intake.pictures import QUARTERS, encoded, quarters
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

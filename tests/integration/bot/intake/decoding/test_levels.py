@@ -12,6 +12,7 @@ from PIL import Image
 
 from bot.intake import Intake
 from tests.support.intake.expected_pixels import assert_quarters, decoded
+from tests.support.intake.pictures import QUARTERS, encoded
 from tests.support.intake.raw_pictures import (
     GREY,
     GREY_ALPHA,
@@ -21,7 +22,6 @@ from tests.support.intake.raw_pictures import (
     chunk,
     png,
 )
-from tests.support.intake_pictures import QUARTERS, encoded
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

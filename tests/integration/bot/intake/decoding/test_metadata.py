@@ -11,8 +11,8 @@ from PIL import PngImagePlugin
 
 from bot.intake import Intake
 from tests.support.intake.expected_pixels import assert_quarters, decoded
+from tests.support.intake.pictures import encoded, quarters, rgb_profile
 from tests.support.intake.raw_pictures import chunk, quarters_png
-from tests.support.intake_pictures import encoded, quarters, rgb_profile
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

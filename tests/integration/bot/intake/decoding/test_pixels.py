@@ -14,7 +14,7 @@ from PIL import ExifTags, Image
 
 from bot.intake import Intake, IntakeLimits, TooLong
 from tests.support.intake.expected_pixels import assert_quarters, decoded, lab_to_srgb, srgb_curve
-from tests.support.intake_pictures import (
+from tests.support.intake.pictures import (
     DISPLAY_P3,
     FORMATS,
     GAMMA,

@@ -9,7 +9,7 @@ from PIL import Image
 
 from bot.intake import Intake, NotAPicture, PictureError, UnsupportedFormat
 from tests.support.intake.expected_pixels import assert_quarters, decoded
-from tests.support.intake_pictures import encoded, quarters
+from tests.support.intake.pictures import encoded, quarters
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
