@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import io
-import json
-import zipfile
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
 from bot.client import RedrawBot
-from bot.errors import StoredPictureMissing
+from bot.delivery.attachments import REQUEST_BYTES
 from bot.i18n.translate import localized_name, translate
-from bot.jobs.job import Job
-from bot.store.store import Store
+from cogs.privacy._archive import Export
+
+# More jobs than a store can hold.
+ALL_JOBS = 2**62
 
 
 class Privacy(
@@ -44,44 +43,25 @@ class Privacy(
         name=localized_name("privacy.export.command"), description=localized_name("privacy.export")
     )
     async def export(self, interaction: discord.Interaction[RedrawBot]) -> None:
-        """Send the user's stored data as an archive."""
+        """Send the user's stored data, in as many archives as the upload limit requires."""
         await interaction.response.defer(ephemeral=True, thinking=True)
         store = self.bot.services.store
-        jobs = await store.jobs_of(interaction.user.id)
+        jobs = await store.jobs_of(interaction.user.id, limit=ALL_JOBS)
         if not jobs:
             await interaction.edit_original_response(
                 content=translate(interaction.locale, "privacy.nothing")
             )
             return
-        archive = await asyncio.to_thread(_archive, store, jobs, interaction.filesize_limit)
-        await interaction.edit_original_response(
-            content=translate(interaction.locale, "privacy.exported", count=len(jobs)),
-            attachments=[discord.File(io.BytesIO(archive), "redraw.zip")],
-        )
-
-
-def _archive(store: Store, jobs: list[Job], limit: int) -> bytes:
-    """A zip file with `jobs.json` and as many pictures, newest first, as fit into `limit` bytes."""
-    out = io.BytesIO()
-    records = []
-    for job in jobs:
-        record = dataclasses.asdict(job)
-        record["destination"].pop("token")
-        records.append(record)
-    text = json.dumps(records, indent=2, ensure_ascii=False)
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("jobs.json", text)
-        seen: set[str] = set()
-        for name in (name for job in jobs for name in sorted(job.pictures)):
-            if name in seen:
-                continue
-            seen.add(name)
-            try:
-                data = store.pictures.read_file(name)
-            except StoredPictureMissing:
-                continue
-            # The directory at the end of the archive needs the rest.
-            if out.tell() + len(data) > limit * 0.95:
-                break
-            archive.writestr(zipfile.ZipInfo(f"pictures/{name}.png"), data)
-    return out.getvalue()
+        limit = min(interaction.filesize_limit, REQUEST_BYTES)
+        export = Export(store.pictures, jobs, limit)
+        archives = export.archives()
+        number = 0
+        while archive := await asyncio.to_thread(next, archives, None):
+            number += 1
+            file = discord.File(io.BytesIO(archive), f"redraw-{number}.zip")
+            text = translate(interaction.locale, "privacy.part", number=number)
+            await interaction.followup.send(text, file=file, ephemeral=True)
+        text = translate(interaction.locale, "privacy.exported", count=len(jobs), parts=number)
+        if export.missing:
+            text += "\n" + translate(interaction.locale, "privacy.missing", count=export.missing)
+        await interaction.followup.send(text, ephemeral=True)

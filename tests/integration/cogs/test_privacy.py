@@ -1,0 +1,152 @@
+"""`/privacy export` sends everything; `/privacy delete` leaves nothing of the user on the disk."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cogs.privacy import _cog
+from tests.support.pictures import file_of
+from tests.support.services import ScriptedService
+from tests.support.simulated_discord import SimulatedDiscord, open_simulated_discord
+from tests.support.simulated_users import CAT, newest_job, redraw, reply_of, slash
+
+
+def noise(seed: int) -> tuple[str, bytes]:
+    """A picture that does not compress."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    return (f"noise-{seed}.png", file_of(Image.fromarray(pixels, "RGB")))
+
+
+async def redraw_noise(sim: SimulatedDiscord, seed: int) -> None:
+    await sim.alice.slash(sim.channel, "img2img", prompt=f"noise {seed}", image=noise(seed))
+    await sim.settled()
+
+
+async def archives(result: Any) -> list[zipfile.ZipFile]:
+    files = [
+        attachment
+        for reply in [result.response, *result.followups]
+        for attachment in reply.attachments
+    ]
+    return [zipfile.ZipFile(io.BytesIO(await attachment.read())) for attachment in files]
+
+
+async def test_an_export_over_the_upload_limit_comes_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = 300_000
+    monkeypatch.setattr(_cog, "REQUEST_BYTES", limit)
+    async with open_simulated_discord(tmp_path, ScriptedService()) as sim:
+        for seed in range(4):
+            await redraw_noise(sim, seed)
+        result = await slash(sim.alice, sim.channel, "privacy export")
+        parts = await archives(result)
+        assert len(parts) > 1
+        names = [name for part in parts for name in part.namelist()]
+        jobs = await sim.bot.services.store.jobs_of(sim.alice.id)
+        pictures = {f"pictures/{name}.png" for job in jobs for name in job.pictures}
+        assert len(names) == len(set(names))
+        assert set(names) == {"jobs.json"} | pictures
+        records = json.loads(parts[0].read("jobs.json"))
+        assert [record["prompt"] for record in records] == [job.prompt for job in jobs]
+        assert "token" not in records[0]["destination"]
+        for part in parts:
+            assert part.fp is not None
+            assert len(part.fp.read()) <= limit
+            assert part.testzip() is None
+        last = str(result.followups[-1].content)
+        assert f"in {len(parts)} files" in last
+        assert "missing" not in last
+
+
+async def test_an_export_says_which_pictures_are_missing(tmp_path: Path) -> None:
+    async with open_simulated_discord(tmp_path, ScriptedService()) as sim:
+        job = await redraw(sim)
+        (tmp_path / "data/pictures" / f"{job.source}.png").unlink()
+        result = await slash(sim.alice, sim.channel, "privacy export")
+        assert "1 pictures are missing" in str(result.followups[-1].content)
+
+
+async def test_an_export_is_not_cut_at_a_number_of_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_simulated_discord(tmp_path, ScriptedService()) as sim:
+        await redraw(sim)
+        store = sim.bot.services.store
+        limits = []
+        real = store.jobs_of
+
+        async def jobs_of(user_id: int, limit: int = 1000) -> Any:
+            limits.append(limit)
+            return await real(user_id, limit)
+
+        monkeypatch.setattr(store, "jobs_of", jobs_of)
+        await slash(sim.alice, sim.channel, "privacy export")
+        assert min(limits) > 10**6
+
+
+async def test_a_picture_larger_than_the_limit_is_counted_as_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_cog, "REQUEST_BYTES", 20_000)
+    async with open_simulated_discord(tmp_path, ScriptedService()) as sim:
+        await redraw_noise(sim, 1)
+        result = await slash(sim.alice, sim.channel, "privacy export")
+        # The source and the result do not compress; the depth map is grey and smaller.
+        assert "pictures are missing" in str(result.followups[-1].content)
+        (part,) = await archives(result)
+        assert part.namelist()[0] == "jobs.json"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"style": "Cubism"}, "no style"),
+        ({"steps": 51}, "At most 50 steps"),
+        ({"prompt": "  "}, "prompt is empty"),
+        ({"count": 4}, "pictures per user"),
+        ({"url": "https://discord.com/channels/1"}, "not both"),
+    ],
+)
+async def test_a_refused_request_leaves_nothing_on_the_disk(
+    tmp_path: Path, options: dict[str, Any], expected: str
+) -> None:
+    async with open_simulated_discord(tmp_path, ScriptedService(), queue_limit_per_user=3) as sim:
+        result = await slash(
+            sim.alice, sim.channel, "img2img", **{"prompt": "x", "image": CAT, **options}
+        )
+        assert expected in reply_of(result)
+        assert list((tmp_path / "data/pictures").iterdir()) == []
+
+
+async def test_delete_leaves_no_byte_of_the_user(tmp_path: Path) -> None:
+    async with open_simulated_discord(tmp_path, ScriptedService()) as sim:
+        prompt = "a-prompt-that-only-alice-wrote"
+        await redraw(sim, prompt=prompt, negative_prompt="her-negative-prompt")
+        bob = await redraw(sim, sim.bob, prompt="bob's")
+        await slash(
+            sim.alice, sim.channel, "img2img", prompt=prompt, image=CAT, style="no such style"
+        )
+        mine = await newest_job(sim, sim.alice)
+        assert "Deleted: 1" in reply_of(await slash(sim.alice, sim.channel, "privacy delete"))
+        kept = {f"{name}.png" for name in bob.pictures}
+        assert {path.name for path in (tmp_path / "data/pictures").iterdir()} == kept
+        assert mine.pictures & bob.pictures, "equal pictures of two users share a file"
+        found = [
+            path
+            for path in (tmp_path / "data").rglob("*")
+            if path.is_file()
+            and any(
+                needle in path.read_bytes()
+                for needle in (prompt.encode(), b"her-negative", str(sim.alice.id).encode())
+            )
+        ]
+        assert found == []
