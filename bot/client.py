@@ -14,6 +14,7 @@ from bot.command_sync import sync_commands
 from bot.command_tree import RedrawTree
 from bot.config import Settings
 from bot.delivery.delivery import Delivery
+from bot.event_guard import skip_unreadable_events
 from bot.http_trace import trace_requests
 from bot.i18n.translate import CommandTranslator
 from bot.intake import Intake
@@ -93,6 +94,7 @@ class RedrawBot(commands.AutoShardedBot):
             chunk_guilds_at_startup=False,
             max_messages=None,
         )
+        skip_unreadable_events(self)
         self.metrics = metrics
         self._settings = settings
         assert isinstance(self.tree, RedrawTree)

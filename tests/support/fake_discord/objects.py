@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from tests.support.fake_discord.validation import Component, text_of
+from tests.support.fake_discord.validation import Component, text_of, walk
 
 EPHEMERAL, LOADING, HAS_SNAPSHOT = 1 << 6, 1 << 7, 1 << 14
 # https://discord.com/developers/docs/resources/message#message-object-message-types
@@ -66,6 +66,11 @@ class Message:
     def text(self) -> str:
         """The text that it shows now."""
         return self.content or text_of(self.components)
+
+    @property
+    def custom_ids(self) -> list[str]:
+        """The custom ids of its buttons."""
+        return [str(c["custom_id"]) for c in walk(self.components) if "custom_id" in c]
 
 
 @dataclass

@@ -86,14 +86,29 @@ class FakeDiscord(Faults, UserActions):
         return web.Response(status=204)
 
     async def publish(self, request: web.Request) -> web.StreamResponse:
-        """The bot's commands."""
+        """Replace the bot's commands."""
         extra = {"application_id": str(_bot(request)), "version": "1"}
         # A context menu command has no description.
         bare = {"description": ""}
-        commands = enumerate(await request.json(), start=1)
-        return json_response(
-            [bare | command | extra | {"id": str(number)} for number, command in commands]
-        )
+        sent = enumerate(await request.json(), start=1)
+        self.commands = [bare | one | extra | {"id": str(number)} for number, one in sent]
+        return json_response(self.commands)
+
+    async def published(self, request: web.Request) -> web.StreamResponse:
+        """The bot's commands."""
+        _bot(request)
+        return json_response(self.commands)
+
+    async def command_permissions(self, request: web.Request) -> web.StreamResponse:
+        """The overrides of a command on a server's Integrations page."""
+        where = request.match_info
+        guild = self.discord_state.guilds.get(int(where["guild"]))
+        if guild is None or _bot(request) not in guild.member_roles:
+            raise Refusal(403, 50001, "Missing Access")
+        found = guild.command_permissions.get(int(where["command"]))
+        if found is None:
+            raise Refusal(404, 10066, "Unknown application command permissions")
+        return json_response({"id": where["command"], "permissions": found})
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         """An attachment."""
@@ -214,6 +229,11 @@ async def fake_discord(discord_state: DiscordState) -> AsyncIterator[FakeDiscord
             ),
             web.post(api + "/webhooks/{application}/{token}", discord.follow_up),
             web.put(api + "/applications/{application}/commands", discord.publish),
+            web.get(api + "/applications/{application}/commands", discord.published),
+            web.get(
+                api + "/applications/{application}/guilds/{guild}/commands/{command}/permissions",
+                discord.command_permissions,
+            ),
             web.get("/cdn/{name}", discord.file),
             web.patch(messages + "/{message}", discord.edit_by_bot),
             web.get(messages + "/{message}", discord.get_message),

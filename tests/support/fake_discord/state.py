@@ -145,11 +145,19 @@ class DiscordState(GuildState):
         return self._edit(self._existing(message_id), payload, files)
 
     def follow_up(self, token: str, payload: dict[str, Any], files: dict[str, bytes]) -> Message:
-        """`POST /webhooks/{application}/{token}`."""
+        """`POST /webhooks/{application}/{token}`.
+
+        After a deferred reply it edits that reply, whose ephemeral flag stays:
+        https://discord.com/developers/docs/interactions/receiving-and-responding
+        """
         interaction = self.interactions.get(token)
         if interaction is None:
             raise Refusal(404, 10015, "Unknown Webhook")
         self._check(payload, files, was_v2=False)
+        first = self.messages.get(interaction.message_id or 0)
+        if first is not None and first.flags & LOADING and not first.deleted:
+            kept = payload.get("flags", 0) & ~EPHEMERAL
+            return self._show(first, payload | {"flags": kept}, files)
         flags = payload.get("flags", 0) & EPHEMERAL
         message = self._add(interaction.channel_id, interaction.application_id, flags)
         interaction.follow_ups.append(message.id)

@@ -7,7 +7,11 @@ from typing import Any
 
 from tests.support.fake_discord.gateway import Gateway
 from tests.support.fake_discord.guild import Permission
-from tests.support.fake_discord.guild_payloads import member_payload, user_payload
+from tests.support.fake_discord.guild_payloads import (
+    channel_payload,
+    member_payload,
+    user_payload,
+)
 from tests.support.fake_discord.objects import Interaction, Message
 from tests.support.fake_discord.payloads import (
     command_payload,
@@ -19,6 +23,8 @@ from tests.support.fake_discord.state import DiscordState
 
 COMMAND, COMPONENT, MODAL_SUBMIT = 2, 3, 5
 MESSAGE_COMMAND = 3
+# https://discord.com/developers/docs/components/reference#component-object-component-types
+TEXT_INPUT, LABEL = 4, 18
 # https://discord.com/developers/docs/events/gateway#list-of-intents
 GUILD_MESSAGES, DIRECT_MESSAGES = 1 << 9, 1 << 12
 
@@ -31,6 +37,8 @@ class UserActions:
     port: int = 0
     # Attachments of slash commands, by option name.
     cdn: dict[str, bytes] = field(default_factory=dict)
+    # What the bot has published.
+    commands: list[dict[str, Any]] = field(default_factory=list)
     gateway: Gateway = field(init=False)
 
     def __post_init__(self) -> None:
@@ -40,6 +48,7 @@ class UserActions:
         self, application_id: int, channel_id: int, user_id: int, name: str, **options: Any
     ) -> Interaction | None:
         """Send a slash command. An option of type bytes is an attachment."""
+        self._check_command(name, options)
         interaction = self.discord_state.interact(application_id, channel_id, user_id)
         self.cdn |= {key: value for key, value in options.items() if isinstance(value, bytes)}
         return await self._send(interaction, COMMAND, command_payload(name, options, self.port))
@@ -69,6 +78,28 @@ class UserActions:
         data = {"custom_id": custom_id, "component_type": 2, "id": 1}
         return await self._send(interaction, COMPONENT, data)
 
+    async def update_channel(self, channel_id: int) -> None:
+        """Tell the bots in the guild that a channel has changed."""
+        guild = self.discord_state.guild_of(channel_id)
+        assert guild is not None
+        payload = channel_payload(guild.channels[channel_id])
+        for bot_id in {bot_id for bot_id, _ in self.gateway.connections}:
+            await self.gateway.dispatch(bot_id, "CHANNEL_UPDATE", payload, guild_id=guild.id)
+
+    async def submit(self, opened: Interaction, values: dict[int, str]) -> Interaction | None:
+        """Send the form that the bot opened. `values` maps the number of a field to its text."""
+        assert opened.modal is not None
+        state = self.discord_state
+        interaction = state.interact(
+            opened.application_id, opened.channel_id, opened.user_id, opened.component_message_id
+        )
+        components = [
+            {"type": LABEL, "id": number, "component": _filled(label, values.get(number))}
+            for number, label in enumerate(opened.modal["components"], start=1)
+        ]
+        data = {"custom_id": opened.modal["custom_id"], "components": components}
+        return await self._send(interaction, MODAL_SUBMIT, data)
+
     async def write(
         self, user_id: int, channel_id: int, content: str = "", **options: Any
     ) -> Message:
@@ -96,6 +127,16 @@ class UserActions:
             )
         return message
 
+    def _check_command(self, name: str, options: dict[str, Any]) -> None:
+        """Discord's client offers published commands and options only.
+
+        A bot may have published its commands in an earlier process.
+        """
+        for command in self.commands:
+            if command["name"] == name:
+                known = {option["name"] for option in command.get("options", [])}
+                assert options.keys() <= known, f"/{name} has only the options {known}"
+
     async def _send(
         self, interaction: Interaction, kind: int, data: dict[str, Any]
     ) -> Interaction | None:
@@ -107,3 +148,12 @@ class UserActions:
             guild_id=int(payload.get("guild_id", 0)),
         )
         return interaction if sent else None
+
+
+def _filled(label: dict[str, Any], text: str | None) -> dict[str, Any]:
+    """The field of a label, as it is sent: with its text, or without a choice or file."""
+    field_ = label["component"]
+    sent = {"type": field_["type"], "custom_id": field_["custom_id"], "id": field_.get("id", 0)}
+    if field_["type"] == TEXT_INPUT:
+        return sent | {"value": text if text is not None else field_.get("value") or ""}
+    return sent | {"values": []}

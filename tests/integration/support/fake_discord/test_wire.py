@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 
 import discord
 import pytest
+from aiohttp import web
 
 from tests.support.bots.minimal_bot import point_discord_py_at
+from tests.support.fake_discord.gateway import Connection
 from tests.support.fake_discord.guild import Channel, ChannelType, Guild, Overwrite, Permission
 from tests.support.fake_discord.guild_state import HOME_GUILD
 from tests.support.fake_discord.payloads import USER_INSTALL_PERMISSIONS
@@ -291,3 +293,45 @@ async def test_a_member_of_another_server_is_unknown() -> None:
         assert (await guild.fetch_member(ALICE)).id == ALICE
         with pytest.raises(discord.NotFound):
             await guild.fetch_member(CAROL)
+
+
+async def test_the_first_follow_up_after_a_deferred_reply_edits_it() -> None:
+    """Its ephemeral flag stays as it was; later follow-ups are messages of their own."""
+    async with connected(home()) as (server, client):
+        await server.command(BOT, TEXT, ALICE, "img2img", prompt="a fox")
+        interaction = await client.next_interaction()
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        first = await interaction.followup.send("one", wait=True)
+        second = await interaction.followup.send("two", wait=True)
+    messages = [m for m in server.discord_state.messages.values() if m.author_id == BOT]
+    assert [(m.id, m.content, m.ephemeral) for m in messages] == [
+        (first.id, "one", True),
+        (second.id, "two", False),
+    ]
+
+
+async def test_a_button_acknowledgement_refers_to_the_messages_reply() -> None:
+    async with connected(home()) as (server, client):
+        await client.get_partial_messageable(TEXT).send(
+            view=discord.ui.View().add_item(discord.ui.Button(label="x", custom_id="x"))
+        )
+        [message] = server.discord_state.messages.values()
+        await server.click(BOT, ALICE, message, "x")
+        interaction = await client.next_interaction()
+        await interaction.response.defer()
+        await interaction.edit_original_response(content="clicked")
+        assert message.content == "clicked"
+        await interaction.delete_original_response()
+        assert message.deleted
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3])
+def test_events_of_a_guild_go_to_one_shard(shards: int) -> None:
+    """https://discord.com/developers/docs/events/gateway#sharding"""
+    for guild_id in (0, 7, 1 << 22, 5 << 22, 2 * 10**18):
+        serving = []
+        for number in range(shards):
+            connection = Connection(web.WebSocketResponse())
+            connection.shard = (number, shards)
+            serving += [number] if connection.serves(guild_id) else []
+        assert serving == [(guild_id >> 22) % shards]

@@ -1,0 +1,42 @@
+"""Keeps the gateway connection when an event has a form that discord.py cannot read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import discord
+
+log = logging.getLogger(__name__)
+
+# Without these the connection is of no use.
+REQUIRED = frozenset(("READY", "RESUMED"))
+
+Parser = Callable[[Any], None]
+
+
+def skip_unreadable_events(client: discord.Client) -> None:
+    """Log and skip an event that discord.py fails to parse, instead of ending the connection.
+
+    discord.py raises the error of a parser out of `Client.connect`, so that one event would end
+    the bot. That happens when Discord changes or omits a field: for example, replies to forwarded
+    messages once came without `type`.
+    https://github.com/discord/discord-api-docs/issues/7814
+    """
+    parsers = client._connection.parsers
+    for event, parser in parsers.items():
+        if event not in REQUIRED:
+            parsers[event] = _guarded(event, parser)
+
+
+def _guarded(event: str, parser: Parser) -> Parser:
+    @wraps(parser)
+    def parse(data: Any) -> None:
+        try:
+            parser(data)
+        except Exception:
+            log.exception("the event %s cannot be read and is skipped", event)
+
+    return parse
