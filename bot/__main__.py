@@ -61,8 +61,9 @@ async def perform(arguments: argparse.Namespace, settings: Settings) -> int:
 
             await run_bot(settings)
         case "demo":
-            # The simulation causes warnings that mean nothing here, some at import time.
-            for name in ("discord", "bot.client"):
+            # The simulation causes warnings that mean nothing here, some at import time, and the
+            # page shows what the bot does.
+            for name in ("discord", "bot", "cogs"):
                 logging.getLogger(name).setLevel(logging.ERROR)
             from bot.cli.demo import run_demo
 

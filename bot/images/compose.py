@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 from bot.images.picture import Picture
 
 GAP = 8
-LABEL_HEIGHT = 28
+# Legible where Discord shows a sheet at half its size.
+LABEL_SIZE, LABEL_HEIGHT = 24, 40
 # Discord shows small pictures in their own size, which is hard to see.
 SHOWN_SIDE = 384
 BACKGROUND = "#1e1f26"
@@ -31,7 +32,7 @@ def labelled(pictures: Sequence[tuple[Picture, str]], columns: int) -> Picture:
     across, down = width + GAP, height + LABEL_HEIGHT + GAP
     sheet = Image.new("RGB", (columns * across + GAP, rows * down + GAP), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=16)
+    font = ImageFont.load_default(size=LABEL_SIZE)
     for number, (picture, label) in enumerate(pictures):
         x = GAP + number % columns * across
         y = GAP + number // columns * down

@@ -43,7 +43,8 @@ function lineElement(line) {
   return make("div", { class: "text" }, line ? inline(line) : make("br"));
 }
 
-function inline(source) {
+/** One line of text without blocks, as a fragment. */
+export function inline(source) {
   const fragment = document.createDocumentFragment();
   let end = 0;
   for (const match of source.matchAll(INLINE)) {

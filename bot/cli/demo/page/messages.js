@@ -1,6 +1,6 @@
 // The list of messages: renders what the server sends and follows the newest message.
 import { enlarge, find, make, toast } from "./dom.js";
-import { markdown, writeTime } from "./markdown.js";
+import { inline, markdown, writeTime } from "./markdown.js";
 import { openModal } from "./modal.js";
 import { act, localized, state, text } from "./state.js";
 
@@ -136,7 +136,7 @@ function messageElement(message, compact) {
     body.append(make("div", { class: "attachments" }, ...message.attachments.map(attachment)));
   }
   for (const component of message.components) body.append(renderComponent(component, message));
-  if (message.private) body.append(make("div", { class: "private" }, "👁 ", text("private")));
+  if (message.private) body.append(make("div", { class: "private" }, text("private")));
   return make("li", { class: `message${compact ? " compact" : ""}${message.private ? " ephemeral" : ""}`,
     "data-id": message.id },
   context(message), compact ? make("span", { class: "gutter" }) : avatar(message.author), body,
@@ -154,7 +154,7 @@ function context(message) {
   if (message.reply) {
     return make("button", { type: "button", class: "context", "data-message": message.reply.id },
       "↰ ", make("strong", {}, message.reply.author ?? ""), " ",
-      message.reply.author ? message.reply.excerpt || "🖼" : text("gone"));
+      message.reply.author ? inline(message.reply.excerpt) : text("gone"));
   }
   if (message.command?.name) {
     return make("div", { class: "context" }, "↰ ",
@@ -171,20 +171,19 @@ function commandName(name) {
 function tools(message) {
   const box = make("div", { class: "tools" });
   if (!message.private && !message.loading) {
-    box.append(tool("↩", text("reply"), () => onReply(message)));
+    box.append(tool(text("reply"), () => onReply(message)));
     for (const command of state.commands?.message ?? []) {
-      box.append(tool(`🖌 ${localized(command)}`, localized(command),
+      box.append(tool(localized(command),
         () => run("menu", { name: command.name, message: message.id })));
     }
   }
   if (message.author.id === state.user) {
-    box.append(tool("🗑", text("delete"), () => run("delete", { message: message.id })));
+    box.append(tool(text("delete"), () => run("delete", { message: message.id })));
   }
   return box;
 }
 
-const tool = (label, title, onclick) =>
-  make("button", { type: "button", title, "aria-label": title, onclick }, label);
+const tool = (label, onclick) => make("button", { type: "button", onclick }, label);
 
 function attachment(file) {
   if (!file.picture) return make("a", { href: file.url, download: file.name }, file.name);

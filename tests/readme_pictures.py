@@ -1,0 +1,132 @@
+"""Makes the README's pictures of the demo, with default settings and fixed seeds.
+
+python -m tests.readme_pictures
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from dataclasses import dataclass, field
+
+from PIL import Image
+from playwright.async_api import Page, expect
+
+from tests.support.demo_browser import (
+    FOX,
+    PREVIEW,
+    ROOT,
+    become,
+    browser_page,
+    demo,
+    img2img,
+    redrawn,
+)
+
+DOCS = ROOT / "docs"
+PANDA = "a panda on a pink background"
+FROG = "a frog on a green background"
+# Of the animation: its width in pixels, and how long a picture is shown.
+WIDTH, PAUSE_MS, TYPED_MS, HOLD_MS = 800, 450, 120, 2500
+MINUTE = 60_000
+
+
+@dataclass
+class Film:
+    """Screenshots of a page with the time that each is shown, in milliseconds."""
+
+    page: Page
+    frames: list[tuple[bytes, int]] = field(default_factory=list)
+
+    async def frame(self, shown_ms: int = PAUSE_MS) -> None:
+        """Take one screenshot. One that equals the last is left out, however long that lasted."""
+        shot = await self.page.screenshot()
+        if not self.frames or shot != self.frames[-1][0]:
+            self.frames.append((shot, shown_ms))
+
+    async def until(self, done: asyncio.Task[None]) -> None:
+        """Take screenshots until something has happened."""
+        while not done.done():
+            await self.frame()
+            await asyncio.sleep(0.1)
+        done.result()
+        await self.page.wait_for_timeout(400)
+        self.frames.append((await self.page.screenshot(), HOLD_MS))
+
+    def save(self, name: str) -> None:
+        """Write an animated WebP file."""
+        images: list[Image.Image] = []
+        for shot, _ in self.frames:
+            with Image.open(io.BytesIO(shot)) as image:
+                height = round(image.height * WIDTH / image.width)
+                images.append(image.convert("RGB").resize((WIDTH, height)))
+        images[0].save(
+            DOCS / name,
+            save_all=True,
+            append_images=images[1:],
+            duration=[shown_ms for _, shown_ms in self.frames],
+            loop=0,
+            quality=70,
+            method=6,
+        )
+
+
+async def animation() -> None:
+    """From a sample picture to the finished one and its strengths."""
+    async with demo() as url, browser_page(url, width=1000, height=760) as page:
+        film = Film(page)
+        await page.wait_for_timeout(700)
+        await film.frame(1200)
+        await page.locator("#samples").get_by_role("button", name="fox.png").click()
+        prompt = page.locator("#option-prompt")
+        await prompt.fill("")
+        await film.frame(700)
+        for end in range(2, len(PANDA) + 2, 3):
+            await prompt.fill(PANDA[:end])
+            await film.frame(TYPED_MS)
+        await page.get_by_role("button", name="+ seed").click()
+        await page.locator("#option-seed").fill("7")
+        await film.frame(900)
+        await page.get_by_role("button", name="Send command").click()
+        await film.until(asyncio.create_task(_visible(page, PANDA, 1)))
+        await page.get_by_role("button", name="Strengths").last.click()
+        await film.until(asyncio.create_task(_visible(page, PANDA, 2)))
+        film.save("demo.webp")
+
+
+async def _visible(page: Page, prompt: str, number: int) -> None:
+    pictures = page.get_by_alt_text(f"{prompt} (a picture redrawn by AI)")
+    await expect(pictures).to_have_count(number, timeout=2 * MINUTE)
+    await page.mouse.move(0, 0)
+
+
+async def screenshots() -> None:
+    """One picture at four strengths, and two users' pictures under way."""
+    async with demo() as url, browser_page(url) as page:
+        await img2img(page, PANDA, FOX, seed="7")
+        await expect(redrawn(page, PANDA)).to_be_visible(timeout=2 * MINUTE)
+        await page.get_by_role("button", name="Strengths").last.click()
+        await _visible(page, PANDA, 2)
+        await _shot(page, "strengths.png")
+    async with demo() as url, browser_page(url) as page:
+        await img2img(page, FROG, FOX, seed="7", steps="50")
+        await become(page, "bob")
+        await img2img(page, PANDA, FOX, seed="7", steps="50")
+        await expect(page.get_by_alt_text(PREVIEW)).to_have_count(2, timeout=MINUTE)
+        await _shot(page, "together.png", wait_ms=0)
+
+
+async def _shot(page: Page, name: str, *, wait_ms: int = 700) -> None:
+    await page.mouse.move(0, 0)
+    await page.wait_for_timeout(wait_ms)
+    await page.screenshot(path=DOCS / name)
+
+
+async def main() -> None:
+    """Make all pictures."""
+    await screenshots()
+    await animation()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
