@@ -20,13 +20,14 @@ class MemoryNeeds:
     """Free memory in GiB that one request at the model's `pixels` needs, with the weights.
 
     `gpu` is for half precision; `gpu_low` for half precision with the settings that save memory
-    (see `inference.pipelines.low_memory`), which are used if there is less than `gpu`; `cpu` is for
-    float32 on a CPU.
+    (see `inference.pipelines.low_memory`), which are used if there is less than `gpu`. `cpu` and
+    `cpu_half` are for float32 and bfloat16 on a CPU; None is unknown.
     """
 
     gpu: float
     gpu_low: float
-    cpu: float
+    cpu: float | None = None
+    cpu_half: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +37,11 @@ class ModelEntry:
     `source` is a hub repository, a local `save_pretrained` folder, or empty for random weights
     that are built in code. `revision` is a commit hash, a tag or a branch of the repository; None
     is the commit of the first download, which is remembered. `pixels` is the image area that the
-    model was trained at; both sides
-    must be divisible by `multiple`. `scheduler` replaces the scheduler in the repository, unless
-    None. `cpu_requests` is how many requests run at once on a CPU; one full-size request already
-    uses all cores. `memory` was measured, see docs/benchmarks.md; None is unknown.
+    model was trained at; both sides must be divisible by `multiple`. `scheduler` replaces the
+    scheduler in the repository, unless None. `cpu_requests` is how many requests run at once on a
+    CPU; one full-size request already uses all cores. `parameters` is the number of parameters of
+    all components, counted from their configurations; None is unknown. `memory` was measured, see
+    docs/benchmarks.md; None is unknown.
     """
 
     name: str
@@ -53,6 +55,7 @@ class ModelEntry:
     guidance_scale: float = 7.5
     scheduler: Scheduler | None = None
     cpu_requests: int = 1
+    parameters: int | None = None
     memory: MemoryNeeds | None = None
 
     @property
@@ -72,6 +75,7 @@ MODELS: dict[str, ModelEntry] = {
             licence="openrail++",
             # The repository has PNDM, which needs about twice as many steps.
             scheduler="dpmpp_2m_karras",
+            parameters=1_412_000_000,
         ),
         ModelEntry(
             name="pocket",
@@ -98,6 +102,7 @@ MODELS: dict[str, ModelEntry] = {
             source="stable-diffusion-v1-5/stable-diffusion-v1-5",
             licence="creativeml-openrail-m",
             scheduler="dpmpp_2m_karras",
+            parameters=1_370_000_000,
         ),
         ModelEntry(
             name="sdxl",
@@ -105,6 +110,7 @@ MODELS: dict[str, ModelEntry] = {
             licence="openrail++",
             pixels=1024 * 1024,
             guidance_scale=6.0,
+            parameters=3_469_000_000,
         ),
         ModelEntry(
             name="sdxl-turbo",
@@ -112,6 +118,7 @@ MODELS: dict[str, ModelEntry] = {
             licence="sai-nc-community",
             steps=4,
             guidance_scale=1.0,
+            parameters=3_469_000_000,
         ),
     )
 }
