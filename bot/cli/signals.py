@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+
+# Ctrl-C, a service manager's request, and a closed terminal, which Windows does not have.
+ENDINGS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 def stop_event(*numbers: signal.Signals) -> asyncio.Event:
@@ -18,9 +24,15 @@ def stop_event(*numbers: signal.Signals) -> asyncio.Event:
     def on_signal() -> None:
         stop.set()
         for number in numbers:
-            loop.remove_signal_handler(number)
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
 
     for number in numbers:
-        loop.add_signal_handler(number, on_signal)
+        try:
+            loop.add_signal_handler(number, on_signal)
+        except NotImplementedError:
+            # The event loops of Windows have no signal handlers. An ordinary handler runs in the
+            # main thread, between two steps of the loop.
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(on_signal))
     return stop

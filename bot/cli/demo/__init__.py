@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import tempfile
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from bot.app import open_bot
 from bot.cli.demo.server import DemoPage, serve
 from bot.cli.demo.simulation import Simulation
 from bot.cli.local_service import local_service
-from bot.cli.signals import stop_event
+from bot.cli.signals import ENDINGS, stop_event
 from bot.config import Settings
 from bot.i18n.translate import translate
 from inference import POCKET, find_model
@@ -23,7 +22,7 @@ async def run_demo(settings: Settings) -> None:
 
     Jobs and pictures are kept in a temporary folder, which is deleted at the end.
     """
-    stop = stop_event(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    stop = stop_event(*ENDINGS)
     with tempfile.TemporaryDirectory(prefix="redraw-demo-") as folder:
         settings = settings.model_copy(
             update={

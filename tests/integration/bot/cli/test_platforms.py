@@ -1,0 +1,104 @@
+"""The commands on macOS and Windows: what those systems do not have is taken away here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.pictures import photo
+
+ROOT = Path(__file__).parents[4]
+
+# Python imports this file at its start, in the command's process and in every child.
+WITHOUT = f"""
+import asyncio, os, signal, sys
+
+del os.sched_getaffinity
+del signal.SIGHUP
+real_sysconf = os.sysconf
+
+def sysconf(name):
+    # Libraries have another implementation on Windows; here they still need it.
+    if sys._getframe(1).f_code.co_filename.startswith({str(ROOT)!r} + "/inference"):
+        raise AttributeError("sysconf")
+    return real_sysconf(name)
+
+def missing(*_):
+    raise NotImplementedError
+
+os.sysconf = sysconf
+for name in ("add_signal_handler", "remove_signal_handler"):
+    setattr(asyncio.SelectorEventLoop, name, missing)
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT)
+    return {
+        **os.environ,
+        "PYTHONPATH": str(tmp_path),
+        "DATA_DIR": str(tmp_path / "data"),
+        "MODEL": "noise",
+        "DTYPE": "float32",
+        "DISCORD_TOKEN": "",
+    }
+
+
+def bot(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "bot", *arguments],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_check_works(environment: dict[str, str]) -> None:
+    done = bot(environment, "check")
+    assert "ok   device: cpu in float32" in done.stdout
+    assert "ok   storage" in done.stdout
+    assert done.stderr == ""
+
+
+def test_render_and_its_worker_work(environment: dict[str, str], tmp_path: Path) -> None:
+    photo(128, 128).save(tmp_path / "in.png")
+    out = tmp_path / "out.png"
+    del environment["OMP_NUM_THREADS"]
+    done = bot(environment, "render", str(tmp_path / "in.png"), "a fox", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert out.is_file()
+
+
+STOP = """
+import asyncio
+from bot.cli.signals import ENDINGS, stop_event
+
+async def main():
+    stop = stop_event(*ENDINGS)
+    print("ready", flush=True)
+    await stop.wait()
+    print("stopping", flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def test_signals_stop_a_command(environment: dict[str, str]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STOP], env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for expected in ("ready\n", "stopping\n"):
+            assert process.stdout.readline() == expected
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == -signal.SIGTERM
