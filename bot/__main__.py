@@ -1,4 +1,4 @@
-"""The command line: `python -m bot run | demo | render | check`."""
+"""The command line: `python -m bot run | demo | render | check | models`."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("run", help="run the bot with the settings in .env")
     commands.add_parser("demo", help="try the bot in a simulated Discord in your browser")
     commands.add_parser("check", help="report what would stop the bot from starting")
+    models = commands.add_parser("models", help="list, download and remove models")
+    actions = models.add_subparsers(dest="action", required=True)
+    actions.add_parser("list", help="the models with licence, size, memory, and what is here")
+    for action, text in (("download", "download a model"), ("remove", "delete its files")):
+        named = actions.add_parser(action, help=text)
+        named.add_argument("name", metavar="NAME", help="a name in the list, or owner/name")
     render = commands.add_parser("render", help="redraw one picture file without Discord")
     render.add_argument("source", type=Path, metavar="IN", help="the picture to redraw")
     render.add_argument("prompt", metavar="PROMPT", help="what it should become")
@@ -72,6 +78,16 @@ async def perform(arguments: argparse.Namespace, settings: Settings) -> int:
             from bot.cli.check import check
 
             return await check(settings)
+        case "models":
+            from bot.cli import models
+
+            match arguments.action:
+                case "list":
+                    await models.list_models(settings)
+                case "download":
+                    await models.download(settings, arguments.name)
+                case "remove":
+                    await models.remove(settings, arguments.name)
         case "render":
             from bot.cli.render import RenderOptions, render
 
@@ -100,8 +116,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StartError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
-    token = settings.discord_token
-    logs.set_up(settings.log_level, [token.get_secret_value()] if token else [])
+    secrets = (settings.discord_token, settings.hf_token)
+    logs.set_up(settings.log_level, [secret.get_secret_value() for secret in secrets if secret])
     # `check` reports them itself.
     for sentence in unknown_names() if arguments.command != "check" else ():
         log.warning(sentence)

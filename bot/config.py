@@ -37,9 +37,14 @@ class Settings(BaseSettings):
     # Model
     model: str = "sd2-depth"
     demo_model: str = "pocket"
-    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
+    device: str = Field(default="auto", pattern=r"^(auto|cuda(:\d+)?|mps|cpu)$")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     batch_rows: int = Field(default=0, ge=0)
+
+    # Model downloads
+    hf_token: SecretStr | None = None
+    hf_home: Path | None = None
+    hf_hub_offline: bool = False
 
     # Requests
     max_steps: int = Field(default=50, ge=1, le=150)

@@ -4,6 +4,7 @@ The names below are the public interface; `bot` and `cogs` import nothing else o
 They do not import torch: the model runs in a child process.
 """
 
+from inference.downloads import LocalModel, find_local_model, hub_cache, remove_model
 from inference.errors import (
     DeadlineExceeded,
     DeviceNotFound,
@@ -22,12 +23,13 @@ from inference.errors import (
     WorkerDied,
     WorkerFailed,
 )
-from inference.models import MODELS, POCKET, ModelEntry, find_model
+from inference.models import MODELS, POCKET, MemoryNeeds, ModelEntry, find_model
 from inference.service import DownloadProgress, InferenceService, ServiceState, ServiceStatus
 from inference.types import Img2ImgRequest, Img2ImgResult, Preview, Progress, Timings
-from inference.worker.supervisor import LocalService
+from inference.worker.supervisor import DOWNLOAD_ONLY, LocalService
 
 __all__ = [
+    "DOWNLOAD_ONLY",
     "MODELS",
     "POCKET",
     "DeadlineExceeded",
@@ -40,7 +42,9 @@ __all__ = [
     "InferenceError",
     "InferenceService",
     "InvalidModel",
+    "LocalModel",
     "LocalService",
+    "MemoryNeeds",
     "ModelEntry",
     "ModelGated",
     "ModelNotOnHub",
@@ -57,5 +61,8 @@ __all__ = [
     "UnknownModel",
     "WorkerDied",
     "WorkerFailed",
+    "find_local_model",
     "find_model",
+    "hub_cache",
+    "remove_model",
 ]

@@ -102,7 +102,7 @@ def hub_cache() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
-def find_local(entry: ModelEntry, state_dir: Path, *, half: bool) -> LocalModel | None:
+def find_local_model(entry: ModelEntry, state_dir: Path, *, half: bool) -> LocalModel | None:
     """The model of the hub if all its files are in the cache; does not use the network.
 
     `state_dir` is the folder that remembers commits; `half` selects the variant fp16.
@@ -125,7 +125,7 @@ def find_local(entry: ModelEntry, state_dir: Path, *, half: bool) -> LocalModel 
     return None
 
 
-def remove(entry: ModelEntry, state_dir: Path) -> int:
+def remove_model(entry: ModelEntry, state_dir: Path) -> int:
     """Delete the model's repository from the hub's cache; the number of bytes freed."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
@@ -147,7 +147,7 @@ def remove(entry: ModelEntry, state_dir: Path) -> int:
     return freed
 
 
-def download(
+def download_model(
     entry: ModelEntry,
     state_dir: Path,
     *,
@@ -166,7 +166,7 @@ def download(
     """
     from huggingface_hub import snapshot_download
 
-    if (local := find_local(entry, state_dir, half=half)) is not None:
+    if (local := find_local_model(entry, state_dir, half=half)) is not None:
         return local.folder
     with _hub_errors(entry):
         revision = _revision(entry, state_dir)

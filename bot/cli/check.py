@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -15,15 +13,18 @@ import aiohttp
 import discord
 from rich.console import Console
 
+from bot.cli.device import find_device
 from bot.cli.load_settings import unknown_names
-from bot.cli.model_errors import REMEDIES, explain
+from bot.cli.local_service import use_hub_environment
+from bot.cli.model_errors import explain
 from bot.cli.onboarding import missing_token_help
 from bot.config import Settings
+from bot.errors import StartError
 from bot.permissions import invite_link
-from inference import DeviceNotFound, ModelEntry, ModelUnavailable, find_model
+from inference import ModelEntry, ModelUnavailable, find_local_model, find_model, hub_cache
 
-# The files of a full-size model, and the images of one day.
-FREE_BYTES = 6 * 2**30
+# Below this, the report has a note.
+FREE_BYTES = 1e9
 OK, BAD, NOTE = "[green]ok  [/]", "[red]bad [/]", "[yellow]note[/]"
 
 
@@ -50,6 +51,7 @@ async def check(settings: Settings) -> int:
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     """Settings, token, model, device and storage, in the order in which the bot needs them."""
+    use_hub_environment(settings)
     yield Finding("settings", True, "read and valid")
     for sentence in unknown_names():
         yield Finding("settings", False, sentence, fatal=False)
@@ -59,8 +61,9 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     except ModelUnavailable as error:
         yield Finding("model", False, explain(error))
     else:
-        yield _model(model)
-    yield await _device(settings)
+        yield await asyncio.to_thread(_model, settings, model)
+    async for finding in _device(settings):
+        yield finding
     yield await asyncio.to_thread(_storage, settings)
 
 
@@ -81,44 +84,46 @@ async def _token(settings: Settings) -> Finding:
         return Finding("token", True, f"belongs to {client.user}; invite it with {link}")
 
 
-def _model(model: ModelEntry) -> Finding:
-    if not model.source or Path(model.source).is_dir():
-        return Finding("model", True, f"{model.name}, on this machine (licence {model.licence})")
-    cached = _is_cached(model.source)
-    text = f"{model.name} from {model.source} (licence {model.licence}), " + (
-        "downloaded" if cached else "will be downloaded at the first start"
-    )
-    return Finding("model", True, text)
+def _model(settings: Settings, model: ModelEntry) -> Finding:
+    text = f"{model.name} (licence {model.licence})"
+    if not model.on_hub:
+        return Finding("model", True, f"{text}, on this machine")
+    text = f"{model.name} from {model.source} (licence {model.licence})"
+    for half in (True, False):
+        if local := find_local_model(model, settings.data_dir, half=half):
+            return Finding("model", True, f"{text}, downloaded to {local.folder}")
+    if settings.hf_hub_offline:
+        text = f"{text} is not downloaded, and HF_HUB_OFFLINE is true"
+        return Finding("model", False, text)
+    free = shutil.disk_usage(_existing(hub_cache())).free
+    # Full precision is the larger download.
+    needed = 4 * (model.parameters or 0)
+    if free < needed:
+        text = (
+            f"{text}: its download needs up to {needed / 1e9:.1f} GB, and {hub_cache()} has "
+            f"{free / 1e9:.1f} GB free; set HF_HOME to a folder on another disk"
+        )
+        return Finding("model", False, text, fatal=False)
+    text = f"{text} will be downloaded to {hub_cache()} ({free / 1e9:.1f} GB free)"
+    return Finding("model", True, f"{text} at the first start, or by `python -m bot models`")
 
 
-def _is_cached(repository: str) -> bool:
-    from huggingface_hub import constants
-
-    name = "models--" + repository.replace("/", "--")
-    return (Path(constants.HF_HUB_CACHE) / name / "snapshots").is_dir()
+def _existing(folder: Path) -> Path:
+    return next(each for each in (folder, *folder.parents) if each.exists())
 
 
-async def _device(settings: Settings) -> Finding:
-    # In a process of its own, because this one never imports torch.
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "inference.pipelines.devices",
-        settings.device,
-        settings.dtype,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, errors = await process.communicate()
-    if process.returncode:
-        lines = errors.decode(errors="replace").strip().splitlines()
-        text = f"{lines[-1]} {REMEDIES[DeviceNotFound]}" if lines else "torch does not start"
-        return Finding("device", False, text)
-    found = json.loads(out)
-    text = f"{found['device']} in {found['dtype']}, {found['memory_gib']:.0f} GiB of memory"
-    if found["device"] == "cpu":
+async def _device(settings: Settings) -> AsyncIterator[Finding]:
+    try:
+        device = await find_device(settings)
+    except StartError as error:
+        yield Finding("device", False, str(error))
+        return
+    text = f"{device.kind} in {device.dtype}, {device.memory_gib:.0f} GiB of memory"
+    if device.kind == "cpu":
         text += "; without a GPU an image of a full-size model takes minutes"
-    return Finding("device", True, text)
+    yield Finding("device", True, text)
+    if device.warning:
+        yield Finding("device", False, device.warning, fatal=False)
 
 
 def _storage(settings: Settings) -> Finding:
@@ -131,9 +136,8 @@ def _storage(settings: Settings) -> Finding:
         text = f"{folder} cannot be written to ({error.strerror}): choose another DATA_DIR"
         return Finding("storage", False, text)
     free = shutil.disk_usage(folder).free
+    text = f"{folder}: {free / 1e9:.1f} GB free"
     if free < FREE_BYTES:
-        text = (
-            f"{folder}: only {free / 2**30:.1f} GiB free; a full-size model and its images need 6"
-        )
+        text += "; sources and results are stored there until RETENTION_HOURS have passed"
         return Finding("storage", False, text, fatal=False)
-    return Finding("storage", True, f"{folder}: {free / 2**30:.0f} GiB free")
+    return Finding("storage", True, text)

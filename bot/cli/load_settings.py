@@ -16,7 +16,9 @@ from bot.config import Settings
 from bot.errors import StartError
 
 # Values of these must not be printed.
-SECRETS = {"discord_token"}
+SECRETS = {"discord_token", "hf_token"}
+# What a value must be instead of its pattern.
+PATTERNS = {"background": "a colour such as #ffffff", "device": "auto, cuda, cuda:N, mps or cpu"}
 # How similar a name must be to a setting's name to be taken for a typing error.
 SIMILARITY = 0.7
 
@@ -67,7 +69,7 @@ def _sentence(problem: Any) -> str:
         "greater_than_equal": f"at least {limits.get('ge', 0)}",
         "less_than_equal": f"at most {limits.get('le', 0)}",
         "literal_error": f"one of {limits.get('expected', '')}",
-        "string_pattern_mismatch": "a colour such as #ffffff",
+        "string_pattern_mismatch": PATTERNS.get(field, ""),
     }
     rule = rules.get(problem["type"])
     if rule is None:

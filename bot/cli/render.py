@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bot.cli.local_service import local_service
+from bot.cli.progress import wait_ready
 from bot.config import Settings
 from bot.errors import StartError
 from bot.i18n.translate import notice_of
@@ -66,9 +67,8 @@ async def render(settings: Settings, options: RenderOptions) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     # Progress goes to standard error; the result's line alone goes to standard output.
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
-    console.print("Loading the model …")
     async with local_service(settings) as service:
-        await service.wait_ready()
+        await wait_ready(service, console)
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("Redrawing", total=None)
 

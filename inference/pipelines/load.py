@@ -17,7 +17,7 @@ from diffusers import (
 )
 from transformers import DPTImageProcessor
 
-from inference.downloads import HALF_VARIANT, download
+from inference.downloads import HALF_VARIANT, download_model
 from inference.errors import InvalidModel, ModelTooLarge
 from inference.models import ModelEntry
 from inference.pipelines import random_tiny
@@ -84,7 +84,7 @@ def _folder(
     def report_download(progress: DownloadProgress) -> None:
         report(Loading(f"downloading {entry.source}", progress))
 
-    return download(entry, cache_dir, half=dtype != torch.float32, report=report_download)
+    return download_model(entry, cache_dir, half=dtype != torch.float32, report=report_download)
 
 
 def _first_line(error: Exception) -> str:

@@ -43,6 +43,9 @@ from inference.worker.process import WorkerProcess
 
 log = logging.getLogger(__name__)
 
+DOWNLOAD_ONLY = "inference.worker.download:build_engine"
+"""For `LocalService(factory=...)`: the worker downloads the model and is then ready, without it."""
+
 # Seconds, by device. A step, a preparation or a decode of the full model on two CPU cores takes up
 # to a minute.
 STEP_DEADLINE = {"cuda": 120.0, "mps": 300.0, "cpu": 600.0}
@@ -296,7 +299,9 @@ class LocalService:
         if download is not None:
             detail = f"{detail}: {download}"
         now = asyncio.get_running_loop().time()
-        if download is None or now - self._download_logged >= DOWNLOAD_LOG_SECONDS:
+        if download is None:
+            log.debug("%s", detail)
+        elif now - self._download_logged >= DOWNLOAD_LOG_SECONDS:
             self._download_logged = now
             log.info("%s", detail)
         self._set_status(self._status.state, detail, download=download)

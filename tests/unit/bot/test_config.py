@@ -50,7 +50,13 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("DEVICE", "tpu"), ("MAX_STEPS", "0"), ("BACKGROUND", "white"), ("ALLOWED_PORTS", "http")],
+    [
+        ("DEVICE", "tpu"),
+        ("DEVICE", "cuda:x"),
+        ("MAX_STEPS", "0"),
+        ("BACKGROUND", "white"),
+        ("ALLOWED_PORTS", "http"),
+    ],
 )
 def test_a_wrong_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     with pytest.raises(ValidationError, match=name.lower()):

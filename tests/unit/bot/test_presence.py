@@ -7,9 +7,10 @@ from typing import Any
 
 import aiohttp
 import discord
+import pytest
 
 from bot import presence
-from inference import ServiceState, ServiceStatus
+from inference import DownloadProgress, ServiceState, ServiceStatus
 from tests.support.services import READY, ScriptedService
 
 
@@ -60,5 +61,39 @@ async def test_a_closed_gateway_socket_delays_the_activity(monkeypatch: Any) -> 
         async with asyncio.timeout(5):
             assert await gateway.sent.get() == (discord.Status.online, "")
         assert not task.done()
+    finally:
+        task.cancel()
+
+
+def downloading(percent: int) -> ServiceStatus:
+    download = DownloadProgress(files=1, total_files=4, bytes=percent, total_bytes=100)
+    return ServiceStatus(
+        state=ServiceState.LOADING, detail=f"downloading: {percent} %", download=download
+    )
+
+
+async def test_the_progress_of_a_download_stays_within_the_gateway_s_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Discord takes five changes in twenty seconds; the end of the download is shown at once."""
+    monkeypatch.setattr(presence, "POLL_SECONDS", 0.001)
+    gateway: Any = Gateway()
+    service = ScriptedService(status=downloading(0))
+    task = asyncio.create_task(presence.show_state(gateway, service))
+    try:
+        async with asyncio.timeout(5):
+            for percent in range(1, 30):
+                service.status = downloading(percent)
+                await asyncio.sleep(0.002)
+            service.status = READY
+            shown = [await gateway.sent.get(), await gateway.sent.get()]
+        assert [text for _, text in shown] == [shown[0][1], ""]
+        assert shown[0][1].startswith("downloading: ")
+        monkeypatch.setattr(presence, "PROGRESS_SECONDS", 0.01)
+        service.status = downloading(40)
+        async with asyncio.timeout(5):
+            assert (await gateway.sent.get())[1] == "downloading: 40 %"
+            service.status = downloading(50)
+            assert (await gateway.sent.get())[1] == "downloading: 50 %"
     finally:
         task.cancel()

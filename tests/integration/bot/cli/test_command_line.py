@@ -149,7 +149,7 @@ def test_check_passes_a_working_setup(tmp_path: Path) -> None:
         ("RETENTION_HOURS", "a day", "RETENTION_HOURS must be a number, not 'a day'."),
         ("RETENTION_HOURS", "0", "RETENTION_HOURS must be more than 0, not '0'."),
         ("USER_INSTALL", "maybe", "USER_INSTALL must be true or false, not 'maybe'."),
-        ("DEVICE", "gpu", "DEVICE must be one of 'auto', 'cuda', 'mps' or 'cpu', not 'gpu'."),
+        ("DEVICE", "gpu", "DEVICE must be auto, cuda, cuda:N, mps or cpu, not 'gpu'."),
         ("BACKGROUND", "red", "BACKGROUND must be a colour such as #ffffff, not 'red'."),
         ("ALLOWED_PORTS", "80, http", "ALLOWED_PORTS must be a whole number, not 'http'."),
         ("ROLE_WEIGHTS", "{bad", 'ROLE_WEIGHTS must be JSON, such as {"123": 2}.'),

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from inference import (
+    DOWNLOAD_ONLY,
     DiskFull,
     DownloadProgress,
     HubUnreachable,
@@ -30,7 +31,6 @@ from tests.support.fake_hub import COMMIT, REPOSITORY, FakeHub
 from tests.support.model_repositories import copy_of, save_old_layout
 from tests.support.requests import request
 
-DOWNLOAD_ONLY = "tests.support.download_worker:build_engine"
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
 
