@@ -40,6 +40,7 @@ async def _show_bar(service: InferenceService, console: Console, ready: asyncio.
                 description=_sentence(status.detail),
                 total=download.total_bytes if download else None,
                 completed=download.bytes if download else 0,
+                refresh=True,
             )
             await asyncio.wait({ready}, timeout=REFRESH_SECONDS)
 
