@@ -117,8 +117,10 @@ class RedrawBot(commands.AutoShardedBot):
     async def on_ready(self) -> None:
         """Log that the bot is connected."""
         log.info("online as %s in %d servers", self.user, len(self.guilds))
-        for guild in self.guilds:
-            await self.on_guild_join(guild)
+
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        """Called by discord.py for every server after the start."""
+        await self.on_guild_join(guild)
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """Leave a server that is not in `ALLOWED_GUILD_IDS`."""

@@ -15,6 +15,7 @@ from bot.client import RedrawBot
 from bot.errors import Unexpected, UserError
 from bot.i18n.error_text import translate_error
 from bot.i18n.translate import translate
+from bot.intake.links import choose_link
 from bot.jobs.job import Destination, new_job_id
 from bot.permissions import MissingPermissions
 from cogs.img2img._candidates import candidates_in, is_spoilered, is_stripped
@@ -33,7 +34,8 @@ PROMPT_CHARACTERS = 1000
 # The same sentence is not repeated to a user in the same channel for so long.
 REPEAT_SECONDS = 600.0
 REPEATS_KEPT = 10_000
-_LINK = re.compile(r"(?:\|\|)?<?(?P<url>https?://[^\s<>|]+)>?(?:\|\|)?")
+# A link with the brackets or spoiler bars around it.
+_LINK = re.compile(r"(?:\|\|\s*)?<?https?://[^\s<>|]+>?(?:\s*\|\|)?", re.IGNORECASE)
 
 
 class Mention(commands.Cog):
@@ -76,13 +78,12 @@ class Mention(commands.Cog):
     def _is_mentioned(self, message: discord.Message) -> bool:
         """Whether the author typed a mention of the bot or of its managed role.
 
-        `message.mentions` also holds the author of a message that is replied to.
+        `message.mentions` also holds the author of a message that is replied to. A message that
+        mentions the role only comes without its text if the message content intent is off.
         """
         assert self.bot.user is not None
         role = message.guild.self_role if message.guild else None
-        return self.bot.user.id in message.raw_mentions or (
-            role is not None and role.id in message.raw_role_mentions
-        )
+        return self.bot.user.id in message.raw_mentions or role in message.role_mentions
 
     async def _redraw(self, message: discord.Message, locale: str, *, explain: bool) -> None:
         services = self.bot.services
@@ -158,9 +159,9 @@ class Mention(commands.Cog):
         """
         for candidate in candidates_in(message):
             return await store_candidate(self.bot, candidate)
-        if link := _LINK.search(message.content):
-            source = await find_linked(context, link["url"])
-            spoiler = source.spoiler or is_spoilered(message.content, link["url"])
+        if link := choose_link(message.content):
+            source = await find_linked(context, link.url)
+            spoiler = source.spoiler or is_spoilered(message.content, link.url)
             return replace(source, spoiler=spoiler)
         replied = await _replied_to(message)
         if replied is None:

@@ -12,6 +12,7 @@ from bot.client import RedrawBot, Services
 from bot.errors import SourceError
 from bot.i18n.translate import translate
 from bot.images.picture import Picture
+from bot.intake.links import choose_link
 from cogs.img2img._candidates import ImageCandidate, candidates_in, is_spoilered, is_stripped
 from cogs.img2img._download import download, download_link
 from cogs.img2img._links import DiscordLink, parse_discord_link
@@ -103,12 +104,13 @@ async def find_linked(context: RequestContext, url: str) -> StoredSource:
         SourceError: there is none, or it cannot be downloaded or decoded.
         AgeRestricted: the linked message is in an age-restricted channel, the request is not.
     """
-    if link := parse_discord_link(url):
+    chosen = choose_link(url)
+    if chosen and (link := parse_discord_link(chosen.url)):
         return await _from_discord_link(context, link)
-    data = await download_link(context.bot, context.user, url)
+    data = await download_link(context.bot, context.user, chosen.url if chosen else url)
     name = translate(context.locale, "img2img.source.link")
     source = await store_picture(context.bot.services, data, name)
-    return replace(source, spoiler=is_spoilered(url, url.strip().strip("|")))
+    return replace(source, spoiler=chosen is not None and is_spoilered(url, chosen.url))
 
 
 async def store_picture(services: Services, data: bytes, name: str) -> StoredSource:
@@ -223,16 +225,20 @@ async def _linked_message(context: RequestContext, link: DiscordLink) -> discord
 
 
 async def _starter(thread: discord.Thread) -> discord.Message | None:
-    """The message that a thread or forum post was started with; it has the thread's id."""
+    """The message that a thread or forum post was started with.
+
+    A forum post begins with it; that of another thread is in the parent channel and has the id of
+    the thread.
+    """
     parent = thread.parent
-    in_thread = parent is None or isinstance(parent, discord.ForumChannel)
-    holder: discord.abc.Messageable = thread
-    if not in_thread and isinstance(parent, discord.abc.Messageable):
-        holder = parent
     try:
-        return await holder.fetch_message(thread.id)
+        if isinstance(parent, discord.TextChannel):
+            return await parent.fetch_message(thread.id)
+        async for message in thread.history(limit=1, oldest_first=True):
+            return message
     except discord.HTTPException:
         return None
+    return None
 
 
 def _name(context: RequestContext, candidate: ImageCandidate, message: discord.Message) -> str:
