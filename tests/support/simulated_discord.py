@@ -71,7 +71,8 @@ def settings_for(folder: Path, **changes: Any) -> Settings:
 @asynccontextmanager
 async def _discord(bot: RedrawBot, bugs_expected: int, shards: int) -> AsyncIterator[simcord.Env]:
     """As `simcord.run`, which cannot be used in a fixture: pytest leaves it in another context."""
-    env = simcord.Env(bot, settle_timeout=20.0, shard_count=shards)
+    # The developer portal grants the intents that the bot asks for, and no others.
+    env = simcord.Env(bot, settle_timeout=20.0, shard_count=shards, approved_intents=bot.intents)
     await env.start()
     try:
         yield env

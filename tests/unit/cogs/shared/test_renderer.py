@@ -1,0 +1,99 @@
+"""Every message keeps Discord's limits and shows what the user wrote, whatever that was."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import discord
+import pytest
+
+from bot.delivery.message import MessageContent, Upload
+from bot.jobs.job import Job, JobProgress, QueuePosition, Variant
+from cogs.shared.renderer import ALT_LIMIT, Img2ImgRenderer, alt_text
+from tests.support.jobs import job
+
+# https://discord.com/developers/docs/components/reference#component-limits
+TEXT_LIMIT, COMPONENT_LIMIT = 4000, 40
+LOCALES = ["en-US", "de", "fr", "es-ES", "ja"]
+
+
+def longest(locale: str, **changes: object) -> Job:
+    """A job whose every text is as long as users can make it."""
+    variants = tuple(Variant(seed=2**32 - 1 - n, strength=0.555) for n in range(4))
+    values = {
+        "prompt": "*_" * 500,
+        "negative_prompt": "|~" * 500,
+        "ignored_prompt": "`" * 1000,
+        "style": "_" * 100,
+        "source_name": f"[{'x' * 60}](https://discord.com/channels/{'1' * 57}) by <@{'2' * 19}>",
+        "variants": variants,
+        "locale": locale,
+        "model": "pocket",
+        "error": "An error. " * 20,
+        "depth": "0" * 64,
+        "user_id": 2**63,
+    }
+    return dataclasses.replace(job(), **(values | changes))  # type: ignore[arg-type]
+
+
+def states(one: Job) -> dict[str, MessageContent]:
+    renderer = Img2ImgRenderer(lambda: False)
+    uploads = [Upload(name=f"{n}.png", data=b"", description="x") for n in range(4)]
+    progress = JobProgress(step=1, total=9, seconds_left=1e5)
+    return {
+        "queued": renderer.queued(one, QueuePosition(ahead=999, seconds=1e5)),
+        "running": renderer.running(one, progress),
+        "made": renderer.made(one, uploads),
+        "failed": renderer.failed(one),
+        "cancelled": renderer.cancelled(one),
+    }
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+async def test_the_longest_texts_fit_in_a_message(locale: str) -> None:
+    for name, content in states(longest(locale)).items():
+        texts = [
+            item.content
+            for item in content.view.walk_children()
+            if isinstance(item, discord.ui.TextDisplay)
+        ]
+        assert sum(map(len, texts)) <= TEXT_LIMIT, name
+        assert content.view.total_children_count <= COMPONENT_LIMIT, name
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_alt_text_fits(locale: str) -> None:
+    assert len(alt_text(longest(locale))) <= ALT_LIMIT
+
+
+async def test_a_style_is_named_and_does_not_replace_the_words_of_the_user() -> None:
+    styled = longest(
+        "en-US",
+        prompt="pixel art of a fox, 8-bit",
+        negative_prompt="rain, photo",
+        user_prompt="a fox",
+        user_negative_prompt="rain",
+        style="Pixel art",
+    )
+    for name, content in states(styled).items():
+        text = "\n".join(
+            item.content
+            for item in content.view.walk_children()
+            if isinstance(item, discord.ui.TextDisplay)
+        )
+        assert "**a fox**" in text, name
+        assert "8-bit" not in text, name
+        if name == "made":
+            assert "style: Pixel art" in text
+            assert "without: rain" in text
+            assert "photo" not in text
+    assert "a fox" in alt_text(styled)
+    assert "8-bit" not in alt_text(styled)
+
+
+async def test_links_and_invitations_in_a_prompt_are_not_clickable() -> None:
+    one = longest("en-US", prompt="https://evil.example discord.gg/abc", negative_prompt="")
+    for content in states(one).values():
+        text = str(content.view.to_components())  # type: ignore[no-untyped-call]
+        assert "https://evil" not in text
+        assert "discord.gg" not in text
