@@ -55,6 +55,21 @@ $(VENV)/bin/pip:
 $(VENV)/.run: EXTRAS :=
 $(VENV)/.demo: EXTRAS := [demo]
 $(VENV)/.test: EXTRAS := [demo,test]
-$(VENV)/.run $(VENV)/.demo $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/pip
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.$(EXTRAS)'
+$(VENV)/.run $(VENV)/.demo $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/.torch
+	$(BIN)/pip install --constraint constraints.txt --editable '.$(EXTRAS)'
+	touch $@
+
+# Without an NVIDIA GPU the CPU build of torch is enough. PyPI has it for other systems than Linux; for
+# Linux it is on PyTorch's own index. Where that cannot be reached, PyPI's build is installed later.
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+HAS_GPU := $(shell command -v nvidia-smi)
+ifeq ($(shell uname -s)-$(HAS_GPU),Linux-)
+TORCH_CPU := $(BIN)/pip install --no-deps --retries 0 --index-url $(CPU_INDEX) `grep ^torch== constraints.txt`
+SIZE := about 280 MB to download, 1.3 GB on disk
+else
+SIZE := about 280 MB to download, or several GB with the CUDA libraries for an NVIDIA GPU
+endif
+$(VENV)/.torch: | $(VENV)/bin/pip
+	@echo "First start: the Python packages are installed into $(VENV) ($(SIZE))."
+	$(if $(TORCH_CPU),$(TORCH_CPU) || echo "PyTorch's index cannot be reached; continuing with PyPI.")
 	touch $@
