@@ -53,7 +53,7 @@ class ConditioningEncoder:
         if prompt_weights.is_weighted(prompt):
             embedding = prompt_weights.embed(self.pipe, prompt)
         else:
-            embedding = self.pipe.encode_prompt(prompt, self.pipe.unet.device, 1, False)[0]
+            embedding = self.pipe.encode_prompt(prompt, self.pipe.device, 1, False)[0]
         self._keep(key, embedding)
         return embedding
 
@@ -68,12 +68,12 @@ class ConditioningEncoder:
         size = (request.width, request.height)
         image = Image.frombytes("RGB", size, request.pixels)
         dtype = pipe.unet.dtype
-        depth = pipe.prepare_depth_map(image, None, 1, False, dtype, pipe.unet.device)
+        depth = pipe.prepare_depth_map(image, None, 1, False, dtype, pipe.device)
         # A flat picture has a flat depth map, whose normalisation divides by zero. No relief is
         # encoded as zero everywhere.
         depth = torch.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0)
         pixels = pipe.image_processor.preprocess(image)
-        posterior = pipe.vae.encode(pixels.to(pipe.unet.device, dtype)).latent_dist
+        posterior = pipe.vae.encode(pixels.to(pipe.device, dtype)).latent_dist
         encoded = EncodedPicture(posterior.mean, posterior.std, depth)
         self._keep(key, encoded)
         return encoded

@@ -74,7 +74,7 @@ class Depth2ImgModel:
     ) -> None:
         # diffusers ships no types.
         self.pipe: Any = pipe
-        self.device = self.pipe.unet.device
+        self.device = self.pipe.device
         self.dtype = self.pipe.unet.dtype
         self.encoder = ConditioningEncoder(pipe, cache_bytes=cache_bytes)
         self.decoder = PictureDecoder(pipe)

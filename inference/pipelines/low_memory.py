@@ -75,4 +75,9 @@ def place(pipe: Any, device: torch.device, *, low_memory: bool) -> Any:
         elif isinstance(component, torch.nn.Module):
             # The call of one component moves the one before it back.
             _, hook = cpu_offload_with_hook(component, device, prev_module_hook=hook)
+    # The library takes the first component's device for the pipeline's.
+    pipeline_class = type(pipe)
+    pipe.__class__ = type(
+        pipeline_class.__name__, (pipeline_class,), {"device": property(lambda _: device)}
+    )
     return pipe

@@ -67,6 +67,14 @@ def test_a_model_of_unknown_need_is_tried(monkeypatch: pytest.MonkeyPatch) -> No
     assert saves_memory(MODELS["noise"], CUDA, torch.float16) is False
 
 
+def test_the_device_of_an_offloaded_pipeline_is_that_of_its_denoiser() -> None:
+    """`meta` stands for a GPU: components that are offloaded stay on the CPU."""
+    meta = torch.device("meta")
+    pipe: Any = place(random_tiny.build(), meta, low_memory=True)
+    assert pipe.device == pipe.unet.device == pipe._execution_device == meta
+    assert pipe.vae.device == pipe.text_encoder.device == CPU
+
+
 def test_an_offloaded_pipeline_gives_the_same_picture() -> None:
     """With the CPU as the device: accelerate's hooks run, but nothing has to be moved."""
     wanted = request(width=128, height=64, return_depth=True, preview=True)
@@ -84,3 +92,4 @@ def test_an_offloaded_pipeline_gives_the_same_picture() -> None:
     assert hooked == {"vae", "text_encoder", "depth_estimator"}
     assert pipe.vae.use_slicing
     assert pipe.vae.use_tiling
+    assert isinstance(pipe, type(random_tiny.build()))
