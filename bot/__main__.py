@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -42,7 +43,12 @@ def parser() -> argparse.ArgumentParser:
     render.add_argument("--strength", type=_in_range(0.05, 1.0), help="0.05 to 1")
     render.add_argument("--steps", type=int, choices=range(1, 151), metavar="N", help="1 to 150")
     render.add_argument("--guidance", type=_in_range(1.0, 20.0), help="1 to 20; 1 turns it off")
-    render.add_argument("--seed", type=int, help="the same seed gives the same picture")
+    render.add_argument(
+        "--seed",
+        type=_seed,
+        metavar="N",
+        help="0 to 4294967295; the same seed gives the same picture, -1 a new one",
+    )
     render.add_argument("--model", help="a name in the catalogue, or a local folder")
     return top
 
@@ -55,6 +61,29 @@ def _in_range(low: float, high: float) -> Callable[[str], float]:
         return value
 
     return number
+
+
+def _seed(text: str) -> int | None:
+    """A seed, or None for -1, which other programs use for a random seed."""
+    # The length is checked first: Python converts at most 4,300 digits.
+    if len(text) > 10 or not re.fullmatch(r"-1|[0-9]+", text) or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text[:20]} is not a seed between 0 and {2**32 - 1}")
+    return None if text == "-1" else int(text)
+
+
+def check_encoding(arguments: Sequence[str]) -> None:
+    """Check that every argument is text.
+
+    Raises:
+        StartError: one is not valid UTF-8. Python keeps its bytes as surrogates, which neither
+            the prompt's tokenizer nor the output accept.
+    """
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            shown = argument.encode(errors="surrogateescape").decode(errors="backslashreplace")
+            raise StartError(f"The argument '{shown}' is not valid UTF-8.") from None
 
 
 async def perform(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -109,9 +138,11 @@ async def perform(arguments: argparse.Namespace, settings: Settings) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, set up logging and run. An expected error is one sentence and exit code 1."""
-    arguments = parser().parse_args(argv)
-    overrides = {"model": arguments.model} if getattr(arguments, "model", None) else {}
+    given = sys.argv[1:] if argv is None else argv
     try:
+        check_encoding(given)
+        arguments = parser().parse_args(given)
+        overrides = {"model": arguments.model} if getattr(arguments, "model", None) else {}
         settings = load_settings(overrides)
     except StartError as error:
         print(error, file=sys.stderr)  # noqa: T201

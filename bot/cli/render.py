@@ -15,7 +15,7 @@ from bot.cli.progress import wait_ready
 from bot.config import Settings
 from bot.errors import StartError
 from bot.i18n.translate import notice_of
-from bot.images.encode import save_as
+from bot.images.encode import SUFFIXES, save_as
 from bot.images.picture import Picture
 from bot.intake import Intake, IntakeLimits
 from bot.jobs.job import new_job_id
@@ -41,11 +41,16 @@ async def render(settings: Settings, options: RenderOptions) -> None:
     """Redraw one file, write the result to another and show a progress bar.
 
     Raises:
-        StartError: the source cannot be read, or the result cannot be written.
+        StartError: the source cannot be read, or the result cannot be written. What can be
+            checked is checked before the model is loaded.
         SourceError: the source cannot be decoded.
         InferenceError: the model failed.
     """
     model = find_model(settings.model)
+    if options.out.suffix.lower() not in SUFFIXES:
+        raise StartError(f"{options.out} ends in none of {', '.join(SUFFIXES)}.")
+    if not options.out.parent.is_dir():
+        raise StartError(f"{options.out} cannot be written: there is no such folder.")
     try:
         data = options.source.read_bytes()
     except OSError as error:
@@ -79,8 +84,6 @@ async def render(settings: Settings, options: RenderOptions) -> None:
     made = Picture(result.pixels, result.width, result.height)
     try:
         options.out.write_bytes(save_as(made, options.out.suffix))
-    except ValueError as error:
-        raise StartError(f"{error}.") from error
     except OSError as error:
         raise StartError(f"{options.out} cannot be written: {error.strerror}.") from error
     notice = notice_of("en", model.name)

@@ -102,8 +102,12 @@ def encode(picture: Picture, *, limit_bytes: int, settings_text: str | None = No
     return png if len(png.data) <= limit_bytes else _lossy(picture, limit_bytes)
 
 
+SUFFIXES = (".png", ".webp", ".jpg", ".jpeg")
+"""The file names' endings that `save_as` knows, in lower case."""
+
+
 def save_as(picture: Picture, suffix: str) -> bytes:
-    """`picture` in the format of a file name's `suffix`: `.png`, `.webp`, `.jpg` or `.jpeg`.
+    """`picture` in the format of a file name's `suffix`, one of `SUFFIXES`.
 
     Raises:
         ValueError: any other suffix.
@@ -115,7 +119,7 @@ def save_as(picture: Picture, suffix: str) -> bytes:
             return _webp(_image(picture), FILE_QUALITY).data
         case ".jpg" | ".jpeg":
             return _jpeg(_image(picture), FILE_QUALITY).data
-    raise ValueError(f"{suffix or 'a file without a suffix'} is none of .png, .webp, .jpg")
+    raise ValueError(f"{suffix!r} is none of {', '.join(SUFFIXES)}")
 
 
 async def encode_all(

@@ -60,8 +60,8 @@ async def assert_the_next_one_works(discord_sim: SimulatedDiscord) -> None:
     ("options", "expected"),
     [
         ({}, "no picture here"),
-        ({"image": ("a.txt", b"just text")}, "not a supported picture"),
-        ({"image": ("a.png", CAT[1][:60])}, "damaged"),
+        ({"image": ("a.txt", b"just text")}, "not a picture"),
+        ({"image": ("a.png", CAT[1][:60])}, "incomplete"),
         ({"image": ("long.png", file_of(photo(900, 20)))}, "too narrow"),
         ({"url": "not a link"}, "must start with http"),
         ({"url": "http://127.0.0.1/cat.png"}, "only public web addresses"),

@@ -84,10 +84,15 @@ def test_render_prints_its_result_and_nothing_else(tmp_path: Path, source: str) 
     ("arguments", "said"),
     [
         (("{none}", "x", "--out", "{out}.png", "--model", "noise"), "cannot be read"),
-        (("{text}", "x", "--out", "{out}.png", "--model", "noise"), "not a supported picture"),
+        (("{text}", "x", "--out", "{out}.png", "--model", "noise"), "is not a picture"),
         (("{source}", "x", "--out", "{out}.gif", "--model", "noise"), "none of .png, .webp, .jpg"),
         (("{source}", "x", "--out", "{out}.png", "--model", "nothing"), "neither in the catalogue"),
         (("{source}", "x", "--out", "{out}.png", "--strength", "2"), "not between"),
+        (("{source}", "x", "--out", "{out}.png", "--seed", "-2"), "not a seed"),
+        (("{source}", "x", "--out", "{out}.png", "--seed", "4294967296"), "not a seed"),
+        (("{source}", "x", "--out", "{out}.png", "--seed", "1e3"), "not a seed"),
+        (("{source}", "x", "--out", "{out}.png", "--seed", "9" * 5000), "not a seed"),
+        (("{source}", "x", "--out", "{none}/out.png", "--model", "noise"), "no such folder"),
         (("{source}", "x", "--out", "{out}.png", "--model", "sd2-depth"), "cannot be reached"),
     ],
 )
@@ -102,6 +107,51 @@ def test_render_reports_what_is_wrong(
     assert done.returncode != 0
     assert said in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("seed", "shown"), [("-1", None), ("0", "seed 0,"), ("4294967295", "seed 4294967295,")]
+)
+def test_render_takes_the_whole_range_of_seeds(
+    tmp_path: Path, source: str, seed: str, shown: str | None
+) -> None:
+    options = ("--model", "noise", "--steps", "2", "--seed", seed, "--out", str(tmp_path / "o.png"))
+    done = [bot("render", source, "x", *options, DATA_DIR=str(tmp_path)) for _ in range(2)]
+    assert [run.returncode for run in done] == [0, 0], done[0].stderr
+    seeds = {run.stdout.split("seed ")[1].split(",")[0] for run in done}
+    if shown is None:
+        assert len(seeds) == 2, "-1 must give a new seed each time"
+    else:
+        assert all(shown in run.stdout for run in done)
+
+
+@pytest.mark.parametrize("place", ["source", "prompt", "out", "negative", "seed"])
+def test_render_refuses_arguments_that_are_not_utf_8(
+    tmp_path: Path, source: str, place: str
+) -> None:
+    bad = b"caf\xe9"
+    values: dict[str, str | bytes] = {
+        "source": source,
+        "prompt": "x",
+        "out": str(tmp_path / "o.png"),
+        "negative": "y",
+        "seed": "1",
+    }
+    values[place] = bad
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "bot", "render", values["source"], values["prompt"]),
+            *("--out", values["out"], "--negative-prompt", values["negative"]),
+            *("--seed", values["seed"], "--model", "noise"),
+        ],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATA_DIR": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.decode() == "The argument 'caf\\xe9' is not valid UTF-8.\n"
+    assert done.stdout == b""
 
 
 def test_run_without_a_token_explains_how_to_get_one_and_how_to_invite(tmp_path: Path) -> None:
