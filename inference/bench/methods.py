@@ -171,14 +171,9 @@ def start_engine(pipe: Any, requests: Sequence[Img2ImgRequest], rows: int, meter
     model: Any = Depth2ImgModel(pipe)
     for name in ("prepare", "predict", "decode"):
         setattr(model, name, meter.timed(getattr(model, name)))
-    prepare = model.prepare
-
-    def prepare_with_meter(request: Img2ImgRequest) -> Any:
-        one = prepare(request)
-        one.scheduler.step = meter.scheduled(one.scheduler.step)
-        return one
-
-    model.prepare = prepare_with_meter
+    # Guidance and the schedulers' arithmetic, on the host.
+    for name in ("begin", "finish"):
+        setattr(model.sampler, name, meter.scheduled(getattr(model.sampler, name)))
 
     def run(done: Done) -> None:
         left = len(requests)
@@ -191,7 +186,11 @@ def start_engine(pipe: Any, requests: Sequence[Img2ImgRequest], rows: int, meter
                 left -= 1
                 done(1)
 
-        policy = BatchPolicy(row_limit=rows, request_limit=1 if rows <= 2 else rows)
+        policy = BatchPolicy(
+            row_limit=rows,
+            request_limit=1 if rows <= 2 else 4 * rows,
+            admission_limit=4 if pipe.device.type == "cuda" else 1,
+        )
         engine = SteppedEngine(model, report, policy)
         for one in requests:
             engine.post(Submit(one))

@@ -1,9 +1,9 @@
 """The step loop: continuous batching for denoising models.
 
 Requests join and leave the batch between denoising steps, as language-model servers do it (Yu et
-al. 2022, "Orca"). Each turn prepares at most one request, makes one denoiser call for the rows of
-all requests in the next batch, and decodes at most one finished request. `BatchPolicy` decides
-which; this module executes and reports.
+al. 2022, "Orca"). Each turn prepares a few requests, makes one denoiser call for the rows of all
+requests in the next batch, and decodes at most one finished request. `BatchPolicy` decides which;
+this module executes, and keeps the errors of one request away from the others.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Generic
 
+from inference.engine.failures import attempt, failure_of
+from inference.engine.outputs import Job, OutputStage
 from inference.engine.policy import BatchItem, BatchPolicy
-from inference.engine.protocols import R, StepModel, Transfer
-from inference.errors import DeadlineExceeded, InferenceError, OutOfMemory
-from inference.pipelines.devices import free_memory, is_out_of_memory
-from inference.types import Img2ImgRequest, Img2ImgResult, Preview, Progress, Timings
+from inference.engine.protocols import InputsT, RunningT, StepModel
+from inference.errors import DeadlineExceeded
+from inference.pipelines.devices import is_out_of_memory
+from inference.types import Img2ImgRequest, Preview, Progress
 from inference.worker.messages import Cancel, Command, Event, Failed, Started, Stop, Submit
 
 log = logging.getLogger(__name__)
@@ -29,72 +31,67 @@ PREVIEW_SECONDS = 0.4
 """Minimum time between two previews of a request; a viewer would not notice more of them."""
 
 
-@dataclass(slots=True, eq=False)
-class _Job(Generic[R]):
-    """A prepared request and the times of its phases (`time.monotonic`)."""
+@dataclass(frozen=True, slots=True)
+class _Loaded(Generic[InputsT]):
+    """The helper thread has loaded a request's inputs, or failed to."""
 
     item: BatchItem
-    running: R
-    admitted_at: float
-    prepared_at: float
-    denoised_at: float = 0.0
-    previewed_at: float = 0.0
-    preview: Transfer[Preview] | None = None
-
-    @property
-    def request(self) -> Img2ImgRequest:
-        return self.item.request
+    inputs: Future[InputsT]
 
 
-@dataclass(frozen=True, slots=True)
-class _Decoding(Generic[R]):
-    """A finished request whose outputs are being copied to the host."""
+class SteppedEngine(Generic[InputsT, RunningT]):
+    """Owns the device's thread: `run` until a `Stop` arrives. `report` is called in that thread.
 
-    job: _Job[R]
-    pixels: Transfer[bytes]
-    extras: dict[str, Transfer[bytes]]
+    `executor` loads the inputs of waiting requests on the host; by default a thread of its own.
+    """
 
-
-@dataclass(slots=True, eq=False)
-class SteppedEngine(Generic[R]):
-    """Owns the device's thread: `run` until a `Stop` arrives. `report` is called in that thread."""
-
-    model: StepModel[R]
-    report: Callable[[Event], None]
-    policy: BatchPolicy = field(default_factory=lambda: BatchPolicy(row_limit=2, request_limit=64))
-    turns: int = 0
-    _inbox: queue.SimpleQueue[Command] = field(default_factory=queue.SimpleQueue)
-    _jobs: dict[BatchItem, _Job[R]] = field(default_factory=dict)
-    _finished: deque[_Job[R]] = field(default_factory=deque)
-    _decodings: deque[_Decoding[R]] = field(default_factory=deque)
-    _stopping: bool = False
+    def __init__(
+        self,
+        model: StepModel[InputsT, RunningT],
+        report: Callable[[Event], None],
+        policy: BatchPolicy,
+        executor: Executor | None = None,
+    ) -> None:
+        self.model = model
+        self.policy = policy
+        self.turns = 0
+        self._report = report
+        self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="load-inputs")
+        self._inbox: queue.SimpleQueue[Command | _Loaded[InputsT]] = queue.SimpleQueue()
+        self._loading: set[BatchItem] = set()
+        self._inputs: dict[BatchItem, InputsT] = {}
+        self._jobs: dict[BatchItem, Job[RunningT]] = {}
+        self._restarted: set[BatchItem] = set()
+        self._outputs = OutputStage(model, report)
+        self._stopping = False
 
     def post(self, command: Command) -> None:
         """Accept a command. May be called from any thread and never blocks."""
         self._inbox.put(command)
 
     def run(self) -> None:
-        """Take turns until stopped. Raises the errors of a broken device."""
-        while not self._stopping:
-            self.turn()
+        """Take turns until stopped. Raises the error of a device fault."""
+        try:
+            while not self._stopping:
+                self.turn()
+        finally:
+            self._executor.shutdown(wait=False, cancel_futures=True)
 
     def turn(self) -> None:
-        """Handle commands, admit at most one request, step one batch, decode at most one."""
-        self._receive(block=not (self._has_work or self._decodings))
+        """Handle commands, admit requests, step one batch, decode at most one request."""
+        self._receive(block=not self._has_work and self._outputs.is_empty)
         if self._stopping:
             return
         self._admit()
         self._step()
-        if self._finished:
-            self._decode(self._finished.popleft())
+        self._outputs.decode_next()
         # Waiting for a copy costs nothing when there is nothing else to launch.
-        while self._decodings and (self._decodings[0].pixels.ready or not self._has_work):
-            self._complete(self._decodings.popleft())
+        self._outputs.report_ready(wait=not self._has_work)
         self.turns += 1
 
     @property
     def _has_work(self) -> bool:
-        return bool(self.policy.waiting or self._jobs or self._finished)
+        return bool(self.policy.waiting or self._jobs or self._outputs.has_work)
 
     def _receive(self, *, block: bool) -> None:
         while True:
@@ -105,144 +102,169 @@ class SteppedEngine(Generic[R]):
             block = False
             match command:
                 case Submit(request=request):
-                    key, rows = self.model.batch_key(request), self.model.rows(request)
-                    self.policy.add(BatchItem(request, key, rows))
+                    self._load(request)
+                case _Loaded(item=item, inputs=inputs):
+                    if item in self._loading:
+                        self._enqueue(item, inputs)
                 case Cancel(id=request_id):
                     self._cancel(request_id)
                 case Stop():
                     self._stopping = True
+                    return
+
+    def _load(self, request: Img2ImgRequest) -> None:
+        item = BatchItem(request, self.model.batch_key(request), self.model.rows(request))
+        self._loading.add(item)
+        future = self._executor.submit(self.model.load_inputs, request)
+        future.add_done_callback(lambda done: self._inbox.put(_Loaded(item, done)))
+
+    def _enqueue(self, item: BatchItem, inputs: Future[InputsT]) -> None:
+        self._loading.remove(item)
+        loaded = attempt(inputs.result)
+        if isinstance(loaded, Exception):
+            self._fail(item.request, loaded)
+        else:
+            self._inputs[item] = loaded
+            self.policy.add(item)
 
     def _cancel(self, request_id: str) -> None:
         self.policy.remove(request_id)
-        self._jobs = {i: job for i, job in self._jobs.items() if i.request.id != request_id}
-        self._finished = deque(j for j in self._finished if j.request.id != request_id)
-        self._decodings = deque(d for d in self._decodings if d.job.request.id != request_id)
+        self._outputs.cancel(request_id)
+        self._loading = {item for item in self._loading if item.request.id != request_id}
+        for item in list(self._inputs):
+            if item.request.id == request_id:
+                self._forget(item)
 
     def _admit(self) -> None:
-        item = self.policy.next_admission()
-        if item is None:
-            return
-        request = item.request
-        if request.deadline is not None and time.time() > request.deadline:
-            self.report(Failed(request.id, DeadlineExceeded("It waited too long and was dropped.")))
-            return
-        self.report(Started(request.id))
+        items = []
+        for item in self.policy.admit():
+            request = item.request
+            if request.deadline is not None and time.time() > request.deadline:
+                self._fail(request, DeadlineExceeded("It waited too long and was dropped."))
+                self._forget(item)
+            else:
+                self._report(Started(request.id))
+                items.append(item)
+        if items:
+            self._prepare(items)
+
+    def _prepare(self, items: Sequence[BatchItem]) -> None:
         admitted_at = time.monotonic()
-        try:
-            running = self.model.prepare(request)
-        except Exception as error:  # noqa: BLE001 - classified in one place
-            if self._can_retry(request, error):
-                self.policy.add(item)
-            return
-        self.policy.start(item)
-        self._jobs[item] = _Job(item, running, admitted_at, time.monotonic())
+        prepared = attempt(lambda: self.model.prepare([self._inputs[item] for item in items]))
+        if not isinstance(prepared, Exception):
+            now = time.monotonic()
+            for item, running in zip(items, prepared, strict=True):
+                self._jobs[item] = Job(item, running, admitted_at, now)
+                self.policy.start(item)
+        elif len(items) > 1:
+            for item in items:
+                self._prepare([item])
+        elif is_out_of_memory(prepared) and self._jobs:
+            self.policy.requeue_alone(items[0])
+        else:
+            self._fail(items[0].request, prepared)
+            self._forget(items[0])
 
     def _step(self) -> None:
         batch = [self._jobs[item] for item in self.policy.next_batch()]
         if not batch:
             return
-        try:
-            self.model.predict([job.running for job in batch])
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            self._reduce_batch(batch)
-            return
-        for job in batch:
-            self._report_progress(job)
-        now = time.monotonic()
-        for job in batch:
-            if job.running.step == job.running.total_steps:
-                job.denoised_at = now
-                self.policy.finish(job.item)
-                self._finished.append(self._jobs.pop(job.item))
+        steps = [job.running.step for job in batch]
+        error = self._predict(batch)
+        if error is None:
+            self.policy.step_succeeded()
+        else:
+            left = [job for job, step in zip(batch, steps, strict=True) if job.running.step == step]
+            self._recover(batch, left, error)
+        for job, step in zip(batch, steps, strict=True):
+            if job.item in self._jobs and job.running.step > step:
+                self._report_step(job)
 
-    def _report_progress(self, job: _Job[R]) -> None:
-        running, preview = job.running, None
-        step, total = running.step, running.total_steps
-        now = time.monotonic()
-        if job.request.preview and step < total and now - job.previewed_at > PREVIEW_SECONDS:
-            job.previewed_at = now
-            job.preview = self.model.preview(running)
-        if job.preview is not None and job.preview.ready:
-            preview, job.preview = job.preview.result(), None
-        self.report(Progress(id=job.request.id, step=step, total=total, preview=preview))
+    def _predict(self, batch: Sequence[Job[RunningT]]) -> Exception | None:
+        return attempt(lambda: self.model.predict([job.running for job in batch]))
 
-    def _reduce_batch(self, batch: list[_Job[R]]) -> None:
-        """Out of memory in a step: use fewer rows from now on. The youngest request begins again
-        later, as do those whose state the error left unusable."""
-        free_memory()
-        youngest = max(batch, key=lambda job: job.admitted_at)
-        restarting = [job for job in batch if job.running.must_restart or job is youngest]
+    def _recover(
+        self, batch: Sequence[Job[RunningT]], left: Sequence[Job[RunningT]], error: Exception
+    ) -> None:
+        """A step failed, and the requests `left` have not taken it.
+
+        Out of memory lowers the row limit. Any other error is not blamed on a request before each
+        has tried the step alone.
+        """
+        restarting = [job for job in left if job.running.must_restart]
         for job in restarting:
-            del self._jobs[job.item]
-        if not self._jobs and len(batch) == 1:
-            self.policy.finish(youngest.item)
-            self._fail_too_large(youngest.request)
-            return
-        rows = sum(job.item.rows for job in batch)
-        self.policy.lower_row_limit(rows - youngest.item.rows)
-        limit = self.policy.row_limit
-        log.warning("out of memory with %d rows: at most %d from now on", rows, limit)
-        self.policy.requeue_first([job.item for job in restarting])
-
-    def _can_retry(self, request: Img2ImgRequest, error: Exception) -> bool:
-        """Whether a request that failed by itself is worth another try once others have left; if
-        not, its failure has been reported. The error of a broken device is raised again."""
+            self._restart(job, error)
+        remaining = [job for job in left if job not in restarting]
         if is_out_of_memory(error):
-            free_memory()
-            if self._jobs:
-                self.policy.lower_row_limit(sum(item.rows for item in self._jobs))
-                return True
-            self._fail_too_large(request)
-        elif isinstance(error, InferenceError):
-            self.report(Failed(request.id, error))
-        elif isinstance(error, RuntimeError):
-            raise error
+            if len(batch) > 1:
+                rows = sum(job.item.rows for job in batch)
+                self.policy.lower_row_limit(rows - batch[-1].item.rows)
+                limit = self.policy.row_limit
+                log.warning("out of memory with %d rows: at most %d from now on", rows, limit)
+            elif remaining:
+                self._run_alone(batch[0], error)
+        elif len(batch) > 1:
+            for job in remaining:
+                alone = self._predict([job])
+                if alone is not None:
+                    self._recover([job], [job], alone)
+        elif remaining:
+            self._drop(batch[0], error)
+
+    def _run_alone(self, job: Job[RunningT], error: Exception) -> None:
+        """Out of memory for one request: prepare it again once nothing else runs, or give up."""
+        if len(self._jobs) > 1:
+            del self._jobs[job.item]
+            self.policy.requeue_alone(job.item)
         else:
-            log.error("request %s failed", request.id, exc_info=error)
-            self.report(Failed(request.id, InferenceError("The model cannot make this picture.")))
-        return False
+            self._drop(job, error)
 
-    def _fail_too_large(self, request: Img2ImgRequest) -> None:
-        error = OutOfMemory("This picture is too large for the device's memory.")
-        self.report(Failed(request.id, error))
-
-    def _decode(self, job: _Job[R]) -> None:
-        try:
-            pixels = self.model.decode(job.running)
-            extras = dict(self.model.extra_outputs(job.running))
-        except Exception as error:  # noqa: BLE001 - classified in one place
-            self._retry_decoding(job, error)
-        else:
-            self._decodings.append(_Decoding(job, pixels, extras))
-
-    def _complete(self, decoding: _Decoding[R]) -> None:
-        job, request = decoding.job, decoding.job.request
-        try:
-            pixels = decoding.pixels.result()
-        except Exception as error:  # noqa: BLE001 - classified in one place
-            self._retry_decoding(job, error)
+    def _restart(self, job: Job[RunningT], error: Exception) -> None:
+        """Prepare a request whose state is lost again; only once for the same kind of error."""
+        if job.item in self._restarted:
+            self._run_alone(job, error) if is_out_of_memory(error) else self._drop(job, error)
             return
-        extras = {name: transfer.result() for name, transfer in decoding.extras.items()}
-        self.report(
-            Img2ImgResult(
-                id=request.id,
-                pixels=pixels,
-                width=request.width,
-                height=request.height,
-                steps_run=job.running.total_steps,
-                timings=Timings(
-                    prepare=job.prepared_at - job.admitted_at,
-                    steps=job.denoised_at - job.prepared_at,
-                    decode=time.monotonic() - job.denoised_at,
-                ),
-                ignored_prompt=job.running.ignored_prompt,
-                depth=extras.get("depth"),
-            )
-        )
+        self._restarted.add(job.item)
+        del self._jobs[job.item]
+        self.policy.requeue_first(job.item)
 
-    def _retry_decoding(self, job: _Job[R], error: Exception) -> None:
-        if self._can_retry(job.request, error):
-            # The steps it took are kept.
-            self._finished.append(job)
+    def _report_step(self, job: Job[RunningT]) -> None:
+        preview = attempt(lambda: self._next_preview(job))
+        if isinstance(preview, Exception):
+            if not is_out_of_memory(preview):
+                self._drop(job, preview)
+                return
+            # The picture does not depend on its preview.
+            preview = job.preview = None
+        step, total = job.running.step, job.running.total_steps
+        self._report(Progress(id=job.request.id, step=step, total=total, preview=preview))
+        if job.finished:
+            job.denoised_at = time.monotonic()
+            self.policy.finish(job.item)
+            self._forget(job.item)
+            self._outputs.add(job)
+
+    def _next_preview(self, job: Job[RunningT]) -> Preview | None:
+        """Launch a preview if one is due; return one whose copy has arrived."""
+        now = time.monotonic()
+        due = now - job.previewed_at > PREVIEW_SECONDS
+        if job.request.preview and due and not job.finished:
+            job.previewed_at = now
+            job.preview = self.model.preview(job.running)
+        if job.preview is None or not job.preview.ready:
+            return None
+        preview, job.preview = job.preview.result(), None
+        return preview
+
+    def _drop(self, job: Job[RunningT], error: Exception) -> None:
+        self._fail(job.request, error)
+        self.policy.finish(job.item)
+        self._forget(job.item)
+
+    def _fail(self, request: Img2ImgRequest, error: Exception) -> None:
+        self._report(Failed(request.id, failure_of(request, error)))
+
+    def _forget(self, item: BatchItem) -> None:
+        self._jobs.pop(item, None)
+        self._inputs.pop(item, None)
+        self._restarted.discard(item)

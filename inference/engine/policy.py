@@ -1,4 +1,4 @@
-"""The batching policy: which request is prepared next and which batch is stepped next.
+"""The batching policy: which requests are prepared next and which batch is stepped next.
 
 Pure bookkeeping over requests, batch keys and row counts: no device, no clock, no model. The loop
 executes its decisions and reports back what happened.
@@ -15,10 +15,21 @@ from inference.types import Img2ImgRequest
 MIN_ROWS = 2
 """No limit falls below one request with guidance."""
 
+ROWS_PER_ADMISSION = 8
+"""A turn prepares at most one request for each so many rows of its call, so that preparation stays
+a bounded share of the turn: at 512 × 512 the encoders cost 1.4 TFLOP a request and the UNet
+0.8 TFLOP a row."""
+
+CLEAN_STEPS = 100
+"""After so many steps without an out-of-memory error, a lowered row limit rises by one request;
+the number doubles with every error, up to `MAX_CLEAN_STEPS`."""
+
+MAX_CLEAN_STEPS = 1600
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchItem:
-    """A request as the policy sees it: who may share a call with it, and how many rows it needs."""
+    """A request as the policy sees it: its batch key and the rows that it needs in a call."""
 
     request: Img2ImgRequest
     key: Hashable
@@ -26,33 +37,44 @@ class BatchItem:
 
 
 class BatchPolicy:
-    """Round-robin over batch keys, first come first served within the limits.
+    """Round-robin over batch keys, first come first served within a key.
 
-    `row_limit` bounds the rows of all running requests together, `request_limit` their number.
-    Items are waiting from `add` until `next_admission` returns them, and running from `start` until
-    `finish`, `requeue` or `remove`.
+    `row_limit` bounds the rows of one call, `request_limit` the number of running requests, and
+    `admission_limit` the requests prepared in one turn. A request is admitted only if it fits the
+    next call of its key together with those that run, so that every running request takes a step
+    each time its key is due.
+
+    An item is waiting from `add` until `admit` returns it, and running from `start` until
+    `finish`, `requeue_first`, `requeue_alone` or `remove`.
     """
 
-    def __init__(self, *, row_limit: int, request_limit: int) -> None:
+    def __init__(self, *, row_limit: int, request_limit: int, admission_limit: int = 1) -> None:
         self.row_limit = row_limit
         self.request_limit = request_limit
+        self.admission_limit = admission_limit
+        self._max_row_limit = row_limit
+        self._clean_steps = 0
+        self._clean_steps_needed = CLEAN_STEPS
         self._waiting: deque[BatchItem] = deque()
         self._running: list[BatchItem] = []
         self._key_order: list[Hashable] = []
+        self._alone: deque[BatchItem] = deque()
+        self._postponed: set[Hashable] = set()
+        self._unstepped: set[BatchItem] = set()
 
     @property
     def waiting(self) -> Sequence[BatchItem]:
         """Items that have not been admitted, first come first."""
-        return self._waiting
+        return [*self._alone, *self._waiting]
 
     @property
     def running(self) -> Sequence[BatchItem]:
-        """Items that have been prepared and have steps left, in order of their start."""
+        """Items that have been prepared and have steps left."""
         return self._running
 
     @property
     def key_order(self) -> Sequence[Hashable]:
-        """Keys that run or may be admitted; the first one is stepped next."""
+        """Keys that run or may be admitted; the first one is due."""
         return self._key_order
 
     def add(self, item: BatchItem) -> None:
@@ -62,63 +84,140 @@ class BatchPolicy:
     def remove(self, request_id: str) -> None:
         """Forget the items of a cancelled request."""
         self._waiting = deque(item for item in self._waiting if item.request.id != request_id)
+        self._alone = deque(item for item in self._alone if item.request.id != request_id)
         self._running = [item for item in self._running if item.request.id != request_id]
 
-    def next_admission(self) -> BatchItem | None:
-        """Take the next item to prepare out of the queue; None if there is none.
+    def admit(self) -> list[BatchItem]:
+        """Take the items to prepare in this turn out of the queue.
 
-        It is the first one within the limits whose key is stepped in this turn or the next, so that
-        a prepared request takes its first step within two turns.
+        They are the first ones within the limits whose key is due in this turn or the next, so
+        that a prepared request takes its first step within two turns.
         """
+        if self._alone:
+            return [] if self._running else [self._alone.popleft()]
         admissible = self._admissible()
         self._update_key_order([item.key for item in (*self._running, *admissible)])
-        for key in self._key_order[:2]:
-            for item in admissible:
-                if item.key == key:
-                    self._waiting.remove(item)
-                    return item
-        return None
+        due = [item for key in self._key_order[:2] for item in admissible if item.key == key]
+        chosen = due[: self._admissions()]
+        for item in chosen:
+            self._waiting.remove(item)
+        return chosen
 
     def start(self, item: BatchItem) -> None:
         """The item is prepared: step it from now on."""
         self._running.append(item)
+        self._unstepped.add(item)
 
     def next_batch(self) -> list[BatchItem]:
-        """The items to step now, all with one key; empty if nothing runs."""
-        keys = {item.key for item in self._running}
-        if not keys:
-            return []
-        key = next(key for key in self._key_order if key in keys)
-        self._key_order.remove(key)
-        self._key_order.append(key)
-        return [item for item in self._running if item.key == key]
+        """The items to step now, all with one key; empty if nothing runs.
+
+        If a limit was lowered and the items of the key no longer fit one call, those that were
+        stepped least recently come first.
+        """
+        key = self._next_key()
+        batch: list[BatchItem] = []
+        rows = 0
+        for item in self._running:
+            if item.key == key and (not batch or rows + item.rows <= self.row_limit):
+                batch.append(item)
+                rows += item.rows
+        self._running = [item for item in self._running if item not in batch] + batch
+        self._unstepped.intersection_update(self._running)
+        self._unstepped.difference_update(batch)
+        return batch
 
     def finish(self, item: BatchItem) -> None:
         """The item has no step left, or failed."""
         self._running.remove(item)
 
-    def requeue_first(self, items: Sequence[BatchItem]) -> None:
-        """Let running items begin again before all that wait."""
-        self._running = [item for item in self._running if item not in items]
-        self._waiting.extendleft(reversed(items))
+    def requeue_first(self, item: BatchItem) -> None:
+        """Let a running item begin again before all that wait."""
+        self._running.remove(item)
+        self._waiting.appendleft(item)
+
+    def requeue_alone(self, item: BatchItem) -> None:
+        """Memory ran out for this item by itself: admit it once nothing else runs."""
+        if item in self._running:
+            self._running.remove(item)
+        self._alone.append(item)
+
+    def step_succeeded(self) -> None:
+        """A call ended without an error: a lowered row limit rises slowly."""
+        if self.row_limit == self._max_row_limit:
+            return
+        self._clean_steps += 1
+        if self._clean_steps >= self._clean_steps_needed:
+            self._clean_steps = 0
+            self.row_limit = min(self._max_row_limit, self.row_limit + MIN_ROWS)
 
     def lower_row_limit(self, rows: int) -> None:
-        """Memory ran out: from now on at most `rows`, and never more than before."""
+        """A call with more than `rows` rows ran out of memory: use at most `rows` from now on."""
         self.row_limit = max(MIN_ROWS, min(self.row_limit, rows))
+        self._clean_steps = 0
+        self._clean_steps_needed = min(2 * self._clean_steps_needed, MAX_CLEAN_STEPS)
+
+    def _next_key(self) -> Hashable | None:
+        keys = {item.key for item in self._running}
+        order = [key for key in self._key_order if key in keys]
+        if not order:
+            return None
+        while self._may_postpone(order[0]):
+            self._postponed.add(order[0])
+            self._move_last(order[0])
+            order.append(order.pop(0))
+        key = order[0]
+        self._postponed.discard(key)
+        self._move_last(key)
+        return key
+
+    def _move_last(self, key: Hashable) -> None:
+        self._key_order.remove(key)
+        self._key_order.append(key)
+
+    def _may_postpone(self, key: Hashable) -> bool:
+        """Whether a key that is due is passed over once, so that its next call has more rows.
+
+        Only if its call would be at most half full while another key has twice as many rows, and
+        never before a request's first step. A request's deadline ends with its preparation, which
+        is not delayed.
+        """
+        if key in self._postponed:
+            return False
+        rows: dict[Hashable, int] = {}
+        for item in self._running:
+            if item.key == key and item in self._unstepped:
+                return False
+            rows[item.key] = rows.get(item.key, 0) + item.rows
+        return rows[key] <= self.row_limit // 2 and max(rows.values()) >= 2 * rows[key]
+
+    def _rows_of(self, key: Hashable) -> int:
+        return sum(item.rows for item in self._running if item.key == key)
+
+    def _admissions(self) -> int:
+        """How many requests this turn may prepare."""
+        if not self._running:
+            return self.admission_limit
+        rows = self._rows_of(self._key_order[0])
+        return min(self.admission_limit, max(1, rows // ROWS_PER_ADMISSION))
 
     def _admissible(self) -> list[BatchItem]:
-        """The items at the front of the queue for which there is room, all together."""
-        rows = sum(item.rows for item in self._running)
+        """The waiting items for which there is room, first come first."""
+        room: dict[Hashable, int] = {}
+        for item in self._running:
+            room[item.key] = room.get(item.key, self.row_limit) - item.rows
         admissible: list[BatchItem] = []
         for item in self._waiting:
-            rows += item.rows
-            count = len(self._running) + len(admissible)
-            if count and (rows > self.row_limit or count >= self.request_limit):
+            if len(self._running) + len(admissible) >= self.request_limit:
                 break
-            admissible.append(item)
+            left = room.get(item.key, self.row_limit)
+            # An item that does not fit makes those behind it with the same key wait, too.
+            room[item.key] = left - item.rows
+            if left >= item.rows or left == self.row_limit:
+                admissible.append(item)
         return admissible
 
     def _update_key_order(self, present: Sequence[Hashable]) -> None:
+        self._postponed.intersection_update(present)
         self._key_order = [key for key in self._key_order if key in present] + [
             key for key in dict.fromkeys(present) if key not in self._key_order
         ]

@@ -52,14 +52,16 @@ class RunningRequest(Protocol):
         ...
 
 
-R = TypeVar("R", bound=RunningRequest)
+InputsT = TypeVar("InputsT")
+RunningT = TypeVar("RunningT", bound=RunningRequest)
 
 
-class StepModel(Protocol[R]):
-    """A model family whose requests are stepped by the loop. `R` is its running state.
+class StepModel(Protocol[InputsT, RunningT]):
+    """A model family whose requests are stepped by the loop.
 
-    Any method may raise an `InferenceError`, which fails the request, or an out-of-memory error,
-    after which the loop frees memory and tries again.
+    `InputsT` is what the host computes of a request, `RunningT` the state of a prepared request.
+    Any exception fails the one request that it concerns, except out of memory, after which the loop
+    frees memory and tries again, and a device fault, which ends the loop.
     """
 
     def batch_key(self, request: Img2ImgRequest) -> Hashable:
@@ -70,22 +72,30 @@ class StepModel(Protocol[R]):
         """How many rows of a denoiser call the request needs."""
         ...
 
-    def prepare(self, request: Img2ImgRequest) -> R:
-        """Do everything before the first step."""
+    def load_inputs(self, request: Img2ImgRequest) -> InputsT:
+        """The host's part of the preparation. Called in another thread than all else, and never
+        touches the device."""
         ...
 
-    def predict(self, batch: Sequence[R]) -> None:
-        """Take one step of every request in the batch. All of them have the same batch key."""
+    def prepare(self, batch: Sequence[InputsT]) -> Sequence[RunningT]:
+        """The device's part of the preparation, for several requests of any batch keys."""
         ...
 
-    def decode(self, running: R) -> Transfer[bytes]:
+    def predict(self, batch: Sequence[RunningT]) -> None:
+        """Take one step of every request in the batch. All of them have the same batch key.
+
+        If it raises, a request has either taken its step, not taken it, or `must_restart`.
+        """
+        ...
+
+    def decode(self, running: RunningT) -> Transfer[bytes]:
         """The finished picture as RGB bytes, row-major."""
         ...
 
-    def preview(self, running: R) -> Transfer[Preview]:
+    def preview(self, running: RunningT) -> Transfer[Preview]:
         """A small picture of a request that is still running."""
         ...
 
-    def extra_outputs(self, running: R) -> Mapping[str, Transfer[bytes]]:
+    def extra_outputs(self, running: RunningT) -> Mapping[str, Transfer[bytes]]:
         """The further outputs that the request asks for, by the result's field name."""
         ...

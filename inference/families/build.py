@@ -13,7 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from inference.engine.loop import SteppedEngine
 from inference.engine.policy import BatchPolicy
-from inference.families.depth2img import Depth2ImgModel
+from inference.families.depth2img import Denoising, Depth2ImgModel
 from inference.families.whole_call import WholeCallEngine
 from inference.pipelines.compile import compile_unet
 from inference.pipelines.devices import choose_device, choose_dtype, cpu_count
@@ -25,6 +25,13 @@ MEMORY_SHARE = 0.7
 """Share of the free memory for the UNet's rows; the rest is for decoding and fragmentation."""
 
 MAX_ROWS = 32
+
+REQUESTS_PER_ROW = 4
+"""Running requests for each row of a call: enough to fill the calls of several sizes in turn. A
+request that runs takes about 3 MB at 512 × 512, a row of a call 100 times as much."""
+
+ADMISSIONS = 4
+"""Requests prepared together on a GPU; a CPU gains nothing from a batch of pictures."""
 
 
 def build_engine(
@@ -49,21 +56,24 @@ def build_engine(
         pipe.unet.to(memory_format=torch.channels_last)
         pipe.vae.to(memory_format=torch.channels_last)
     model = Depth2ImgModel(pipe)
-    model.predict([model.prepare(_warm_up_request(config.entry.pixels, 0))])
+    _warm_up(model, config.entry.pixels)
     if config.batch_rows:
         rows = requests = config.batch_rows
     elif device.type == "cuda":
-        rows = requests = _measure_rows(model, config.entry.pixels)
+        rows = _measure_rows(model, config.entry.pixels)
+        requests = REQUESTS_PER_ROW * rows
     else:
         requests = config.entry.cpu_requests
         rows = 2 * requests
     if device.type == "cuda":
         report(Loading("compiling the model"))
         compile_unet(pipe, config.entry.pixels)
-    policy = BatchPolicy(row_limit=rows, request_limit=requests)
-    return SteppedEngine(model, report, policy), Ready(
-        slots=max(1, min(requests, rows // 2)), **names
+    policy = BatchPolicy(
+        row_limit=rows,
+        request_limit=requests,
+        admission_limit=ADMISSIONS if device.type == "cuda" else 1,
     )
+    return SteppedEngine(model, report, policy), Ready(slots=requests, **names)
 
 
 def _silence_libraries() -> None:
@@ -77,6 +87,16 @@ def _silence_libraries() -> None:
 def _use_all_cores() -> None:
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(cpu_count())
+
+
+def _prepare(model: Depth2ImgModel, pixels: int, requests: int) -> list[Denoising]:
+    return model.prepare(
+        [model.load_inputs(_warm_up_request(pixels, number)) for number in range(requests)]
+    )
+
+
+def _warm_up(model: Depth2ImgModel, pixels: int) -> None:
+    model.predict(_prepare(model, pixels, 1))
 
 
 def _warm_up_request(pixels: int, number: int) -> Img2ImgRequest:
@@ -98,7 +118,7 @@ def _measure_rows(model: Depth2ImgModel, pixels: int) -> int:
     """How many rows fit a GPU, from the memory peaks of calls with two and with four rows."""
     peaks = []
     for requests in (1, 2):
-        batch = [model.prepare(_warm_up_request(pixels, number)) for number in range(requests)]
+        batch = _prepare(model, pixels, requests)
         torch.cuda.reset_peak_memory_stats()
         model.predict(batch)
         peaks.append(torch.cuda.max_memory_allocated())

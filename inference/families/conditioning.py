@@ -1,8 +1,9 @@
-"""Text embeddings, latents and depth maps of requests, with a cache of recent ones."""
+"""Text embeddings, latents and depth maps of requests, batched, with a cache of recent ones."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,9 @@ import torch
 from cachetools import LRUCache
 from PIL import Image
 
-from inference.engine import prompt_weights
+from inference.engine.transfers import PendingTransfer, to_device
+from inference.errors import NonFiniteOutput
+from inference.families.prompts import PromptTokens, embed, tokenize
 from inference.types import Img2ImgRequest
 
 CACHE_BYTES = 64 * 2**20
@@ -18,13 +21,30 @@ CACHE_BYTES = 64 * 2**20
 embedding 158 kB."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class HostInputs:
+    """What the host computes of a request's picture and prompts, without the device.
+
+    `pixels` is the VAE's input, (1, 3, H, W); `depth_pixels` the depth estimator's.
+    """
+
+    prompts: tuple[PromptTokens, ...]
+    picture_key: Hashable
+    pixels: torch.Tensor
+    depth_pixels: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class EncodedPicture:
-    """The VAE's posterior, mean and deviation (1, C, h, w), and the depth map (1, 1, h, w)."""
+    """The VAE's posterior, mean and deviation (1, C, h, w), and the depth map (1, 1, h, w).
+
+    `depth_is_finite` arrives after the depth map has been used: the host does not wait for it.
+    """
 
     mean: torch.Tensor
     deviation: torch.Tensor
     depth: torch.Tensor
+    depth_is_finite: PendingTransfer[bool]
 
 
 def _bytes_of(value: torch.Tensor | EncodedPicture) -> int:
@@ -36,57 +56,113 @@ def _bytes_of(value: torch.Tensor | EncodedPicture) -> int:
 class ConditioningEncoder:
     """Runs the text encoder, the VAE's encoder and the depth estimator of `pipe`.
 
-    `cache_bytes` bounds the memory of the results kept for prompts and pictures that repeat.
+    The depth estimator runs in float32 on every device: its batch normalisation is not made for
+    half precision. `cache_bytes` bounds the memory of results kept for repeated prompts and
+    pictures.
     """
 
     def __init__(self, pipe: Any, *, cache_bytes: int = CACHE_BYTES) -> None:
         self.pipe = pipe
-        self.cache: LRUCache[str, torch.Tensor | EncodedPicture] = LRUCache(cache_bytes, _bytes_of)
+        self.cache: LRUCache[Hashable, torch.Tensor | EncodedPicture] = LRUCache(
+            cache_bytes, _bytes_of
+        )
+        pipe.depth_estimator.to(torch.float32)
 
-    def encode_text(self, prompt: str) -> torch.Tensor:
-        """The prompt's embedding, (1, window, D)."""
-        key = f"text {prompt}"
-        cached = self.cache.get(key)
-        if isinstance(cached, torch.Tensor):
-            return cached
-        embedding: torch.Tensor
-        if prompt_weights.is_weighted(prompt):
-            embedding = prompt_weights.embed(self.pipe, prompt)
-        else:
-            embedding = self.pipe.encode_prompt(prompt, self.pipe.device, 1, False)[0]
-        self._keep(key, embedding)
-        return embedding
-
-    def encode_picture(self, request: Img2ImgRequest) -> EncodedPicture:
-        """The latent distribution and the depth map of the request's picture."""
-        digest = hashlib.sha256(request.pixels).hexdigest()
-        key = f"picture {digest} {request.width} {request.height}"
-        cached = self.cache.get(key)
-        if isinstance(cached, EncodedPicture):
-            return cached
-        pipe = self.pipe
+    def load_inputs(self, request: Img2ImgRequest) -> HostInputs:
+        """The host's part: hashing, tokenizing, decoding and scaling pixels."""
         size = (request.width, request.height)
         image = Image.frombytes("RGB", size, request.pixels)
-        dtype = pipe.unet.dtype
-        depth = pipe.prepare_depth_map(image, None, 1, False, dtype, pipe.device)
-        # A flat picture has a flat depth map, whose normalisation divides by zero. No relief is
-        # encoded as zero everywhere.
-        depth = torch.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0)
-        pixels = pipe.image_processor.preprocess(image)
-        posterior = pipe.vae.encode(pixels.to(pipe.device, dtype)).latent_dist
-        encoded = EncodedPicture(posterior.mean, posterior.std, depth)
-        self._keep(key, encoded)
-        return encoded
+        prompts = [request.prompt]
+        if request.guidance_scale > 1:
+            prompts.append(request.negative_prompt)
+        return HostInputs(
+            prompts=tuple(tokenize(self.pipe.tokenizer, prompt) for prompt in prompts),
+            picture_key=(hashlib.sha256(request.pixels).digest(), size),
+            pixels=self.pipe.image_processor.preprocess(image),
+            depth_pixels=self.pipe.feature_extractor(
+                images=[image], return_tensors="pt"
+            ).pixel_values,
+        )
 
-    def ignored_prompt(self, prompt: str) -> str:
-        """The end of the prompt that does not fit the text encoder's window; empty if all fits."""
-        tokenizer = self.pipe.tokenizer
-        tokens = tokenizer(prompt, return_offsets_mapping=True, add_special_tokens=False)
-        room = tokenizer.model_max_length - 2
-        if len(tokens.input_ids) <= room:
-            return ""
-        return prompt[tokens["offset_mapping"][room][0] :].strip()
+    def encode_texts(self, batch: Sequence[HostInputs]) -> list[list[torch.Tensor]]:
+        """For each request the embeddings of its prompts, (1, window, D) each."""
+        unique = dict.fromkeys(prompt for inputs in batch for prompt in inputs.prompts)
+        found = self._cached(unique)
+        if missing := [prompt for prompt in unique if prompt not in found]:
+            embeddings = torch.split(embed(self.pipe, missing), 1)
+            found |= dict(zip(missing, embeddings, strict=True))
+            self._keep(zip(missing, embeddings, strict=True))
+        return [[found[prompt] for prompt in inputs.prompts] for inputs in batch]
 
-    def _keep(self, key: str, value: torch.Tensor | EncodedPicture) -> None:
-        if _bytes_of(value) <= self.cache.maxsize:
-            self.cache[key] = value
+    def encode_pictures(self, batch: Sequence[HostInputs]) -> list[EncodedPicture]:
+        """For each request the latent distribution and the depth map of its picture."""
+        unique = {inputs.picture_key: inputs for inputs in batch}
+        found = self._cached(unique)
+        by_shape: dict[torch.Size, dict[Hashable, HostInputs]] = {}
+        for key, inputs in unique.items():
+            if key not in found:
+                by_shape.setdefault(inputs.pixels.shape, {})[key] = inputs
+        for missing in by_shape.values():
+            encoded = self._encode(list(missing.values()))
+            found |= dict(zip(missing, encoded, strict=True))
+            self._keep(zip(missing, encoded, strict=True))
+        return [found[inputs.picture_key] for inputs in batch]
+
+    def check_depth(self, encoded: EncodedPicture, key: Hashable) -> None:
+        """Look whether a depth map has non-finite values, if that is known by now.
+
+        Raises:
+            NonFiniteOutput: it has.
+        """
+        if encoded.depth_is_finite.ready and not encoded.depth_is_finite.result():
+            self.cache.pop(key, None)
+            raise NonFiniteOutput("The depth estimator's output was not valid for this picture.")
+
+    def _encode(self, batch: Sequence[HostInputs]) -> list[EncodedPicture]:
+        """Pictures of one shape."""
+        pipe = self.pipe
+        depths = self._depth_maps(batch)
+        # Deviations from finite values become NaN or infinite in the sum, too.
+        finite = torch.isfinite(depths.sum(dim=(1, 2, 3)))
+        pixels = to_device(torch.cat([inputs.pixels for inputs in batch]), pipe.device)
+        posterior = pipe.vae.encode(pixels.to(pipe.unet.dtype)).latent_dist
+        return [
+            EncodedPicture(
+                posterior.mean[index : index + 1].clone(),
+                posterior.std[index : index + 1].clone(),
+                depths[index : index + 1].clone(),
+                PendingTransfer(finite[index], bool),
+            )
+            for index in range(len(batch))
+        ]
+
+    def _depth_maps(self, batch: Sequence[HostInputs]) -> torch.Tensor:
+        """Relative depth in -1..1 at the latents' size, (N, 1, h, w): near is bright.
+
+        What `StableDiffusionDepth2ImgPipeline.prepare_depth_map` computes, but in float32. A map
+        without relief, whose normalisation would divide by zero, becomes zero.
+        """
+        pipe = self.pipe
+        values = to_device(torch.cat([inputs.depth_pixels for inputs in batch]), pipe.device)
+        depth = pipe.depth_estimator(values.float()).predicted_depth
+        height, width = batch[0].pixels.shape[2:]
+        factor = pipe.vae_scale_factor
+        depth = torch.nn.functional.interpolate(
+            depth.unsqueeze(1),
+            size=(height // factor, width // factor),
+            mode="bicubic",
+            align_corners=False,
+        )
+        low = torch.amin(depth, dim=(1, 2, 3), keepdim=True)
+        high = torch.amax(depth, dim=(1, 2, 3), keepdim=True)
+        normalised = 2.0 * (depth - low) / (high - low) - 1.0
+        depth = torch.where(low == high, torch.zeros_like(depth), normalised)
+        return depth.to(pipe.unet.dtype)
+
+    def _cached(self, keys: Iterable[Hashable]) -> dict[Any, Any]:
+        return {key: value for key in keys if (value := self.cache.get(key)) is not None}
+
+    def _keep(self, values: Iterable[tuple[Hashable, torch.Tensor | EncodedPicture]]) -> None:
+        for key, value in values:
+            if _bytes_of(value) <= self.cache.maxsize:
+                self.cache[key] = value

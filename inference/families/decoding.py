@@ -1,4 +1,4 @@
-"""Latents to RGB bytes through the VAE, with a second attempt in float32."""
+"""Latents to RGB bytes through the VAE; in tiles or in float32 where the first attempt fails."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import torch
 
 from inference.engine.transfers import PendingTransfer
 from inference.errors import NonFiniteOutput
+from inference.pipelines.devices import free_memory, is_out_of_memory
 
 
 class PictureDecoder:
     """Decodes with the VAE of `pipe`.
 
     Half precision can overflow in the VAE: a picture with non-finite values, or one that is black
-    all over, is decoded once more in float32.
+    all over, is decoded once more in float32. Where memory runs out, a picture is decoded in tiles.
     """
 
     def __init__(self, pipe: Any) -> None:
@@ -37,20 +38,41 @@ class PictureDecoder:
         return latents / float(self.pipe.vae.config.scaling_factor)
 
     def _decode(self, latents: torch.Tensor) -> torch.Tensor:
+        try:
+            return self._decode_whole(latents)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Outside the handler, whose traceback would keep the failed call's tensors.
+        free_memory()
+        return self._decode_in_tiles(latents)
+
+    def _decode_whole(self, latents: torch.Tensor) -> torch.Tensor:
         decoded: torch.Tensor = self.pipe.vae.decode(latents, return_dict=False)[0]
         return decoded
+
+    def _decode_in_tiles(self, latents: torch.Tensor) -> torch.Tensor:
+        """Overlapping tiles of half the picture's longer side, blended at their edges."""
+        vae = self.pipe.vae
+        before = vae.use_tiling, vae.tile_latent_min_size, vae.tile_sample_min_size
+        # A multiple of 4, so that the library's overlap of a quarter is a whole number.
+        tile = -(-max(latents.shape[2:]) // 8) * 4
+        vae.use_tiling = True
+        vae.tile_latent_min_size, vae.tile_sample_min_size = tile, tile * self.pipe.vae_scale_factor
+        try:
+            return self._decode_whole(latents)
+        finally:
+            vae.use_tiling, vae.tile_latent_min_size, vae.tile_sample_min_size = before
 
     @torch.no_grad()
     def _decode_in_float32(self, latents: torch.Tensor) -> torch.Tensor:
         vae = self.pipe.vae
         dtype = vae.dtype
         try:
-            decoded: torch.Tensor = vae.to(torch.float32).decode(
-                latents.float(), return_dict=False
-            )[0]
+            vae.to(torch.float32)
+            return self._decode(latents.float())
         finally:
             vae.to(dtype)
-        return decoded
 
     def _to_bytes(self, latents: torch.Tensor, values: torch.Tensor) -> bytes:
         if not _is_finite(values) or float(values.max()) <= -1:

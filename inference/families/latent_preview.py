@@ -47,13 +47,11 @@ class LatentPreview:
         pictures = pipe.image_processor.preprocess(
             [Image.open(path).convert("RGB").resize(SAMPLE_SIZE) for path in sorted(SAMPLES)]
         )
-        # Not the pipeline's own device, which is the CPU while its components are offloaded.
-        device = pipe._execution_device
-        mean = pipe.vae.encode(pictures.to(device, pipe.vae.dtype)).latent_dist.mean
+        mean = pipe.vae.encode(pictures.to(pipe.device, pipe.vae.dtype)).latent_dist.mean
         latents = (mean * pipe.vae.config.scaling_factor).float().cpu().movedim(1, -1).flatten(0, 2)
         small = torch.nn.functional.avg_pool2d(pictures, pipe.vae_scale_factor)
         colours = (small / 2 + 0.5).movedim(1, -1).flatten(0, 2)
         design = torch.cat([latents, torch.ones(len(latents), 1)], dim=1)
         normal = design.T @ design + RIDGE * torch.eye(design.shape[1])
         solution = torch.linalg.solve(normal, design.T @ colours)
-        return solution[:-1].to(device), solution[-1].to(device)
+        return solution[:-1].to(pipe.device), solution[-1].to(pipe.device)

@@ -5,7 +5,6 @@ Progress and cancelling go through the pipeline's step callback.
 
 from __future__ import annotations
 
-import logging
 import queue
 import time
 from collections.abc import Callable
@@ -14,13 +13,11 @@ from typing import Any
 import torch
 from PIL import Image
 
-from inference.errors import DeadlineExceeded, InferenceError, OutOfMemory
-from inference.pipelines.devices import free_memory, is_out_of_memory
+from inference.engine.failures import attempt, failure_of
+from inference.errors import DeadlineExceeded
 from inference.pipelines.schedulers import new_scheduler
 from inference.types import Img2ImgRequest, Img2ImgResult, Progress, Timings
 from inference.worker.messages import Cancel, Command, Event, Failed, Started, Stop, Submit
-
-log = logging.getLogger(__name__)
 
 
 class _Cancelled(Exception):
@@ -84,10 +81,12 @@ class WholeCallEngine:
             return values
 
         self.pipe.scheduler = new_scheduler(self._default_scheduler, request.scheduler)
-        try:
-            image = self.pipe(
+
+        def call() -> Any:
+            return self.pipe(
                 prompt=request.prompt,
-                negative_prompt=request.negative_prompt if request.guidance_scale > 1 else None,
+                # An empty string would be encoded; without one, SDXL takes zeros.
+                negative_prompt=request.negative_prompt or None,
                 image=Image.frombytes("RGB", (request.width, request.height), request.pixels),
                 # The pipeline fails without a step. Half a step is added so that rounding down
                 # leaves one.
@@ -97,28 +96,20 @@ class WholeCallEngine:
                 generator=torch.Generator("cpu").manual_seed(request.seed),
                 callback_on_step_end=report_progress,
             ).images[0]
-        except _Cancelled:
-            return
-        except Exception as error:  # noqa: BLE001 - classified below
-            self.report(Failed(request.id, self._failure(request, error)))
-        else:
-            self.report(
-                Img2ImgResult(
-                    id=request.id,
-                    pixels=image.tobytes(),
-                    width=image.width,
-                    height=image.height,
-                    steps_run=steps,
-                    timings=Timings(prepare=0.0, steps=time.monotonic() - start, decode=0.0),
-                )
-            )
 
-    def _failure(self, request: Img2ImgRequest, error: Exception) -> InferenceError:
-        """The error to report; the error of a broken device is raised again."""
-        if is_out_of_memory(error):
-            free_memory()
-            return OutOfMemory("This picture is too large for the device's memory.")
-        if isinstance(error, RuntimeError):
-            raise error
-        log.error("request %s failed", request.id, exc_info=error)
-        return InferenceError("The model cannot make this picture.")
+        image = attempt(call)
+        if isinstance(image, _Cancelled):
+            return
+        if isinstance(image, Exception):
+            self.report(Failed(request.id, failure_of(request, image)))
+            return
+        self.report(
+            Img2ImgResult(
+                id=request.id,
+                pixels=image.tobytes(),
+                width=image.width,
+                height=image.height,
+                steps_run=steps,
+                timings=Timings(prepare=0.0, steps=time.monotonic() - start, decode=0.0),
+            )
+        )

@@ -140,6 +140,20 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
 
 
+# How torch names a fault of the device, its driver or its libraries in a plain RuntimeError.
+DEVICE_FAULTS = ("CUDA error", "CUDA driver error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "HIP error")
+
+
+def is_device_fault(error: Exception) -> bool:
+    """Whether torch reports that the device, its driver or its context is broken, so that only a
+    new process helps. Every other error concerns the request that caused it."""
+    if is_out_of_memory(error):
+        return False
+    if isinstance(error, torch.AcceleratorError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in DEVICE_FAULTS)
+
+
 def free_memory() -> None:
     """Release the memory that torch's allocator keeps cached."""
     if torch.cuda.is_available():

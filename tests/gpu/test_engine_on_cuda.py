@@ -24,6 +24,7 @@ from tests.support.engines import (
     finish,
     mixed,
     new_engine,
+    prepare,
     run_alone,
     worst_of_a_batch,
 )
@@ -61,9 +62,9 @@ def test_in_half_precision_a_batched_picture_equals_the_picture_alone(
 
 
 def test_a_seed_gives_the_same_noise_as_on_a_cpu(model: Depth2ImgModel) -> None:
-    on_cpu = Depth2ImgModel(random_tiny.build()).prepare(request(strength=1.0))
-    on_gpu = model.prepare(request(strength=1.0))
-    difference = (on_gpu.latents.float().cpu() - on_cpu.latents).abs().max()
+    on_cpu = prepare(Depth2ImgModel(random_tiny.build()), request(strength=1.0))
+    on_gpu = prepare(model, request(strength=1.0))
+    difference = (on_gpu.state.sample.float().cpu() - on_cpu.state.sample).abs().max()
     assert float(difference) < 0.05
 
 
@@ -73,7 +74,7 @@ def test_the_host_never_waits_between_prepare_and_decode(
 ) -> None:
     def serve() -> list[PendingTransfer[Any]]:
         batch = [
-            model.prepare(request(f"r{n}", seed=n, scheduler=scheduler, preview=True))
+            prepare(model, request(f"r{n}", seed=n, scheduler=scheduler, preview=True))
             for n in range(4)
         ]
         model.predict(batch)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -75,11 +77,28 @@ def run_library(pipe: Any, wanted: Img2ImgRequest, output_type: str = "latent") 
 
 def run_alone(model: Any, wanted: Img2ImgRequest) -> torch.Tensor:
     """The final latents of one request that the model steps without others."""
-    one = model.prepare(wanted)
+    one = prepare(model, wanted)
     while not one.finished:
         model.predict([one])
-    latents: torch.Tensor = one.latents
+    latents: torch.Tensor = one.state.sample
     return latents
+
+
+def prepare(model: Any, wanted: Img2ImgRequest) -> Any:
+    """The running state of one request that is prepared without others."""
+    return model.prepare([model.load_inputs(wanted)])[0]
+
+
+class SynchronousExecutor(Executor):
+    """Runs each call at once in the calling thread, so that a test's turns are deterministic."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - raised by `Future.result`
+            future.set_exception(error)
+        return future
 
 
 def relative(got: torch.Tensor, wanted: torch.Tensor) -> float:
@@ -97,7 +116,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.events: list[tuple[int, Event]] = []
-        self.engine: SteppedEngine[Any] | None = None
+        self.engine: SteppedEngine[Any, Any] | None = None
 
     def __call__(self, event: Event) -> None:
         turn = self.engine.turns if self.engine else 0
@@ -121,18 +140,24 @@ class Recorder:
 
 
 def new_engine(
-    model: Any, *, row_limit: int = 2, request_limit: int = 64
-) -> tuple[SteppedEngine[Any], Recorder]:
+    model: Any, *, row_limit: int = 2, request_limit: int = 64, admission_limit: int = 1
+) -> tuple[SteppedEngine[Any, Any], Recorder]:
     """An engine whose turns a test takes one by one, and a recorder of its events."""
     recorder = Recorder()
-    policy = BatchPolicy(row_limit=row_limit, request_limit=request_limit)
-    engine = SteppedEngine(model, recorder, policy)
+    policy = BatchPolicy(
+        row_limit=row_limit, request_limit=request_limit, admission_limit=admission_limit
+    )
+    engine = SteppedEngine(model, recorder, policy, SynchronousExecutor())
     recorder.engine = engine
     return engine, recorder
 
 
 def finish(
-    engine: SteppedEngine[Any], recorder: Recorder, ids: Iterable[str], *, most_turns: int = 500
+    engine: SteppedEngine[Any, Any],
+    recorder: Recorder,
+    ids: Iterable[str],
+    *,
+    most_turns: int = 500,
 ) -> None:
     """Take turns until all of these requests have ended."""
     left = set(ids)
@@ -165,6 +190,17 @@ def picture_of(model: Any, wanted: Img2ImgRequest) -> Any:
     engine.post(Submit(wanted))
     finish(engine, recorder, [wanted.id])
     return array(recorder.results[wanted.id]).astype(int)
+
+
+def result_picture(recorder: Recorder, id_: str) -> Any:
+    """A reported picture as integers, (height, width, 3)."""
+    return array(recorder.results[id_]).astype(int)
+
+
+def force_library_steps(model: Any) -> None:
+    """Step every request of this model with the library's own scheduler."""
+    plan = model.sampler.plan
+    model.sampler.plan = lambda request: replace(plan(request), transitions=None)
 
 
 def psnr(got: Any, wanted: Any) -> float:

@@ -68,8 +68,11 @@ class FaultyModel:
     def rows(self, request: Img2ImgRequest) -> int:
         return 2
 
-    def prepare(self, request: Img2ImgRequest) -> FakeDenoising:
-        return FakeDenoising(request)
+    def load_inputs(self, request: Img2ImgRequest) -> Img2ImgRequest:
+        return request
+
+    def prepare(self, batch: Sequence[Img2ImgRequest]) -> list[FakeDenoising]:
+        return [FakeDenoising(request) for request in batch]
 
     def predict(self, batch: Sequence[FakeDenoising]) -> None:
         for one in batch:

@@ -20,6 +20,7 @@ from skimage.metrics import structural_similarity
 from inference.families.depth2img import Depth2ImgModel
 from inference.types import Img2ImgRequest
 from tests.integration.inference.pocket_sheet import Sheet, overlap, silhouette, surface
+from tests.support.engines import prepare
 
 POCKET = Path(__file__).parents[3] / "inference/pocket"
 STEPS, QUICK_STEPS = 16, 10
@@ -296,7 +297,8 @@ def test_a_glimpse_has_the_colours_of_the_picture(pipe: Any) -> None:
     source = Image.open(POCKET / "samples/fox.png").convert("RGB").resize((192, 192))
     errors = []
     for number, prompt in enumerate(GLIMPSED):
-        one = model.prepare(
+        one = prepare(
+            model,
             Img2ImgRequest(
                 id=prompt,
                 pixels=source.tobytes(),
@@ -308,7 +310,7 @@ def test_a_glimpse_has_the_colours_of_the_picture(pipe: Any) -> None:
                 guidance_scale=GUIDANCE,
                 seed=number,
                 preview=True,
-            )
+            ),
         )
         while not one.finished:
             model.predict([one])

@@ -13,7 +13,7 @@ from torch._dynamo.utils import counters
 from inference.families.depth2img import Depth2ImgModel
 from inference.pipelines import random_sd2, random_tiny
 from inference.pipelines.compile import compile_unet
-from tests.support.engines import LIBRARY_WARNINGS, mixed, relative
+from tests.support.engines import LIBRARY_WARNINGS, mixed, prepare, relative
 
 pytestmark = [LIBRARY_WARNINGS, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
@@ -39,7 +39,7 @@ def run(batch: list[Any], model: Depth2ImgModel) -> list[torch.Tensor]:
     """The final latents of requests of one size, stepped together."""
     while running := [one for one in batch if not one.finished]:
         model.predict(running)
-    return [one.latents for one in batch]
+    return [one.state.sample for one in batch]
 
 
 def test_stable_diffusion_2_is_compiled_once_for_every_batch_and_size() -> None:
@@ -67,12 +67,14 @@ def test_compiled_results_equal_eager_results() -> None:
         size: mixed(count, seed=count, sizes=[size])
         for size, count in {(64, 64): 1, (128, 64): 5, (64, 192): 3}.items()
     }
-    eager = {size: run([model.prepare(r) for r in batch], model) for size, batch in batches.items()}
+    eager = {
+        size: run([prepare(model, r) for r in batch], model) for size, batch in batches.items()
+    }
     assert compile_unet(model.pipe, TINY_PIXELS)
     assert graphs() > 0
     torch.compiler.set_stance("fail_on_recompile")
     for size, batch in batches.items():
-        compiled = run([model.prepare(r) for r in batch], model)
+        compiled = run([prepare(model, r) for r in batch], model)
         for got, wanted in zip(compiled, eager[size], strict=True):
             assert relative(got, wanted) <= 1e-4
 
@@ -86,8 +88,8 @@ def test_without_a_compiler_or_time_to_compile_the_model_runs_eagerly(
 ) -> None:
     model = Depth2ImgModel(random_tiny.build())
     wanted = mixed(2, seed=1)
-    eager = run([model.prepare(one) for one in wanted], model)
+    eager = run([prepare(model, one) for one in wanted], model)
     assert compile_unet(model.pipe, TINY_PIXELS, **options) is compiled
-    late = run([model.prepare(one) for one in wanted], model)
+    late = run([prepare(model, one) for one in wanted], model)
     assert graphs() == 0
     assert all(torch.equal(a, b) for a, b in zip(eager, late, strict=True))

@@ -20,6 +20,7 @@ from tests.support.engines import (
     finish,
     mixed,
     new_engine,
+    prepare,
     relative,
     run_alone,
     run_library,
@@ -95,16 +96,16 @@ def test_requests_that_join_a_batch_at_different_times_equal_themselves_alone(
     together = 0
     while waiting or running:
         joining = rng.choice([0, 1, 1, 3])
-        running += [model.prepare(one) for one in waiting[:joining]]
+        running += [prepare(model, one) for one in waiting[:joining]]
         del waiting[:joining]
-        shapes = {one.latents.shape for one in running}
+        shapes = {one.state.sample.shape for one in running}
         if not shapes:
             continue
         shape = rng.choice(sorted(shapes))
-        batch = [one for one in running if one.latents.shape == shape]
+        batch = [one for one in running if one.state.sample.shape == shape]
         together = max(together, len(batch))
         model.predict(batch)
-        done |= {one.request.id: one.latents for one in batch if one.finished}
+        done |= {one.request.id: one.state.sample for one in batch if one.finished}
         running = [one for one in running if not one.finished]
     worst = max(relative(done[id_], alone[id_]) for id_ in alone)
     assert worst <= BATCHED
@@ -126,11 +127,11 @@ def test_sixteen_requests_in_one_batch_equal_themselves_alone(
         )
         for index in range(16)
     ]
-    batch = [model.prepare(one) for one in wanted]
+    batch = [prepare(model, one) for one in wanted]
     latents: dict[str, torch.Tensor] = {}
     while batch:
         model.predict(batch)
-        latents |= {one.request.id: one.latents for one in batch if one.finished}
+        latents |= {one.request.id: one.state.sample for one in batch if one.finished}
         batch = [one for one in batch if not one.finished]
     for one in wanted:
         assert relative(latents[one.id], run_alone(model, one)) <= BATCHED
@@ -168,8 +169,8 @@ def test_the_cache_does_not_change_the_result(model: Depth2ImgModel) -> None:
 
 
 def test_a_strength_too_small_for_one_step_runs_one_step(model: Depth2ImgModel) -> None:
-    one = model.prepare(request(strength=0.05, steps=10))
-    assert len(one.timesteps) == 1
+    one = prepare(model, request(strength=0.05, steps=10))
+    assert one.total_steps == 1
 
 
 def test_a_flat_depth_map_becomes_zero(model: Depth2ImgModel) -> None:
@@ -179,8 +180,8 @@ def test_a_flat_depth_map_becomes_zero(model: Depth2ImgModel) -> None:
     for part in pipe.depth_estimator.head.parameters():
         part.data.zero_()
     constant = Depth2ImgModel(pipe)
-    one = constant.prepare(request(pixels=flat))
-    assert torch.equal(one.depth, torch.zeros_like(one.depth))
+    one = prepare(constant, request(pixels=flat))
+    assert torch.equal(one.encoded.depth, torch.zeros_like(one.encoded.depth))
     while not one.finished:
         constant.predict([one])
     assert len(constant.decode(one).result()) == 64 * 64 * 3

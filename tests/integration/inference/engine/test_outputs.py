@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from inference.engine.sampling import SLOTS
 from inference.errors import NonFiniteOutput
 from inference.families.depth2img import Depth2ImgModel
 from inference.families.latent_preview import LatentPreview
@@ -19,6 +20,7 @@ from tests.support.engines import (
     finish,
     new_engine,
     picture_of,
+    prepare,
 )
 from tests.support.requests import request
 
@@ -30,11 +32,11 @@ def test_a_repeated_picture_and_prompt_are_not_encoded_again(model: Depth2ImgMod
     for part in ("text_encoder", "depth_estimator"):
         getattr(model.pipe, part).register_forward_hook(lambda *_, part=part: work.append(part))
     model.pipe.vae.encoder.register_forward_hook(lambda *_: work.append("vae"))
-    model.prepare(request(negative_prompt="blue"))
-    assert sorted(work) == ["depth_estimator", "text_encoder", "text_encoder", "vae"]
+    prepare(model, request(negative_prompt="blue"))
+    assert sorted(work) == ["depth_estimator", "text_encoder", "vae"]
     work.clear()
     pixels = request().pixels
-    model.prepare(request("again", pixels=pixels, negative_prompt="blue", seed=99, strength=0.4))
+    prepare(model, request("again", pixels=pixels, negative_prompt="blue", seed=99, strength=0.4))
     assert work == []
 
 
@@ -42,7 +44,7 @@ def test_the_cache_stays_within_its_limit() -> None:
     limit = 100_000
     model = Depth2ImgModel(random_tiny.build(), cache_bytes=limit)
     for number in range(40):
-        model.prepare(request(f"r{number}", seed=number, prompt=f"prompt {number}"))
+        prepare(model, request(f"r{number}", seed=number, prompt=f"prompt {number}"))
         assert model.encoder.cache.currsize <= limit
     assert model.encoder.cache.currsize > limit / 2
 
@@ -57,12 +59,13 @@ def test_a_preview_has_the_colours_of_the_picture(model: Depth2ImgModel, channel
         latents = torch.einsum("oc,bchw->bohw", mixture, small)
         return SimpleNamespace(latent_dist=SimpleNamespace(mean=latents))
 
-    one = model.prepare(request())
+    one = prepare(model, request())
     model.pipe.vae.encode = encode
     model.previews = LatentPreview(model.pipe)
     colours = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1))
     picture = torch.nn.functional.interpolate(colours[None] * 2 - 1, scale_factor=8)
-    one.latents = encode(picture).latent_dist.mean * model.pipe.vae.config.scaling_factor
+    latents = encode(picture).latent_dist.mean * model.pipe.vae.config.scaling_factor
+    one.state.tensors = latents.repeat(SLOTS, 1, 1, 1)
     preview = np.frombuffer(model.preview(one).result().pixels, np.uint8).reshape(8, 8, 3)
     assert np.abs(preview / 255 - colours.movedim(0, -1).numpy()).max() < 0.02
 
@@ -79,7 +82,7 @@ def test_a_preview_has_the_colours_of_the_picture(model: Depth2ImgModel, channel
 def test_the_result_names_the_part_of_the_prompt_beyond_the_window(
     model: Depth2ImgModel, prompt: str, ignored: str
 ) -> None:
-    assert model.prepare(request(prompt=prompt)).ignored_prompt == ignored
+    assert prepare(model, request(prompt=prompt)).ignored_prompt == ignored
 
 
 def test_the_depth_map_is_returned_on_request(model: Depth2ImgModel) -> None:
@@ -99,15 +102,16 @@ def test_a_non_finite_or_black_picture_is_decoded_again_in_float32(
     model: Depth2ImgModel, value: float
 ) -> None:
     expected = picture_of(model, request())
-    decode, calls = model.decoder._decode, []
+    decode, calls = model.decoder._decode_whole, []
 
     def broken(latents: torch.Tensor) -> torch.Tensor:
         calls.append(latents.dtype)
-        return torch.full_like(decode(latents), value)
+        decoded = decode(latents)
+        return torch.full_like(decoded, value) if len(calls) == 1 else decoded
 
-    model.decoder._decode = broken  # type: ignore[method-assign]
+    model.decoder._decode_whole = broken  # type: ignore[method-assign]
     assert np.array_equal(picture_of(model, request()), expected)
-    assert calls == [torch.float32]
+    assert calls == [torch.float32, torch.float32]
     assert model.pipe.vae.dtype == model.dtype
 
 

@@ -10,7 +10,7 @@ import pytest
 from inference.families.depth2img import Depth2ImgModel
 from inference.types import Img2ImgResult, Progress
 from inference.worker.messages import Cancel, Started, Submit
-from tests.support.engines import LIBRARY_WARNINGS, finish, mixed, new_engine
+from tests.support.engines import LIBRARY_WARNINGS, finish, mixed, new_engine, prepare
 from tests.support.requests import request
 
 pytestmark = LIBRARY_WARNINGS
@@ -22,7 +22,7 @@ def test_thirty_two_mixed_requests_take_at_most_two_fifths_of_the_unet_calls(
     model: Depth2ImgModel,
 ) -> None:
     wanted = mixed(32, seed=1, sizes=((64, 64), (128, 64)))
-    one_at_a_time = sum(len(model.prepare(one).timesteps) for one in wanted)
+    one_at_a_time = sum(prepare(model, one).total_steps for one in wanted)
     engine, recorder = new_engine(model, row_limit=32)
     for one in wanted:
         engine.post(Submit(one))
@@ -59,27 +59,6 @@ def test_new_sizes_are_stepped_after_the_sizes_that_run(model: Depth2ImgModel) -
         engine.turn()
     assert len(recorder.steps("long")) >= 5
     finish(engine, recorder, ["long", *(str(number) for number in range(2, 12))])
-
-
-def test_a_request_that_is_passed_over_keeps_its_room(model: Depth2ImgModel) -> None:
-    """The first request in the queue has a size that is not due. Later ones are admitted first,
-    but only while there is room for it as well."""
-    engine, recorder = new_engine(model, row_limit=12)
-    for width, height in SIZES:
-        engine.post(Submit(request(f"{width}x{height}", width=width, height=height, steps=16)))
-    while not recorder.steps("192x64"):
-        engine.turn()
-    order: Any = engine.policy.key_order
-    first, second, _, last = order
-    begin = engine.turns
-    for id_, (width, height) in {"passed over": last, "first": first, "second": second}.items():
-        engine.post(Submit(request(id_, width=width, height=height, steps=16)))
-    for _ in SIZES:
-        engine.turn()
-    assert recorder.started("first") == begin
-    assert recorder.started("passed over") == begin + 2
-    assert not any(e.id == "second" for _, e in recorder.events)
-    finish(engine, recorder, ["second"])
 
 
 def test_short_requests_of_one_size_do_not_delay_the_others(model: Depth2ImgModel) -> None:

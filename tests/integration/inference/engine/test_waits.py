@@ -8,7 +8,7 @@ lookup with indices from the host.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, get_args
 
 import pytest
@@ -18,12 +18,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from inference.engine.transfers import NonBlocking
-from inference.families import decoding, depth2img, latent_preview
+from inference.families import conditioning, decoding, depth2img, latent_preview
 from inference.families.depth2img import Depth2ImgModel
 from inference.families.latent_preview import LatentPreview
 from inference.pipelines import random_sd2, random_tiny
 from inference.types import Scheduler
-from tests.support.engines import LIBRARY_WARNINGS
+from tests.support.engines import LIBRARY_WARNINGS, prepare
 from tests.support.requests import request
 
 pytestmark = LIBRARY_WARNINGS
@@ -91,6 +91,15 @@ def collect_waits() -> Iterator[list[str]]:
 META = torch.device("meta")
 
 
+class LaunchedTransfer:
+    """A transfer that never arrives."""
+
+    ready = False
+
+    def __init__(self, values: torch.Tensor, _: Any) -> None:
+        self.device = values.device
+
+
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Depth2ImgModel:
     """A model on the meta device, from which no value can be fetched."""
@@ -101,10 +110,8 @@ def model(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> De
     )
     projection = torch.empty(4, 3, device=META), torch.empty(3, device=META)
     monkeypatch.setattr(LatentPreview, "_fit", lambda *_: projection)
-    for module in (depth2img, decoding, latent_preview):
-        monkeypatch.setattr(module, "PendingTransfer", lambda values, _: values)
-    # The library runs its depth estimator in autocast, which the meta device lacks.
-    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    for module in (conditioning, depth2img, decoding, latent_preview):
+        monkeypatch.setattr(module, "PendingTransfer", LaunchedTransfer)
     return Depth2ImgModel(pipe)
 
 
@@ -118,8 +125,9 @@ def test_the_host_never_waits_between_prepare_and_decode(
 ) -> None:
     with collect_waits() as found:
         batch = [
-            model.prepare(
-                request(f"r{n}", seed=n, steps=5, strength=1.0, scheduler=scheduler, preview=True)
+            prepare(
+                model,
+                request(f"r{n}", seed=n, steps=5, strength=1.0, scheduler=scheduler, preview=True),
             )
             for n in range(3)
         ]
@@ -129,7 +137,7 @@ def test_the_host_never_waits_between_prepare_and_decode(
         for one in batch:
             launched += [model.decode(one), model._depth_picture(one)]
     assert not found
-    assert {values.device.type for values in launched} == {"meta"}
+    assert {transfer.device.type for transfer in launched} == {"meta"}
 
 
 @pytest.mark.parametrize(

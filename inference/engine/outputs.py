@@ -1,0 +1,122 @@
+"""The last stage of a request: decoding, copying to the host, reporting the result."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic
+
+from inference.engine.failures import attempt, failure_of
+from inference.engine.policy import BatchItem
+from inference.engine.protocols import RunningT, StepModel, Transfer
+from inference.types import Img2ImgRequest, Img2ImgResult, Preview, Timings
+from inference.worker.messages import Event, Failed
+
+
+@dataclass(slots=True, eq=False)
+class Job(Generic[RunningT]):
+    """A prepared request and the times of its phases (`time.monotonic`)."""
+
+    item: BatchItem
+    running: RunningT
+    admitted_at: float
+    prepared_at: float
+    denoised_at: float = 0.0
+    previewed_at: float = 0.0
+    preview: Transfer[Preview] | None = None
+
+    @property
+    def request(self) -> Img2ImgRequest:
+        """The job's request."""
+        return self.item.request
+
+    @property
+    def finished(self) -> bool:
+        """Whether no step is left."""
+        return self.running.step == self.running.total_steps
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoding(Generic[RunningT]):
+    job: Job[RunningT]
+    pixels: Transfer[bytes]
+    extras: dict[str, Transfer[bytes]]
+
+    def outputs(self) -> tuple[bytes, dict[str, bytes]]:
+        extras = {name: transfer.result() for name, transfer in self.extras.items()}
+        return self.pixels.result(), extras
+
+
+class OutputStage(Generic[RunningT]):
+    """Decodes finished requests one at a time and reports each once its copy has arrived."""
+
+    def __init__(self, model: StepModel[Any, RunningT], report: Callable[[Event], None]) -> None:
+        self._model = model
+        self._report = report
+        self._finished: deque[Job[RunningT]] = deque()
+        self._decodings: deque[_Decoding[RunningT]] = deque()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a request waits for its decoding."""
+        return bool(self._finished)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left to decode or to report."""
+        return not (self._finished or self._decodings)
+
+    def add(self, job: Job[RunningT]) -> None:
+        """Take over a request whose steps are done."""
+        self._finished.append(job)
+
+    def cancel(self, request_id: str) -> None:
+        """Forget a cancelled request."""
+        self._finished = deque(job for job in self._finished if job.request.id != request_id)
+        self._decodings = deque(d for d in self._decodings if d.job.request.id != request_id)
+
+    def decode_next(self) -> None:
+        """Launch at most one decoding."""
+        if not self._finished:
+            return
+        job = self._finished.popleft()
+        decoding = attempt(
+            lambda: _Decoding(
+                job, self._model.decode(job.running), dict(self._model.extra_outputs(job.running))
+            )
+        )
+        if isinstance(decoding, Exception):
+            self._report(Failed(job.request.id, failure_of(job.request, decoding)))
+        else:
+            self._decodings.append(decoding)
+
+    def report_ready(self, *, wait: bool) -> None:
+        """Report the requests whose copies have arrived; all of them if `wait` is set."""
+        while self._decodings and (wait or self._decodings[0].pixels.ready):
+            self._complete(self._decodings.popleft())
+
+    def _complete(self, decoding: _Decoding[RunningT]) -> None:
+        job, request = decoding.job, decoding.job.request
+        outputs = attempt(decoding.outputs)
+        if isinstance(outputs, Exception):
+            self._report(Failed(request.id, failure_of(request, outputs)))
+            return
+        pixels, extras = outputs
+        self._report(
+            Img2ImgResult(
+                id=request.id,
+                pixels=pixels,
+                width=request.width,
+                height=request.height,
+                steps_run=job.running.total_steps,
+                timings=Timings(
+                    prepare=job.prepared_at - job.admitted_at,
+                    steps=job.denoised_at - job.prepared_at,
+                    decode=time.monotonic() - job.denoised_at,
+                ),
+                ignored_prompt=job.running.ignored_prompt,
+                depth=extras.get("depth"),
+            )
+        )

@@ -1,0 +1,189 @@
+"""Steps the schedules of many requests: all linear ones in one operation.
+
+`inference.engine.sampling` derives the matrices. A request whose scheduler is not linear keeps a
+scheduler object, whose `step` is called for it alone.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from cachetools import LRUCache
+
+from inference.engine.sampling import (
+    ORIGINAL,
+    SAMPLE,
+    SLOTS,
+    SamplingPlan,
+    predicted_original,
+    read_plan,
+)
+from inference.engine.transfers import to_device
+from inference.pipelines.schedulers import new_scheduler
+from inference.types import Img2ImgRequest
+
+PLANS = 256
+"""Schedules whose plans are kept; a plan of 50 steps takes 11 kB."""
+
+
+@dataclass(slots=True, eq=False)
+class SamplingState:
+    """A request's place in its schedule.
+
+    `tensors`, (SLOTS, C, h, w) in float32, is the state that the plan's transitions map. Only a
+    request whose scheduler is not linear has a `scheduler`; `must_restart` is set while that one
+    takes a step: if the step raises, its state is lost.
+    """
+
+    plan: SamplingPlan
+    tensors: torch.Tensor
+    scheduler: Any = None
+    timesteps: torch.Tensor | None = None
+    options: dict[str, Any] | None = None
+    step: int = 0
+    must_restart: bool = False
+
+    @property
+    def sample(self) -> torch.Tensor:
+        """The latents, (1, C, h, w)."""
+        return self.tensors[SAMPLE : SAMPLE + 1]
+
+    @property
+    def predicted_original(self) -> torch.Tensor:
+        """The scheduler's estimate of the finished latents, (1, C, h, w)."""
+        return self.tensors[ORIGINAL : ORIGINAL + 1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """A step that has begun: the model's inputs, and what is needed to finish it.
+
+    `inputs` is (R, C, h, w) for R requests, `timesteps` and `scales` are (R,), `transitions`
+    (R, SLOTS, SLOTS + 1).
+    """
+
+    states: Sequence[SamplingState]
+    tensors: torch.Tensor
+    inputs: torch.Tensor
+    timesteps: torch.Tensor
+    scales: torch.Tensor
+    transitions: torch.Tensor
+
+
+class Sampler:
+    """Plans and steps schedules of the kind that `default_scheduler` and the requests name."""
+
+    def __init__(self, default_scheduler: Any, device: torch.device, dtype: torch.dtype) -> None:
+        self._default = default_scheduler
+        self._device = device
+        self._dtype = dtype
+        self._plans: LRUCache[Any, SamplingPlan] = LRUCache(PLANS)
+
+    def plan(self, request: Img2ImgRequest) -> SamplingPlan:
+        """The request's schedule. Called in the helper thread only."""
+        key = (request.scheduler, request.steps, _steps_taken(request))
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = read_plan(*self._schedule(request))
+        return plan
+
+    def start(
+        self,
+        request: Img2ImgRequest,
+        plan: SamplingPlan,
+        latents: torch.Tensor,
+        generator: torch.Generator,
+    ) -> SamplingState:
+        """The state before the first step, from noisy latents (1, C, h, w)."""
+        tensors = latents.new_zeros((SLOTS, *latents.shape[1:]), dtype=torch.float32)
+        tensors[SAMPLE] = tensors[ORIGINAL] = latents[0]
+        state = SamplingState(plan, tensors)
+        if plan.transitions is None:
+            state.scheduler, state.timesteps = self._schedule(request)
+            accepted = inspect.signature(state.scheduler.step).parameters
+            options = {"eta": 0.0, "generator": generator}
+            state.options = {name: value for name, value in options.items() if name in accepted}
+        return state
+
+    def begin(self, states: Sequence[SamplingState], scales: Sequence[float]) -> Step:
+        """The model's inputs for the next step of every request; `scales` are their guidance."""
+        numbers = np.zeros((len(states), 3 + SLOTS * (SLOTS + 1)), np.float32)
+        for row, state in enumerate(states):
+            numbers[row, :2] = state.plan.numbers[state.step]
+            if state.plan.transitions is not None:
+                numbers[row, 3:] = state.plan.transitions[state.step].ravel()
+        numbers[:, 2] = scales
+        values = to_device(torch.from_numpy(numbers), self._device)
+        tensors = torch.stack([state.tensors for state in states])
+        inputs = tensors[:, SAMPLE] * values[:, 1, None, None, None]
+        return Step(
+            states=states,
+            tensors=tensors,
+            inputs=inputs.to(self._dtype),
+            timesteps=values[:, 0],
+            scales=values[:, 2],
+            transitions=values[:, 3:].view(-1, SLOTS, SLOTS + 1),
+        )
+
+    def finish(self, step: Step, predictions: torch.Tensor) -> None:
+        """Combine the model's outputs by guidance and take the step.
+
+        `predictions` has a row for each request, followed by a row for the negative prompt of each
+        of the first ones (Ho and Salimans 2022, "Classifier-Free Diffusion Guidance").
+        """
+        count = len(step.states)
+        guided = len(predictions) - count
+        predictions = predictions.float()
+        conditional = predictions[:count]
+        unconditional = torch.cat([predictions[count:], conditional[guided:]])
+        scales = step.scales[:, None, None, None]
+        outputs = unconditional + scales * (conditional - unconditional)
+        before = torch.cat([step.tensors, outputs[:, None]], dim=1)
+        after = torch.bmm(step.transitions, before.flatten(2)).view_as(step.tensors)
+        for index, state in enumerate(step.states):
+            if state.scheduler is None:
+                state.tensors = after[index]
+                state.step += 1
+        for index, state in enumerate(step.states):
+            if state.scheduler is not None:
+                self._step_by_library(state, outputs[index : index + 1])
+
+    def _step_by_library(self, state: SamplingState, output: torch.Tensor) -> None:
+        assert state.timesteps is not None
+        assert state.options is not None
+        state.must_restart = True
+        time = state.timesteps[state.step]
+        sample = state.sample.to(self._dtype)
+        # Some schedulers find their place in the schedule in this method.
+        state.scheduler.scale_model_input(sample, time)
+        out = state.scheduler.step(output.to(self._dtype), time, sample, **state.options)
+        original = predicted_original(out, state.scheduler)
+        tensors = torch.zeros_like(state.tensors)
+        tensors[SAMPLE] = out.prev_sample[0]
+        tensors[ORIGINAL] = out.prev_sample[0] if original is None else original[0]
+        state.tensors = tensors
+        state.step += 1
+        state.must_restart = False
+
+    def _schedule(self, request: Img2ImgRequest) -> tuple[Any, torch.Tensor]:
+        """A fresh scheduler and the timesteps that the request takes.
+
+        They stay on the CPU: schedulers look numbers up by timestep, which on a GPU would make the
+        host wait.
+        """
+        scheduler = new_scheduler(self._default, request.scheduler)
+        scheduler.set_timesteps(request.steps, device="cpu")
+        begin = (request.steps - _steps_taken(request)) * scheduler.order
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(begin)
+        return scheduler, scheduler.timesteps[begin:]
+
+
+def _steps_taken(request: Img2ImgRequest) -> int:
+    """The last steps of the schedule that run; at least one."""
+    return max(1, min(int(request.steps * request.strength), request.steps))
