@@ -12,7 +12,7 @@ from discord import app_commands
 from bot.errors import Unexpected, UserError
 from bot.i18n.error_text import translate_error
 from bot.jobs.job import new_job_id
-from bot.replies import reply_privately, withdraw_public_reply
+from bot.replies import refuse
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +29,7 @@ async def handle_error(interaction: discord.Interaction[Any], error: Exception) 
         log.error("unexpected error, reference %s", reference, exc_info=error)
         error = Unexpected(reference=reference)
     interaction.client.metrics.request_refused(error)
-    try:
-        if interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
-            await withdraw_public_reply(interaction)
-        await reply_privately(interaction, translate_error(interaction.locale, error))
-    except discord.HTTPException as gone:
-        log.warning("an error reply could not be sent: %s (it was: %s)", gone, error)
+    await refuse(interaction, translate_error(interaction.locale, error))
 
 
 class RedrawTree(app_commands.CommandTree[discord.Client]):

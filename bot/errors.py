@@ -5,6 +5,7 @@
     ├── RequestError                 the request itself: options, limits, permissions
     │   ├── MissingPermissions       bot.permissions
     │   ├── NoSuchStyle              bot.styles
+    │   ├── ServerNotAllowed, DirectMessagesOff    bot.allowed_places
     │   ├── UserQueueLimitReached, TooManyPictures, ErasedMeanwhile    bot.jobs.admission
     │   └── DoesNotFit               bot.images.encode
     ├── UnavailableError             not the user's fault; trying again later may help
@@ -28,6 +29,8 @@
     ├── StoredPictureMissing         a stored picture was deleted, or its file is damaged
     ├── UnreadableRow                bot.store.rows: a stored job cannot be read
     └── RenderFailed                 a message could not be built
+    ActionRefused                    bot.cli.demo.simulation: the simulated Discord refuses it
+    └── NoResponse                   the bot did not answer an interaction in time
 
 Every leaf of `UserError` is a class with an English template `text`; its parameters are keyword
 arguments. The translation is found under `errors.<class name>`.

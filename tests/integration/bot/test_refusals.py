@@ -1,0 +1,117 @@
+"""Refusals arrive although connections break and Discord has temporary errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot import replies
+from bot.app import open_bot
+from tests.support.bots.minimal_bot import point_discord_py_at
+from tests.support.fake_discord.faults import Fault
+from tests.support.fake_discord.objects import Message, Refusal
+from tests.support.fake_discord.server import FakeDiscord, fake_discord
+from tests.support.fake_discord.state import DiscordState
+from tests.support.services import ScriptedService
+from tests.support.simulated_discord import settings_for
+
+APPLICATION = 1001
+WEBHOOK = "/api/v10/webhooks/{application}/{token}"
+CALLBACK = "POST /api/v10/interactions/{interaction}/{token}/callback"
+EDIT = f"PATCH {WEBHOOK}/messages/{{message}}"
+FOLLOW_UP = f"POST {WEBHOOK}"
+DELETE = f"DELETE {WEBHOOK}/messages/{{message}}"
+# Refused at once, and after the reply was deferred.
+AT_ONCE = {"prompt": "   "}
+DEFERRED = {"prompt": "a fox", "image": b"this is not a picture"}
+
+
+@pytest.fixture
+async def discord(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeDiscord]:
+    """The fake Discord with the whole bot connected to it."""
+    monkeypatch.setattr(replies, "FIRST_PAUSE", 0.01)
+    async with fake_discord(DiscordState()) as server:
+        point_discord_py_at(server.port)
+        async with open_bot(settings_for(tmp_path), ScriptedService()) as bot, bot:
+            await bot.login(f"token-of-{APPLICATION}")
+            async with bot.services.runner:
+                gateway = asyncio.create_task(bot.connect())
+                await asyncio.wait_for(server.gateway.wait_ready(APPLICATION), 30)
+                yield server
+                gateway.cancel()
+                await asyncio.gather(gateway, return_exceptions=True)
+
+
+async def shown(discord: FakeDiscord, channel: int, text: str) -> None:
+    """Wait until a message in the channel shows the text."""
+    async with asyncio.timeout(20):
+        while not any(text in message.text for message in visible(discord, channel)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def visible(discord: FakeDiscord, channel: int) -> list[Message]:
+    return [
+        message
+        for message in discord.discord_state.messages.values()
+        if message.channel_id == channel and not message.deleted
+    ]
+
+
+FAULTS = (*Fault, Refusal(503, 0, "down"), Refusal(400, 130000, "overloaded"))
+
+
+@pytest.mark.parametrize("private", [False, True])
+async def test_a_refusal_arrives_whatever_breaks_once(
+    discord: FakeDiscord, subtests: pytest.Subtests, private: bool
+) -> None:
+    channel = 5000 + 1000 * private
+    for route in (EDIT, FOLLOW_UP, DELETE):
+        for fault in FAULTS:
+            with subtests.test(route=route, fault=str(fault)):
+                channel += 10
+                discord.faults.clear()
+                discord.faults[route] = [fault]
+                await discord.command(
+                    APPLICATION, channel, channel + 1, "img2img", private=private, **DEFERRED
+                )
+                await shown(discord, channel, "That file is not a picture")
+                async with asyncio.timeout(10):
+                    while any(not m.ephemeral for m in visible(discord, channel)):  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+                assert all(
+                    "That file is not a picture" in message.text
+                    for message in visible(discord, channel)
+                )
+
+
+async def test_a_refusal_at_once_arrives_although_its_connection_breaks(
+    discord: FakeDiscord, subtests: pytest.Subtests
+) -> None:
+    channel = 8000
+    for fault in Fault:
+        with subtests.test(fault=fault.name):
+            channel += 10
+            discord.faults.clear()
+            discord.faults[CALLBACK] = [fault]
+            await discord.command(APPLICATION, channel, channel + 1, "img2img", **AT_ONCE)
+            await shown(discord, channel, "prompt is empty")
+
+
+async def test_a_command_whose_acknowledgement_breaks_ends_in_a_sentence(
+    discord: FakeDiscord,
+) -> None:
+    """It arrived, and the user sees "thinking…"; the bot saw a broken connection only."""
+    discord.faults[CALLBACK] = [Fault.RESET]
+    await discord.command(APPLICATION, 9000, 9001, "img2img", **DEFERRED)
+    await shown(discord, 9000, "Something went wrong")
+
+
+async def test_where_no_ephemeral_reply_is_possible_the_message_holds_the_sentence(
+    discord: FakeDiscord,
+) -> None:
+    discord.faults[FOLLOW_UP] = [Refusal(403, 50013, "no")]
+    await discord.command(APPLICATION, 9100, 9101, "img2img", **DEFERRED)
+    await shown(discord, 9100, "That file is not a picture")
