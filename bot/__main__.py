@@ -96,10 +96,10 @@ async def perform(arguments: argparse.Namespace, settings: Settings) -> int:
 
             await run_bot(settings)
         case "demo":
-            # The simulation causes warnings that mean nothing here, some at import time, and the
-            # page shows what the bot does.
-            for name in ("discord", "bot", "cogs"):
-                logging.getLogger(name).setLevel(logging.ERROR)
+            # The page shows what the bot does, and the simulation causes warnings that mean nothing
+            # here. LOG_LEVEL=DEBUG shows all.
+            if settings.log_level != "DEBUG":
+                logging.getLogger().setLevel(logging.ERROR)
             from bot.cli.demo import run_demo
 
             await run_demo(settings)
