@@ -64,6 +64,8 @@ class Simulation:
         self.users: dict[int, MemberActor] = {}
         self._locales: dict[str, str] = {}
         self._modals: dict[str, simcord.InteractionResult] = {}
+        # Interaction → path of the slash command, e.g. `privacy export`.
+        self._paths: dict[int, str] = {}
         self._lock = asyncio.Lock()
 
     @contextlib.asynccontextmanager
@@ -96,7 +98,7 @@ class Simulation:
     @property
     def version(self) -> int:
         """Grows whenever something in the simulated Discord may have changed."""
-        return len(self.env.backend.transcript)
+        return len(self.env.backend.transcript) + len(self._paths)
 
     def channel(self, name: str) -> ChannelHandle:
         """The channel of this name."""
@@ -115,10 +117,13 @@ class Simulation:
         return channel.history(viewer=user)
 
     def command_of(self, message: discord.Message) -> str | None:
-        """The name of the command that a message answers."""
-        metadata = message.interaction_metadata
-        record = self.env.backend.interactions.get(metadata.id) if metadata else None
-        return record.command_name if record else None
+        """The path of the slash command, or the name of the menu's command, that a message
+        answers."""
+        if message.interaction_metadata is None:
+            return None
+        interaction_id = message.interaction_metadata.id
+        record = self.env.backend.interactions.get(interaction_id)
+        return self._paths.get(interaction_id) or (record.command_name if record else None)
 
     def attachment(self, url: str) -> bytes | None:
         """The content of an uploaded file."""
@@ -183,7 +188,7 @@ class Simulation:
             ActionRefused: an option is not valid, or the bot did not answer.
         """
         options = self._options(user, channel, path, values, files)
-        return await self._interact(lambda: user.slash(channel, path, **options))
+        return await self._interact(lambda: user.slash(channel, path, **options), path)
 
     async def autocomplete(
         self, user: MemberActor, channel: ChannelHandle, path: str, option: str, typed: str
@@ -248,11 +253,15 @@ class Simulation:
 
     # --------------------------------------------------------------- internal
 
-    async def _interact(self, action: Callable[[], Awaitable[object]]) -> Outcome:
+    async def _interact(
+        self, action: Callable[[], Awaitable[object]], path: str | None = None
+    ) -> Outcome:
         """Perform an interaction and wait until the bot has responded to it."""
         record = await self._perform(action)
         if record is None:
             raise NoResponse("The application did not respond.")
+        if path is not None:
+            self._paths[record.id] = path
         try:
             async with asyncio.timeout(RESPONSE_SECONDS):
                 while not record.responded:  # noqa: ASYNC110 - simcord has no event for it

@@ -70,7 +70,7 @@ export function closeCommand() {
 function addField(grid, option, preset) {
   const field = createField(option, preset);
   current.fields.push(field);
-  grid.append(make("label", { class: option.type === ATTACHMENT ? "wide" : "", for: field.id },
+  grid.append(make("label", { class: option.type === ATTACHMENT || option.autocomplete ? "wide" : "", for: field.id },
     make("span", {}, localized(option), option.required ? make("span", { class: "needed" }, " *") : null),
     field.element, make("small", {}, field.hint || localized(option, "description"))));
   return field;
@@ -99,34 +99,33 @@ function createField(option, preset) {
   const range = { whole: option.type === INTEGER, low: option.min_value, high: option.max_value };
   const number = option.type === INTEGER || option.type === NUMBER;
   if (number) element.inputMode = "decimal";
-  if (option.autocomplete) addChoices(element, option);
   element.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
       panel.requestSubmit();
     }
   });
-  return { id, option, element, hint: number ? `${localized(option, "description")} · ${rangeHint(range)}` : "",
+  return { id, option, element: option.autocomplete ? withChoices(element, option) : element, hint: number ? `${localized(option, "description")} · ${rangeHint(range)}` : "",
     value: () => (number ? element.value.trim().replace(",", ".") : element.value),
     problem: () => (number && element.value.trim() ? numberProblem(element.value, range) : null),
     focus: () => element.focus() };
 }
 
-function addChoices(input, option) {
-  const menu = make("datalist", { id: `choices-${option.name}` });
-  input.setAttribute("list", menu.id);
-  panel.append(menu);
+/** Offer the bot's choices below the field, and ask again while the user types. */
+function withChoices(input, option) {
+  const chips = make("div", { class: "chips" });
   const ask = async () => {
     typing += 1;
     const asked = typing;
     const answer = await act("autocomplete", { path: current.command.path, option: option.name, typed: input.value })
       .catch(() => ({ choices: [] }));
-    if (asked === typing) {
-      menu.replaceChildren(...(answer.choices ?? []).map((choice) => make("option", { value: choice.value }, choice.name)));
-    }
+    if (asked !== typing) return;
+    chips.replaceChildren(...(answer.choices ?? []).map((choice) => make("button", { type: "button", class: "chip",
+      onclick: () => { input.value = choice.value; } }, choice.name)));
   };
   input.addEventListener("input", ask);
-  input.addEventListener("focus", ask);
+  input.addEventListener("focus", ask, { once: true });
+  return make("div", {}, input, chips);
 }
 
 panel.addEventListener("keydown", (event) => {

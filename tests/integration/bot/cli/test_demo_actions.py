@@ -67,6 +67,13 @@ async def test_a_message_command_and_a_reply_with_a_mention_redraw_a_picture(
         assert answer["reply"]["author"] == "alice"
 
 
+async def test_answers_name_the_command_with_its_subcommand(tmp_path: Path) -> None:
+    async with open_demo(tmp_path, ScriptedService()) as demo:
+        await demo.act("bob", "slash", path="privacy export", options={})
+        message = await demo.shown("bob", "privacy export")
+        assert message["command"] == {"user": "bob", "name": "privacy export"}
+
+
 async def test_interactions_arrive_in_the_chosen_language(tmp_path: Path) -> None:
     async with open_demo(tmp_path, ScriptedService()) as demo:
         await demo.act("bob", "locale", locale="de")
