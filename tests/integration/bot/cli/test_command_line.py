@@ -18,9 +18,8 @@ ROOT = Path(__file__).parents[4]
 
 def bot(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command line without the developer's own settings."""
-    kept = {
-        name: os.environ[name] for name in ("PATH", "HOME", "OMP_NUM_THREADS") if name in os.environ
-    }
+    names = ("PATH", "HOME", "OMP_NUM_THREADS", "COVERAGE_PROCESS_CONFIG")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     return subprocess.run(
         [sys.executable, "-m", "bot", *arguments],
         env={
