@@ -14,9 +14,11 @@ import torch
 from PIL import Image
 
 from inference.engine.failures import attempt, failure_of
+from inference.engine.loop import PREVIEW_SECONDS
 from inference.errors import DeadlineExceeded
+from inference.families.latent_preview import LatentPreview
 from inference.pipelines.schedulers import new_scheduler
-from inference.types import Img2ImgRequest, Img2ImgResult, Progress, Timings
+from inference.types import Img2ImgRequest, Img2ImgResult, Preview, Progress, Timings
 from inference.worker.messages import Cancel, Command, Event, Failed, Started, Stop, Submit
 
 
@@ -31,6 +33,8 @@ class WholeCallEngine:
         self.pipe = pipe
         self.report = report
         self._default_scheduler = pipe.scheduler
+        self._previews = LatentPreview(pipe)
+        self._next_preview = 0.0
         self._inbox: queue.SimpleQueue[Img2ImgRequest | None] = queue.SimpleQueue()
         # Ids of requests that wait or run, and those among them that were cancelled.
         self._present: set[str] = set()
@@ -64,8 +68,16 @@ class WholeCallEngine:
             self._present.discard(request.id)
             self._cancelled.discard(request.id)
 
+    def _preview(self, latents: torch.Tensor) -> Preview | None:
+        now = time.monotonic()
+        if now < self._next_preview:
+            return None
+        self._next_preview = now + PREVIEW_SECONDS
+        return self._previews.render(latents).result()
+
     def _serve(self, request: Img2ImgRequest) -> None:
         self.report(Started(request.id))
+        self._next_preview = 0.0
         start = time.monotonic()
         steps = 0
 
@@ -77,7 +89,9 @@ class WholeCallEngine:
             if self._stopping or request.id in self._cancelled:
                 # The pipeline's interrupt flag would still decode the unfinished latents.
                 raise _Cancelled
-            self.report(Progress(id=request.id, step=steps, total=self.pipe.num_timesteps))
+            preview = self._preview(values["latents"]) if request.preview else None
+            total = self.pipe.num_timesteps
+            self.report(Progress(id=request.id, step=steps, total=total, preview=preview))
             return values
 
         self.pipe.scheduler = new_scheduler(self._default_scheduler, request.scheduler)

@@ -135,6 +135,25 @@ def test_every_step_is_reported_and_at_least_one_is_taken(
     assert progress == [(n, run) for n in range(1, run + 1)]
 
 
+def test_without_a_negative_prompt_the_picture_equals_the_library_s_default(pipe: Any) -> None:
+    """SDXL takes zeros for a missing negative prompt; an empty one would be encoded."""
+    wanted = request(scheduler="euler", negative_prompt="")
+    expected = (run_library(pipe, wanted, "np")[0] * 255).round().astype(np.uint8)
+    assert np.array_equal(array(results(serve(pipe, wanted))["one"]), expected)
+
+
+def test_previews_are_made_of_the_latents(pipe: Any) -> None:
+    events = serve(pipe, request(preview=True, width=128, strength=1.0))
+    previews = [e.preview for e in events if isinstance(e, Progress) and e.preview is not None]
+    assert previews
+    for preview in previews:
+        assert (preview.width, preview.height) == (16, 8)
+        assert len(preview.pixels) == 16 * 8 * 3
+        assert len(set(preview.pixels)) > 1
+    plain = serve(pipe, request())
+    assert all(e.preview is None for e in plain if isinstance(e, Progress))
+
+
 def test_cancelling_ends_a_call_within_one_step(pipe: Any) -> None:
     def cancel_requests(engine: WholeCallEngine, event: Event) -> None:
         if isinstance(event, Progress) and event.id == "gone" and event.step == 2:
