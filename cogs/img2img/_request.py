@@ -191,7 +191,11 @@ async def submit(
     Raises:
         UserError: the queue does not accept the job; the source is deleted.
     """
-    job = _new_job(services, draft, source, destination, user, locale, here)
+    try:
+        job = _new_job(services, draft, source, destination, user, locale, here)
+    except BaseException:
+        await services.store.discard(source.stored)
+        raise
     await services.runner.accept(job, reservation)
     return job
 

@@ -1,0 +1,136 @@
+"""`/privacy delete` leaves no byte of a user on the disk, also after refused requests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.support.pictures import file_of, photo
+from tests.support.services import ScriptedService
+from tests.support.simulated_discord import SimulatedDiscord, open_simulated_discord
+
+MINE, OTHERS = file_of(photo(160, 128)), file_of(photo(128, 160))
+WORDS = ("zebra crossing", "purple haze", "very private words")
+
+
+@pytest.fixture
+def service() -> ScriptedService:
+    service = ScriptedService()
+    service.gate.clear()
+    return service
+
+
+@pytest_asyncio.fixture
+async def discord_sim(tmp_path: Path, service: ScriptedService) -> AsyncIterator[SimulatedDiscord]:
+    async with open_simulated_discord(
+        tmp_path, service, queue_limit_per_user=2, bugs_expected=1
+    ) as opened:
+        yield opened
+
+
+async def contents(folder: Path) -> bytes:
+    """The bytes and names of all files, read in another process: closing the database's file here
+    would release SQLite's lock on it."""
+    script = (
+        "import sys, pathlib\n"
+        "for path in sorted(pathlib.Path(sys.argv[1]).rglob('*')):\n"
+        "    sys.stdout.buffer.write(str(path).encode())\n"
+        "    if path.is_file(): sys.stdout.buffer.write(path.read_bytes())\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", script, str(folder)), stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    return out
+
+
+async def test_no_byte_of_an_erased_user_stays_on_the_disk(
+    discord_sim: SimulatedDiscord, service: ScriptedService, tmp_path: Path
+) -> None:
+    async def ask(user: Any, prompt: str, **options: Any) -> None:
+        await user.slash(discord_sim.channel, "img2img", prompt=prompt, **options)
+
+    alice, bob = discord_sim.alice, discord_sim.bob
+    mine, others = ("my-holiday.png", MINE), ("others.png", OTHERS)
+    # Refused before and after the source was decoded; then accepted; then over the limit.
+    await ask(alice, WORDS[0], image=mine, style="no such style")
+    await ask(alice, WORDS[0], image=("my-holiday.png", MINE[:100]))
+    for words in WORDS:
+        await ask(alice, words, image=mine)
+    await ask(bob, "others", image=others)
+    folder = tmp_path / "data"
+    secrets = [
+        *(text.encode() for text in (*WORDS, "my-holiday.png", str(alice.id))),
+        # SQLite stores integers with the most significant byte first.
+        alice.id.to_bytes(8, "big"),
+    ]
+    before = await contents(folder)
+    assert secrets[0] in before
+    assert secrets[-1] in before
+    await alice.slash(discord_sim.channel, "privacy delete")
+    service.gate.set()
+    await discord_sim.settled()
+    after = await contents(folder)
+    assert [text for text in secrets if text in after] == []
+    assert bob.id.to_bytes(8, "big") in after
+    # Source, result and depth map of the other user.
+    assert len(list((folder / "pictures").iterdir())) == 3
+
+
+async def test_a_request_that_fails_after_its_source_was_stored_leaves_no_file(
+    discord_sim: SimulatedDiscord, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from cogs.img2img import _request
+
+    def broken(*_: object) -> int:
+        raise ZeroDivisionError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_request, "weight_of", broken)
+        with contextlib.suppress(Exception):
+            await discord_sim.alice.slash(
+                discord_sim.channel, "img2img", prompt="x", image=("a.png", MINE)
+            )
+    assert list((tmp_path / "data" / "pictures").iterdir()) == []
+
+
+async def test_a_request_without_a_place_is_refused_before_its_file_is_fetched(
+    discord_sim: SimulatedDiscord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intake = discord_sim.bot.services.intake
+    decoded: list[int] = []
+    from_bytes = intake.from_bytes
+
+    async def counting(data: bytes, **options: Any) -> Any:
+        decoded.append(len(data))
+        return await from_bytes(data, **options)
+
+    monkeypatch.setattr(intake, "from_bytes", counting)
+    results = []
+    for _ in range(5):
+        results.append(
+            await discord_sim.alice.slash(
+                discord_sim.channel, "img2img", prompt="x", image=("a.png", MINE)
+            )
+        )
+    assert len(decoded) == 2
+    texts = [str(reply.content) for result in results[2:] for reply in result.followups]
+    assert len(texts) == 3
+    assert all("2 pictures waiting already, and at most 2" in text for text in texts)
+
+
+async def test_a_request_of_more_pictures_than_a_user_may_have_is_refused(
+    discord_sim: SimulatedDiscord,
+) -> None:
+    result = await discord_sim.alice.slash(
+        discord_sim.channel, "img2img", prompt="x", image=("a.png", MINE), count=4
+    )
+    [reply] = result.followups
+    assert "At most 2 pictures per user" in str(reply.content)
