@@ -1,15 +1,41 @@
-"""Logging to the terminal, with secrets removed from the finished text."""
+"""Logging to the terminal, without secrets, users' data or tracebacks of network errors."""
 
 from __future__ import annotations
 
 import logging
 import re
+from collections import deque
 from collections.abc import Iterable
 
-# Interaction and webhook tokens are part of the URLs that discord.py logs at DEBUG level.
+import aiohttp
+import discord
+
+HIDDEN = "[secret]"
+# Tokens that were seen next to a name in a payload are removed wherever else they appear. An
+# interaction token is valid for 15 minutes; so many interactions are far more than come in that
+# time.
+REMEMBERED_TOKENS = 10_000
+
+# Interaction and webhook tokens in URLs, which errors of the HTTP client name.
 _TOKEN_IN_PATH = re.compile(r"((?:webhooks|interactions)/\d+/)[^/\s?'\"]+")
+# A token as a value in a payload.
+_TOKEN_IN_PAYLOAD = re.compile(r"""(["']token["']\s*:\s*["'])([^"']{8,})""")
 # A bot token: user id in base64, a time, a signature.
 _BOT_TOKEN = re.compile(r"[\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,}")
+# An interaction token: "interaction:" and more in base64.
+_INTERACTION_TOKEN = re.compile(r"aW50ZXJhY3Rpb246[\w=-]+")
+# The signature of an attachment's URL.
+# https://discord.com/developers/docs/reference#signed-attachment-cdn-urls
+_SIGNATURE = re.compile(r"([?&;]hm=)[0-9a-fA-F]+")
+
+# Errors of the connection to Discord, which discord.py repairs and logs with a traceback.
+NETWORK_ERRORS = (
+    OSError,
+    aiohttp.ClientError,
+    discord.ConnectionClosed,
+    discord.GatewayNotFound,
+    discord.HTTPException,
+)
 
 
 class RedactingFormatter(logging.Formatter):
@@ -18,18 +44,55 @@ class RedactingFormatter(logging.Formatter):
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__("{asctime} {levelname:<7} {name}: {message}", "%H:%M:%S", style="{")
         self._secrets = tuple(secret for secret in secrets if secret)
+        self._seen: deque[str] = deque(maxlen=REMEMBERED_TOKENS)
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as text without secrets."""
         text = super().format(record)
-        for secret in self._secrets:
-            text = text.replace(secret, "[secret]")
-        text = _TOKEN_IN_PATH.sub(r"\1[secret]", text)
-        return _BOT_TOKEN.sub("[secret]", text)
+        for _, token in _TOKEN_IN_PAYLOAD.findall(text):
+            if token != HIDDEN and token not in self._seen:
+                self._seen.append(token)
+        for secret in (*self._secrets, *self._seen):
+            text = text.replace(secret, HIDDEN)
+        text = _TOKEN_IN_PATH.sub(rf"\1{HIDDEN}", text)
+        text = _SIGNATURE.sub(rf"\1{HIDDEN}", text)
+        text = _BOT_TOKEN.sub(HIDDEN, text)
+        return _INTERACTION_TOKEN.sub(HIDDEN, text)
+
+
+def remove_payloads(record: logging.LogRecord) -> bool:
+    """A filter: discord.py's DEBUG records keep the event or URL and lose the payload, which holds
+    tokens, prompts and messages of users."""
+    if record.levelno > logging.DEBUG or not isinstance(record.args, tuple):
+        return True
+    match record.name, record.msg:
+        case "discord.gateway", "For Shard ID %s: WebSocket Event: %s":
+            shard, event = record.args
+            name = (event.get("t") or event.get("op")) if isinstance(event, dict) else "event"
+            record.args = (shard, name)
+        case "discord.http", "%s %s with %s has returned %s":
+            method, url, _, status = record.args
+            record.args = (method, url, "a payload", status)
+        case "discord.http", "%s %s has received %s":
+            record.args = (*record.args[:2], "a response")
+    return True
+
+
+def shorten_network_errors(record: logging.LogRecord) -> bool:
+    """A filter: a network error of discord.py's loggers is named, without a traceback."""
+    if record.name.startswith("discord.") and record.exc_info:
+        error = record.exc_info[1]
+        if isinstance(error, NETWORK_ERRORS):
+            record.msg = f"{record.getMessage()} ({type(error).__name__}: {error})"
+            record.args = ()
+            record.exc_info = record.exc_text = None
+    return True
 
 
 def set_up(level: str, secrets: Iterable[str]) -> None:
     """Log everything from `level` on to the terminal, redacted."""
     handler = logging.StreamHandler()
     handler.setFormatter(RedactingFormatter(secrets))
+    handler.addFilter(remove_payloads)
+    handler.addFilter(shorten_network_errors)
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -113,13 +113,12 @@ async def test_a_request_without_a_place_is_refused_before_its_file_is_fetched(
         return await from_bytes(data, **options)
 
     monkeypatch.setattr(intake, "from_bytes", counting)
-    results = []
-    for _ in range(5):
-        results.append(
-            await discord_sim.alice.slash(
-                discord_sim.channel, "img2img", prompt="x", image=("a.png", MINE)
-            )
+    results = [
+        await discord_sim.alice.slash(
+            discord_sim.channel, "img2img", prompt="x", image=("a.png", MINE)
         )
+        for _ in range(5)
+    ]
     assert len(decoded) == 2
     texts = [str(reply.content) for result in results[2:] for reply in result.followups]
     assert len(texts) == 3

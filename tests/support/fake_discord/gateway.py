@@ -20,7 +20,8 @@ from tests.support.fake_discord.guild_state import HOME_GUILD
 from tests.support.fake_discord.payloads import application_of, ready_payload
 from tests.support.fake_discord.state import DiscordState
 
-DISPATCH, HEARTBEAT, IDENTIFY, RESUME, HELLO, HEARTBEAT_ACK = 0, 1, 2, 6, 10, 11
+DISPATCH, HEARTBEAT, IDENTIFY, RESUME = 0, 1, 2, 6
+INVALID_SESSION, HELLO, HEARTBEAT_ACK = 9, 10, 11
 GUILDS, MESSAGE_CONTENT = 1 << 0, 1 << 15
 DISALLOWED_INTENTS = 4014
 
@@ -101,6 +102,9 @@ class Gateway:
                     await connection.send({"op": HEARTBEAT_ACK})
                 elif payload["op"] in (IDENTIFY, RESUME) and self.refusals:
                     await socket.close(code=self.refusals.pop(0))
+                elif payload["op"] == RESUME:
+                    # Sessions are not kept: the bot has to identify itself again.
+                    await connection.send({"op": INVALID_SESSION, "d": False})
                 elif payload["op"] == IDENTIFY:
                     application_id = application_of(payload["d"]["token"])
                     connection.intents = payload["d"].get("intents", 0)

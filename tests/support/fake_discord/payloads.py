@@ -17,6 +17,8 @@ from tests.support.fake_discord.state import DiscordState
 
 ATTACHMENT = 11
 OPTION_TYPES: dict[type, int] = {str: 3, int: 4, bool: 5, float: 10, bytes: ATTACHMENT}
+# Of attachment links: https://discord.com/developers/docs/reference#signed-attachment-cdn-urls
+SIGNATURE = "9f" * 32
 # The permissions of an app in a server to which only a user has added it:
 # Embed Links, Attach Files, Mention Everyone, Use External Emojis, Create Polls.
 USER_INSTALL_PERMISSIONS = 562949953863680
@@ -29,7 +31,7 @@ def command_payload(name: str, options: dict[str, Any], port: int) -> dict[str, 
     for number, (key, value) in enumerate(options.items()):
         kind = OPTION_TYPES[type(value)]
         if kind == ATTACHMENT:
-            url = f"http://127.0.0.1:{port}/cdn/{key}"
+            url = f"http://127.0.0.1:{port}/cdn/{key}?ex=65&is=64&hm={SIGNATURE}"
             attachments[str(number)] = {
                 "id": str(number),
                 "filename": "picture.png",

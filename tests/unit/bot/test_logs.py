@@ -10,6 +10,8 @@ from bot.logs import RedactingFormatter
 # Made up; of the form that Discord's tokens have.
 TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4OTA.GabcDe.abcdefghijklmnopqrstuvwxyz0123456789AB"
 OTHER = "OTg3NjU0MzIxMDk4NzY1NDMyMTA.Gxyzzy.zyxwvutsrqponmlkjihgfedcba9876543210ZY"
+OTHER_FORM = "an-interaction-token-of-another-form"
+SIGNATURE = "9f" * 32
 INTERACTION = "aW50ZXJhY3Rpb246MTIzOnNlY3JldHNlY3JldA"
 
 
@@ -20,6 +22,9 @@ INTERACTION = "aW50ZXJhY3Rpb246MTIzOnNlY3JldHNlY3JldA"
         f"another bot's {OTHER}",
         f"POST https://discord.com/api/v10/webhooks/123/{INTERACTION}/messages/@original",
         f"POST https://discord.com/api/v10/interactions/9/{INTERACTION}/callback?x=1",
+        f"the token {INTERACTION} alone",
+        f"{{'t': 'INTERACTION_CREATE', 'd': {{'token': '{OTHER_FORM}', 'id': '1'}}}}",
+        f"https://cdn.discordapp.com/attachments/1/2/a.png?ex=65&is=64&hm={SIGNATURE}&",
     ],
 )
 @pytest.mark.parametrize("raised", [False, True])
@@ -38,4 +43,17 @@ def test_secrets_are_taken_out(message: str, raised: bool) -> None:
         logger.debug("%s", message)
     text = out.getvalue()
     assert "[secret]" in text
-    assert not any(secret in text for secret in (TOKEN, OTHER, INTERACTION))
+    secrets = (TOKEN, OTHER, INTERACTION, OTHER_FORM, SIGNATURE)
+    assert not any(secret in text for secret in secrets)
+
+
+def test_a_token_that_was_seen_in_a_payload_is_removed_by_its_value() -> None:
+    formatter = RedactingFormatter([])
+    formatter.format(record(f"{{'token': '{OTHER_FORM}'}}"))
+    assert formatter.format(record(f"sent {OTHER_FORM} somewhere")).endswith(
+        "sent [secret] somewhere"
+    )
+
+
+def record(message: str) -> logging.LogRecord:
+    return logging.LogRecord("test", logging.INFO, "", 0, message, (), None)
