@@ -123,9 +123,9 @@ def cmyk_profile(inks: dict[tuple[int, int, int, int], tuple[int, int, int]]) ->
 
 
 @functools.cache
-def odd_pictures() -> dict[str, bytes]:
+def odd_pictures(size: tuple[int, int] = (48, 32)) -> dict[str, bytes]:
     """One small valid file of each kind that the decoders handle differently."""
-    image = quarters(size=(48, 32))
+    image = quarters(size=size)
     clear = image.convert("RGBA")
     clear.putalpha(128)
     frames = {"save_all": True, "append_images": [image.transpose(Image.Transpose.ROTATE_180)]}
@@ -147,7 +147,7 @@ def odd_pictures() -> dict[str, bytes]:
         "deflated": encoded(image, "TIFF", compression="tiff_adobe_deflate"),
         "fax": encoded(image.convert("1"), "TIFF", compression="group4"),
         "float": encoded(image.convert("F"), "TIFF"),
-        "lab": encoded(quarters([(100, 128, 90)] * 4, "LAB", (48, 32)), "TIFF"),
+        "lab": encoded(quarters([(100, 128, 90)] * 4, "LAB", size), "TIFF"),
     }
     kinds |= {f"plain {form}": encoded(image, form) for form in FORMATS}
     kinds |= {f"clear {f}": encoded(clear, f) for f in ("PNG", "WEBP", "AVIF", "HEIF", "TIFF")}
