@@ -29,12 +29,14 @@ from cogs.shared.errors import (
     PictureNotVisible,
     TwoSources,
 )
-from cogs.shared.text import file_name
+from cogs.shared.text import file_name, plain
 
 # How many messages the search for the newest picture reads, in one request.
 HISTORY_LIMIT = 50
 # How many pictures are tried until one can be read.
 TRIED_PICTURES = 5
+# How much of a link is shown: the host and a part of the path.
+LINK_CHARACTERS = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,13 @@ async def find_linked(context: RequestContext, url: str) -> StoredSource:
         return await _from_discord_link(context, link)
     data = await download_link(context.bot, context.user, chosen.url if chosen else url)
     name = translate(context.locale, "img2img.source.link")
+    if chosen and chosen.count > 1:
+        name = translate(
+            context.locale,
+            "img2img.source.first_link",
+            count=chosen.count,
+            link=plain(chosen.url, LINK_CHARACTERS),
+        )
     source = await store_picture(context.bot.services, data, name)
     return replace(source, spoiler=chosen is not None and is_spoilered(url, chosen.url))
 

@@ -113,6 +113,33 @@ async def test_a_link_is_followed(tmp_path: Path, noise_service: LocalService) -
             assert discord_sim.last.attachments
 
 
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "{site}/cat {site}/page",
+        "look (<{site}/cat>), and [this]({site}/page)!",
+        "\u200b{site}/cat\n{site}/page\n{site}/cat",
+    ],
+)
+async def test_of_two_pasted_links_the_first_is_taken_and_named(
+    pasted: str, tmp_path: Path, noise_service: LocalService
+) -> None:
+    async with (
+        web_site(cat=(CAT[1], "image/png"), page=(b"no picture", "text/plain")) as port,
+        open_simulated_discord(
+            tmp_path, noise_service, allowed_hosts=("localhost",), allowed_ports=(port,)
+        ) as discord_sim,
+    ):
+        url = pasted.format(site=f"http://localhost:{port}")
+        await discord_sim.alice.slash(
+            discord_sim.channel, "img2img", prompt="a cat", url=url, steps=2
+        )
+        await discord_sim.settled()
+        text = text_of(discord_sim.last).replace("\u200b", "")
+        assert f"from the first of 2 links: http://localhost:{port}/cat" in text
+        assert discord_sim.last.attachments
+
+
 async def test_without_image_and_url_the_newest_picture_of_the_channel_is_taken_and_named(
     tmp_path: Path, noise_service: LocalService
 ) -> None:
