@@ -30,6 +30,21 @@ class MemoryNeeds:
     cpu_half: float | None = None
 
 
+Size = tuple[int, int]
+
+# Square, 4:3 and 16:9 in both orientations, rounded to multiples of 64 within 512 × 512 pixels.
+SIZES_512: tuple[Size, ...] = ((512, 512), (576, 448), (448, 576), (640, 384), (384, 640))
+
+# The nearest of the sizes that SDXL was trained with (Podell et al. 2023, "SDXL", appendix I).
+SIZES_1024: tuple[Size, ...] = (
+    (1024, 1024),
+    (1152, 896),
+    (896, 1152),
+    (1344, 768),
+    (768, 1344),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEntry:
     """One model.
@@ -37,7 +52,10 @@ class ModelEntry:
     `source` is a hub repository, a local `save_pretrained` folder, or empty for random weights
     that are built in code. `revision` is a commit hash, a tag or a branch of the repository; None
     is the commit of the first download, which is remembered. `pixels` is the image area that the
-    model was trained at; both sides must be divisible by `multiple`. `scheduler` replaces the
+    model was trained at; both sides must be divisible by `multiple`. `sizes` are the (width,
+    height) to which most pictures are fitted: the fewer there are, the more requests share a call
+    of the model. A picture whose aspect ratio is not near one of them gets a size of its own.
+    `scheduler` replaces the
     scheduler in the repository, unless None. `cpu_requests` is how many requests run at once on a
     CPU; one full-size request already uses all cores. `parameters` is the number of parameters of
     all components, counted from their configurations; None is unknown. `memory` was measured, see
@@ -50,6 +68,7 @@ class ModelEntry:
     revision: str | None = None
     pixels: int = 512 * 512
     multiple: int = 64
+    sizes: tuple[Size, ...] = ()
     strength: float = 0.7
     steps: int = 25
     guidance_scale: float = 7.5
@@ -75,6 +94,7 @@ MODELS: dict[str, ModelEntry] = {
             licence="openrail++",
             # The repository has PNDM, which needs about twice as many steps.
             scheduler="dpmpp_2m_karras",
+            sizes=SIZES_512,
             parameters=1_412_000_000,
         ),
         ModelEntry(
@@ -83,6 +103,7 @@ MODELS: dict[str, ModelEntry] = {
             licence="MIT",
             pixels=192 * 192,
             multiple=32,
+            sizes=((192, 192), (224, 160), (160, 224), (256, 128), (128, 256)),
             strength=0.9,
             steps=20,
             guidance_scale=3.0,
@@ -102,6 +123,7 @@ MODELS: dict[str, ModelEntry] = {
             source="stable-diffusion-v1-5/stable-diffusion-v1-5",
             licence="creativeml-openrail-m",
             scheduler="dpmpp_2m_karras",
+            sizes=SIZES_512,
             parameters=1_370_000_000,
         ),
         ModelEntry(
@@ -110,6 +132,7 @@ MODELS: dict[str, ModelEntry] = {
             licence="openrail++",
             pixels=1024 * 1024,
             guidance_scale=6.0,
+            sizes=SIZES_1024,
             parameters=3_469_000_000,
         ),
         ModelEntry(
@@ -118,6 +141,7 @@ MODELS: dict[str, ModelEntry] = {
             licence="sai-nc-community",
             steps=4,
             guidance_scale=1.0,
+            sizes=SIZES_512,
             parameters=3_469_000_000,
         ),
     )

@@ -56,7 +56,9 @@ async def render(settings: Settings, options: RenderOptions) -> None:
     except OSError as error:
         raise StartError(f"{options.source} cannot be read: {error.strerror}.") from error
     async with Intake(IntakeLimits.from_settings(settings)) as intake:
-        picture = await intake.from_bytes(data, pixels=model.pixels, multiple=model.multiple)
+        picture = await intake.from_bytes(
+            data, pixels=model.pixels, multiple=model.multiple, sizes=model.sizes
+        )
     request = Img2ImgRequest(
         id=new_job_id(),
         pixels=picture.pixels,

@@ -6,7 +6,7 @@ bytes   sandbox → sandbox_main → decoding  a restricted child process decode
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -118,7 +118,9 @@ class Intake:
         """
         return await self._fetcher.fetch(url)
 
-    async def from_bytes(self, data: bytes, *, pixels: int, multiple: int) -> Picture:
+    async def from_bytes(
+        self, data: bytes, *, pixels: int, multiple: int, sizes: Sequence[tuple[int, int]] = ()
+    ) -> Picture:
         """The picture in `data`, upright, in sRGB and at the size that `geometry.fit` gives.
 
         Raises:
@@ -130,6 +132,7 @@ class Intake:
             data,
             pixels=pixels,
             multiple=multiple,
+            sizes=sizes,
             max_pixels=self.limits.max_pixels,
             background=self.limits.background,
         )

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -85,6 +86,7 @@ class Sandbox:
         *,
         pixels: int,
         multiple: int,
+        sizes: Sequence[tuple[int, int]] = (),
         max_pixels: int,
         background: tuple[int, int, int],
     ) -> Picture:
@@ -97,6 +99,7 @@ class Sandbox:
             "kind": "picture",
             "pixels": pixels,
             "multiple": multiple,
+            "sizes": sizes,
             "max_pixels": max_pixels,
             "background": background,
         }

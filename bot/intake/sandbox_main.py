@@ -73,6 +73,7 @@ def _serve(task: dict[str, Any], source: BufferedReader, sink: BufferedWriter) -
             body,
             pixels=task["pixels"],
             multiple=task["multiple"],
+            sizes=[(width, height) for width, height in task["sizes"]],
             max_pixels=task["max_pixels"],
             background=tuple(task["background"]),
         )

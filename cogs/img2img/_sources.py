@@ -130,7 +130,7 @@ async def store_picture(services: Services, data: bytes, name: str) -> StoredSou
     """
     model = services.model
     picture: Picture = await services.intake.from_bytes(
-        data, pixels=model.pixels, multiple=model.multiple
+        data, pixels=model.pixels, multiple=model.multiple, sizes=model.sizes
     )
     return StoredSource(
         stored=await services.store.pictures.put(picture),

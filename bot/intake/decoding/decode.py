@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from io import BytesIO
 
 import pillow_heif
@@ -19,7 +20,7 @@ from bot.images.picture import Picture
 from bot.intake.decoding import colour
 from bot.intake.decoding.complete import is_cut_off
 from bot.intake.decoding.frames import load_first_visible, with_alpha_flag
-from bot.intake.decoding.geometry import fit
+from bot.intake.decoding.geometry import Size, fit
 from bot.intake.decoding.isobmff import nclx_of, with_known_brand
 from bot.intake.decoding.jpeg import load_without_end
 from bot.intake.decoding.levels import to_8_bits, with_transparent_colour
@@ -63,7 +64,13 @@ section 4.6.5.1.6)."""
 
 
 def decode(
-    data: bytes, *, pixels: int, multiple: int, max_pixels: int, background: tuple[int, int, int]
+    data: bytes,
+    *,
+    pixels: int,
+    multiple: int,
+    sizes: Sequence[Size] = (),
+    max_pixels: int,
+    background: tuple[int, int, int],
 ) -> Picture:
     """The first visible frame of `data` in sRGB, resized to the size that `geometry.fit` gives.
 
@@ -84,7 +91,7 @@ def decode(
             # Other warnings say only that untrusted bytes are malformed.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _Decoder(data, pixels, multiple, max_pixels).picture(background)
+            return _Decoder(data, pixels, multiple, sizes, max_pixels).picture(background)
     except (PictureError, MemoryError):
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -94,12 +101,20 @@ def decode(
 
 
 class _Decoder:
-    def __init__(self, data: bytes, pixels: int, multiple: int, max_pixels: int) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        pixels: int,
+        multiple: int,
+        sizes: Sequence[Size],
+        max_pixels: int,
+    ) -> None:
         self._format = format_of(data)
         self._png = read_png(data) if self._format == "PNG" else PngFile()
         self._data = self._png.data or with_alpha_flag(with_known_brand(data))
         self._pixels = pixels
         self._multiple = multiple
+        self._sizes = sizes
         self._max_pixels = max_pixels
 
     def picture(self, background: tuple[int, int, int]) -> Picture:
@@ -107,7 +122,7 @@ class _Decoder:
         profile = self._profile(image)
         turn = _TRANSPOSE.get(_orientation(image))
         # Pillow applies a TIFF's orientation while loading, which may swap width and height.
-        size = fit(*image.size, self._pixels, self._multiple)
+        size = fit(*image.size, self._pixels, self._multiple, self._sizes)
         image = to_8_bits(image)
         if self._png.transparent is not None:
             image = with_transparent_colour(image, self._png)
@@ -140,14 +155,14 @@ class _Decoder:
         width, height = image.size
         limit = self._max_pixels
         if self._format == "JPEG" and width * height <= limit * JPEG_FACTOR:
-            wanted = fit(width, height, self._pixels, self._multiple)
+            wanted = fit(width, height, self._pixels, self._multiple, self._sizes)
             # The JPEG decoder scales down while decoding, to at least twice the final size.
             image.draft(None, (2 * wanted[0], 2 * wanted[1]))
             width, height = image.size
         if width * height > limit:
             raise TooManyPixels(megapixels=limit / 1e6)
         # The aspect ratio is checked before the pixels are loaded.
-        fit(width, height, self._pixels, self._multiple)
+        fit(width, height, self._pixels, self._multiple, self._sizes)
 
     def _profile(self, image: Image.Image) -> bytes | None:
         """The ICC profile of the picture, or one made from the codes that name its colours."""

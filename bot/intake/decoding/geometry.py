@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil, floor, isqrt, log
 
 from bot.intake.errors import TooLong
@@ -11,8 +12,15 @@ MAX_ASPECT = 8
 beyond that the short side would be only two multiples or less."""
 
 
-def fit(width: int, height: int, pixels: int, multiple: int) -> tuple[int, int]:
+Size = tuple[int, int]
+
+
+def fit(width: int, height: int, pixels: int, multiple: int, sizes: Sequence[Size] = ()) -> Size:
     """The size in pixels to which a picture of `width` by `height` is resized.
+
+    Of the preferred `sizes`, it is the one with the nearest aspect ratio, provided that its shorter
+    side is within one `multiple` of the length that keeps the picture's aspect ratio. Otherwise it
+    is computed:
 
     Both sides are multiples of `multiple`, the area is at most `pixels` and close to it, and the
     shorter side is within one `multiple` of the length that keeps the aspect ratio. Small
@@ -30,6 +38,11 @@ def fit(width: int, height: int, pixels: int, multiple: int) -> tuple[int, int]:
     cells = pixels // multiple**2
     if cells < 1:
         raise ValueError(f"{pixels} pixels are less than a square of side {multiple}")
+    if sizes:
+        nearest = min(sizes, key=lambda size: abs(log(size[0] / size[1] * height / width)))
+        across, down = nearest if width >= height else (nearest[1], nearest[0])
+        if abs(down - across * short / long) <= multiple:
+            return nearest
     aspect = long / short
     costs = {
         (across, down): abs(log(across / down / aspect)) + log(cells / (across * down)) / 2

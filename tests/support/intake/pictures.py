@@ -25,8 +25,8 @@ QUARTERS: tuple[Colour, Colour, Colour, Colour] = (
 )
 """Top left, top right, bottom left, bottom right: every rotation and reflection moves them."""
 
-BUDGET = {"pixels": 512 * 512, "multiple": 64}
-SMALL = {"pixels": 64 * 64, "multiple": 64}
+BUDGET: dict[str, Any] = {"pixels": 512 * 512, "multiple": 64}
+SMALL: dict[str, Any] = {"pixels": 64 * 64, "multiple": 64}
 
 
 def quarters(

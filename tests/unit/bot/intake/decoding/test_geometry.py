@@ -7,6 +7,7 @@ import pytest
 
 from bot.intake import TooLong
 from bot.intake.decoding.geometry import MAX_ASPECT, fit
+from inference import MODELS
 
 BUDGETS = [(512 * 512, 64), (768 * 768, 64), (128 * 128, 64), (512 * 512, 8), (96 * 96, 32)]
 
@@ -66,6 +67,52 @@ def test_swapping_the_sides_swaps_the_result() -> None:
 )
 def test_common_sizes(source: tuple[int, int], size: tuple[int, int]) -> None:
     assert fit(*source, 512 * 512, 64) == size
+
+
+SIZES = {model.name: model for model in MODELS.values() if model.sizes}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_preferred_sizes_of_a_model_are_few_and_valid(name: str) -> None:
+    model = SIZES[name]
+    assert 3 <= len(model.sizes) == len(set(model.sizes)) <= 5
+    for width, height in model.sizes:
+        assert (height, width) in model.sizes
+        assert width % model.multiple == height % model.multiple == 0
+        assert 0.75 * model.pixels <= width * height <= model.pixels
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_with_preferred_sizes_the_aspect_ratio_is_kept_to_within_one_multiple(name: str) -> None:
+    model = SIZES[name]
+    for width, height in sources(1000):
+        w, h = fit(width, height, model.pixels, model.multiple, model.sizes)
+        exact = w * height / width if width >= height else h * width / height
+        assert abs(min(w, h) - exact) <= model.multiple, (width, height, w, h)
+
+
+@pytest.mark.parametrize(
+    ("source", "size"),
+    [
+        ((1, 1), (512, 512)),
+        ((1200, 1100), (512, 512)),
+        ((4032, 3024), (576, 448)),
+        ((3024, 4032), (448, 576)),
+        ((1080, 1350), (448, 576)),
+        ((3000, 2000), (640, 384)),
+        ((1920, 1080), (640, 384)),
+        ((1080, 1920), (384, 640)),
+        ((2560, 1600), (640, 384)),
+        # Too long for the nearest size: computed.
+        ((1080, 2400), (320, 704)),
+        ((1500, 500), (768, 256)),
+    ],
+)
+def test_common_sources_share_the_preferred_sizes(
+    source: tuple[int, int], size: tuple[int, int]
+) -> None:
+    model = MODELS["sd2-depth"]
+    assert fit(*source, model.pixels, model.multiple, model.sizes) == size
 
 
 @pytest.mark.parametrize("short", [1, 7, 100, 3000])
