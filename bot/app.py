@@ -33,7 +33,14 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
         ModelUnavailable: `MODEL` is neither a catalogue name nor a folder.
     """
     model = find_model(settings.model)
-    renderer = Img2ImgRenderer(lambda: inference.status.state is ServiceState.READY)
+
+    def can_share(job: Job) -> bool:
+        """Not in servers without the bot, unless the operator has set a gallery for all."""
+        guild_id = job.destination.guild_id
+        known = guild_id is not None and bot.get_guild(guild_id) is not None
+        return known or settings.gallery_channel is not None
+
+    renderer = Img2ImgRenderer(lambda: inference.status.state is ServiceState.READY, can_share)
 
     async def encode(job: Job, pictures: Sequence[Picture]) -> tuple[Upload, ...]:
         return await encode_job(

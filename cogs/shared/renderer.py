@@ -51,14 +51,14 @@ def bar(fraction: float) -> str:
     return "▰" * full + "▱" * (BAR_CELLS - full)
 
 
-def _actions(job: Job) -> list[Action]:
+def _actions(job: Job, *, share: bool) -> list[Action]:
     """The buttons that the job's result has."""
     hidden: set[Action] = set()
     if job.depth is None:
         hidden.add(Action.DEPTH)
     if job.layout == "grid":
         hidden.update(SINGLE_PICTURE_ACTIONS)
-    if job.destination.private and job.destination.guild_id is None:
+    if not share:
         hidden.add(Action.SHARE)
     return [action for action in RESULT_ACTIONS if action not in hidden]
 
@@ -78,11 +78,14 @@ def alt_text(job: Job) -> str:
 class Img2ImgRenderer:
     """Renders every state of a job as one Components V2 container.
 
-    `ready` tells whether the model is loaded.
+    `ready` tells whether the model is loaded, `can_share` whether a gallery may exist for a job.
     """
 
-    def __init__(self, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self, ready: Callable[[], bool], can_share: Callable[[Job], bool] = lambda _job: True
+    ) -> None:
         self._ready = ready
+        self._can_share = can_share
 
     def queued(self, job: Job, position: QueuePosition) -> MessageContent:
         """Waiting: the queue position, the estimate, a cancel button."""
@@ -177,7 +180,8 @@ class Img2ImgRenderer:
         if notice := notice_of(job.locale, job.model):
             lines.append(f"-# {notice}")
         gallery = media_gallery(pictures)
-        buttons = [JobButton(action, job) for action in _actions(job)]
+        actions = _actions(job, share=self._can_share(job))
+        buttons = [JobButton(action, job) for action in actions]
         view = block(title(job), gallery, "\n".join(lines), buttons=buttons)
         return MessageContent(view=view, files=tuple(pictures))
 
