@@ -57,7 +57,7 @@ class Services:
 def intents(settings: Settings) -> discord.Intents:
     """The intents that the commands need; message content only if the operator turned it on.
 
-    Without it, other people's messages come without attachments in a channel's history:
+    Without it, messages of other users have no attachments in a channel's history:
     https://discord.com/developers/docs/events/gateway#message-content-intent
     """
     wanted = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 
 # A NULL parameter compares to nothing: each call sets one of the three.
 HASHES = """
@@ -36,6 +37,12 @@ def erase(
     hashes = {hash_ for (hash_,) in db.execute(HASHES, chosen)}
     db.execute(TALLY, chosen)
     return db.execute(DELETE, chosen).rowcount, hashes
+
+
+def unnamed(db: sqlite3.Connection, hashes: Iterable[str]) -> list[str]:
+    """Those of the content hashes that no job names."""
+    query = "SELECT 1 FROM picture WHERE hash = ? LIMIT 1"
+    return [hash_ for hash_ in hashes if db.execute(query, (hash_,)).fetchone() is None]
 
 
 def scrub(db: sqlite3.Connection) -> None:

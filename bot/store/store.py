@@ -13,7 +13,7 @@ from typing import Self
 from bot.errors import JobNotActive
 from bot.jobs.job import Job, JobState
 from bot.store.database import Database, full_disk_as_storage_full, no_failpoint
-from bot.store.erasure import erase, scrub
+from bot.store.erasure import erase, scrub, unnamed
 from bot.store.guild_settings import GuildSettings
 from bot.store.opening import not_writable
 from bot.store.picture_files import PictureFiles
@@ -265,11 +265,7 @@ class Store:
         return dict(self._db.connection.execute(query, (seq,)))
 
     def _delete_unnamed(self, hashes: Iterable[str]) -> None:
-        self.pictures.delete([hash_ for hash_ in hashes if not self._is_named(hash_)])
-
-    def _is_named(self, hash_: str) -> bool:
-        query = "SELECT 1 FROM picture WHERE hash = ? LIMIT 1"
-        return self._db.connection.execute(query, (hash_,)).fetchone() is not None
+        self.pictures.delete(unnamed(self._db.connection, hashes))
 
     def _erase(
         self, *, user: int | None = None, before: float | None = None, job: str | None = None
@@ -291,15 +287,12 @@ class Store:
         unanswered jobs that cannot be read: their users cannot be told."""
         scrub(self._db.connection)
         readable = {job.id for job in self._select("finished_at IS NULL", ())}
+        open_ids = self._db.connection.execute("SELECT id FROM job WHERE finished_at IS NULL")
+        unreadable = [(time.time(), id_) for (id_,) in open_ids.fetchall() if id_ not in readable]
         with self._db.transaction("sweep"):
-            for (id_,) in self._db.connection.execute(
-                "SELECT id FROM job WHERE finished_at IS NULL"
-            ).fetchall():
-                if id_ not in readable:
-                    self._db.connection.execute(
-                        "UPDATE job SET state = 'failed', finished_at = ?, token = NULL "
-                        "WHERE id = ?",
-                        (time.time(), id_),
-                    )
+            self._db.connection.executemany(
+                "UPDATE job SET state = 'failed', finished_at = ?, token = NULL WHERE id = ?",
+                unreadable,
+            )
         rows = self._db.connection.execute("SELECT DISTINCT hash FROM picture")
         self.pictures.keep_only({hash_ for (hash_,) in rows})

@@ -123,13 +123,3 @@ async def test_a_request_without_a_place_is_refused_before_its_file_is_fetched(
     texts = [str(reply.content) for result in results[2:] for reply in result.followups]
     assert len(texts) == 3
     assert all("2 pictures waiting already, and at most 2" in text for text in texts)
-
-
-async def test_a_request_of_more_pictures_than_a_user_may_have_is_refused(
-    discord_sim: SimulatedDiscord,
-) -> None:
-    result = await discord_sim.alice.slash(
-        discord_sim.channel, "img2img", prompt="x", image=("a.png", MINE), count=4
-    )
-    [reply] = result.followups
-    assert "At most 2 pictures per user" in str(reply.content)

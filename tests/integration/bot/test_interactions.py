@@ -1,4 +1,5 @@
-"""A crowd is acknowledged in time, and the event loop stays free, while the worker is busy."""
+"""Many interactions are acknowledged in time, and the event loop stays free, while the worker is
+busy."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from tests.benchmarks.interactions import measure
     "interactions", [pytest.param(400, id="400"), pytest.param(10_000, marks=pytest.mark.slow)]
 )
 async def test_fifty_a_second_are_acknowledged_in_time(interactions: int) -> None:
-    """The marks on a machine of one's own are 500 ms and 50 ms; a shared one gets slack."""
+    """The targets on an idle machine are 500 ms and 50 ms; a shared one gets more time."""
     figures = await measure(interactions, rate=50.0)
     print(figures)
     assert figures["acknowledged"] == figures["interactions"] == interactions

@@ -1,0 +1,47 @@
+"""Slots in the engine's batch: their order, their number, and what is released."""
+
+from __future__ import annotations
+
+from bot.runner.batch_slots import BatchSlots
+
+
+async def test_slots_are_ready_in_order_as_far_as_the_batch_goes() -> None:
+    slots = BatchSlots()
+    slots.resize(2)
+    taken = [slots.take() for _ in range(4)]
+    assert [slot.done() for slot in taken] == [True, True, False, False]
+    assert not slots.free
+    slots.release(taken[0])
+    assert [slot.done() for slot in taken] == [True, True, True, False]
+
+
+async def test_a_slot_that_is_released_before_it_was_ready_takes_no_room() -> None:
+    slots = BatchSlots()
+    first, second, third = (slots.take() for _ in range(3))
+    slots.release(second)
+    slots.release(first)
+    assert third.done()
+    slots.release(third)
+    assert slots.free
+
+
+async def test_a_holder_that_was_cancelled_still_has_to_release() -> None:
+    slots = BatchSlots()
+    first, second = slots.take(), slots.take()
+    second.cancel()
+    slots.release(first)
+    assert not slots.free
+    slots.release(second)
+    assert slots.free
+
+
+async def test_a_batch_that_shrinks_admits_no_more_until_enough_are_released() -> None:
+    slots = BatchSlots()
+    slots.resize(3)
+    taken = [slots.take() for _ in range(4)]
+    slots.resize(1)
+    slots.release(taken[0])
+    slots.release(taken[1])
+    assert not taken[3].done()
+    slots.release(taken[2])
+    assert taken[3].done()
