@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import discord
 from discord import app_commands
@@ -22,6 +23,20 @@ Interaction = discord.Interaction[RedrawBot]
 MAX_CHOICES = 25
 
 
+class Img2ImgCommand(app_commands.Command["Img2Img", ..., None]):
+    """`/img2img`. Its option `steps` ends at the operator's limit instead of the highest one."""
+
+    async def get_translated_payload(
+        self, tree: app_commands.CommandTree[Any], translator: app_commands.Translator
+    ) -> dict[str, Any]:
+        """The command as it is published."""
+        assert self.binding is not None
+        command = await super().get_translated_payload(tree, translator)
+        steps = next(option for option in command["options"] if option["name"] == "steps")
+        steps["max_value"] = self.binding.bot.services.settings.max_steps
+        return command
+
+
 class Img2Img(commands.Cog):
     """`/img2img` and "Redraw this"."""
 
@@ -39,9 +54,6 @@ class Img2Img(commands.Cog):
         """Remove the context menu command with the cog."""
         self.bot.tree.remove_command(self.menu.name, type=self.menu.type)
 
-    @app_commands.command(
-        name=localized_name("img2img.command"), description=localized_name("img2img.description")
-    )
     @app_commands.rename(
         prompt=localized_name("img2img.name.prompt"),
         image=localized_name("img2img.name.image"),
@@ -68,7 +80,7 @@ class Img2Img(commands.Cog):
         style=localized_name("img2img.option.style"),
         private=localized_name("img2img.option.private"),
     )
-    async def img2img(
+    async def _img2img(
         self,
         interaction: Interaction,
         prompt: Range[str, 1, 1000],
@@ -97,6 +109,12 @@ class Img2Img(commands.Cog):
         )
         context = RequestContext.of(interaction)
         await submit_request(interaction, draft, partial(find_source, context, image, url))
+
+    img2img = Img2ImgCommand(
+        name=localized_name("img2img.command"),
+        description=localized_name("img2img.description"),
+        callback=_img2img,
+    )
 
     @img2img.autocomplete("style")
     async def _styles(

@@ -68,7 +68,6 @@ async def assert_the_next_one_works(discord_sim: SimulatedDiscord) -> None:
         ({"url": "http://cat.invalid/cat.png"}, "cannot be reached"),
         ({"image": CAT, "url": "https://cat.example/"}, "not both"),
         ({"image": CAT, "prompt": "   "}, "prompt is empty"),
-        ({"image": CAT, "steps": 51}, "At most 50 steps"),
     ],
 )
 async def test_a_wrong_option_is_refused_in_an_ephemeral_reply(
@@ -93,7 +92,19 @@ async def test_an_attachment_over_the_limit_is_not_downloaded(
     await assert_the_next_one_works(discord_sim)
 
 
-@pytest.mark.parametrize("option", [{"strength": 1.5}, {"strength": 0.0}, {"steps": 0}])
+async def test_a_repeated_request_with_more_steps_than_now_allowed_is_refused(
+    discord_sim: SimulatedDiscord,
+) -> None:
+    await discord_sim.alice.slash(discord_sim.channel, "img2img", prompt="x", image=CAT, steps=8)
+    await discord_sim.settled()
+    discord_sim.bot.services.settings.max_steps = 4
+    result = await discord_sim.alice.click(discord_sim.last, label="Again")
+    assert "At most 4 steps" in refusal_in(result)
+
+
+@pytest.mark.parametrize(
+    "option", [{"strength": 1.5}, {"strength": 0.0}, {"steps": 0}, {"steps": 51}]
+)
 async def test_values_out_of_range_never_reach_the_bot(
     discord_sim: SimulatedDiscord, option: dict[str, Any]
 ) -> None:
