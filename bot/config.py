@@ -71,6 +71,12 @@ class Settings(BaseSettings):
     demo_port: int = Field(default=8080, ge=0, le=65535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
+    # Several GPUs
+    service: str = Field(default="local", pattern=r"^(local|ray|auto|[\w.-]+:\d{1,5})$")
+    ray_min_replicas: int = Field(default=1, ge=1)
+    ray_max_replicas: int = Field(default=64, ge=1)
+    ray_replica_cpus: int = Field(default=1, ge=1)
+
     # Monitoring
     metrics_port: int = Field(default=0, ge=0, le=65535)
     metrics_host: str = "127.0.0.1"

@@ -23,6 +23,8 @@ from inference.errors import (
     WorkerDied,
     WorkerFailed,
 )
+from inference.fleet.config import FleetConfig
+from inference.fleet.service import RayService
 from inference.models import MODELS, POCKET, MemoryNeeds, ModelEntry, find_model
 from inference.service import DownloadProgress, InferenceService, ServiceState, ServiceStatus
 from inference.types import Img2ImgRequest, Img2ImgResult, Preview, Progress, Timings
@@ -36,6 +38,7 @@ __all__ = [
     "DeviceNotFound",
     "DiskFull",
     "DownloadProgress",
+    "FleetConfig",
     "HubUnreachable",
     "Img2ImgRequest",
     "Img2ImgResult",
@@ -54,6 +57,7 @@ __all__ = [
     "OutOfMemory",
     "Preview",
     "Progress",
+    "RayService",
     "ServiceState",
     "ServiceStatus",
     "ServiceStopped",

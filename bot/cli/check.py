@@ -14,8 +14,8 @@ import discord
 from rich.console import Console
 
 from bot.cli.device import find_device
+from bot.cli.inference_service import use_hub_environment
 from bot.cli.load_settings import unknown_names
-from bot.cli.local_service import use_hub_environment
 from bot.cli.model_errors import explain
 from bot.cli.onboarding import missing_token_help
 from bot.config import Settings

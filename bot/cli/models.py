@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bot.cli.device import find_device
-from bot.cli.local_service import hub_environment, use_hub_environment
+from bot.cli.inference_service import hub_environment, use_hub_environment
 from bot.cli.progress import wait_ready
 from bot.config import Settings
 from inference import (

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bot.cli.local_service import local_service
+from bot.cli.inference_service import local_service
 from bot.cli.progress import wait_ready
 from bot.config import Settings
 from bot.errors import StartError

@@ -12,7 +12,7 @@ from typing import Any
 
 from bot.app import open_bot
 from bot.cli.connection import log_in, stay_connected
-from bot.cli.local_service import local_service
+from bot.cli.inference_service import inference_service
 from bot.cli.onboarding import missing_token_help
 from bot.cli.signals import stop_event
 from bot.client import RedrawBot
@@ -37,7 +37,7 @@ async def run_bot(settings: Settings) -> None:
         raise StartError(missing_token_help())
     stop = stop_event(signal.SIGTERM, signal.SIGINT)
     async with (
-        local_service(settings) as service,
+        inference_service(settings) as service,
         open_bot(settings, service) as bot,
         bot,
         _monitoring(settings, bot, service),

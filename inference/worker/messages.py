@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from inference.errors import InferenceError, ModelUnavailable
 from inference.models import ModelEntry
@@ -20,6 +20,7 @@ class WorkerConfig:
 
     `factory` is `module:function`. The worker calls it with this configuration and a function that
     sends messages to the supervisor; it returns the engine to run and the `Ready` message to send.
+    `factory_options` are further arguments for that factory.
     `environment` holds environment variables to set in the process, or to remove if None, before
     any library is imported.
     """
@@ -30,6 +31,7 @@ class WorkerConfig:
     batch_rows: int = 0
     cache_dir: Path = Path(".cache")
     factory: str = "inference.families.build:build_engine"
+    factory_options: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     log_level: int = logging.INFO
 
@@ -83,6 +85,14 @@ class Ready:
     slots: int
     device: str
     dtype: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """After `Ready`: how many requests fill the batches now. Also a sign of life."""
+
+    slots: int
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)

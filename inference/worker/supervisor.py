@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +29,7 @@ from inference.service import DownloadProgress, ServiceState, ServiceStatus
 from inference.types import Img2ImgRequest, Img2ImgResult, Progress
 from inference.worker.messages import (
     Cancel,
+    Capacity,
     Failed,
     LoadFailed,
     Loading,
@@ -89,6 +90,7 @@ class LocalService:
         batch_rows: int = 0,
         cache_dir: Path = Path(".cache"),
         factory: str = "inference.families.build:build_engine",
+        factory_options: Mapping[str, Any] | None = None,
         environment: Mapping[str, str | None] | None = None,
         step_deadline: float | None = None,
         load_deadline: float = LOAD_SILENCE_SECONDS,
@@ -100,6 +102,7 @@ class LocalService:
             batch_rows=batch_rows,
             cache_dir=cache_dir,
             factory=factory,
+            factory_options=dict(factory_options or {}),
             environment=dict(environment or {}),
             log_level=logging.getLogger().getEffectiveLevel(),
         )
@@ -283,6 +286,8 @@ class LocalService:
             case Loading(detail=detail, download=download):
                 self._start_phase()
                 self._report_loading(detail, download)
+            case Capacity(slots=slots, detail=detail):
+                self._status = replace(self._status, slots=slots, detail=detail)
             case Ready(slots=slots, device=device, dtype=dtype):
                 self._set_status(
                     ServiceState.READY, "ready", slots=slots, device=device, dtype=dtype

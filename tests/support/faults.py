@@ -48,8 +48,9 @@ class FakeDenoising:
 class FaultyModel:
     """Replaces `Depth2ImgModel`; see the module's docstring."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, step_seconds: float = 0.001) -> None:
         self.folder = folder
+        self.step_seconds = step_seconds
 
     def _fault_of(self, one: FakeDenoising) -> str:
         fault, _, once = one.request.prompt.partition(" ")
@@ -85,7 +86,7 @@ class FaultyModel:
                     raise torch.AcceleratorError("CUDA error: device-side assert triggered")
                 case "memory":
                     raise torch.OutOfMemoryError("CUDA out of memory.")
-        time.sleep(0.001)
+        time.sleep(self.step_seconds)
         for one in batch:
             one.step += 1
 
@@ -111,6 +112,13 @@ def build_engine(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
     """A factory that is ready as soon as torch is imported."""
     policy = BatchPolicy(row_limit=8, request_limit=64)
     engine = SteppedEngine(FaultyModel(config.cache_dir), report, policy)
+    return engine, Ready(slots=4, device="cpu", dtype="float32")
+
+
+def slow_engine(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
+    """As `build_engine`, with steps that take 50 ms."""
+    policy = BatchPolicy(row_limit=8, request_limit=64)
+    engine = SteppedEngine(FaultyModel(config.cache_dir, 0.05), report, policy)
     return engine, Ready(slots=4, device="cpu", dtype="float32")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from bot.app import open_bot
 from bot.cli.demo.server import DemoPage, serve
 from bot.cli.demo.simulation import Simulation
-from bot.cli.local_service import local_service
+from bot.cli.inference_service import local_service
 from bot.cli.signals import ENDINGS, stop_event
 from bot.config import Settings
 from bot.i18n.translate import translate

@@ -1,0 +1,79 @@
+"""Builds the inference service from the bot's settings."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+from bot.config import Settings
+from bot.errors import StartError
+from inference import FleetConfig, LocalService, RayService
+
+
+def hub_environment(settings: Settings) -> dict[str, str]:
+    """The environment variables of the model hub's client, as the settings have them.
+
+    https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables
+    """
+    variables = {"HF_HUB_OFFLINE": str(int(settings.hf_hub_offline))}
+    if settings.hf_home is not None:
+        variables["HF_HOME"] = str(settings.hf_home.expanduser().resolve())
+    if settings.hf_token is not None:
+        variables["HF_TOKEN"] = settings.hf_token.get_secret_value()
+    return variables
+
+
+def use_hub_environment(settings: Settings) -> None:
+    """Set the variables in this process. Call it before `huggingface_hub` is imported."""
+    os.environ.update(hub_environment(settings))
+
+
+def local_service(settings: Settings) -> LocalService:
+    """The service with one worker process on this machine, not started yet.
+
+    Raises:
+        UnknownModel: `MODEL` is neither a catalogue name nor a repository nor a folder.
+    """
+    return LocalService(
+        model=settings.model,
+        device=settings.device,
+        dtype=settings.dtype,
+        batch_rows=settings.batch_rows,
+        cache_dir=settings.data_dir,
+        environment=_environment(settings),
+    )
+
+
+def inference_service(settings: Settings) -> LocalService:
+    """The service that `SERVICE` names, not started yet.
+
+    Raises:
+        UnknownModel: as `local_service`.
+        StartError: `SERVICE` needs Ray, which is not installed.
+    """
+    if settings.service == "local":
+        return local_service(settings)
+    if importlib.util.find_spec("ray") is None:
+        raise StartError(
+            "SERVICE needs Ray, which is not installed: run `.venv/bin/pip install --constraint "
+            "constraints.txt '.[ray]'`."
+        )
+    return RayService(
+        model=settings.model,
+        fleet=FleetConfig(
+            address=None if settings.service == "ray" else settings.service,
+            min_replicas=settings.ray_min_replicas,
+            max_replicas=settings.ray_max_replicas,
+            replica_cpus=settings.ray_replica_cpus,
+        ),
+        device=settings.device,
+        dtype=settings.dtype,
+        batch_rows=settings.batch_rows,
+        cache_dir=settings.data_dir.resolve(),
+        environment=_environment(settings),
+    )
+
+
+def _environment(settings: Settings) -> dict[str, str | None]:
+    # No other process needs the bot's token.
+    return {"DISCORD_TOKEN": None, **hub_environment(settings)}

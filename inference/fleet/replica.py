@@ -1,0 +1,94 @@
+"""One replica: a Ray actor that supervises a worker process with the engine in it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from inference.errors import InferenceError, ModelUnavailable, WorkerFailed
+from inference.service import ServiceState, ServiceStatus
+from inference.types import Img2ImgRequest, Img2ImgResult, Progress
+from inference.worker.messages import Failed
+from inference.worker.supervisor import LocalService
+
+ReplicaEvent = Progress | Img2ImgResult | Failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaStatus:
+    """A snapshot of a replica. `failure` is set if its model can never be loaded there."""
+
+    service: ServiceStatus
+    failure: ModelUnavailable | None = None
+
+
+class Replica:
+    """The deployment's class. `options` are `LocalService`'s arguments.
+
+    The constructor returns while the model is loading, so that the status can be asked for.
+    """
+
+    async def __init__(self, options: dict[str, Any]) -> None:  # type: ignore[misc]
+        self._failure: ModelUnavailable | None = None
+        self._service = LocalService(**options)
+        await self._service.__aenter__()
+        self._watch = asyncio.create_task(self._watch_failure())
+
+    async def generate(
+        self, request: Img2ImgRequest, seconds_left: float | None
+    ) -> AsyncIterator[ReplicaEvent]:
+        """Run one request; the last event is its result or failure.
+
+        `seconds_left` until the deadline replaces the request's own: clocks of two machines differ.
+        Closing the iterator cancels the request.
+        """
+        deadline = None if seconds_left is None else time.time() + seconds_left
+        events: asyncio.Queue[Progress | None] = asyncio.Queue()
+        task = asyncio.create_task(
+            self._service.generate(replace(request, deadline=deadline), events.put_nowait)
+        )
+        task.add_done_callback(lambda _: events.put_nowait(None))
+        try:
+            while (event := await events.get()) is not None:
+                yield event
+            try:
+                outcome: ReplicaEvent = task.result()
+            except InferenceError as error:
+                outcome = Failed(request.id, error)
+            yield outcome
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def status(self) -> ReplicaStatus:
+        """The state of the replica's worker."""
+        return ReplicaStatus(service=self._service.status, failure=self._failure)
+
+    async def check_health(self) -> None:
+        """Called by Ray Serve, which replaces a replica that raises.
+
+        A model that cannot be loaded would fail again, so that is reported by `status` instead.
+        """
+        if isinstance(self._failure, WorkerFailed):
+            raise self._failure
+
+    async def __del__(self) -> None:
+        """Called by Ray Serve before the replica ends."""
+        self._watch.cancel()
+        await self._service.__aexit__(None, None, None)
+
+    async def _watch_failure(self) -> None:
+        try:
+            await self._service.wait_failed()
+        except ModelUnavailable as error:
+            self._failure = error
+
+
+def free_slots(statuses: list[ReplicaStatus]) -> int:
+    """How many requests fill the batches of all replicas that serve requests."""
+    return sum(
+        status.service.slots for status in statuses if status.service.state is ServiceState.READY
+    )
