@@ -31,6 +31,8 @@ POST_SECONDS = 45.0
 NONCE_SECONDS = 3 * 60.0 - POST_SECONDS - 15.0
 # The largest difference between this machine's clock and Discord's when a message is searched for.
 CLOCK_SKEW = datetime.timedelta(minutes=5)
+# Two requests.
+NEWEST_MESSAGES = 200
 # An upload of 10 MiB over a slow connection.
 EDIT_SECONDS = 90.0
 
@@ -150,14 +152,18 @@ class RouteSender:
         False where the bot may not read the history: a second answer is better than none.
         """
         moment = datetime.datetime.fromtimestamp(since, datetime.UTC)
+        around = channel.history(
+            limit=None,
+            after=moment - CLOCK_SKEW,
+            before=moment + CLOCK_SKEW + datetime.timedelta(seconds=NONCE_SECONDS),
+        )
+        # If this machine's clock was wrong at that time: the newest messages.
+        newest = channel.history(limit=NEWEST_MESSAGES)
         with contextlib.suppress(discord.NotFound, discord.Forbidden):
-            async for message in channel.history(
-                limit=None,
-                after=moment - CLOCK_SKEW,
-                before=moment + CLOCK_SKEW + datetime.timedelta(seconds=NONCE_SECONDS),
-            ):
-                if _is_answer(message, job):
-                    return True
+            for messages in (around, newest):
+                async for message in messages:
+                    if _is_answer(message, job):
+                        return True
         return False
 
     def _channel(self, job: Job) -> discord.PartialMessageable:

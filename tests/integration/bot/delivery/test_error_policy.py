@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -200,6 +201,28 @@ async def test_a_clock_that_jumps_ahead_does_not_close_the_route_of_a_private_an
     [answer] = case.answers()
     assert answer.id == job.destination.message_id
     assert (await case.state(job)).state is JobState.DELIVERED
+
+
+async def test_a_message_that_was_sent_under_a_wrong_clock_is_found(case: Case) -> None:
+    """The bot was killed between the message and its record, hours ahead of Discord's clock."""
+    job = await case.made_job(expired=True)
+    case.discord_state.messages[job.destination.message_id].deleted = True
+    await case.deliver(job)
+    store = case.fixture.bot.store
+    wrong = time.time() + 2 * 3600
+
+    def forget() -> None:
+        store._db.connection.execute(
+            "UPDATE job SET state = 'made', finished_at = NULL, post_since = ? WHERE id = ?",
+            (wrong, job.id),
+        )
+
+    await store._db.run(forget)
+    case.clock_error = 2 * 3600.0 + 600
+    case.discord_state.nonce_seconds = 0.0
+    await case.deliver(await case.state(job))
+    assert (await case.state(job)).state is JobState.DELIVERED
+    assert len(case.answers()) == 1
 
 
 async def test_a_response_that_can_never_be_parsed_is_retried_three_times_per_job(
