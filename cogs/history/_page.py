@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import discord
 
+from bot.allowed_places import check_place
 from bot.client import RedrawBot
 from bot.command_tree import handle_error
 from bot.errors import StoredPictureMissing
@@ -61,6 +62,7 @@ class PageButton(
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Show the page in the same message."""
         try:
+            check_place(interaction.client.services.settings, interaction.guild_id)
             await interaction.response.defer()
             view, files = await draw_page(interaction, self.page)
             await interaction.edit_original_response(view=view, attachments=files)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import discord
@@ -12,6 +14,7 @@ import pytest_asyncio
 from simcord.actors import MemberActor
 
 from bot.jobs.job import JobState
+from cogs.shared import job_messages
 from tests.support.services import ScriptedService
 from tests.support.simulated_discord import (
     SimulatedDiscord,
@@ -267,6 +270,47 @@ async def test_the_owner_deletes_a_message_whose_button_has_no_owner_in_its_id(
     assert sim.channel.last_message is not None
     await press(sim, sim.alice, sim.last, "Delete")
     assert sim.channel.last_message is None
+
+
+async def test_delete_finds_an_answer_that_was_sent_as_a_new_message(
+    sim: SimulatedDiscord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reply was gone when the job was done, so the answer is another message."""
+    # The simulated Discord has a clock of its own, which may be years away.
+    monkeypatch.setattr(job_messages, "SEARCH_WINDOW", datetime.timedelta(days=3650))
+    service = sim.bot.services.inference
+    assert isinstance(service, ScriptedService)
+    service.gate.clear()
+    await sim.alice.slash(sim.channel, "img2img", prompt="a fox", image=CAT)
+    await sim.shown("Cancel")
+    bots = sim.bot.get_channel(sim.channel.id)
+    assert isinstance(bots, discord.TextChannel)
+    await bots.get_partial_message(sim.last.id).delete()
+    service.gate.set()
+    await sim.settled()
+    job = await newest_job(sim, sim.alice)
+    assert job.post_channel_id == sim.channel.id
+    assert sim.last.attachments
+    shown = await slash(sim.alice, sim.channel, "show", id=job.id)
+    await press(sim, sim.alice, shown.response.message, "Delete")
+    assert sim.channel.last_message is None
+
+
+async def test_a_message_that_cannot_be_deleted_is_told(
+    sim: SimulatedDiscord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await redraw(sim)
+    other = sim.env.guild.create_text_channel("other")
+    shown = await slash(sim.alice, other, "show", id=job.id)
+    forbidden = discord.Forbidden(SimpleNamespace(status=403, reason=""), "Missing Access")  # type: ignore[arg-type]
+
+    async def delete(*_: object, **__: object) -> None:
+        raise forbidden
+
+    monkeypatch.setattr(discord.PartialMessage, "delete", delete)
+    result = await press(sim, sim.alice, shown.response.message, "Delete")
+    assert "may not delete the message" in result.followups[-1].content
+    assert await sim.bot.services.store.job(job.id) is None
 
 
 # 5. Spoilers.

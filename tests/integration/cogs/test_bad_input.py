@@ -165,6 +165,32 @@ async def test_the_limit_per_user(tmp_path: Path) -> None:
         await discord_sim.settled()
 
 
+async def test_requests_over_the_limit_are_refused_before_their_files_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = ScriptedService()
+    service.gate.clear()
+    async with open_simulated_discord(tmp_path, service, queue_limit_per_user=1) as discord_sim:
+        decoded = []
+        from_bytes = discord_sim.bot.services.intake.from_bytes
+
+        async def watched(data: bytes, **options: Any) -> Any:
+            decoded.append(data)
+            return await from_bytes(data, **options)
+
+        monkeypatch.setattr(discord_sim.bot.services.intake, "from_bytes", watched)
+        for _ in range(5):
+            await discord_sim.alice.slash(discord_sim.channel, "img2img", prompt="x", image=CAT)
+        assert len(decoded) == 1
+        service.gate.set()
+        await discord_sim.settled()
+        many = await discord_sim.alice.slash(
+            discord_sim.channel, "img2img", prompt="x", image=CAT, count=4
+        )
+        assert "At most 1 pictures" in refusal_in(many)
+        assert len(decoded) == 1
+
+
 async def test_a_request_made_while_the_model_loads_waits_and_says_so(
     discord_sim: SimulatedDiscord,
 ) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import discord
+import pytest
 import pytest_asyncio
 from PIL import Image, ImageChops, ImageStat
 
 from bot.images.compose import SHOWN_SIDE, shown, shown_factor
 from bot.jobs.job import Job
+from cogs.history import _page
 from tests.support.pictures import file_of, photo
 from tests.support.services import ScriptedService
 from tests.support.simulated_discord import (
@@ -315,6 +317,24 @@ async def test_history_pages_through_the_users_own_pictures(discord_sim: Simulat
     assert [n for n in range(7) if f"picture {n}" in second] == [0, 1]
     empty = await slash(discord_sim, discord_sim.bob, "history")
     assert "no pictures here yet" in text_of(empty.response.message)
+
+
+async def test_a_page_of_the_history_is_acknowledged_before_it_is_drawn(
+    discord_sim: SimulatedDiscord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        await redraw(discord_sim, prompt=f"picture {number}", steps=2)
+    result = await slash(discord_sim, discord_sim.alice, "history")
+    acknowledged = []
+    draw_page = _page.draw_page
+
+    async def watched(interaction: Any, page: int) -> Any:
+        acknowledged.append(interaction.response.is_done())
+        return await draw_page(interaction, page)
+
+    monkeypatch.setattr(_page, "draw_page", watched)
+    await press(discord_sim, discord_sim.alice, result.response.message, "Older")
+    assert acknowledged == [True]
 
 
 async def test_show_is_for_those_who_may_see_the_channel(discord_sim: SimulatedDiscord) -> None:

@@ -13,7 +13,12 @@ from simcord import interactions
 
 from cogs.img2img._forms import FORM_SECONDS
 from tests.support.services import ScriptedService
-from tests.support.simulated_discord import SimulatedDiscord, open_simulated_discord, text_of
+from tests.support.simulated_discord import (
+    SimulatedDiscord,
+    buttons_of,
+    open_simulated_discord,
+    text_of,
+)
 from tests.support.simulated_users import CAT, newest_job, press, redraw, reply_of, slash
 
 # What Discord sends as `app_permissions` for a command that a user installed, in a server without
@@ -50,6 +55,16 @@ async def test_a_user_installed_command_works_in_a_server_without_the_bot(
     assert sim.last.attachments
     await press(sim, sim.alice, sim.last, "Again")
     assert len(await sim.bot.services.store.jobs_of(sim.alice.id)) == 2
+
+
+async def test_share_is_not_offered_in_a_server_without_the_bot(
+    sim: SimulatedDiscord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_user_install(monkeypatch)
+    monkeypatch.setattr(sim.bot, "get_guild", lambda _id: None)
+    await redraw(sim)
+    assert "Share" not in buttons_of(sim.last)
+    assert "Again" in buttons_of(sim.last)
 
 
 async def test_a_user_installed_command_needs_attach_files(
