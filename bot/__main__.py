@@ -162,6 +162,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except Exception:
+        # Python would print the traceback as it is, secrets included.
+        log.critical("the bot ended because of a bug", exc_info=True)
+        return 1
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@
 
 import io
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +60,28 @@ def test_a_token_that_was_seen_in_a_payload_is_removed_by_its_value() -> None:
 
 def record(message: str) -> logging.LogRecord:
     return logging.LogRecord("test", logging.INFO, "", 0, message, (), None)
+
+
+BUG = """
+import sys
+from bot import __main__
+
+async def perform(*_):
+    raise RuntimeError("https://discord.com/api/v10/webhooks/1/" + sys.argv[1])
+
+__main__.perform = perform
+sys.exit(__main__.main(["run"]))
+"""
+
+
+def test_a_bug_that_ends_the_bot_is_logged_without_secrets() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BUG, INTERACTION],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "webhooks/1/[secret]" in done.stderr
+    assert INTERACTION not in done.stderr
