@@ -68,13 +68,25 @@ class NonBlocking(TorchFunctionMode):
         options = dict(kwargs or {})
         if func is torch.linalg.solve:
             return torch.linalg.solve_ex(*args, **options).result
-        if func is torch.Tensor.to and args[0].device.type == "cpu":
-            targets = [part for part in (*args[1:], *options.values()) if _is_device(part)]
+        # Not for a module that moves its parameters: pinning a copy of them would take memory.
+        if (
+            func is torch.Tensor.to
+            and args[0].device.type == "cpu"
+            and not isinstance(args[0], torch.nn.Parameter)
+        ):
+            parts = (*args[1:], *options.values())
+            targets = [part for part in parts if _is_device(part)]
             if targets and (device := torch.device(targets[0])).type != "cpu":
-                rest = [part for part in args[1:] if not _is_device(part)]
-                options.pop("device", None)
                 moved = to_device(args[0], device)
-                return moved.to(*rest, **options) if rest or options else moved
+                changes = [
+                    part for part in parts if isinstance(part, torch.dtype | torch.memory_format)
+                ]
+                for change in changes:
+                    if isinstance(change, torch.dtype):
+                        moved = moved.to(change)
+                    else:
+                        moved = moved.to(memory_format=change)
+                return moved
         return func(*args, **options)
 
 
