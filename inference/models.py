@@ -19,13 +19,14 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 class MemoryNeeds:
     """Free memory in GiB that one request at the model's `pixels` needs, with the weights.
 
-    `gpu` is for half precision; `gpu_low` for half precision with the settings that save memory
-    (see `inference.pipelines.low_memory`), which are used if there is less than `gpu`. `cpu` and
-    `cpu_half` are for float32 and bfloat16 on a CPU; None is unknown.
+    `gpu` is for half precision: the memory that torch reserves and CUDA's own. With less than that,
+    the settings of `inference.pipelines.low_memory` are used. `gpu_low` is the allocated memory
+    with these settings; with less than that, the model cannot run. `cpu` and `cpu_half` are for
+    float32 and bfloat16 on a CPU. None is unknown.
     """
 
     gpu: float
-    gpu_low: float
+    gpu_low: float | None = None
     cpu: float | None = None
     cpu_half: float | None = None
 
@@ -96,6 +97,7 @@ MODELS: dict[str, ModelEntry] = {
             scheduler="dpmpp_2m_karras",
             sizes=SIZES_512,
             parameters=1_412_000_000,
+            memory=MemoryNeeds(gpu=4.5, gpu_low=2.7, cpu=7.2, cpu_half=4.5),
         ),
         ModelEntry(
             name="pocket",
@@ -125,6 +127,7 @@ MODELS: dict[str, ModelEntry] = {
             scheduler="dpmpp_2m_karras",
             sizes=SIZES_512,
             parameters=1_370_000_000,
+            memory=MemoryNeeds(gpu=4.2),
         ),
         ModelEntry(
             name="sdxl",
@@ -134,6 +137,7 @@ MODELS: dict[str, ModelEntry] = {
             guidance_scale=6.0,
             sizes=SIZES_1024,
             parameters=3_469_000_000,
+            memory=MemoryNeeds(gpu=14.3, gpu_low=5.4),
         ),
         ModelEntry(
             name="sdxl-turbo",

@@ -124,5 +124,7 @@ def _memory(entry: ModelEntry) -> str:
     if entry.memory is None:
         return "" if not entry.on_hub else "unknown"
     needs = entry.memory
-    text = f"GPU {needs.gpu:.1f} GiB (slower: {needs.gpu_low:.1f})"
+    text = f"GPU {needs.gpu:.1f} GiB"
+    if needs.gpu_low:
+        text += f" (slower: {needs.gpu_low:.1f})"
     return f"{text}, CPU {needs.cpu:.1f} GiB" if needs.cpu else text

@@ -43,7 +43,8 @@ def choose_device(name: str) -> torch.device:
         if kind == "cpu" and (reason := unused_gpu()):
             log.warning("%s", reason)
     elif not available[kind]:
-        reason = unused_gpu() if kind == "cuda" else None
+        # For `cuda:N` the number may be wrong: the other devices are hidden.
+        reason = unused_gpu() if name == "cuda" else None
         raise DeviceNotFound(reason or f"torch finds no device {name} on this machine.")
     return torch.device(kind)
 

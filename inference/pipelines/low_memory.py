@@ -34,7 +34,7 @@ def saves_memory(entry: ModelEntry, device: torch.device, dtype: torch.dtype) ->
     half = dtype != torch.float32
     if device.type == "cuda":
         scale = 1.0 if half else 2.0
-        needed, least = scale * entry.memory.gpu, scale * entry.memory.gpu_low
+        needed, least = scale * entry.memory.gpu, scale * (entry.memory.gpu_low or 0.0)
     else:
         # The device shares the machine's memory: there is nothing to offload to.
         needed = least = (entry.memory.cpu_half if half else entry.memory.cpu) or 0.0
