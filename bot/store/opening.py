@@ -11,6 +11,7 @@ from bot.errors import StartError
 from bot.store.schema import VERSION, migrate, version_of
 
 FILE_NAME = "redraw.sqlite3"
+COPY_NAME = FILE_NAME + ".version-{version}.bak"
 # A folder and files that only the bot's own user can read, whatever the umask.
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 NOT_WRITABLE = {
@@ -106,8 +107,18 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("BEGIN EXCLUSIVE")
     db.execute("COMMIT")
     if 0 < version < VERSION:
-        _back_up(db, path.with_name(f"{FILE_NAME}.version-{version}.bak"))
+        _back_up(db, path.with_name(COPY_NAME.format(version=version)))
     migrate(db)
+
+
+def delete_copies(folder: Path, *, older_than: float | None = None) -> None:
+    """Delete the copies that were made before migrations: they hold data that is being erased.
+
+    `older_than`, in seconds since the epoch, keeps newer ones.
+    """
+    for copy in folder.glob(COPY_NAME.format(version="*")):
+        if older_than is None or copy.stat().st_mtime < older_than:
+            copy.unlink()
 
 
 def _back_up(db: sqlite3.Connection, copy: Path) -> None:

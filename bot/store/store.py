@@ -15,7 +15,7 @@ from bot.jobs.job import Job, JobState
 from bot.store.database import Database, full_disk_as_storage_full, no_failpoint
 from bot.store.erasure import erase, scrub, unnamed
 from bot.store.guild_settings import GuildSettings
-from bot.store.opening import not_writable
+from bot.store.opening import delete_copies, not_writable
 from bot.store.picture_files import PictureFiles
 from bot.store.rows import (
     INSERT,
@@ -273,6 +273,7 @@ class Store:
         with self._db.transaction("erase"):
             erased, hashes = erase(self._db.connection, user=user, before=before, job=job)
         self._delete_unnamed(hashes)
+        delete_copies(self._folder, older_than=before)
         if erased:
             with full_disk_as_storage_full():
                 scrub(self._db.connection)

@@ -1,4 +1,4 @@
-"""Settings: `.env.example` tells the truth, and values are read as it says."""
+"""Settings: `.env.example` is complete and correct, and values are read as it says."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, **env: str) -> Settings:
     return Settings(_env_file=None)
 
 
-def test_the_example_names_every_setting_and_no_other() -> None:
+def test_the_example_lists_every_setting_and_no_other() -> None:
     assert set(example()) == {name.upper() for name in Settings.model_fields}
 
 

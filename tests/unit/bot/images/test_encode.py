@@ -1,4 +1,4 @@
-"""Files that go out: small enough, marked as made by a model, and with nothing else in them."""
+"""Encoded files: within the upload limit, marked as made by a model, without other metadata."""
 
 import io
 import random
@@ -35,7 +35,7 @@ def digital_source_type(image: Image.Image) -> str | None:
         (noise(16_400, 8), 200_000, "jpg"),
     ],
 )
-def test_every_file_fits_and_says_that_a_model_made_it(
+def test_every_file_fits_and_is_marked_as_made_by_a_model(
     picture: Picture, limit: int, extension: str
 ) -> None:
     file = encode(picture, limit_bytes=limit, settings_text="a cat")
@@ -55,7 +55,7 @@ def test_png_keeps_every_pixel_and_the_settings() -> None:
     assert image.info["parameters"] == text
 
 
-def test_settings_are_left_out_when_the_operator_says_so() -> None:
+def test_settings_are_left_out_if_the_operator_turns_them_off() -> None:
     image = opened(encode(noise(64, 64), limit_bytes=10_000_000).data)
     assert "parameters" not in image.info
 
@@ -66,7 +66,7 @@ def test_a_lossy_file_has_the_best_quality_that_fits() -> None:
     assert all(0.8 * limit < size <= limit for size, limit in zip(sizes, limits, strict=True))
 
 
-def test_what_fits_at_no_quality_gets_a_sentence() -> None:
+def test_a_picture_that_fits_at_no_quality_is_refused_with_a_sentence() -> None:
     with pytest.raises(DoesNotFit, match="does not fit"):
         encode(noise(512, 512), limit_bytes=300)
 
@@ -79,11 +79,11 @@ async def test_several_pictures_share_the_limit_of_the_whole_request() -> None:
     )
     assert [file.extension for file in files] == ["webp", "png", "webp"]
     assert all(len(file.data) <= 60_000 for file in files)
-    # Together within the limit, and what the flat picture does not need is used by the others.
+    # Together within the limit; the others use what the flat picture does not need.
     assert 80_000 < sum(len(file.data) for file in files) <= 100_000
 
 
-def test_settings_read_as_the_web_ui_writes_them() -> None:
+def test_settings_have_the_format_of_the_web_ui() -> None:
     text = describe_settings(
         prompt="a cat, oil",
         negative_prompt="blurry",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bot.jobs.job import JobState
-from bot.store.opening import FILE_NAME
+from bot.store.opening import COPY_NAME, FILE_NAME
 from bot.store.schema import VERSION
 from bot.store.store import Store
 
@@ -83,3 +83,20 @@ async def test_a_migration_that_fails_leaves_the_earlier_store(
     assert schema_version(tmp_path / f"{FILE_NAME}.version-{VERSION}.bak") == VERSION
     async with Store.open(tmp_path) as store:
         assert await store.unanswered() == []
+
+
+@pytest.mark.parametrize("erasure", ["user", "retention"])
+async def test_a_copy_before_a_migration_is_erased_with_its_data(
+    tmp_path: Path, erasure: str
+) -> None:
+    async with Store.open(tmp_path) as store:
+        copy = tmp_path / COPY_NAME.format(version=1)
+        copy.write_text("the data of a user")
+        made = copy.stat().st_mtime
+        if erasure == "user":
+            await store.erase_user(7)
+        else:
+            await store.erase_before(made - 1)
+            assert copy.exists()
+            await store.erase_before(made + 1)
+        assert not copy.exists()
