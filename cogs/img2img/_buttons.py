@@ -61,7 +61,7 @@ class Again(JobAction):
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Submit the request."""
-        await _submit(interaction, draft_of(job), source_of(job))
+        await _submit(interaction, draft_of(job), source_of(job, interaction))
 
 
 class Vary(JobAction):
@@ -89,7 +89,7 @@ class Strengths(JobAction):
         draft = dataclasses.replace(
             draft_of(job), layout="grid", seed=job.variants[0].seed, strength=None
         )
-        await _submit(interaction, draft, source_of(job))
+        await _submit(interaction, draft, source_of(job, interaction))
 
 
 class Edit(JobAction):
@@ -102,7 +102,9 @@ class Edit(JobAction):
         """Open the form. Submitting it submits a request with the same source."""
         draft = dataclasses.replace(draft_of(job), seed=job.variants[0].seed, count=1)
         await interaction.response.send_modal(
-            RequestModal(draft, source_of(job), str(interaction.locale), submitted=_submit)
+            RequestModal(
+                draft, source_of(job, interaction), str(interaction.locale), submitted=_submit
+            )
         )
 
 
@@ -250,7 +252,7 @@ async def _choose_result(interaction: Interaction, job: Job, button: JobAction) 
 
 def _result_as_source(interaction: Interaction, job: Job, result: str) -> StoredSource:
     return dataclasses.replace(
-        source_of(job),
+        source_of(job, interaction),
         stored=result,
         name=translate(interaction.locale, "img2img.source.result", job=job.id),
         channel_id=job.destination.channel_id,

@@ -14,6 +14,7 @@ import discord
 from bot.allowed_places import check_place
 from bot.client import RedrawBot, Services
 from bot.errors import ModelFailed
+from bot.i18n.translate import translate
 from bot.jobs.admission import Reservation
 from bot.jobs.job import Destination, Job, Variant, new_job_id
 from bot.permissions import check_permissions
@@ -70,16 +71,22 @@ def draft_of(job: Job) -> Draft:
     )
 
 
-def source_of(job: Job) -> StoredSource:
-    """The source of the job."""
+def source_of(job: Job, interaction: discord.Interaction[RedrawBot]) -> StoredSource:
+    """The source of the job, for a new request.
+
+    In another channel than the job's, the source counts as taken from the job's channel, and its
+    name does not tell where the job found it.
+    """
+    elsewhere = job.destination.channel_id != interaction.channel_id
+    name = translate(interaction.locale, "img2img.source.earlier") if elsewhere else job.source_name
     return StoredSource(
         stored=job.source,
         width=job.width,
         height=job.height,
-        name=job.source_name,
+        name=name,
         spoiler=job.spoiler,
         age_restricted=job.age_restricted,
-        channel_id=job.source_channel_id,
+        channel_id=job.source_channel_id or job.destination.channel_id,
     )
 
 

@@ -38,16 +38,20 @@ async def job_facts(interaction: Interaction, job: Job) -> JobFacts:
     """The facts about a stored job for the interaction's user."""
     here = channel_here(interaction)
     bot, user = interaction.client, interaction.user
+    owner = job.user_id == user.id
     origin: ChannelFacts | None = here
     if job.destination.channel_id != here.id:
-        origin = await channel_facts(bot, user, job.destination.channel_id)
+        # The owner needs no permissions there, and a direct message has no other reader.
+        reader = None if owner else user
+        known = job.destination.guild_id is not None
+        origin = await channel_facts(bot, reader, job.destination.channel_id) if known else None
     source: ChannelFacts | None = None
-    if job.source_channel_id is not None and job.user_id != user.id:
+    if job.source_channel_id is not None and not owner:
         source = here
         if job.source_channel_id != here.id:
             source = await channel_facts(bot, user, job.source_channel_id)
     return JobFacts(
-        owner=job.user_id == user.id,
+        owner=owner,
         here=here,
         origin=origin,
         source=source,
@@ -95,32 +99,24 @@ def channel_of_message(message: discord.Message) -> ChannelFacts:
 
 
 async def channel_facts(
-    bot: RedrawBot, user: discord.User | discord.Member, channel_id: int
+    bot: RedrawBot, user: discord.User | discord.Member | None, channel_id: int
 ) -> ChannelFacts | None:
     """Another channel as the user finds it; None if the bot cannot see it.
 
-    A direct message is open to its two members only, who act in it.
+    Without a user, all permissions are missing, which saves requests. A direct message is open to
+    its two members only, who act in it.
     """
     channel = await fetch_channel(bot, channel_id)
     if not isinstance(channel, discord.abc.GuildChannel | discord.Thread):
         return None
-    guild = channel.guild
-    member: discord.Member | None = None
-    if isinstance(user, discord.Member) and user.guild.id == guild.id:
-        member = user
-    granted = discord.Permissions.none()
-    try:
-        granted = channel.permissions_for(member or await guild.fetch_member(user.id))
-    except (discord.HTTPException, discord.ClientException):
-        # Not a member of the server, or a thread whose parent channel the bot cannot see.
-        granted = discord.Permissions.none()
+    granted = await _permissions(channel, user)
     private_thread = _is_private_thread(channel)
     thread_member = False
-    if private_thread and granted.view_channel and not granted.manage_threads:
+    if user and private_thread and granted.view_channel and not granted.manage_threads:
         thread_member = await _is_thread_member(channel, user.id)
     return ChannelFacts(
         id=channel.id,
-        guild_id=guild.id,
+        guild_id=channel.guild.id,
         view_channel=granted.view_channel,
         read_message_history=granted.read_message_history,
         manage_messages=granted.manage_messages,
@@ -142,6 +138,23 @@ async def fetch_channel(
         return await bot.fetch_channel(channel_id)
     except (discord.HTTPException, discord.InvalidData):
         return None
+
+
+async def _permissions(
+    channel: discord.abc.GuildChannel | discord.Thread, user: discord.User | discord.Member | None
+) -> discord.Permissions:
+    """The user's permissions; none for a user who is not a member of the server.
+
+    Those of a thread are its parent channel's; without them where the bot cannot see the parent.
+    """
+    if user is None:
+        return discord.Permissions.none()
+    try:
+        if not isinstance(user, discord.Member) or user.guild.id != channel.guild.id:
+            user = await channel.guild.fetch_member(user.id)
+        return channel.permissions_for(user)
+    except (discord.HTTPException, discord.ClientException):
+        return discord.Permissions.none()
 
 
 async def _is_thread_member(channel: object, user_id: int) -> bool:

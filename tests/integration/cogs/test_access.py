@@ -179,6 +179,36 @@ async def test_a_source_from_a_hidden_channel_is_shown_to_nobody_else(
     assert shown.response.attachments
 
 
+async def test_again_in_another_channel_does_not_open_the_source_to_its_readers(
+    sim: SimulatedDiscord,
+) -> None:
+    thread = await private_thread(sim, sim.alice)
+    job = await redraw(sim, sim.alice, thread)
+    shown = await slash(sim.alice, sim.channel, "show", id=job.id)
+    await press(sim, sim.alice, shown.response.message, "Again")
+    public = sim.last
+    assert "cat.png" not in text_of(public)
+    assert "an earlier picture" in text_of(public)
+    for label in ("Before/after", "Again"):
+        assert "no longer know" in reply_of(await press(sim, sim.bob, public, label)), label
+    inside = thread.last_message
+    assert inside is not None
+    await press(sim, sim.alice, inside, "Again")
+    newest = thread.last_message
+    assert newest is not None
+    assert "cat.png" in text_of(newest)
+
+
+async def test_the_owners_history_needs_no_request_for_permissions(sim: SimulatedDiscord) -> None:
+    thread = await private_thread(sim, sim.alice)
+    await redraw(sim, sim.alice, thread)
+    await redraw(sim, sim.alice, sim.env.guild.create_text_channel("other"))
+    before = len(sim.env.http_requests)
+    await slash(sim.alice, sim.channel, "history")
+    paths = [entry.path for entry in sim.env.http_requests[before:]]
+    assert not [path for path in paths if "members" in path]
+
+
 # 3. Moderators.
 
 

@@ -263,6 +263,21 @@ async def test_a_style_wraps_the_prompt_and_suggests_a_strength(
     assert "no style Cubism" in str(result.response.content)
 
 
+async def test_edit_and_again_of_a_styled_picture_use_the_words_of_the_user(
+    discord_sim: SimulatedDiscord,
+) -> None:
+    message = await redraw(discord_sim, style="Pixel art", negative_prompt="rain", seed=3)
+    assert "style: Pixel art" in text_of(message)
+    assert "pixel art of" not in text_of(message)
+    shown = await press(discord_sim, discord_sim.alice, message, "Edit")
+    defaults = [label["component"].get("value") for label in shown.modal["components"]]
+    assert defaults[:2] == ["a fox", "rain"]
+    await press(discord_sim, discord_sim.alice, message, "Again")
+    child, parent = await jobs(discord_sim)
+    assert (child.prompt, child.negative_prompt) == (parent.prompt, parent.negative_prompt)
+    assert child.prompt.count("pixel art of") == 1
+
+
 async def test_a_private_picture_is_ephemeral(discord_sim: SimulatedDiscord) -> None:
     result = await slash(
         discord_sim, discord_sim.alice, "img2img", prompt="secret", image=CAT, private=True

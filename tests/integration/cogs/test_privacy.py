@@ -110,7 +110,6 @@ async def test_a_picture_larger_than_the_limit_is_counted_as_missing(
     ("options", "expected"),
     [
         ({"style": "Cubism"}, "no style"),
-        ({"steps": 51}, "At most 50 steps"),
         ({"prompt": "  "}, "prompt is empty"),
         ({"count": 4}, "pictures per user"),
         ({"url": "https://discord.com/channels/1"}, "not both"),
@@ -124,6 +123,19 @@ async def test_a_refused_request_leaves_nothing_on_the_disk(
             sim.alice, sim.channel, "img2img", **{"prompt": "x", "image": CAT, **options}
         )
         assert expected in reply_of(result)
+        assert list((tmp_path / "data/pictures").iterdir()) == []
+
+
+async def test_a_request_that_fails_after_its_source_was_stored_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def accept(_job: object) -> None:
+        raise RuntimeError("a bug")
+
+    async with open_simulated_discord(tmp_path, ScriptedService(), bugs_expected=1) as sim:
+        monkeypatch.setattr(sim.bot.services.store, "accept", accept)
+        result = await slash(sim.alice, sim.channel, "img2img", prompt="x", image=CAT)
+        assert "Something went wrong" in reply_of(result)
         assert list((tmp_path / "data/pictures").iterdir()) == []
 
 
