@@ -50,7 +50,8 @@ class ServiceStatus:
 
     `detail` describes the state in a few words, e.g. "loading the model"; during a download it
     includes `download`. `slots` is the number of requests that fill the device's batch, 1 until it
-    is known.
+    is known. `restarts` counts the workers after the first one; `denoiser_calls` and
+    `denoiser_rows` count the denoiser's calls, and the rows in them, of all workers.
     """
 
     state: ServiceState
@@ -59,6 +60,10 @@ class ServiceStatus:
     slots: int = 1
     device: str = ""
     dtype: str = ""
+    worker_pid: int | None = None
+    restarts: int = 0
+    denoiser_calls: int = 0
+    denoiser_rows: int = 0
 
 
 class InferenceService(Protocol):

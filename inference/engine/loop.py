@@ -23,12 +23,24 @@ from inference.engine.protocols import InputsT, RunningT, StepModel
 from inference.errors import DeadlineExceeded
 from inference.pipelines.devices import is_out_of_memory
 from inference.types import Img2ImgRequest, Preview, Progress
-from inference.worker.messages import Cancel, Command, Event, Failed, Started, Stop, Submit
+from inference.worker.messages import (
+    Cancel,
+    Command,
+    Event,
+    Failed,
+    Started,
+    Statistics,
+    Stop,
+    Submit,
+)
 
 log = logging.getLogger(__name__)
 
 PREVIEW_SECONDS = 0.4
 """Minimum time between two previews of a request; a viewer would not notice more of them."""
+
+STATISTICS_SECONDS = 1.0
+"""Minimum time between two reports of the statistics while requests run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,8 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         self._restarted: set[BatchItem] = set()
         self._outputs = OutputStage(model, report)
         self._stopping = False
+        self._statistics = self._reported_statistics = Statistics()
+        self._statistics_at = 0.0
 
     def post(self, command: Command) -> None:
         """Accept a command. May be called from any thread and never blocks."""
@@ -88,6 +102,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         # Waiting for a copy costs nothing when there is nothing else to launch.
         self._outputs.report_ready(wait=not self._has_work)
         self.turns += 1
+        self._report_statistics()
 
     @property
     def _has_work(self) -> bool:
@@ -181,7 +196,13 @@ class SteppedEngine(Generic[InputsT, RunningT]):
                 self._report_step(job)
 
     def _predict(self, batch: Sequence[Job[RunningT]]) -> Exception | None:
-        return attempt(lambda: self.model.predict([job.running for job in batch]))
+        error = attempt(lambda: self.model.predict([job.running for job in batch]))
+        if error is None:
+            self._statistics = Statistics(
+                denoiser_calls=self._statistics.denoiser_calls + 1,
+                denoiser_rows=self._statistics.denoiser_rows + sum(job.item.rows for job in batch),
+            )
+        return error
 
     def _recover(
         self, batch: Sequence[Job[RunningT]], left: Sequence[Job[RunningT]], error: Exception
@@ -243,6 +264,14 @@ class SteppedEngine(Generic[InputsT, RunningT]):
             self.policy.finish(job.item)
             self._forget(job.item)
             self._outputs.add(job)
+
+    def _report_statistics(self) -> None:
+        now = time.monotonic()
+        due = now - self._statistics_at >= STATISTICS_SECONDS or not self._has_work
+        if due and self._statistics != self._reported_statistics:
+            self._statistics_at = now
+            self._reported_statistics = self._statistics
+            self._report(self._statistics)
 
     def _next_preview(self, job: Job[RunningT]) -> Preview | None:
         """Launch a preview if one is due; return one whose copy has arrived."""

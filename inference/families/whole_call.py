@@ -19,7 +19,16 @@ from inference.errors import DeadlineExceeded
 from inference.families.latent_preview import LatentPreview
 from inference.pipelines.schedulers import new_scheduler
 from inference.types import Img2ImgRequest, Img2ImgResult, Preview, Progress, Timings
-from inference.worker.messages import Cancel, Command, Event, Failed, Started, Stop, Submit
+from inference.worker.messages import (
+    Cancel,
+    Command,
+    Event,
+    Failed,
+    Started,
+    Statistics,
+    Stop,
+    Submit,
+)
 
 
 class _Cancelled(Exception):
@@ -35,6 +44,7 @@ class WholeCallEngine:
         self._default_scheduler = pipe.scheduler
         self._previews = LatentPreview(pipe)
         self._next_preview = 0.0
+        self._calls = self._rows = 0
         self._inbox: queue.SimpleQueue[Img2ImgRequest | None] = queue.SimpleQueue()
         # Ids of requests that wait or run, and those among them that were cancelled.
         self._present: set[str] = set()
@@ -86,6 +96,8 @@ class WholeCallEngine:
         ) -> dict[str, Any]:
             nonlocal steps
             steps = step + 1
+            self._calls += 1
+            self._rows += 2 if request.guidance_scale > 1 else 1
             if self._stopping or request.id in self._cancelled:
                 # The pipeline's interrupt flag would still decode the unfinished latents.
                 raise _Cancelled
@@ -112,6 +124,7 @@ class WholeCallEngine:
             ).images[0]
 
         image = attempt(call)
+        self.report(Statistics(denoiser_calls=self._calls, denoiser_rows=self._rows))
         if isinstance(image, _Cancelled):
             return
         if isinstance(image, Exception):

@@ -124,8 +124,16 @@ class Failed:
     error: InferenceError
 
 
-Event = Started | Progress | Img2ImgResult | Failed
-"""What an engine reports about one request."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """Counts since the start of the process: denoiser calls, and the rows in them."""
+
+    denoiser_calls: int = 0
+    denoiser_rows: int = 0
+
+
+Event = Started | Progress | Img2ImgResult | Failed | Statistics
+"""What an engine reports."""
 
 
 class Engine(Protocol):

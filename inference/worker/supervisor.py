@@ -35,6 +35,7 @@ from inference.worker.messages import (
     Loading,
     Ready,
     Started,
+    Statistics,
     Stop,
     Submit,
     WorkerConfig,
@@ -118,18 +119,36 @@ class LocalService:
         self._phase_end = 0.0
         self._download_logged = 0.0
         self._consecutive_deaths = 0
+        self._restarts = 0
+        # Of the workers that have ended, and of the current one.
+        self._ended_statistics = self._worker_statistics = Statistics()
         self._stopping = False
         self._supervisor: asyncio.Task[None] | None = None
 
     @property
     def status(self) -> ServiceStatus:
         """The current state; never blocks."""
-        return self._status
+        total = self._statistics
+        return replace(
+            self._status,
+            worker_pid=self.worker_pid,
+            restarts=self._restarts,
+            denoiser_calls=total.denoiser_calls,
+            denoiser_rows=total.denoiser_rows,
+        )
 
     @property
     def worker_pid(self) -> int | None:
         """The worker's process id, None while there is no worker."""
         return self._process.pid if self._process else None
+
+    @property
+    def _statistics(self) -> Statistics:
+        ended, current = self._ended_statistics, self._worker_statistics
+        return Statistics(
+            denoiser_calls=ended.denoiser_calls + current.denoiser_calls,
+            denoiser_rows=ended.denoiser_rows + current.denoiser_rows,
+        )
 
     async def __aenter__(self) -> Self:
         self._supervisor = asyncio.create_task(self._supervise(), name="inference supervisor")
@@ -220,6 +239,9 @@ class LocalService:
                     )
                 )
                 return
+            self._restarts += 1
+            self._ended_statistics = self._statistics
+            self._worker_statistics = Statistics()
             self._set_status(ServiceState.RESTARTING, "restarting the model")
 
     async def _run_worker(self) -> ModelUnavailable | str:
@@ -283,6 +305,8 @@ class LocalService:
 
     def _handle(self, message: object) -> None:
         match message:
+            case Statistics():
+                self._worker_statistics = message
             case Loading(detail=detail, download=download):
                 self._start_phase()
                 self._report_loading(detail, download)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import re
 import shutil
 import socket
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -149,3 +151,24 @@ async def test_prometheus_own_checker_finds_nothing_to_improve(tmp_path: Path) -
     )
     said, _ = await promtool.communicate(text)
     assert (promtool.returncode, said) == (0, b"")
+
+
+async def test_what_the_service_counts_is_exported(tmp_path: Path) -> None:
+    counted = ServiceStatus(
+        state=ServiceState.READY,
+        detail="ready",
+        worker_pid=os.getpid(),
+        restarts=2,
+        denoiser_calls=30,
+        denoiser_rows=400,
+    )
+    service = ScriptedService(status=counted)
+    async with open_simulated_discord(tmp_path, service) as discord_sim:
+        text = discord_sim.bot.metrics.text().decode()
+        assert value(text, "redraw_worker_restarts_total") == 2
+        assert value(text, "redraw_denoiser_calls_total") == 30
+        assert value(text, "redraw_denoiser_rows_total") == 400
+        assert value(text, "redraw_worker_resident_memory_bytes") > 10_000_000
+        service.status = replace(counted, worker_pid=None)
+        text = discord_sim.bot.metrics.text().decode()
+        assert value(text, "redraw_worker_resident_memory_bytes") == 0

@@ -356,6 +356,28 @@ async def test_the_status_shows_the_progress_of_a_download() -> None:
     assert service.status.download is None
 
 
+async def test_the_status_counts_restarts_and_the_denoiser_s_work_of_all_workers() -> None:
+    async with serving() as service:
+        assert (service.status.restarts, service.status.denoiser_calls) == (0, 0)
+        # Ten steps with guidance: two rows in each call.
+        assert isinstance(await outcome(service, "fine", steps=10), Img2ImgResult)
+        while service.status.denoiser_calls < 10:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.01)
+        first = service.status
+        assert (first.denoiser_calls, first.denoiser_rows) == (10, 20)
+        assert first.worker_pid == service.worker_pid
+        await outcome(service, "crash")
+        await service.wait_ready()
+        assert service.status.restarts == 1
+        assert service.status.worker_pid not in (None, first.worker_pid)
+        before = service.status.denoiser_calls
+        assert before >= 10
+        assert isinstance(await outcome(service, "fine", 1, steps=10), Img2ImgResult)
+        while service.status.denoiser_calls < before + 10:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert service.status.denoiser_calls == before + 10
+
+
 async def test_environment_variables_are_set_and_removed_in_the_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
