@@ -124,7 +124,10 @@ def _describe(job: Job, locale: str) -> str:
         locale,
         "history.entry",
         prompt=f"**{prompt}**",
-        settings=f"{variant.strength:g} · {variant.seed} · {job.width} × {job.height}",
+        strength=f"{variant.strength:g}",
+        seed=variant.seed,
+        width=job.width,
+        height=job.height,
         when=f"<t:{int(job.created_at)}:R>",
     )
 

@@ -254,6 +254,13 @@ def _name(context: RequestContext, candidate: ImageCandidate, message: discord.M
     """Where a picture was found. Of another channel, only that there is a message."""
     if message.channel.id != context.here.id:
         return translate(context.locale, "img2img.source.other_channel", url=message.jump_url)
+    if message.author.id == context.user.id:
+        return translate(
+            context.locale,
+            "img2img.source.own_message",
+            name=file_name(candidate.name),
+            url=message.jump_url,
+        )
     return translate(
         context.locale,
         "img2img.source.message",

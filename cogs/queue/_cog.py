@@ -9,13 +9,12 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.client import RedrawBot
-from bot.i18n.durations import duration
 from bot.i18n.translate import localized_name, translate
 from bot.jobs.job import Job
 from bot.replies import reply_privately
 from cogs.shared.access import AccessRule, Decision, decide
 from cogs.shared.channel_facts import job_facts
-from cogs.shared.text import plain
+from cogs.shared.text import plain, position_text
 
 # How many of the user's waiting jobs are listed; a message holds 2,000 characters.
 LISTED_JOBS = 10
@@ -53,17 +52,8 @@ class Queue(commands.Cog):
         ]
         own = [job for job in services.runner.queue.order() if job.user_id == interaction.user.id]
         for job in own[:LISTED_JOBS]:
-            position = positions[job.id]
-            wait = (
-                translate(locale, "queue.unknown")
-                if position.seconds is None
-                else duration(locale, position.seconds)
-            )
-            lines.append(
-                translate(
-                    locale, "queue.waiting", prompt=_short(job), ahead=position.ahead, wait=wait
-                )
-            )
+            position = position_text(locale, positions[job.id])
+            lines.append(translate(locale, "queue.waiting", prompt=_short(job), position=position))
         await reply_privately(interaction, "\n".join(lines))
 
     @app_commands.command(
@@ -81,8 +71,11 @@ class Queue(commands.Cog):
         if everyone:
             chosen += await self._moderated(interaction, jobs)
         ended = [job for job in chosen if await runner.cancel(job.id)]
+        locale = interaction.locale
         await interaction.edit_original_response(
-            content=translate(interaction.locale, "cancel.done", count=len(ended))
+            content=translate(locale, "cancel.done", count=len(ended))
+            if ended
+            else translate(locale, "cancel.nothing")
         )
 
     async def _moderated(

@@ -14,7 +14,7 @@ from bot.i18n.translate import notice_of, translate
 from bot.images.compose import shown_factor
 from bot.jobs.job import Job, JobProgress, QueuePosition
 from cogs.shared.job_buttons import Action, JobButton, rows
-from cogs.shared.text import plain
+from cogs.shared.text import plain, position_text
 from inference import Preview
 
 # All texts of a message together have at most 4,000 characters. What users write is cut to these
@@ -89,27 +89,16 @@ class Img2ImgRenderer:
 
     def queued(self, job: Job, position: QueuePosition) -> MessageContent:
         """Waiting: the queue position, the estimate, a cancel button."""
-        where = (
-            translate(job.locale, "img2img.position.ahead", ahead=position.ahead)
-            if position.ahead
-            else translate(job.locale, "img2img.position.next")
-        )
-        if position.seconds is not None:
-            where = translate(
-                job.locale,
-                "img2img.position.seconds",
-                position=where,
-                duration=duration(job.locale, position.seconds),
-            )
         text = translate(
             job.locale,
             "img2img.queued",
             prompt=title(job),
-            position=where,
+            position=position_text(job.locale, position),
             source=job.source_name,
         )
         if not self._ready():
             text += "\n-# " + translate(job.locale, "img2img.loading")
+        text += _notice(job)
         return MessageContent(view=block(text, buttons=[JobButton(Action.CANCEL, job)]))
 
     def running(self, job: Job, progress: JobProgress) -> MessageContent:
@@ -133,6 +122,7 @@ class Img2ImgRenderer:
             left=left,
             source=job.source_name,
         )
+        text += _notice(job)
         buttons = [JobButton(Action.CANCEL, job)]
         if progress.preview is None:
             return MessageContent(view=block(text, buttons=buttons))
@@ -177,8 +167,6 @@ class Img2ImgRenderer:
         if job.ignored_prompt:
             ignored = plain(job.ignored_prompt, IGNORED_CHARACTERS)
             lines.append(translate(job.locale, "img2img.ignored", text=ignored))
-        if notice := notice_of(job.locale, job.model):
-            lines.append(f"-# {notice}")
         gallery = media_gallery(pictures)
         actions = _actions(job, share=self._can_share(job))
         buttons = [JobButton(action, job) for action in actions]
@@ -238,6 +226,12 @@ def _enlarged(preview: Preview, job: Job) -> bytes:
     out = io.BytesIO()
     image.save(out, "JPEG", quality=80)
     return out.getvalue()
+
+
+def _notice(job: Job) -> str:
+    """The model's notice as a line of its own, shown while the job waits and runs."""
+    notice = notice_of(job.locale, job.model)
+    return f"\n-# {notice}" if notice else ""
 
 
 def _each(values: Iterable[str]) -> str:

@@ -1,10 +1,14 @@
-"""How texts of users are shown: as plain text, without markup, links or mentions."""
+"""Parts of messages: texts of users without markup, links or mentions, and queue positions."""
 
 from __future__ import annotations
 
 import re
 
 from discord.utils import escape_markdown
+
+from bot.i18n.durations import duration
+from bot.i18n.translate import translate
+from bot.jobs.job import QueuePosition
 
 # Discord makes links of `scheme://` and of the addresses of invitations, also without a scheme.
 # A zero-width space in the middle keeps the text readable and stops that.
@@ -36,6 +40,23 @@ def plain(text: str, limit: int | None = None) -> str:
 def file_name(name: str) -> str:
     """The name of a file as a message shows it: plain and without the prefix of spoilers."""
     return plain(name.removeprefix("SPOILER_"), FILE_NAME_CHARACTERS)
+
+
+def position_text(locale: str, position: QueuePosition) -> str:
+    """A queue position, with the time until the job is finished if there is an estimate."""
+    where = (
+        translate(locale, "img2img.position.ahead", ahead=position.ahead)
+        if position.ahead
+        else translate(locale, "img2img.position.next")
+    )
+    if position.seconds is None:
+        return where
+    return translate(
+        locale,
+        "img2img.position.seconds",
+        position=where,
+        duration=duration(locale, position.seconds),
+    )
 
 
 def _escape(text: str) -> str:

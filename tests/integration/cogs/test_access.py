@@ -34,6 +34,8 @@ from tests.support.simulated_users import (
     slash,
 )
 
+NOTHING_TO_CANCEL = "There is no waiting or running picture to cancel."
+
 
 @pytest_asyncio.fixture
 async def sim(tmp_path: Path) -> AsyncIterator[SimulatedDiscord]:
@@ -234,7 +236,7 @@ async def test_cancel_everyone_ends_the_jobs_of_moderated_channels_only(tmp_path
         await sim.alice.slash(sim.channel, "img2img", prompt="fox", image=CAT)
         await sim.bob.slash(theirs, "img2img", prompt="owl", image=CAT)
         result = await slash(mod, theirs, "cancel", everyone=True)
-        assert reply_of(result) == "Cancelled: 1."
+        assert reply_of(result) == "Pictures cancelled: 1."
         service.gate.set()
         await sim.settled()
         assert (await newest_job(sim, sim.alice)).state is JobState.DELIVERED
@@ -247,7 +249,7 @@ async def test_a_moderator_does_not_cancel_private_jobs(tmp_path: Path) -> None:
     async with open_simulated_discord(tmp_path, service) as sim:
         mod, theirs = moderator_of_one_channel(sim)
         await sim.bob.slash(theirs, "img2img", prompt="owl", image=CAT, private=True)
-        assert reply_of(await slash(mod, theirs, "cancel", everyone=True)) == "Cancelled: 0."
+        assert reply_of(await slash(mod, theirs, "cancel", everyone=True)) == NOTHING_TO_CANCEL
         service.gate.set()
         await sim.settled()
 

@@ -63,7 +63,7 @@ async def test_an_export_over_the_upload_limit_comes_in_parts(
             assert len(part.fp.read()) <= limit
             assert part.testzip() is None
         last = str(result.followups[-1].content)
-        assert f"in {len(parts)} files" in last
+        assert f"Files: {len(parts)}." in last
         assert "missing" not in last
 
 
@@ -72,7 +72,7 @@ async def test_an_export_says_which_pictures_are_missing(tmp_path: Path) -> None
         job = await redraw(sim)
         (tmp_path / "data/pictures" / f"{job.source}.png").unlink()
         result = await slash(sim.alice, sim.channel, "privacy export")
-        assert "1 pictures are missing" in str(result.followups[-1].content)
+        assert "too large to send: 1." in str(result.followups[-1].content)
 
 
 async def test_an_export_is_not_cut_at_a_number_of_jobs(
@@ -101,7 +101,7 @@ async def test_a_picture_larger_than_the_limit_is_counted_as_missing(
         await redraw_noise(sim, 1)
         result = await slash(sim.alice, sim.channel, "privacy export")
         # The source and the result do not compress; the depth map is grey and smaller.
-        assert "pictures are missing" in str(result.followups[-1].content)
+        assert "too large to send: " in str(result.followups[-1].content)
         (part,) = await archives(result)
         assert part.namelist()[0] == "jobs.json"
 
@@ -148,7 +148,7 @@ async def test_delete_leaves_no_byte_of_the_user(tmp_path: Path) -> None:
             sim.alice, sim.channel, "img2img", prompt=prompt, image=CAT, style="no such style"
         )
         mine = await newest_job(sim, sim.alice)
-        assert "Deleted: 1" in reply_of(await slash(sim.alice, sim.channel, "privacy delete"))
+        assert "settings: 1." in reply_of(await slash(sim.alice, sim.channel, "privacy delete"))
         kept = {f"{name}.png" for name in bob.pictures}
         assert {path.name for path in (tmp_path / "data/pictures").iterdir()} == kept
         assert mine.pictures & bob.pictures, "equal pictures of two users share a file"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,33 @@ async def test_cancel_everyone_ends_only_the_jobs_that_the_user_may_manage(
 ) -> None:
     await ask(discord_sim, discord_sim.alice, "fox")
     await ask(discord_sim, discord_sim.bob, "owl")
-    assert await reply_to(discord_sim, discord_sim.bob, "cancel", everyone=True) == "Cancelled: 1."
+    assert (
+        await reply_to(discord_sim, discord_sim.bob, "cancel", everyone=True)
+        == "Pictures cancelled: 1."
+    )
     service.gate.set()
     await discord_sim.settled()
     (fox,) = await discord_sim.bot.services.store.jobs_of(discord_sim.alice.id)
     (owl,) = await discord_sim.bot.services.store.jobs_of(discord_sim.bob.id)
     assert (fox.state, owl.state) == (JobState.DELIVERED, JobState.CANCELLED)
+
+
+async def test_a_position_has_one_wording_in_the_reply_and_in_the_queue(
+    discord_sim: SimulatedDiscord, service: ScriptedService
+) -> None:
+    service.status = replace(service.status, slots=1)
+    for prompt in ("fox", "owl", "cat"):
+        await ask(discord_sim, discord_sim.alice, prompt)
+    await discord_sim.shown("1 ahead of you")
+    text = await reply_to(discord_sim, discord_sim.alice, "queue")
+    assert "owl: you are next" in text
+    assert "cat: 1 ahead of you" in text
+    service.gate.set()
+
+
+async def test_cancel_without_a_picture_says_so(discord_sim: SimulatedDiscord) -> None:
+    text = await reply_to(discord_sim, discord_sim.bob, "cancel")
+    assert text == "There is no waiting or running picture to cancel."
 
 
 async def test_a_user_with_a_german_client_reads_german(
@@ -90,7 +112,7 @@ async def test_a_user_with_a_german_client_reads_german(
     service.gate.set()
     await ask(discord_sim, discord_sim.alice, "ein Fuchs")
     await discord_sim.settled()
-    assert "dieses Bild ist Rauschen" in text_of(discord_sim.last)
+    assert "Stärke" in text_of(discord_sim.last)
     service.errors = [OutOfMemory("It does not fit.")]
     await ask(discord_sim, discord_sim.alice, "ein Wal")
     await discord_sim.settled()
