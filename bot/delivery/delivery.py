@@ -157,10 +157,11 @@ class Delivery:
             # The attempt may have recorded that a new message was being sent.
             job = await self._reread(job.id)
             action = action_for(error, as_bot=route is not DeliveryRoute.TOKEN_EDIT)
+            is_bug = action is ErrorAction.MALFORMED
             if action is ErrorAction.RETRY_BRIEFLY:
                 unparsed += 1
-                action = ErrorAction.RETRY if unparsed <= BRIEF_RETRIES else ErrorAction.NEXT_ROUTE
-            is_bug = action is ErrorAction.MALFORMED or unparsed > BRIEF_RETRIES
+                is_bug = unparsed > BRIEF_RETRIES
+                action = ErrorAction.NEXT_ROUTE if is_bug else ErrorAction.RETRY
             log.warning(
                 "answer to job %s by %s: %s → %s",
                 job.id,
@@ -201,8 +202,9 @@ class Delivery:
         self._metrics.answered(answered, now)
 
     async def _fail(self, job: Job, failure: JobFailure) -> Job:
+        failed = await self._store.fail(job.id, translate_error(job.locale, failure))
         self._metrics.job_failed(failure)
-        return await self._store.fail(job.id, translate_error(job.locale, failure))
+        return failed
 
     async def _attempt(self, route: DeliveryRoute, job: Job, limit: int) -> Exception | None:
         destination = replace(job.destination, upload_limit=limit)
@@ -217,7 +219,7 @@ class Delivery:
         await self._edit_limiter.acquire_for_answer(job.destination.channel_id)
         try:
             await self._sender.send(route, job, content)
-        except JobNotActive:
+        except (JobNotActive, StorageFull):
             raise
         except Exception as error:  # noqa: BLE001 - the error policy decides on every error
             return error

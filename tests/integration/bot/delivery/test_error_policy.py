@@ -14,6 +14,7 @@ import pytest
 
 from bot.delivery.error_policy import CODES, STATUSES, ErrorAction
 from bot.delivery.message import Upload
+from bot.errors import StorageFull
 from bot.jobs.job import Job, JobState
 from tests.support.bots.delivery_fixture import (
     BOT,
@@ -223,6 +224,32 @@ async def test_a_message_that_was_sent_under_a_wrong_clock_is_found(case: Case) 
     await case.deliver(await case.state(job))
     assert (await case.state(job)).state is JobState.DELIVERED
     assert len(case.answers()) == 1
+
+
+@pytest.mark.parametrize("change", ["posting", "answered"])
+async def test_an_answer_is_delivered_once_although_the_disk_is_full_at_first(
+    tmp_path: Path, change: str
+) -> None:
+    full = 0
+
+    def failpoint(name: str) -> None:
+        nonlocal full
+        if name == f"within {change}" and full:
+            full -= 1
+            raise StorageFull
+
+    async with fake_discord(DiscordState()) as discord:
+        point_discord_py_at(discord.port)
+        async with open_bot(tmp_path, BOT, failpoint=failpoint) as bot:
+            case = DeliveryFixture(discord, bot).case()
+            job = await case.made_job(expired=True)
+            # The answer is a new message.
+            discord.discord_state.messages[job.destination.message_id].deleted = True
+            full = 3
+            await case.deliver(job)
+            assert (await case.state(job)).state is JobState.DELIVERED
+            assert len(case.answers()) == 1
+            assert [pause for pause in case.slept if pause >= 5.0] == [5.0, 10.0, 20.0]
 
 
 async def test_a_response_that_can_never_be_parsed_is_retried_three_times_per_job(
