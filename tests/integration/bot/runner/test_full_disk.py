@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.support.namespaces import IN_MOUNT_NAMESPACE, needs_mount_namespace
 
 ROOT = Path(__file__).parents[4]
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs mount namespaces")
+pytestmark = needs_mount_namespace
 
 SCRIPT = """
 import asyncio, json, logging, pathlib, random, subprocess, sys
@@ -83,7 +83,7 @@ asyncio.run(main())
 
 async def run(folder: Path) -> tuple[dict[str, Any], str]:
     process = await asyncio.create_subprocess_exec(
-        *("unshare", "-Urm", sys.executable, "-c", SCRIPT, folder),
+        *(*IN_MOUNT_NAMESPACE, sys.executable, "-c", SCRIPT, folder),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -19,6 +19,7 @@ from bot.errors import StartError
 from bot.store.opening import FILE_NAME, StoreDamaged
 from bot.store.store import Store
 from tests.support.jobs import job, picture
+from tests.support.namespaces import IN_MOUNT_NAMESPACE, needs_mount_namespace
 
 ROOT = Path(__file__).parents[4]
 
@@ -129,13 +130,13 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs mount namespaces")
+@needs_mount_namespace
 @pytest.mark.parametrize("existing", [True, False])
 async def test_a_read_only_mount_is_one_sentence(tmp_path: Path, existing: bool) -> None:
     if existing:
         await filled(tmp_path)
     process = await asyncio.create_subprocess_exec(
-        *("unshare", "-Urm", sys.executable, "-c", READ_ONLY, tmp_path),
+        *(*IN_MOUNT_NAMESPACE, sys.executable, "-c", READ_ONLY, tmp_path),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
     )
