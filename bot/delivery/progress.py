@@ -41,6 +41,8 @@ class ProgressUpdater:
         self._loops: dict[str, asyncio.Task[None]] = {}
         self._edits: dict[str, asyncio.Task[None]] = {}
         self._stopped: set[str] = set()
+        # Jobs whose message has shown something.
+        self._begun: set[str] = set()
 
     def show_queued(self, job: Job, position: QueuePosition) -> None:
         """Show a queue position when the channel's rate limit allows an edit."""
@@ -60,6 +62,7 @@ class ProgressUpdater:
     def forget(self, job_id: str) -> None:
         """The job is answered."""
         self._stopped.discard(job_id)
+        self._begun.discard(job_id)
 
     async def close(self) -> None:
         """Stop all updates."""
@@ -79,7 +82,13 @@ class ProgressUpdater:
     async def _update(self, job: Job) -> None:
         try:
             while job.id in self._newest:
-                await self._edit_limiter.acquire_for_progress(job.destination.channel_id)
+                if job.id in self._begun:
+                    await self._edit_limiter.acquire_for_progress(job.destination.channel_id)
+                else:
+                    # The first state tells the user that the request was accepted: it does not
+                    # wait for other jobs' progress.
+                    self._begun.add(job.id)
+                    await self._edit_limiter.acquire_for_answer(job.destination.channel_id)
                 if newest := self._newest.pop(job.id, None):
                     edit = asyncio.create_task(self._edit(*newest))
                     self._edits[job.id] = edit
