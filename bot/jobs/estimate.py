@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 from bot.jobs.job import Job, QueuePosition
 from bot.jobs.queue import FairQueue
@@ -67,23 +68,32 @@ class StepTimeEstimator:
 class JobEstimates:
     """Estimated finish times of the jobs of a queue. `slots` is the size of the engine's batch."""
 
-    def __init__(self, queue: FairQueue) -> None:
+    def __init__(self, queue: FairQueue, clock: Callable[[], float] = time.monotonic) -> None:
         self._queue = queue
+        self._clock = clock
         self._steps_left: dict[str, dict[int, int]] = {}
+        # Of each running variant's first report: when it came, and the steps left then.
+        self._first_reports: dict[str, dict[int, tuple[float, int]]] = {}
         self.step_times = StepTimeEstimator()
         self.slots = 1
 
     def report_steps(self, job: Job, variant: int, left: int) -> None:
         """A running job's variant has `left` steps to go."""
         self._steps_left.setdefault(job.id, {})[variant] = left
+        self._first_reports.setdefault(job.id, {}).setdefault(variant, (self._clock(), left))
 
     def forget(self, job_id: str) -> None:
         """The job no longer runs."""
         self._steps_left.pop(job_id, None)
+        self._first_reports.pop(job_id, None)
 
     def seconds_left(self, job: Job) -> float | None:
-        """Until a running job is finished, its variants in parallel as far as the slots allow."""
-        left = [self.step_times.seconds(steps) for steps in self._left(job)]
+        """Until a running job is finished, its variants in parallel as far as the slots allow.
+
+        A variant's own step time counts as soon as it is known: it depends on the picture's size
+        and the batch, which the average does not know.
+        """
+        left = [self._seconds_left(job, number, steps) for number, steps in self._left(job).items()]
         known = [seconds for seconds in left if seconds is not None]
         if len(known) < len(left):
             return None
@@ -122,11 +132,17 @@ class JobEstimates:
         return min([*(left for left in running if left is not None), *waiting], default=0.0)
 
     def _finish_times(self, order: list[Job]) -> list[float] | None:
-        running = [steps for job in self._queue.running for steps in self._left(job)]
+        running = [steps for job in self._queue.running for steps in self._left(job).values()]
         return self.step_times.finish_times(running, order, self.slots)
 
-    def _left(self, job: Job) -> list[int]:
-        """The steps left of each variant that is not finished."""
+    def _seconds_left(self, job: Job, number: int, steps: int) -> float | None:
+        began, first = self._first_reports.get(job.id, {}).get(number, (0.0, steps))
+        if first <= steps:
+            return self.step_times.seconds(steps)
+        return steps * (self._clock() - began) / (first - steps)
+
+    def _left(self, job: Job) -> dict[int, int]:
+        """Variant → the steps left, of each variant that is not finished."""
         reported = self._steps_left.get(job.id, {})
-        left = (reported.get(n, job.steps_of(job.variants[n])) for n in job.missing)
-        return [steps for steps in left if steps]
+        left = {n: reported.get(n, job.steps_of(job.variants[n])) for n in job.missing}
+        return {number: steps for number, steps in left.items() if steps}

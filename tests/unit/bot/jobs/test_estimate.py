@@ -66,3 +66,18 @@ def test_the_strength_decides_how_many_steps_are_counted() -> None:
     measured(estimates, step=1.0)
     queue.add(replace(job("j", user=1), variants=(Variant(seed=0, strength=0.5),)))
     assert estimates.positions()["j"].seconds == pytest.approx(5.0)
+
+
+def test_a_running_job_is_estimated_by_its_own_step_time() -> None:
+    now = 100.0
+    queue = FairQueue()
+    estimates = JobEstimates(queue, clock=lambda: now)
+    measured(estimates, step=1.0, around=0.0)
+    slow = job("slow", user=1)
+    queue.add(slow)
+    assert queue.pop() is not None
+    estimates.report_steps(slow, 0, 9)
+    assert estimates.seconds_left(slow) == pytest.approx(9.0)
+    now = 106.0
+    estimates.report_steps(slow, 0, 7)
+    assert estimates.seconds_left(slow) == pytest.approx(7 * 3.0)
