@@ -13,7 +13,7 @@ from bot.delivery.message import Upload
 from bot.images.picture import Picture
 from bot.intake import Intake, IntakeLimits
 from bot.jobs.job import Job
-from bot.metrics import Metrics
+from bot.monitoring.metrics import Metrics
 from bot.runner.runner import Runner
 from bot.store.store import Store
 from bot.styles import SHIPPED, Styles

@@ -9,16 +9,16 @@ from functools import partial
 import discord
 from discord.ext import commands
 
-from bot.allowed_places import ServerNotAllowed, check_place
-from bot.command_sync import sync_commands
-from bot.command_tree import RedrawTree
+from bot.commands.allowed_places import ServerNotAllowed, check_place
+from bot.commands.command_sync import sync_commands
+from bot.commands.command_tree import RedrawTree
 from bot.config import Settings
 from bot.delivery.delivery import Delivery
 from bot.event_guard import skip_unreadable_events
-from bot.http_trace import trace_requests
 from bot.i18n.translate import CommandTranslator
 from bot.intake import Intake
-from bot.metrics import Metrics
+from bot.monitoring.http_trace import trace_requests
+from bot.monitoring.metrics import Metrics
 from bot.runner.runner import Runner
 from bot.store.store import Store
 from bot.styles import Styles

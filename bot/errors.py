@@ -5,7 +5,7 @@
     ├── RequestError                 the request itself: options, limits, permissions
     │   ├── MissingPermissions       bot.permissions
     │   ├── NoSuchStyle              bot.styles
-    │   ├── ServerNotAllowed, DirectMessagesOff    bot.allowed_places
+    │   ├── ServerNotAllowed, DirectMessagesOff    bot.commands.allowed_places
     │   ├── UserQueueLimitReached, TooManyPictures, ErasedMeanwhile    bot.jobs.admission
     │   └── DoesNotFit               bot.images.encode
     ├── UnavailableError             not the user's fault; trying again later may help

@@ -18,9 +18,9 @@ from bot.cli.signals import stop_event
 from bot.client import RedrawBot
 from bot.config import Settings
 from bot.errors import StartError
-from bot.monitoring import open_monitoring
+from bot.monitoring.endpoints import open_monitoring
+from bot.monitoring.service_manager import notify, report_alive
 from bot.presence import show_state
-from bot.service_manager import notify, report_alive
 from inference import InferenceService
 
 log = logging.getLogger(__name__)

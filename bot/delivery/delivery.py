@@ -27,7 +27,7 @@ from bot.jobs.failures import (
     Undeliverable,
 )
 from bot.jobs.job import Job, JobProgress, JobState, QueuePosition
-from bot.metrics import Metrics
+from bot.monitoring.metrics import Metrics
 from bot.store.database import no_failpoint
 from bot.store.store import Store
 

@@ -25,7 +25,7 @@ from bot.jobs.failures import (
     failure_of,
 )
 from bot.jobs.job import Job, JobProgress
-from bot.metrics import Metrics
+from bot.monitoring.metrics import Metrics
 from bot.runner.batch_slots import BatchSlots, Slot
 from bot.store.store import Store
 from inference import (

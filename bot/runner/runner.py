@@ -20,7 +20,7 @@ from bot.jobs.estimate import JobEstimates
 from bot.jobs.failures import WorkerDiedTwice
 from bot.jobs.job import Job, JobState, QueuePosition
 from bot.jobs.queue import FairQueue
-from bot.metrics import Metrics
+from bot.monitoring.metrics import Metrics
 from bot.runner.attempt import MAX_ATTEMPTS, AttemptOutcome, JobAttempt
 from bot.runner.batch_slots import BatchSlots
 from bot.runner.retention import erase_expired_jobs

@@ -11,7 +11,7 @@ import discord
 
 from bot.allowed_places import check_place
 from bot.client import RedrawBot
-from bot.command_tree import handle_error
+from bot.commands.command_tree import handle_error
 from bot.errors import StoredPictureMissing
 from bot.i18n.translate import translate
 from bot.images.compose import thumbnail

@@ -9,7 +9,7 @@ from typing import Any
 import discord
 
 from bot.client import RedrawBot
-from bot.command_tree import handle_error
+from bot.commands.command_tree import handle_error
 from bot.i18n.translate import translate
 from cogs.img2img._candidates import ImageCandidate
 from cogs.img2img._request import MAX_SEED, Draft
@@ -70,7 +70,7 @@ class _Form(discord.ui.Modal):
     async def on_error(  # type: ignore[override]
         self, interaction: discord.Interaction[Any], error: Exception, /
     ) -> None:
-        """Reply with the error's sentence; see `bot.command_tree`."""
+        """Reply with the error's sentence; see `bot.commands.command_tree`."""
         await handle_error(interaction, error)
 
 

@@ -10,8 +10,8 @@ import discord
 from cachetools import TTLCache
 from discord.ext import commands
 
-from bot.allowed_places import check_place
 from bot.client import RedrawBot
+from bot.commands.allowed_places import check_place
 from bot.errors import Unexpected, UserError
 from bot.i18n.error_text import translate_error
 from bot.i18n.translate import translate

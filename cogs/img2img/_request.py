@@ -11,8 +11,8 @@ from typing import Literal
 
 import discord
 
-from bot.allowed_places import check_place
 from bot.client import RedrawBot, Services
+from bot.commands.allowed_places import check_place
 from bot.errors import ModelFailed
 from bot.i18n.translate import translate
 from bot.jobs.admission import Reservation

@@ -16,9 +16,9 @@ from typing import Any, ClassVar, Self
 
 import discord
 
-from bot.allowed_places import check_place
 from bot.client import RedrawBot
-from bot.command_tree import handle_error
+from bot.commands.allowed_places import check_place
+from bot.commands.command_tree import handle_error
 from bot.i18n.translate import translate
 from bot.jobs.job import Job
 from cogs.shared.access import AccessRule, JobFacts, decide

@@ -19,8 +19,8 @@ import pytest
 from PIL import Image
 
 from bot.errors import StartError
-from bot.metrics import Metrics
-from bot.monitoring import open_monitoring
+from bot.monitoring.endpoints import open_monitoring
+from bot.monitoring.metrics import Metrics
 from inference import ServiceState, ServiceStatus
 from tests.support.bots.full_bot_process import APPLICATION, running_bot
 from tests.support.fake_discord.server import FakeDiscord, fake_discord

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import aiohttp
 import discord
 
-from bot.metrics import Metrics
+from bot.monitoring.metrics import Metrics
 
 # POST /interactions/{id}/{token}/callback
 # https://discord.com/developers/docs/interactions/receiving-and-responding

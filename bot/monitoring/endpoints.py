@@ -13,7 +13,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from bot.errors import StartError
-from bot.metrics import Metrics
+from bot.monitoring.metrics import Metrics
 from inference import InferenceService, ServiceState
 
 LAG_INTERVAL_SECONDS = 0.5

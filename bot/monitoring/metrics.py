@@ -1,4 +1,4 @@
-"""Prometheus metrics of the bot. `bot.monitoring` serves them.
+"""Prometheus metrics of the bot. `bot.monitoring.endpoints` serves them.
 
 Names and units follow https://prometheus.io/docs/practices/naming/. Labels never hold ids of
 users, servers or jobs: their number would grow without a limit.

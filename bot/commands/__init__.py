@@ -1,0 +1,1 @@
+"""The command tree: errors, publishing, and where commands may be used."""
