@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import discord
 
-from bot.allowed_places import check_place
 from bot.client import RedrawBot
+from bot.commands.allowed_places import check_place
 from bot.commands.command_tree import handle_error
 from bot.errors import StoredPictureMissing
 from bot.i18n.translate import translate

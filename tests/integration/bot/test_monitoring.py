@@ -82,7 +82,7 @@ async def test_a_running_bot_reports_its_work_to_prometheus_and_systemd(
     with systemd_socket(tmp_path) as systemd:
         async with (
             asyncio.timeout(120),
-            fake_discord(DiscordState()) as discord,
+            fake_discord(DiscordState(content_intent={APPLICATION})) as discord,
             running_bot(discord.port, tmp_path, METRICS_PORT=str(metrics_port)),
         ):
             await discord.gateway.wait_ready(APPLICATION)

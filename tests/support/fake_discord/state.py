@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import re
 import secrets
 import time
 from collections import defaultdict
@@ -17,7 +16,6 @@ from tests.support.fake_discord.guild_state import HOME_GUILD, GuildState
 from tests.support.fake_discord.objects import (
     EPHEMERAL,
     LOADING,
-    REPLY,
     Callback,
     Interaction,
     Message,
@@ -124,7 +122,7 @@ class DiscordState(GuildState):
             )
         ):
             flags |= EPHEMERAL
-        message = self._add(interaction.channel_id, interaction.application_id, flags | LOADING)
+        message = self.add(interaction.channel_id, interaction.application_id, flags | LOADING)
         interaction.message_id = message.id
         if kind == Callback.MESSAGE:
             self._check(data, {}, was_v2=False)
@@ -159,7 +157,7 @@ class DiscordState(GuildState):
             kept = payload.get("flags", 0) & ~EPHEMERAL
             return self._show(first, payload | {"flags": kept}, files)
         flags = payload.get("flags", 0) & EPHEMERAL
-        message = self._add(interaction.channel_id, interaction.application_id, flags)
+        message = self.add(interaction.channel_id, interaction.application_id, flags)
         interaction.follow_ups.append(message.id)
         return self._show(message, payload, files)
 
@@ -195,7 +193,7 @@ class DiscordState(GuildState):
             if self.now() - made_at < self.nonce_seconds:
                 return self.messages[message_id]
         self._check(payload, files, was_v2=False)
-        message = self._add(channel_id, bot_id, 0)
+        message = self.add(channel_id, bot_id, 0)
         self._nonces[key] = (self.now(), message.id)
         return self._show(message, payload, files)
 
@@ -236,33 +234,6 @@ class DiscordState(GuildState):
         message.deleted = True
         self.changed.set()
 
-    def write(
-        self,
-        user_id: int,
-        channel_id: int,
-        content: str = "",
-        files: dict[str, bytes] | None = None,
-        *,
-        reply_to: int | None = None,
-        ping: bool = True,
-        **recorded: Any,
-    ) -> Message:
-        """A user writes a message. `recorded` sets other fields of `Message`."""
-        self.enter(user_id, channel_id)
-        message = self._add(channel_id, user_id, recorded.pop("flags", 0))
-        message.content, message.files = content, files or {}
-        message.mentions = [int(user) for user in re.findall(r"<@!?(\d+)>", content)]
-        message.mention_roles = [int(role) for role in re.findall(r"<@&(\d+)>", content)]
-        if reply_to is not None:
-            message.type, message.replied_to = REPLY, reply_to
-            # A reply that pings mentions the author of the message that it replies to.
-            author = self.messages[reply_to].author_id
-            if ping and author not in message.mentions:
-                message.mentions.append(author)
-        for name, value in recorded.items():
-            setattr(message, name, value)
-        return message
-
     def _visible(self, channel_id: int, message_id: int) -> Message:
         message = self._existing(message_id)
         if message.channel_id != channel_id or message.ephemeral:
@@ -275,7 +246,8 @@ class DiscordState(GuildState):
             raise Refusal(404, 10008, "Unknown Message")
         return message
 
-    def _add(self, channel_id: int, author_id: int, flags: int) -> Message:
+    def add(self, channel_id: int, author_id: int, flags: int = 0) -> Message:
+        """Add an empty message."""
         message = Message(self.snowflake(), channel_id, author_id, self.now(), flags)
         self.messages[message.id] = message
         return message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.support.fake_discord.guild_payloads import (
     member_payload,
     user_payload,
 )
-from tests.support.fake_discord.objects import Interaction, Message
+from tests.support.fake_discord.objects import REPLY, Interaction, Message
 from tests.support.fake_discord.payloads import (
     command_payload,
     full_message_payload,
@@ -103,9 +104,9 @@ class UserActions:
     async def write(
         self, user_id: int, channel_id: int, content: str = "", **options: Any
     ) -> Message:
-        """Write a message; see `DiscordState.write`. Every bot that may see it gets an event."""
+        """Write a message; see `_write`. Every bot that may see it gets an event."""
         state = self.discord_state
-        message = state.write(user_id, channel_id, content, **options)
+        message = self._write(user_id, channel_id, content, **options)
         guild = state.guild_of(channel_id)
         intent = GUILD_MESSAGES if guild else DIRECT_MESSAGES
         for bot_id in {bot_id for bot_id, _ in self.gateway.connections}:
@@ -136,6 +137,34 @@ class UserActions:
             if command["name"] == name:
                 known = {option["name"] for option in command.get("options", [])}
                 assert options.keys() <= known, f"/{name} has only the options {known}"
+
+    def _write(
+        self,
+        user_id: int,
+        channel_id: int,
+        content: str = "",
+        files: dict[str, bytes] | None = None,
+        *,
+        reply_to: int | None = None,
+        ping: bool = True,
+        **recorded: Any,
+    ) -> Message:
+        """A user writes a message. `recorded` sets other fields of `Message`."""
+        state = self.discord_state
+        state.enter(user_id, channel_id)
+        message = state.add(channel_id, user_id, recorded.pop("flags", 0))
+        message.content, message.files = content, files or {}
+        message.mentions = [int(user) for user in re.findall(r"<@!?(\d+)>", content)]
+        message.mention_roles = [int(role) for role in re.findall(r"<@&(\d+)>", content)]
+        if reply_to is not None:
+            message.type, message.replied_to = REPLY, reply_to
+            # A reply that pings mentions the author of the message that it replies to.
+            author = state.messages[reply_to].author_id
+            if ping and author not in message.mentions:
+                message.mentions.append(author)
+        for name, value in recorded.items():
+            setattr(message, name, value)
+        return message
 
     async def _send(
         self, interaction: Interaction, kind: int, data: dict[str, Any]

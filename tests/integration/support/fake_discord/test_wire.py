@@ -2,181 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import discord
 import pytest
 from aiohttp import web
 
-from tests.support.bots.minimal_bot import point_discord_py_at
+from tests.support.bots.recorder import (
+    ALICE,
+    BOB,
+    BOT,
+    CAROL,
+    ELSEWHERE,
+    HIDDEN,
+    OTHER_GUILD,
+    PRIVATE,
+    TEXT,
+    connected,
+    home,
+)
 from tests.support.fake_discord.gateway import Connection
-from tests.support.fake_discord.guild import Channel, ChannelType, Guild, Overwrite, Permission
+from tests.support.fake_discord.guild import Overwrite, Permission
 from tests.support.fake_discord.guild_state import HOME_GUILD
 from tests.support.fake_discord.payloads import USER_INSTALL_PERMISSIONS
-from tests.support.fake_discord.server import FakeDiscord, fake_discord
-from tests.support.fake_discord.state import DiscordState
-
-BOT, ALICE, BOB, CAROL = 1001, 2001, 2002, 2003
-TEXT, HIDDEN, PRIVATE, ELSEWHERE, DM = 10, 11, 12, 20, 30
-OTHER_GUILD = 8
-PICTURE = {"cat.png": b"a picture"}
-
-
-class Recorder(discord.Client):
-    """A client that records what it receives."""
-
-    def __init__(self, intents: discord.Intents) -> None:
-        super().__init__(intents=intents, max_messages=None, guild_ready_timeout=0.05)
-        self.received: asyncio.Queue[discord.Message] = asyncio.Queue()
-        self.interactions: asyncio.Queue[discord.Interaction] = asyncio.Queue()
-
-    async def on_message(self, message: discord.Message) -> None:
-        self.received.put_nowait(message)
-
-    async def on_interaction(self, interaction: discord.Interaction) -> None:
-        self.interactions.put_nowait(interaction)
-
-    async def next(self) -> discord.Message:
-        async with asyncio.timeout(10):
-            return await self.received.get()
-
-    async def next_interaction(self) -> discord.Interaction:
-        async with asyncio.timeout(10):
-            return await self.interactions.get()
-
-
-def home() -> DiscordState:
-    """Two servers: one with the bot, one without it. Alice is in both."""
-    state = DiscordState()
-    guild = state.guilds[HOME_GUILD]
-    guild.add_bot(BOT)
-    for user in (ALICE, BOB):
-        guild.add_member(user)
-    guild.add_channel(Channel(TEXT, HOME_GUILD))
-    hidden = Overwrite(BOT, member=True, deny=Permission.VIEW_CHANNEL)
-    guild.add_channel(Channel(HIDDEN, HOME_GUILD, overwrites=[hidden]))
-    thread = Channel(PRIVATE, HOME_GUILD, ChannelType.PRIVATE_THREAD, parent_id=TEXT)
-    thread.members = {ALICE, BOT}
-    guild.add_channel(thread)
-    other = state.guilds[OTHER_GUILD] = Guild(OTHER_GUILD)
-    other.add_member(ALICE)
-    other.add_channel(Channel(ELSEWHERE, OTHER_GUILD))
-    state.dm_channels[DM] = ALICE
-    return state
-
-
-@asynccontextmanager
-async def connected(
-    state: DiscordState, *, message_content: bool = False
-) -> AsyncIterator[tuple[FakeDiscord, Recorder]]:
-    intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
-    intents.message_content = message_content
-    async with fake_discord(state) as server:
-        point_discord_py_at(server.port)
-        async with Recorder(intents) as client:
-            await client.login(f"token-of-{BOT}")
-            gateway = asyncio.create_task(client.connect())
-            try:
-                ready = asyncio.create_task(client.wait_until_ready())
-                await asyncio.wait({gateway, ready}, return_when=asyncio.FIRST_COMPLETED)
-                if gateway.done():
-                    ready.cancel()
-                    gateway.result()
-                yield server, client
-            finally:
-                await client.close()
-                await asyncio.gather(gateway, return_exceptions=True)
-
-
-async def test_without_the_intent_content_and_attachments_of_others_are_empty() -> None:
-    async with connected(home()) as (server, client):
-        written = await server.write(ALICE, TEXT, "look", files=PICTURE)
-        received = await client.next()
-        fetched = await client.get_partial_messageable(TEXT).fetch_message(written.id)
-        [listed] = [m async for m in client.get_partial_messageable(TEXT).history(limit=5)]
-    for message in (received, fetched, listed):
-        assert message.author.id == ALICE
-        assert (message.content, message.attachments) == ("", [])
-
-
-async def test_with_the_intent_content_and_attachments_are_sent() -> None:
-    state = home()
-    state.content_intent.add(BOT)
-    async with connected(state, message_content=True) as (server, client):
-        await server.write(ALICE, TEXT, "look", files=PICTURE)
-        message = await client.next()
-        assert message.content == "look"
-        assert await message.attachments[0].read() == b"a picture"
-
-
-@pytest.mark.parametrize("case", ["mention", "reply that pings", "direct message", "own message"])
-async def test_what_is_sent_without_the_intent(case: str) -> None:
-    async with connected(home()) as (server, client):
-        match case:
-            case "mention":
-                await server.write(ALICE, TEXT, f"<@{BOT}> a fox", files=PICTURE)
-            case "reply that pings":
-                own = await client.get_partial_messageable(TEXT).send("done")
-                await server.write(ALICE, TEXT, "thanks", files=PICTURE, reply_to=own.id)
-            case "direct message":
-                await server.write(ALICE, DM, "a fox", files=PICTURE)
-            case "own message":
-                await client.get_partial_messageable(TEXT).send("mine")
-                [message] = [m async for m in client.get_partial_messageable(TEXT).history()]
-                assert message.content == "mine"
-                return
-        message = await client.next()
-    assert message.content != ""
-    assert message.attachments[0].filename == "cat.png"
-
-
-async def test_a_reply_without_a_ping_has_no_mention() -> None:
-    async with connected(home()) as (server, client):
-        own = await client.get_partial_messageable(TEXT).send("done")
-        await server.write(ALICE, TEXT, "thanks", reply_to=own.id, ping=False)
-        message = await client.next()
-    assert (message.content, message.mentions) == ("", [])
-    assert message.reference is not None
-    assert isinstance(message.reference.resolved, discord.Message)
-    assert message.reference.resolved.content == "done"
-
-
-async def test_a_reply_that_pings_mentions_the_bot_without_a_typed_mention() -> None:
-    async with connected(home()) as (server, client):
-        own = await client.get_partial_messageable(TEXT).send("done")
-        await server.write(ALICE, TEXT, "thanks", reply_to=own.id)
-        message = await client.next()
-    assert [user.id for user in message.mentions] == [BOT]
-    assert message.raw_mentions == []
-
-
-async def test_the_message_that_a_mention_replies_to_is_empty_without_the_intent() -> None:
-    async with connected(home()) as (server, client):
-        photo = await server.write(BOB, TEXT, "my cat", files=PICTURE)
-        await client.next()
-        await server.write(ALICE, TEXT, f"<@{BOT}> a fox", reply_to=photo.id)
-        message = await client.next()
-    assert message.reference is not None
-    assert isinstance(message.reference.resolved, discord.Message)
-    assert message.reference.resolved.attachments == []
-
-
-async def test_the_target_of_a_message_command_has_its_content() -> None:
-    async with connected(home()) as (server, client):
-        photo = await server.write(BOB, TEXT, "my cat", files=PICTURE)
-        await server.message_command(BOT, ALICE, "Redraw this", photo)
-        interaction = await client.next_interaction()
-    assert interaction.data is not None
-    target = interaction.data["resolved"]["messages"][str(photo.id)]  # type: ignore[typeddict-item]
-    assert target["attachments"][0]["filename"] == "cat.png"
-
-
-async def test_an_intent_that_is_off_in_the_portal_closes_the_connection() -> None:
-    with pytest.raises(discord.PrivilegedIntentsRequired):
-        async with connected(home(), message_content=True):
-            pass
 
 
 async def test_an_app_that_only_a_user_added_has_few_permissions() -> None:
