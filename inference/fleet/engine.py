@@ -13,6 +13,7 @@ from typing import Any
 import ray
 from ray import serve
 from ray.exceptions import RayActorError, RayError
+from ray.serve.config import RequestRouterConfig
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
@@ -51,6 +52,10 @@ MAX_REQUESTS_PER_REPLICA = 64
 EXTRA_REQUESTS_SHARE = 0.1
 # A request that no replica has started yet is sent again this many times.
 MAX_SENDS = 3
+ROUTER: dict[str, Any] = {
+    "request_router_class": "inference.fleet.router.FleetRouter",
+    "request_routing_stats_period_s": 2.0,
+}
 
 
 def build_engine(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
@@ -96,6 +101,7 @@ def _deploy(config: WorkerConfig, fleet: FleetConfig) -> DeploymentHandle[Any]:
         num_replicas=replicas,
         max_ongoing_requests=MAX_REQUESTS_PER_REPLICA,
         ray_actor_options={"num_gpus": 1} if gpus else {"num_cpus": fleet.replica_cpus},
+        request_router_config=RequestRouterConfig(**ROUTER),
         health_check_period_s=2,
         health_check_timeout_s=30,
         graceful_shutdown_timeout_s=10,

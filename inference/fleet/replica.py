@@ -67,6 +67,10 @@ class Replica:
         """The state of the replica's worker."""
         return ReplicaStatus(service=self._service.status, failure=self._failure)
 
+    async def record_routing_stats(self) -> dict[str, int]:
+        """Called by Ray Serve for the router: how many requests fill the batch."""
+        return {"slots": self._service.status.slots}
+
     async def check_health(self) -> None:
         """Called by Ray Serve, which replaces a replica that raises.
 

@@ -1,0 +1,68 @@
+"""Ray Serve's request router for the replicas: applies `inference.fleet.routing`."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+from ray.serve.request_router import (
+    PendingRequest,
+    ReplicaID,
+    RequestRouter,
+    RunningReplica,
+)
+
+from inference.fleet.routing import FleetLoad, RoutedRequest
+
+# Until a replica has reported its slots.
+DEFAULT_SLOTS = 1
+
+
+class FleetRouter(RequestRouter):
+    """Ranks the replicas for each request. Runs in the driver process, on Serve's own loop."""
+
+    def initialize_state(self, **_kwargs: Any) -> None:
+        """Called by Ray Serve instead of a constructor."""
+        self._load = FleetLoad()
+
+    async def choose_replicas(
+        self,
+        candidate_replicas: list[RunningReplica],
+        pending_request: PendingRequest | None = None,
+    ) -> list[list[RunningReplica]]:
+        """Ranks of one replica each, best first; a full one is skipped by Ray Serve."""
+        by_id = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
+        self._load.keep(set(by_id))
+        if pending_request is None:
+            return [candidate_replicas]
+        slots = {
+            name: int(replica.routing_stats.get("slots", DEFAULT_SLOTS))
+            for name, replica in by_id.items()
+        }
+        request = RoutedRequest.of(pending_request.args[0])
+        ranked = self._load.rank(request, slots)
+        if ranked:
+            # Counted now: others are routed before this request arrives at its replica.
+            request_id = pending_request.metadata.internal_request_id
+            self._load.start(ranked[0], request_id, request)
+            pending_request.future.add_done_callback(partial(self._finish_if_cancelled, request_id))
+        return [[by_id[name]] for name in ranked]
+
+    def _finish_if_cancelled(self, request_id: str, future: asyncio.Future[Any]) -> None:
+        if future.cancelled():
+            self._load.finish(request_id)
+
+    def on_request_routed(
+        self, pending_request: PendingRequest, replica_id: ReplicaID, _result: Any
+    ) -> None:
+        """Called by Ray Serve when a replica has accepted a request."""
+        self._load.start(
+            replica_id.unique_id,
+            pending_request.metadata.internal_request_id,
+            RoutedRequest.of(pending_request.args[0]),
+        )
+
+    def on_request_completed(self, _replica_id: ReplicaID, internal_request_id: str) -> None:
+        """Called by Ray Serve when a request ended, also by an error."""
+        self._load.finish(internal_request_id)
