@@ -6,9 +6,12 @@ Protocol: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Mapping
+
+log = logging.getLogger(__name__)
 
 # Without a watchdog there is nothing to do.
 IDLE_SECONDS = 3600.0
@@ -23,7 +26,12 @@ def notify(state: str, environment: Mapping[str, str] = os.environ) -> None:
         # A socket in Linux's abstract namespace.
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
-        connection.sendto(state.encode(), address)
+        # The event loop must not wait until systemd has read earlier messages.
+        connection.setblocking(False)
+        try:
+            connection.sendto(state.encode(), address)
+        except BlockingIOError:
+            log.warning("systemd does not read its messages; %s was dropped", state)
 
 
 async def report_alive(environment: Mapping[str, str] = os.environ) -> None:

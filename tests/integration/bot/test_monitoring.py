@@ -21,6 +21,7 @@ from PIL import Image
 from bot.errors import StartError
 from bot.monitoring.endpoints import open_monitoring
 from bot.monitoring.metrics import Metrics
+from bot.monitoring.service_manager import notify
 from inference import ServiceState, ServiceStatus
 from tests.support.bots.full_bot_process import APPLICATION, running_bot
 from tests.support.fake_discord.server import FakeDiscord, fake_discord
@@ -69,6 +70,12 @@ async def answered(discord: FakeDiscord, number: int) -> None:
     while answers() < number:
         discord.discord_state.changed.clear()
         await discord.discord_state.changed.wait()
+
+
+def test_a_service_manager_that_does_not_read_blocks_nothing(tmp_path: Path) -> None:
+    with systemd_socket(tmp_path):
+        for _ in range(500):
+            notify("WATCHDOG=1", {"NOTIFY_SOCKET": str(tmp_path / "notify")})
 
 
 async def test_a_running_bot_reports_its_work_to_prometheus_and_systemd(
