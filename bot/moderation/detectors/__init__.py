@@ -1,0 +1,1 @@
+"""What recognises unwanted content: the image classifier, the picture hash, the prompt rules."""

@@ -1,0 +1,1 @@
+"""Scores pictures for explicit content, in a child process of its own beside the worker."""

@@ -1,0 +1,141 @@
+"""The classifier process: real scores, and no score at all from one that hangs or breaks."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bot.moderation.detectors import classifier as module
+from bot.moderation.detectors.classifier import ClassifierProcess, ClassifierUnavailable
+from tests.support.moderation_pictures import as_picture, suspicious
+from tests.support.pictures import photo
+
+# A process that reads the protocol and answers by the picture's width.
+CHILD = """
+import json, os, sys, time
+print('{"ready": true}', flush=True)
+while line := sys.stdin.buffer.readline():
+    header = json.loads(line)
+    sys.stdin.buffer.read(3 * header["width"] * header["height"])
+    match header["width"]:
+        case 1: time.sleep(60)
+        case 2: os._exit(1)
+        case 3: os.kill(os.getpid(), 11)
+        case 4: print('{"score": NaN}', flush=True)
+        case 5: print('{"score": Infinity}', flush=True)
+        case 6: print('{"score": -0.1}', flush=True)
+        case 7: print('{"score": "low"}', flush=True)
+        case 8: print('{"score": true}', flush=True)
+        case 9: print('[0.1]', flush=True)
+        case 10: print('0.1', flush=True)
+        case 11: print('not JSON', flush=True)
+        case 12: print('{"score": null}', flush=True)
+        case 13: print("[" * 100000, flush=True)
+        case _: print('{"score": 0.25}', flush=True)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.0)
+
+
+async def test_harmless_pictures_score_low_and_suspicious_ones_high() -> None:
+    async with ClassifierProcess("open-nsfw") as classifier:
+        assert await classifier.score(as_picture(photo(512, 384))) < 0.2
+        assert await classifier.score(as_picture(suspicious())) > 0.8
+
+
+@pytest.mark.parametrize("width", range(1, 14))
+async def test_a_broken_classifier_gives_no_score_and_is_replaced(width: int) -> None:
+    async with ClassifierProcess("", seconds=5.0, command=("-c", CHILD)) as classifier:
+        assert await classifier.score(as_picture(photo(20, 4))) == 0.25
+        if width == 1:
+            classifier._seconds = 0.2
+        with pytest.raises(ClassifierUnavailable):
+            await classifier.score(as_picture(photo(width, 4)))
+        classifier._seconds = 10.0
+        assert await classifier.score(as_picture(photo(20, 4))) == 0.25
+
+
+async def test_a_cancelled_check_does_not_give_its_score_to_the_next_picture() -> None:
+    answers_late = CHILD.replace("time.sleep(60)", "time.sleep(0.3); print('{\"score\": 0.9}')")
+    async with ClassifierProcess("", seconds=5.0, command=("-c", answers_late)) as classifier:
+        await classifier.score(as_picture(photo(20, 4)))
+        late = asyncio.create_task(classifier.score(as_picture(photo(1, 4))))
+        await asyncio.sleep(0.1)
+        late.cancel()
+        assert await classifier.score(as_picture(photo(20, 4))) == 0.25
+
+
+@pytest.mark.parametrize("child", ["raise SystemExit(1)", "import time; time.sleep(60)"])
+async def test_there_is_no_score_while_the_process_does_not_start(child: str) -> None:
+    async with ClassifierProcess("", seconds=0.2, command=("-c", child)) as classifier:
+        with pytest.raises(ClassifierUnavailable):
+            await classifier.score(as_picture(photo(20, 4)))
+
+
+async def test_more_pictures_than_may_wait_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAITING_LIMIT", 2)
+    async with ClassifierProcess("", seconds=0.5, command=("-c", CHILD)) as classifier:
+        hanging = [asyncio.create_task(classifier.score(as_picture(photo(1, 4)))) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(ClassifierUnavailable, match="waiting"):
+            await classifier.score(as_picture(photo(20, 4)))
+        await asyncio.gather(*hanging, return_exceptions=True)
+
+
+async def test_the_event_loop_goes_on_while_a_picture_is_scored() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with ClassifierProcess("open-nsfw") as classifier:
+        picture = as_picture(photo(512, 512))
+        await classifier.score(picture)
+        counting = asyncio.create_task(count())
+        await classifier.score(picture)
+        counting.cancel()
+    assert turns > 100
+
+
+async def test_a_model_of_transformers_is_scored_by_its_unsafe_label(tmp_path: Path) -> None:
+    _write_tiny_model(tmp_path, ["normal", "nsfw"])
+    async with ClassifierProcess(str(tmp_path), ("nsfw",), seconds=60) as unsafe:
+        score = await unsafe.score(as_picture(photo()))
+    async with ClassifierProcess(str(tmp_path), ("NORMAL",), seconds=60) as safe:
+        other = await safe.score(as_picture(photo()))
+    assert 0 < score < 1
+    assert score + other == pytest.approx(1)
+
+
+async def test_a_model_without_an_unsafe_label_is_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _write_tiny_model(tmp_path, ["cat", "dog"])
+    async with ClassifierProcess(str(tmp_path), ("nsfw",), seconds=20) as classifier:
+        with pytest.raises(ClassifierUnavailable):
+            await classifier.score(as_picture(photo()))
+    assert "labels cat, dog" in caplog.text
+
+
+def _write_tiny_model(folder: Path, labels: list[str]) -> None:
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
+
+    config = ViTConfig(
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        image_size=32,
+        id2label=dict(enumerate(labels)),
+        label2id={label: index for index, label in enumerate(labels)},
+    )
+    ViTForImageClassification(config).save_pretrained(folder)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
