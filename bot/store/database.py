@@ -63,14 +63,15 @@ class Database:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: work(*args, **kwargs))
 
-    async def execute(self, name: str, statement: str, values: tuple[object, ...]) -> None:
-        """Run one changing statement in a transaction; `name` names its failpoints."""
+    async def execute(self, name: str, statement: str, values: tuple[object, ...]) -> int:
+        """Run one changing statement in a transaction; how many rows it changed. `name` names
+        its failpoints."""
 
-        def change() -> None:
+        def change() -> int:
             with self.transaction(name):
-                self.connection.execute(statement, values)
+                return self.connection.execute(statement, values).rowcount
 
-        await self.run(change)
+        return await self.run(change)
 
     @contextmanager
     def transaction(self, name: str) -> Iterator[None]:

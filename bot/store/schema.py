@@ -48,6 +48,82 @@ MIGRATIONS = (
 
     CREATE TABLE gallery (guild_id INTEGER PRIMARY KEY, channel_id INTEGER NOT NULL);
     """,
+    """
+    CREATE TABLE moderation_restriction (
+        guild_id INTEGER NOT NULL,
+        subject TEXT NOT NULL,
+        subject_id INTEGER NOT NULL,
+        effect TEXT NOT NULL,
+        until REAL,
+        PRIMARY KEY (guild_id, subject, subject_id, effect)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE moderation_rule (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        guild_id INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        pattern TEXT NOT NULL,
+        UNIQUE (guild_id, kind, pattern)
+    );
+
+    CREATE TABLE moderation_blocked_picture (
+        guild_id INTEGER NOT NULL,
+        bits BLOB NOT NULL,
+        PRIMARY KEY (guild_id, bits)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE moderation_policy (
+        guild_id INTEGER PRIMARY KEY,
+        log_channel_id INTEGER,
+        threshold REAL,
+        age_restricted_threshold REAL,
+        slow_mode_seconds INTEGER NOT NULL,
+        log_pictures INTEGER NOT NULL
+    );
+
+    CREATE TABLE moderation_case (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL,
+        guild_id INTEGER NOT NULL,
+        channel_id INTEGER NOT NULL,
+        user_id INTEGER NOT NULL,
+        job_id TEXT,
+        reason TEXT NOT NULL,
+        score REAL,
+        prompt TEXT,
+        bits BLOB,
+        state TEXT NOT NULL DEFAULT 'open',
+        stripped INTEGER NOT NULL DEFAULT 0,
+        log_channel_id INTEGER,
+        log_message_id INTEGER,
+        log_shown INTEGER NOT NULL DEFAULT 0,
+        appealed_at REAL,
+        created_at REAL NOT NULL
+    );
+    CREATE INDEX moderation_case_guild ON moderation_case (guild_id);
+    CREATE INDEX moderation_case_job ON moderation_case (job_id);
+    CREATE INDEX moderation_case_user ON moderation_case (user_id);
+
+    CREATE TABLE moderation_report (
+        case_id INTEGER NOT NULL REFERENCES moderation_case (id) ON DELETE CASCADE,
+        user_id INTEGER NOT NULL,
+        PRIMARY KEY (case_id, user_id)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE moderation_action (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        guild_id INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        moderator_id INTEGER NOT NULL,
+        target TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        case_id INTEGER REFERENCES moderation_case (id),
+        at REAL NOT NULL,
+        undone_at REAL
+    );
+    CREATE INDEX moderation_action_guild ON moderation_action (guild_id);
+    CREATE INDEX moderation_action_case ON moderation_action (case_id);
+    """,
 )
 
 

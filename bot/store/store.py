@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 RUNNABLE = (JobState.QUEUED, JobState.RUNNING)
 UNFINISHED = (*RUNNABLE, JobState.MADE)
+FAIL = "state = 'failed', error = ?, request = json_set(request, '$.case_id', ?)"
 
 
 class Store:
@@ -40,7 +41,7 @@ class Store:
 
     def __init__(self, folder: Path, db: Database, pictures: PictureFiles) -> None:
         self._folder = folder
-        self._db = db
+        self.database = self._db = db
         self.pictures = pictures
         self.guild_settings = GuildSettings(db)
 
@@ -129,11 +130,9 @@ class Store:
             "made", job_id, (JobState.RUNNING,), "state = 'made', seconds = ?", (seconds,)
         )
 
-    async def fail(self, job_id: str, sentence: str) -> Job:
-        """The job has no picture, or it cannot be shown; `sentence` says why."""
-        return await self._change(
-            "fail", job_id, UNFINISHED, "state = 'failed', error = ?", (sentence,)
-        )
+    async def fail(self, job_id: str, sentence: str, *, case_id: int | None = None) -> Job:
+        """The job has no picture to show; `sentence` says why, `case_id` what may be appealed."""
+        return await self._change("fail", job_id, UNFINISHED, FAIL, (sentence, case_id))
 
     async def cancel(self, job_id: str) -> Job:
         """The owner or a moderator ended the job before it was made."""

@@ -113,6 +113,7 @@ async def test_every_field_of_a_job_survives(tmp_path: Path) -> None:
             state=JobState.MADE,
             attempts=2,
             error="e",
+            case_id=27,
             seconds=1.25,
             created_at=20.5,
             started_at=21.5,

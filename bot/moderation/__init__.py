@@ -1,0 +1,1 @@
+"""Decides what may be asked for and what may be shown: users, prompts and pictures."""

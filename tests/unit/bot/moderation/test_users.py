@@ -1,0 +1,116 @@
+"""Bans, allow lists, timeouts and slow mode, over a real database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.moderation.detectors.prompt_rules import RuleKind
+from bot.moderation.errors import (
+    PromptRefused,
+    SlowMode,
+    UserBanned,
+    UserNotAllowed,
+    UserTimedOut,
+)
+from bot.moderation.model import (
+    EVERYWHERE,
+    Effect,
+    GuildPolicy,
+    Place,
+    Subject,
+)
+from tests.support.moderation import (
+    ADULT,
+    DIRECT,
+    ELSEWHERE,
+    GUILD,
+    HERE,
+    ROLE,
+    USER,
+    ModerationFixture,
+    entry,
+    open_moderation,
+)
+
+
+@pytest.mark.parametrize("subject", Subject)
+@pytest.mark.parametrize(
+    ("guild", "banned_in"), [(GUILD, [HERE, ADULT]), (EVERYWHERE, [HERE, ADULT, ELSEWHERE, DIRECT])]
+)
+async def test_a_ban_of_a_user_or_role_holds_where_it_was_made(
+    opened: ModerationFixture, subject: Subject, guild: int, banned_in: list[Place]
+) -> None:
+    await opened.moderation.lists.restrict(entry(Effect.BAN, subject, guild))
+    for place in (HERE, ADULT, ELSEWHERE, DIRECT):
+        await opened.moderation.check_user(place, USER + 1, [])
+        if place in banned_in:
+            with pytest.raises(UserBanned):
+                await opened.moderation.check_user(place, USER, [ROLE])
+        else:
+            await opened.moderation.check_user(place, USER, [ROLE])
+
+
+async def test_lifting_a_ban_ends_it(opened: ModerationFixture) -> None:
+    lists = opened.moderation.lists
+    await lists.restrict(entry(Effect.BAN))
+    assert await lists.lift(GUILD, Subject.USER, USER, Effect.BAN, Effect.TIMEOUT)
+    await opened.moderation.check_user(HERE, USER, [])
+    assert not await lists.lift(GUILD, Subject.USER, USER, Effect.BAN)
+
+
+async def test_a_timeout_ends_by_itself(opened: ModerationFixture) -> None:
+    until = opened.now[0] + 60
+    await opened.moderation.lists.restrict(replace(entry(Effect.TIMEOUT), until=until))
+    with pytest.raises(UserTimedOut, match=f"<t:{int(until)}:R>"):
+        await opened.moderation.check_user(HERE, USER, [])
+    opened.now[0] += 61
+    await opened.moderation.check_user(HERE, USER, [])
+
+
+@pytest.mark.parametrize("subject", Subject)
+async def test_an_allow_list_excludes_everybody_else_in_its_server(
+    opened: ModerationFixture, subject: Subject
+) -> None:
+    await opened.moderation.lists.restrict(entry(Effect.ALLOW, subject))
+    await opened.moderation.check_user(HERE, USER, [ROLE])
+    await opened.moderation.check_user(ELSEWHERE, USER + 1, [])
+    with pytest.raises(UserNotAllowed):
+        await opened.moderation.check_user(HERE, USER + 1, [ROLE + 1])
+
+
+async def test_a_banned_user_on_an_allow_list_is_banned(opened: ModerationFixture) -> None:
+    await opened.moderation.lists.restrict(entry(Effect.ALLOW, Subject.ROLE))
+    await opened.moderation.lists.restrict(entry(Effect.BAN))
+    with pytest.raises(UserBanned):
+        await opened.moderation.check_user(HERE, USER, [ROLE])
+
+
+async def test_slow_mode_counts_per_user_and_server(opened: ModerationFixture) -> None:
+    await opened.moderation.lists.set_policy(GuildPolicy(guild_id=GUILD, slow_mode_seconds=30))
+    await opened.moderation.check_user(HERE, USER, [])
+    await opened.moderation.check_user(HERE, USER + 1, [])
+    await opened.moderation.check_user(ELSEWHERE, USER, [])
+    opened.now[0] += 10
+    with pytest.raises(SlowMode, match="21 s"):
+        await opened.moderation.check_user(HERE, USER, [])
+    opened.now[0] += 21
+    await opened.moderation.check_user(HERE, USER, [])
+
+
+async def test_lists_and_policies_survive_a_restart(tmp_path: Path) -> None:
+    async with open_moderation(tmp_path) as first:
+        await first.moderation.lists.restrict(entry(Effect.BAN))
+        await first.moderation.lists.add_rule(GUILD, RuleKind.WORD, "fox")
+        await first.moderation.lists.set_policy(
+            GuildPolicy(guild_id=GUILD, log_channel_id=77, threshold=0.1, log_pictures=True)
+        )
+    async with open_moderation(tmp_path) as second:
+        with pytest.raises(UserBanned):
+            await second.moderation.check_user(HERE, USER, [])
+        with pytest.raises(PromptRefused):
+            await second.moderation.check_prompt(HERE, USER, "a fox", ["a fox"])
+        policy = await second.moderation.lists.policy(GUILD)
+        assert (policy.log_channel_id, policy.threshold, policy.log_pictures) == (77, 0.1, True)
