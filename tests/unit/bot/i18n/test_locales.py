@@ -92,7 +92,13 @@ def test_every_key_in_the_catalogue_is_used() -> None:
         quoted = re.findall(r'"(\w+)"', path.read_text(encoding="utf-8"))
         used |= {f"demo.page.{word}" for word in quoted}
     # The keys of buttons and form fields are built from their names.
-    dynamic = {key for key in catalogue("en") if re.match(r"img2img\.(button|form)\.", key)}
+    dynamic = {
+        key
+        for key in catalogue("en")
+        if re.match(r"img2img\.(button|form)\.", key)
+        or re.match(r"moderation\.(button|form|case|log|effect|kind)\.", key)
+        or re.fullmatch(r"moderation\.(ban|unban|timeout|allow|disallow)\.done", key)
+    }
     states = {f"queue.state.{state}" for state in ServiceState}
     assert states <= set(catalogue("en"))
     notices = {key for key in catalogue("en") if key.startswith("notice.")}

@@ -1,0 +1,241 @@
+"""The buttons of the moderation log's entries, and *Appeal* in the sentence to the user."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Any, ClassVar, Self
+
+import discord
+
+from bot.client import RedrawBot
+from bot.commands.command_tree import handle_error
+from bot.i18n.translate import translate
+from bot.moderation.actions import Moderator
+from bot.moderation.model import Case, Effect, Subject
+from bot.replies import reply_privately
+from cogs.moderation._errors import (
+    AppealedAlready,
+    CaseGone,
+    NothingToUndo,
+    NotModerator,
+    PictureNotKept,
+)
+from cogs.moderation._forms import ReasonForm
+from cogs.shared.job_messages import delete_job_messages
+
+Interaction = discord.Interaction[RedrawBot]
+Button = discord.ui.Button[discord.ui.LayoutView]
+
+
+class CaseAction(StrEnum):
+    """What a button does. The values stand in the custom ids of sent messages."""
+
+    DELETE = "delete"
+    BLOCK = "block"
+    TIMEOUT = "timeout"
+    BAN = "ban"
+    DISMISS = "dismiss"
+    UNDO = "undo"
+
+
+def case_button(action: CaseAction, case: Case, locale: str) -> Button:
+    """The button as the log shows it."""
+    danger = action in (CaseAction.DELETE, CaseAction.BAN)
+    return discord.ui.Button(
+        label=translate(locale, f"moderation.button.{action}"),
+        style=discord.ButtonStyle.danger if danger else discord.ButtonStyle.secondary,
+        custom_id=f"redraw:case:{action}:{case.id}",
+    )
+
+
+class CaseButton(discord.ui.DynamicItem[Button], template=""):
+    """Handles the clicks on one kind of button, for moderators of the case's server."""
+
+    action: ClassVar[CaseAction]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__(template=rf"redraw:case:{cls.action}:(?P<case>\d{{1,15}})")
+
+    def __init__(self, item: Button, case_id: int) -> None:
+        super().__init__(item)
+        self.case_id = case_id
+
+    @classmethod
+    async def from_custom_id(
+        cls,
+        interaction: discord.Interaction[Any],
+        item: discord.ui.Item[Any],
+        match: re.Match[str],
+        /,
+    ) -> Self:
+        """Called by discord.py for every click on a button with a matching custom id."""
+        assert isinstance(item, discord.ui.Button)
+        return cls(item, int(match["case"]))
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """Load the case, check the permission, and act."""
+        try:
+            case = await _case_for(interaction, self.case_id)
+            await self.run(interaction, case, Moderator(case.guild_id, interaction.user.id))
+        except Exception as error:  # noqa: BLE001 - the one handler decides what the user reads
+            await handle_error(interaction, error)
+
+    async def run(self, interaction: Interaction, case: Case, by: Moderator) -> None:
+        """Do what the button says."""
+        raise NotImplementedError
+
+
+class DeleteEverywhere(CaseButton):
+    """Delete the picture's message and its copy in the gallery, and erase its job."""
+
+    action = CaseAction.DELETE
+
+    async def run(self, interaction: Interaction, case: Case, by: Moderator) -> None:
+        """Delete; the case stays."""
+        await interaction.response.defer()
+        services = interaction.client.services
+        job = await services.store.job(case.job_id) if case.job_id else None
+        if job is not None:
+            await delete_job_messages(interaction.client, job)
+            await services.store.erase_job(job.id)
+        await services.moderator_actions.deleted(by, case)
+        await _refresh(interaction, case)
+
+
+class BlockPicture(CaseButton):
+    """Refuse this picture from now on."""
+
+    action = CaseAction.BLOCK
+
+    async def run(self, interaction: Interaction, case: Case, by: Moderator) -> None:
+        """Add its hash to the server's blocklist."""
+        await interaction.response.defer()
+        if not await interaction.client.services.moderator_actions.block_picture(by, case):
+            raise PictureNotKept
+        await _refresh(interaction, case)
+
+
+class Timeout(CaseButton):
+    """Ask for a reason and how long, then time the case's user out."""
+
+    action = CaseAction.TIMEOUT
+
+    async def run(self, interaction: Interaction, case: Case, by: Moderator) -> None:
+        """Open the form."""
+
+        async def submitted(answer: Interaction, reason: str, minutes: int) -> None:
+            await answer.response.defer()
+            await answer.client.services.moderator_actions.restrict(
+                by,
+                Effect.TIMEOUT,
+                Subject.USER,
+                case.user_id,
+                reason=reason,
+                seconds=minutes * 60,
+                case=case,
+            )
+            await _refresh(answer, case)
+
+        form = ReasonForm(str(interaction.locale), submitted, with_minutes=True)
+        await interaction.response.send_modal(form)
+
+
+class Ban(CaseButton):
+    """Ask for a reason, then ban the case's user from the bot in this server."""
+
+    action = CaseAction.BAN
+
+    async def run(self, interaction: Interaction, case: Case, by: Moderator) -> None:
+        """Open the form."""
+
+        async def submitted(answer: Interaction, reason: str, _minutes: int) -> None:
+            await answer.response.defer()
+            await answer.client.services.moderator_actions.restrict(
+                by, Effect.BAN, Subject.USER, case.user_id, reason=reason, case=case
+            )
+            await _refresh(answer, case)
+
+        form = ReasonForm(str(interaction.locale), submitted, with_minutes=False)
+        await interaction.response.send_modal(form)
+
+
+class Dismiss(CaseButton):
+    """Close the case without doing anything."""
+
+    action = CaseAction.DISMISS
+
+    async def run(self, interaction: Interaction, case: Case, by: Moderator) -> None:
+        """Close it."""
+        await interaction.response.defer()
+        await interaction.client.services.moderator_actions.dismiss(by, case)
+        await _refresh(interaction, case)
+
+
+class Undo(CaseButton):
+    """Undo the newest ban, timeout, block or dismissal of the case."""
+
+    action = CaseAction.UNDO
+
+    async def run(self, interaction: Interaction, case: Case, by: Moderator) -> None:
+        """Undo it, and open the case again."""
+        await interaction.response.defer()
+        if await interaction.client.services.moderator_actions.undo(by, case) is None:
+            raise NothingToUndo
+        await _refresh(interaction, case)
+
+
+BUTTONS = (DeleteEverywhere, BlockPicture, Timeout, Ban, Dismiss, Undo)
+
+
+class Appeal(discord.ui.DynamicItem[Button], template=r"redraw:appeal:(?P<case>\d{1,15})"):
+    """The button in a refusal's sentence: asks the moderators to look at it again."""
+
+    def __init__(self, item: Button, case_id: int) -> None:
+        super().__init__(item)
+        self.case_id = case_id
+
+    @classmethod
+    async def from_custom_id(
+        cls,
+        interaction: discord.Interaction[Any],
+        item: discord.ui.Item[Any],
+        match: re.Match[str],
+        /,
+    ) -> Self:
+        """Called by discord.py for every click on a button with a matching custom id."""
+        assert isinstance(item, discord.ui.Button)
+        return cls(item, int(match["case"]))
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """Record the appeal and post it in the log."""
+        try:
+            services = interaction.client.services
+            cases = services.moderation.cases
+            await interaction.response.defer(thinking=True, ephemeral=True)
+            now = interaction.created_at.timestamp()
+            if not await cases.appeal(self.case_id, interaction.user.id, now):
+                raise AppealedAlready
+            case = await cases.case(self.case_id)
+            assert case is not None
+            await services.moderation_log.post_appeal(case)
+            await services.moderation_log.refresh(case)
+            await reply_privately(interaction, translate(interaction.locale, "moderation.appealed"))
+        except Exception as error:  # noqa: BLE001 - the one handler decides what the user reads
+            await handle_error(interaction, error)
+
+
+async def _case_for(interaction: Interaction, case_id: int) -> Case:
+    if not interaction.permissions.manage_messages:
+        raise NotModerator
+    case = await interaction.client.services.moderation.cases.case(case_id)
+    if case is None or case.guild_id != interaction.guild_id:
+        raise CaseGone
+    return case
+
+
+async def _refresh(interaction: Interaction, case: Case) -> None:
+    services = interaction.client.services
+    changed = await services.moderation.cases.case(case.id)
+    assert changed is not None
+    await services.moderation_log.refresh(changed)

@@ -1,0 +1,101 @@
+"""`/moderation set`: the log's channel, the thresholds, and slow mode."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import discord
+from discord import app_commands
+from discord.app_commands import Range
+
+from bot.i18n.translate import localized_name, translate
+from bot.moderation.model import GuildPolicy
+from bot.permissions import MissingPermissions, permission_names
+from bot.replies import reply_privately
+from cogs.moderation._who import Interaction, moderator
+
+# Discord's own slow mode ends at six hours, too.
+MAX_SLOW_SECONDS = 6 * 3600
+
+
+class PolicyGroup(app_commands.Group):
+    """For members with Manage Server."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            name=localized_name("moderation.set.command"),
+            description=localized_name("moderation.set.description"),
+        )
+
+    @app_commands.command(
+        name=localized_name("moderation.set.log.command"),
+        description=localized_name("moderation.set.log.description"),
+    )
+    @app_commands.describe(
+        channel=localized_name("moderation.option.channel"),
+        every_picture=localized_name("moderation.option.every_picture"),
+    )
+    async def log(
+        self,
+        interaction: Interaction,
+        channel: discord.TextChannel | None = None,
+        every_picture: bool = False,
+    ) -> None:
+        """Choose the log's channel, or none.
+
+        Raises:
+            MissingPermissions: the bot could not post there.
+        """
+        if channel is not None:
+            allowed = channel.permissions_for(channel.guild.me)
+            needed = ("view_channel", "send_messages", "attach_files")
+            missing = [name for name in needed if not getattr(allowed, name)]
+            if missing:
+                raise MissingPermissions(permissions=permission_names(missing))
+        await _change(
+            interaction,
+            "moderation.set.log.done" if channel else "moderation.set.log.off",
+            log_channel_id=channel.id if channel else None,
+            log_pictures=every_picture,
+        )
+
+    @app_commands.command(
+        name=localized_name("moderation.set.thresholds.command"),
+        description=localized_name("moderation.set.thresholds.description"),
+    )
+    @app_commands.describe(
+        ordinary=localized_name("moderation.option.ordinary"),
+        age_restricted=localized_name("moderation.option.age_restricted"),
+    )
+    async def thresholds(
+        self,
+        interaction: Interaction,
+        ordinary: Range[float, 0.0, 1.0] | None = None,
+        age_restricted: Range[float, 0.0, 1.0] | None = None,
+    ) -> None:
+        """Set both thresholds; what is left out becomes the operator's default."""
+        await _change(
+            interaction,
+            "moderation.set.done",
+            threshold=ordinary,
+            age_restricted_threshold=age_restricted,
+        )
+
+    @app_commands.command(
+        name=localized_name("moderation.set.slow_mode.command"),
+        description=localized_name("moderation.set.slow_mode.description"),
+    )
+    @app_commands.describe(seconds=localized_name("moderation.option.seconds"))
+    async def slow_mode(
+        self, interaction: Interaction, seconds: Range[int, 0, MAX_SLOW_SECONDS]
+    ) -> None:
+        """Set the time between two requests of a user; 0 turns it off."""
+        await _change(interaction, "moderation.set.done", slow_mode_seconds=seconds)
+
+
+async def _change(interaction: Interaction, sentence: str, **changes: object) -> None:
+    by = await moderator(interaction, manager=True)
+    services = interaction.client.services
+    policy: GuildPolicy = await services.moderation.lists.policy(interaction.guild_id)
+    await services.moderator_actions.set_policy(by, replace(policy, **changes))  # type: ignore[arg-type]
+    await reply_privately(interaction, translate(interaction.locale, sentence))

@@ -1,0 +1,186 @@
+"""The moderation log, its buttons, and reports."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import discord
+import pytest
+import pytest_asyncio
+from simcord.actors import MemberActor
+
+from tests.support.moderated_discord import (
+    BAD,
+    BAD_WORD,
+    CAT,
+    ModeratedServer,
+    open_moderated_server,
+    pictures_in,
+    said,
+)
+from tests.support.simulated_discord import buttons_of, text_of
+
+BANNED = "You may not use this bot here."
+BUTTONS = {"Block picture", "Time out", "Ban", "Dismiss"}
+
+
+@pytest_asyncio.fixture
+async def server(tmp_path: Path) -> AsyncIterator[ModeratedServer]:
+    async with open_moderated_server(tmp_path) as opened:
+        await opened.open_log()
+        yield opened
+
+
+async def report(server: ModeratedServer, user: MemberActor, message: discord.Message) -> str:
+    result = await user.context_menu(server.channel, "Report picture", message)
+    await server.sim.env.settle()
+    return said(result)
+
+
+async def test_every_kind_of_refusal_has_an_entry_with_spoilered_thumbnails(
+    server: ModeratedServer,
+) -> None:
+    await server.command(server.manager, "moderation rules add", kind="word", pattern="wolf")
+    expected = {
+        "a wolf": ("prompt of", CAT, 0),
+        "a fox": ("source picture of", BAD, 1),
+        BAD_WORD: ("result for", CAT, 2),
+    }
+    for prompt, (words, image, thumbnails) in expected.items():
+        await server.redraw(image=image, prompt=prompt)
+        entry = server.entry
+        for text in (words, server.alice.mention, f"<#{server.channel.id}>", prompt):
+            assert text in text_of(entry)
+        assert len(entry.attachments) == thumbnails
+        assert all(file.is_spoiler() for file in entry.attachments)
+        assert buttons_of(entry).keys() >= {"Time out", "Ban", "Dismiss"}
+        if thumbnails:
+            assert " · 0." in text_of(entry)
+
+
+async def test_passed_pictures_are_listed_only_if_the_server_wants_it(
+    server: ModeratedServer,
+) -> None:
+    await server.redraw()
+    assert server.log.history() == []
+    await server.command(
+        server.manager, "moderation set log", channel=server.log, every_picture=True
+    )
+    await server.redraw()
+    assert "picture of" in text_of(server.entry)
+    assert "Delete everywhere" in buttons_of(server.entry)
+
+
+async def test_without_a_log_channel_refusals_are_recorded_all_the_same(
+    server: ModeratedServer,
+) -> None:
+    await server.command(server.manager, "moderation set log")
+    await server.redraw(image=BAD)
+    assert pictures_in(server.log) == []
+    assert len(await server.services.moderation.cases.cases(server.guild_id)) == 1
+
+
+@pytest.mark.parametrize("label", [*sorted(BUTTONS), "Undo"])
+async def test_the_buttons_are_for_moderators(server: ModeratedServer, label: str) -> None:
+    await server.redraw(image=BAD)
+    if label == "Undo":
+        await server.click(server.moderator, server.entry, "Dismiss")
+    told = await server.click(server.alice, server.entry, label)
+    assert "Only moderators" in told
+    actions = await server.services.moderation.cases.actions(server.guild_id)
+    assert len(actions) == (1 if label == "Undo" else 0)
+
+
+async def test_one_click_blocks_a_picture_and_undo_lifts_that(server: ModeratedServer) -> None:
+    await server.redraw(image=BAD)
+    await server.click(server.moderator, server.entry, "Block picture")
+    assert "Picture blocked" in text_of(server.entry)
+    # Where no score is refused, the block still holds.
+    await server.command(server.manager, "moderation set thresholds", age_restricted=1.0)
+    assert "refused it" in await server.redraw(server.adult, image=BAD)
+    first = next(m for m in server.log.history() if "Case 1" in text_of(m))
+    await server.click(server.moderator, first, "Undo")
+    assert await server.redraw(server.adult, image=BAD) == ""
+
+
+@pytest.mark.parametrize(
+    ("label", "fields", "told"),
+    [
+        ("Ban", {"reason": "again"}, BANNED),
+        ("Time out", {"reason": "again", "minutes": "5"}, "You may use this bot again"),
+    ],
+)
+async def test_a_user_can_be_banned_and_timed_out_from_an_entry_and_undone(
+    server: ModeratedServer, label: str, fields: dict[str, str], told: str
+) -> None:
+    await server.redraw(image=BAD)
+    await server.click(server.moderator, server.entry, label, **fields)
+    assert "again" in text_of(server.entry)
+    assert server.moderator.mention in text_of(server.entry)
+    assert told in await server.redraw()
+    await server.click(server.moderator, server.entry, "Undo")
+    assert await server.redraw() == ""
+    kinds = [a.kind for a in await server.services.moderation.cases.actions(server.guild_id)]
+    assert kinds == ["ban" if label == "Ban" else "timeout", "undo"]
+
+
+async def test_nonsense_in_the_minutes_is_refused(server: ModeratedServer) -> None:
+    await server.redraw(image=BAD)
+    told = await server.click(server.moderator, server.entry, "Time out", reason="", minutes="soon")
+    assert "must be a number" in told
+    assert await server.redraw() == ""
+
+
+async def test_reports_of_a_picture_are_one_entry_that_counts_them(
+    server: ModeratedServer,
+) -> None:
+    await server.redraw()
+    answer = server.sim.last
+    for user in (server.bob, server.bob, server.artist):
+        assert "Thank you" in await report(server, user, answer)
+    assert len(server.log.history()) == 1
+    assert "reported by 2" in text_of(server.entry)
+    assert len(server.entry.attachments) == 2
+
+
+async def test_what_is_not_the_bots_picture_cannot_be_reported(server: ModeratedServer) -> None:
+    message = await server.alice.send(server.channel, "hello", attachments=[CAT])
+    assert "Only pictures that I made" in await report(server, server.bob, message)
+    assert server.log.history() == []
+
+
+async def test_delete_everywhere_removes_the_answer_and_its_gallery_copy(
+    server: ModeratedServer,
+) -> None:
+    gallery = server.sim.env.guild.create_text_channel("gallery")
+    await server.services.store.guild_settings.set_gallery(server.guild_id, gallery.id)
+    await server.redraw()
+    answer = server.sim.last
+    await server.click(server.alice, answer, "Share")
+    assert len(pictures_in(gallery)) == 1
+    shared = gallery.last_message
+    assert shared is not None
+    assert "Thank you" in await server.click(server.bob, shared, "Report")
+    await server.click(server.moderator, server.entry, "Delete everywhere")
+    assert pictures_in(gallery) == []
+    assert pictures_in(server.channel) == []
+    assert await server.services.store.jobs_of(server.alice.id) == []
+    assert "Picture deleted" in text_of(server.entry)
+
+
+async def test_thumbnails_and_prompts_leave_the_log_when_their_user_asks(
+    server: ModeratedServer,
+) -> None:
+    await server.redraw(image=BAD, prompt="a very personal prompt")
+    assert server.entry.attachments
+    await server.alice.slash(server.channel, "privacy delete")
+    for _ in range(200):
+        await server.sim.env.settle()
+        if not server.entry.attachments:
+            break
+    assert not server.entry.attachments
+    assert "personal" not in text_of(server.entry)
+    assert server.alice.mention in text_of(server.entry)
+    (case,) = await server.services.moderation.cases.cases(server.guild_id)
+    assert (case.prompt, case.bits) == (None, None)

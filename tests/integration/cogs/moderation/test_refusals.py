@@ -1,0 +1,240 @@
+"""What members are refused, in both kinds of channel, with the real classifier."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+import bot.app
+from bot.moderation.detectors import classifier as classifier_module
+from bot.moderation.detectors.classifier import ClassifierProcess
+from bot.moderation.detectors.picture_hash import PictureHash
+from bot.moderation.detectors.prompt_rules import RuleKind
+from bot.moderation.model import EVERYWHERE
+from tests.support.moderated_discord import (
+    BAD,
+    BAD_WORD,
+    CAT,
+    ModeratedServer,
+    Painter,
+    open_moderated_server,
+    pictures_in,
+    said,
+)
+from tests.support.simulated_discord import buttons_of, text_of
+
+PROMPT_REFUSED = "This prompt is not allowed here."
+SOURCE_REFUSED = "This picture cannot be used here: the image check refused it."
+RESULT_REFUSED = "The result is not shown: the image check refused it."
+NOT_RUNNING = "The content checks are not running"
+
+
+@pytest_asyncio.fixture
+async def server(tmp_path: Path) -> AsyncIterator[ModeratedServer]:
+    async with open_moderated_server(tmp_path) as opened:
+        yield opened
+
+
+async def test_a_harmless_request_is_answered_in_both_kinds_of_channel(
+    server: ModeratedServer,
+) -> None:
+    for channel in (server.channel, server.adult):
+        assert await server.redraw(channel) == ""
+        assert len(pictures_in(channel)) == 1
+
+
+@pytest.mark.parametrize("adult", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"prompt": "a wоlf in the snow"},
+        {"prompt": "a fox", "negative_prompt": "w o l f"},
+        {"prompt": "a dog howling", "style": "wild"},
+    ],
+    ids=["prompt", "negative prompt", "style"],
+)
+async def test_a_prompt_that_breaks_a_rule_is_refused(
+    tmp_path: Path, options: dict[str, str], adult: bool
+) -> None:
+    styles = tmp_path / "styles.toml"
+    styles.write_text('[wild]\nprompt = "{prompt}, with a wolf"\n')
+    async with open_moderated_server(tmp_path, styles_file=styles) as server:
+        await server.services.moderation.lists.add_rule(EVERYWHERE, RuleKind.WORD, "wolf")
+        channel = server.adult if adult else server.channel
+        assert await server.redraw(channel, options=options) == PROMPT_REFUSED
+        assert channel.history() == []
+        assert await server.services.store.jobs_of(server.alice.id) == []
+
+
+@pytest.mark.parametrize(
+    ("threshold", "refused_in"),
+    [(None, "both"), (1.0, "ordinary"), (0.95, "ordinary"), (0.0, "both")],
+)
+async def test_a_suspicious_source_is_refused_where_the_thresholds_say(
+    server: ModeratedServer, threshold: float | None, refused_in: str
+) -> None:
+    await server.open_log(age_restricted_threshold=threshold)
+    assert SOURCE_REFUSED in await server.redraw(server.channel, image=BAD)
+    assert server.channel.history() == []
+    told = await server.redraw(server.adult, image=BAD)
+    assert (SOURCE_REFUSED in told) is (refused_in == "both")
+    # What was refused leaves nothing behind.
+    kept = await server.services.store.jobs_of(server.alice.id)
+    assert len(kept) == (0 if refused_in == "both" else 1)
+
+
+async def test_a_suspicious_result_is_withheld_and_not_stored(server: ModeratedServer) -> None:
+    await server.redraw(prompt=BAD_WORD)
+    assert RESULT_REFUSED in text_of(server.sim.last)
+    assert pictures_in(server.channel) == []
+    (job,) = await server.services.store.jobs_of(server.alice.id)
+    assert [variant.result for variant in job.variants] == [None]
+
+
+@pytest.mark.parametrize("prompt", ["a fox", BAD_WORD])
+async def test_a_preview_is_shown_only_if_it_passes(tmp_path: Path, prompt: str) -> None:
+    # Slow enough for an edit between two steps.
+    async with open_moderated_server(tmp_path, Painter(step_seconds=0.3)) as server:
+        uploaded: list[str] = []
+        cdn = server.sim.env.backend.cdn
+        store = cdn.store_attachment
+
+        def stored(id_: int, channel: int, name: str, data: bytes, text: str | None) -> Any:
+            uploaded.append(name)
+            return store(id_, channel, name, data, text)
+
+        cdn.store_attachment = stored  # type: ignore[assignment,method-assign]
+        await server.redraw(prompt=prompt)
+    assert ("preview.jpg" in uploaded) is (prompt != BAD_WORD)
+
+
+async def test_a_result_of_an_age_restricted_channel_is_not_shown_in_an_ordinary_one(
+    server: ModeratedServer,
+) -> None:
+    await server.open_log(age_restricted_threshold=1.0)
+    await server.redraw(server.adult, prompt=BAD_WORD)
+    (job,) = await server.services.store.jobs_of(server.alice.id)
+    assert len(pictures_in(server.adult)) == 1
+    await server.alice.slash(server.channel, "show", id=job.id)
+    await server.alice.slash(server.channel, "history")
+    await server.sim.env.settle()
+    assert pictures_in(server.channel) == []
+
+
+async def test_a_picture_that_was_blocked_later_is_not_shown_again(
+    server: ModeratedServer,
+) -> None:
+    await server.redraw()
+    (job,) = await server.services.store.jobs_of(server.alice.id)
+    assert job.variants[0].result is not None
+    result = await server.services.store.pictures.get(job.variants[0].result)
+    await server.services.moderation.lists.block(server.guild_id, PictureHash.of(result).bits)
+    before = len(pictures_in(server.channel))
+    shown = await server.alice.slash(server.channel, "show", id=job.id)
+    await server.sim.env.settle()
+    assert RESULT_REFUSED in said(shown)
+    assert len(pictures_in(server.channel)) == before
+
+
+async def test_with_moderation_off_the_same_pictures_pass(tmp_path: Path) -> None:
+    async with open_moderated_server(tmp_path, moderation=False) as server:
+        assert await server.redraw(image=BAD) == ""
+        assert await server.redraw(prompt=BAD_WORD) == ""
+        assert len(pictures_in(server.channel)) == 2
+
+
+FAULTS = {
+    "hangs": "import time; time.sleep(60)",
+    "crashes": "os._exit(1)",
+    "answers NaN": "print('{\"score\": NaN}', flush=True)",
+}
+# Fails at the first picture (the source), or lets so many pass and fails then.
+CHILD = """
+import json, os, sys
+print('{{"ready": true}}', flush=True)
+for number in range(1000):
+    line = sys.stdin.buffer.readline()
+    if not line:
+        break
+    header = json.loads(line)
+    sys.stdin.buffer.read(3 * header["width"] * header["height"])
+    if number < {passes}:
+        print('{{"score": 0.0}}', flush=True)
+    else:
+        {fault}
+"""
+
+
+@pytest.mark.parametrize("passes", [0, 1], ids=["source", "result"])
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+async def test_nothing_passes_a_classifier_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, passes: int
+) -> None:
+    monkeypatch.setattr(classifier_module, "FIRST_PAUSE", 30.0)
+    command = ("-c", CHILD.format(fault=fault, passes=passes))
+    process = partial(ClassifierProcess, seconds=2.0, command=command)
+    monkeypatch.setattr(bot.app, "ClassifierProcess", process)
+    async with open_moderated_server(tmp_path) as server:
+        # Even a server that refuses no score needs a score.
+        await server.open_log(age_restricted_threshold=1.0)
+        for channel in (server.adult, server.channel):
+            told = await server.redraw(channel)
+            assert NOT_RUNNING in told or "is not running" in text_of(channel.history()[-1])
+            assert pictures_in(channel) == []
+
+
+async def test_nothing_passes_while_the_classifier_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = partial(ClassifierProcess, seconds=0.2, command=("-c", "raise SystemExit(1)"))
+    monkeypatch.setattr(bot.app, "ClassifierProcess", process)
+    async with open_moderated_server(tmp_path) as server:
+        assert NOT_RUNNING in await server.redraw()
+        assert server.channel.history() == []
+
+
+async def test_a_mention_is_checked_as_a_command_is(server: ModeratedServer) -> None:
+    await server.services.moderation.lists.add_rule(EVERYWHERE, RuleKind.WORD, "wolf")
+    bot_user = server.sim.bot.user
+    assert bot_user is not None
+    for text, picture in (("a wolf", CAT), ("a fox", BAD)):
+        await server.alice.send(server.channel, f"{bot_user.mention} {text}", attachments=[picture])
+        await server.sim.settled()
+        assert text_of(server.sim.last) in (PROMPT_REFUSED, SOURCE_REFUSED)
+    assert pictures_in(server.channel) == []
+
+
+async def test_a_refusal_offers_an_appeal_which_moderators_see_once_a_day(
+    server: ModeratedServer,
+) -> None:
+    await server.open_log()
+    result = await server.alice.slash(server.channel, "img2img", prompt="a fox", image=BAD)
+    await server.sim.settled()
+    refusal = result.followups[-1].message
+    assert buttons_of(refusal) == {"Appeal": "redraw:appeal:1"}
+    assert "asked to look" in await server.click(server.alice, refusal, "Appeal")
+    assert f"{server.alice.mention} appeals case 1" in text_of(server.entry)
+    posted = len(server.log.history())
+    assert "once a day" in await server.click(server.alice, refusal, "Appeal")
+    assert len(server.log.history()) == posted
+
+
+async def test_a_withheld_result_can_be_appealed_by_its_user_only(
+    server: ModeratedServer,
+) -> None:
+    await server.open_log()
+    await server.redraw(prompt=BAD_WORD)
+    answer = server.sim.last
+    assert "once a day" in await server.click(server.bob, answer, "Appeal")
+    assert "asked to look" in await server.click(server.alice, answer, "Appeal")
+
+
+async def test_without_a_log_no_appeal_is_offered(server: ModeratedServer) -> None:
+    result = await server.alice.slash(server.channel, "img2img", prompt="a fox", image=BAD)
+    await server.sim.settled()
+    assert buttons_of(result.followups[-1].message) == {}
