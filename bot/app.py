@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from bot.client import RedrawBot, Services
 from bot.config import Settings
@@ -13,10 +13,18 @@ from bot.delivery.message import Upload
 from bot.images.picture import Picture
 from bot.intake import Intake, IntakeLimits
 from bot.jobs.job import Job
+from bot.moderation.actions import ModeratorActions
+from bot.moderation.cases import ModerationCases
+from bot.moderation.detectors.classifier import ClassifierProcess, ImageClassifier
+from bot.moderation.job_checks import ModerationChecks
+from bot.moderation.lists import ModerationLists
+from bot.moderation.log import ModerationLog
+from bot.moderation.moderation import Moderation
 from bot.monitoring.metrics import Metrics
 from bot.runner.runner import Runner
 from bot.store.store import Store
 from bot.styles import SHIPPED, Styles
+from cogs.moderation.renderer import LogRenderer
 from cogs.shared.renderer import Img2ImgRenderer, alt_text
 from inference import InferenceService, ServiceState, find_model
 
@@ -47,13 +55,32 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
             job, pictures, alt=alt_text(job), write_settings=settings.write_settings
         )
 
-    async with (
-        Store.open(settings.data_dir) as store,
-        Intake(IntakeLimits.from_settings(settings)) as intake,
-    ):
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(Store.open(settings.data_dir))
+        intake = await stack.enter_async_context(Intake(IntakeLimits.from_settings(settings)))
         metrics = Metrics()
         bot = RedrawBot(settings, metrics)
-        delivery = Delivery(bot, renderer, store, encode, metrics=metrics)
+        lists, cases = ModerationLists(store.database), ModerationCases(store.database)
+        moderation_log = await stack.enter_async_context(
+            ModerationLog(
+                bot, LogRenderer(), lists, cases, retention_hours=settings.retention_hours
+            )
+        )
+        classifier: ImageClassifier | None = None
+        if settings.moderation:
+            classifier = await stack.enter_async_context(
+                ClassifierProcess(settings.moderation_model, settings.moderation_unsafe_labels)
+            )
+        moderation = Moderation(
+            lists=lists,
+            cases=cases,
+            classifier=classifier,
+            threshold=settings.moderation_threshold,
+            age_restricted_threshold=settings.moderation_age_restricted_threshold,
+            on_case=moderation_log.post_case,
+        )
+        checks = ModerationChecks(bot, moderation, store.pictures)
+        delivery = Delivery(bot, renderer, store, encode, checks, metrics=metrics)
         bot.services = Services(
             settings=settings,
             model=model,
@@ -64,12 +91,17 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
                 store=store,
                 service=inference,
                 delivery=delivery,
+                checks=checks,
                 queue_limit=settings.queue_limit,
                 queue_limit_per_user=settings.queue_limit_per_user,
                 retention_hours=settings.retention_hours,
                 min_free_bytes=settings.min_free_mib * 2**20,
                 metrics=metrics,
             ),
+            checks=checks,
+            moderation=moderation,
+            moderator_actions=ModeratorActions(lists, cases, on_action=moderation_log.post_action),
+            moderation_log=moderation_log,
             styles=Styles(settings.styles_file or SHIPPED),
             inference=inference,
         )

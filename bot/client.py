@@ -17,6 +17,10 @@ from bot.delivery.delivery import Delivery
 from bot.event_guard import skip_unreadable_events
 from bot.i18n.translate import CommandTranslator
 from bot.intake import Intake
+from bot.jobs.checks import JobChecks
+from bot.moderation.actions import ModeratorActions
+from bot.moderation.log import ModerationLog
+from bot.moderation.moderation import Moderation
 from bot.monitoring.http_trace import trace_requests
 from bot.monitoring.metrics import Metrics
 from bot.runner.runner import Runner
@@ -37,6 +41,7 @@ COGS = (
     "cogs.gallery",
     "cogs.privacy",
     "cogs.settings",
+    "cogs.moderation",
 )
 
 
@@ -50,6 +55,10 @@ class Services:
     store: Store
     delivery: Delivery
     runner: Runner
+    checks: JobChecks
+    moderation: Moderation
+    moderator_actions: ModeratorActions
+    moderation_log: ModerationLog
     styles: Styles
     inference: InferenceService
 

@@ -18,6 +18,7 @@ def _split(value: object) -> object:
 # Lists are written `a, b, c` in .env, not as JSON.
 Numbers = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_split)]
 Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Labels = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -53,6 +54,13 @@ class Settings(BaseSettings):
     styles_file: Path | None = None
     gallery_channel: int | None = None
     role_weights: dict[int, int] = Field(default_factory=dict)
+
+    # Moderation
+    moderation: bool = True
+    moderation_model: str = "open-nsfw"
+    moderation_unsafe_labels: Labels = ("nsfw", "porn", "hentai", "explicit", "unsafe")
+    moderation_threshold: float = Field(default=0.2, ge=0, le=1)
+    moderation_age_restricted_threshold: float = Field(default=0.8, ge=0, le=1)
 
     # Storage
     data_dir: Path = Path("data")

@@ -7,17 +7,20 @@
     │   ├── NoSuchStyle              bot.styles
     │   ├── ServerNotAllowed, DirectMessagesOff    bot.commands.allowed_places
     │   ├── UserQueueLimitReached, TooManyPictures, ErasedMeanwhile    bot.jobs.admission
+    │   ├── ModerationRefusal        `bot.moderation.errors` draws this branch
     │   └── DoesNotFit               bot.images.encode
     ├── UnavailableError             not the user's fault; trying again later may help
     │   ├── ModelFailed
     │   ├── Stopping
     │   ├── StorageFull
+    │   ├── ChecksUnavailable        bot.moderation.errors
     │   ├── QueueFull                bot.jobs.admission
     │   ├── TooSlowForPrivate        bot.jobs.admission
     │   └── JobFailure               bot.jobs.failures: why an accepted job has no picture
     │       ├── WorkerDiedTwice, TooLargeForModel, NoValidPicture, WaitedTooLong,
     │       │   GenerationFailed                                            generation
     │       ├── SourceLost, ResultLost                                      storage
+    │       ├── ResultRefused, ResultNotChecked                             moderation
     │       └── BlockedByDiscord, TooLargeForDiscord, MessageRefused,
     │           Undeliverable                                               delivery
     └── Unexpected                   a bug; the sentence holds a reference to the log

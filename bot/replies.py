@@ -34,30 +34,38 @@ async def reply_privately(interaction: Interaction, sentence: str) -> None:
         await interaction.response.send_message(sentence, ephemeral=True)
 
 
-async def refuse(interaction: Interaction, sentence: str) -> None:
-    """Reply with an ephemeral sentence in place of the answer.
+async def refuse(
+    interaction: Interaction, sentence: str, button: discord.ui.Button[Any] | None = None
+) -> None:
+    """Reply with an ephemeral sentence, and perhaps a button, in place of the answer.
 
     Broken connections and Discord's temporary errors are retried. If no reply is possible, the log
     says so.
     """
+    view: discord.ui.View = discord.utils.MISSING
+    if button is not None:
+        view = discord.ui.View(timeout=None)
+        view.add_item(button)
     try:
         if not interaction.response.is_done():
             try:
-                await _retrying(lambda: interaction.response.send_message(sentence, ephemeral=True))
+                await _retrying(
+                    lambda: interaction.response.send_message(sentence, ephemeral=True, view=view)
+                )
             except discord.HTTPException as error:
                 if error.code != ALREADY_ACKNOWLEDGED:
                     raise
                 # An earlier request arrived although its connection broke.
-                await _replace_deferred(interaction, sentence)
+                await _replace_deferred(interaction, sentence, view)
         elif interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
-            await _replace_deferred(interaction, sentence)
+            await _replace_deferred(interaction, sentence, view)
         else:
-            await _retrying(lambda: interaction.followup.send(sentence, ephemeral=True))
+            await _retrying(lambda: interaction.followup.send(sentence, ephemeral=True, view=view))
     except Exception as error:  # noqa: BLE001 - nothing is left to try
         log.warning("a refusal could not be sent: %s (it was: %s)", describe(error), sentence)
 
 
-async def _replace_deferred(interaction: Interaction, sentence: str) -> None:
+async def _replace_deferred(interaction: Interaction, sentence: str, view: discord.ui.View) -> None:
     """Replace the "thinking…" message.
 
     The first follow-up after deferring takes that message's place, and its visibility. A public one
@@ -66,10 +74,10 @@ async def _replace_deferred(interaction: Interaction, sentence: str) -> None:
     """
     original = await _retrying(lambda: interaction.edit_original_response(content="…"))
     if original.flags.ephemeral:
-        await _retrying(lambda: interaction.edit_original_response(content=sentence))
+        await _retrying(lambda: interaction.edit_original_response(content=sentence, view=view))
         return
     try:
-        await _retrying(lambda: interaction.followup.send(sentence, ephemeral=True))
+        await _retrying(lambda: interaction.followup.send(sentence, ephemeral=True, view=view))
     except Exception as error:  # noqa: BLE001 - the error policy has no other route for it
         log.warning("an ephemeral refusal could not be sent: %s", describe(error))
         await _edit_as_bot(interaction, original, sentence)

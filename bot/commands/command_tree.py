@@ -12,6 +12,7 @@ from discord import app_commands
 from bot.errors import Unexpected, UserError
 from bot.i18n.error_text import translate_error
 from bot.jobs.job import new_job_id
+from bot.moderation.appeal_button import appeal_button
 from bot.replies import refuse
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,8 @@ async def handle_error(interaction: discord.Interaction[Any], error: Exception) 
         log.error("unexpected error, reference %s", reference, exc_info=error)
         error = Unexpected(reference=reference)
     interaction.client.metrics.request_refused(error)
-    await refuse(interaction, translate_error(interaction.locale, error))
+    sentence = translate_error(interaction.locale, error)
+    await refuse(interaction, sentence, appeal_button(error, str(interaction.locale)))
 
 
 class RedrawTree(app_commands.CommandTree[discord.Client]):

@@ -18,6 +18,7 @@ from bot.delivery.progress import MAX_AGE, ProgressUpdater
 from bot.delivery.routes import DeliveryRoute, RouteSender, open_routes
 from bot.errors import JobNotActive, RenderFailed, StorageFull, StoredPictureMissing
 from bot.i18n.error_text import translate_error
+from bot.jobs.checks import JobChecks
 from bot.jobs.failures import (
     BlockedByDiscord,
     JobFailure,
@@ -62,6 +63,7 @@ class Delivery:
         renderer: JobRenderer,
         store: Store,
         encode: EncodePictures,
+        checks: JobChecks,
         *,
         edit_limiter: EditRateLimiter | None = None,
         metrics: Metrics | None = None,
@@ -73,13 +75,14 @@ class Delivery:
         self._renderer = renderer
         self._store = store
         self._encode = encode
+        self._checks = checks
         self._edit_limiter = edit_limiter or EditRateLimiter()
         self._metrics = metrics or Metrics()
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
         self._sender = RouteSender(client, store, clock, failpoint)
-        self._progress = ProgressUpdater(renderer, self._sender, self._edit_limiter, clock)
+        self._progress = ProgressUpdater(renderer, self._sender, self._edit_limiter, checks, clock)
         self._token_refused = False
 
     async def close(self) -> None:
@@ -108,17 +111,20 @@ class Delivery:
         finally:
             self._progress.forget(job.id)
 
-    async def render(self, job: Job) -> MessageContent:
-        """The message of a made, failed or cancelled job.
+    async def render(self, job: Job, *, guild_id: int | None, channel_id: int) -> MessageContent:
+        """The message of a made, failed or cancelled job, as it may be posted in a channel.
 
         Raises:
             StoredPictureMissing: one of its pictures was erased.
+            ResultRefused, ResultNotChecked: one of its pictures may not be posted there.
         """
         if job.state is JobState.CANCELLED:
             return self._renderer.cancelled(job)
         if job.state is JobState.FAILED:
             return self._renderer.failed(job)
         pictures = [await self._store.pictures.get(v.result) for v in job.variants if v.result]
+        for picture in pictures:
+            await self._checks.check_post(picture, guild_id, channel_id)
         return self._renderer.made(job, await self._encode(job, pictures))
 
     async def _deliver_and_record(self, job: Job) -> None:
@@ -156,6 +162,10 @@ class Delivery:
                 self._metrics.discord_error(error.status, error.code)
             # The attempt may have recorded that a new message was being sent.
             job = await self._reread(job.id)
+            if isinstance(error, JobFailure):
+                log.warning("answer to job %s: %s", job.id, type(error).__name__)
+                job = await self._fail(job, error)
+                continue
             action = action_for(error, as_bot=route is not DeliveryRoute.TOKEN_EDIT)
             is_bug = action is ErrorAction.MALFORMED
             if action is ErrorAction.RETRY_BRIEFLY:
@@ -202,15 +212,22 @@ class Delivery:
         self._metrics.answered(answered, now)
 
     async def _fail(self, job: Job, failure: JobFailure) -> Job:
-        failed = await self._store.fail(job.id, translate_error(job.locale, failure))
+        sentence = translate_error(job.locale, failure)
+        failed = await self._store.fail(job.id, sentence, case_id=failure.case_id)
         self._metrics.job_failed(failure)
         return failed
 
     async def _attempt(self, route: DeliveryRoute, job: Job, limit: int) -> Exception | None:
         destination = replace(job.destination, upload_limit=limit)
+        direct = route is DeliveryRoute.DIRECT_POST
         try:
-            content = await self.render(replace(job, destination=destination))
-        except StoredPictureMissing as error:
+            content = await self.render(
+                replace(job, destination=destination),
+                guild_id=None if direct else destination.guild_id,
+                # A direct message has a channel of its own, with the rules of ordinary ones.
+                channel_id=0 if direct else destination.channel_id,
+            )
+        except (StoredPictureMissing, JobFailure) as error:
             return error
         except Exception as error:  # noqa: BLE001 - a bug must not leave the user without a reply
             failed = RenderFailed(f"The message of job {job.id} could not be built.")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import discord
 
@@ -13,6 +13,7 @@ from bot.delivery.edit_limiter import EditRateLimiter
 from bot.delivery.error_policy import describe
 from bot.delivery.message import JobRenderer, MessageContent
 from bot.delivery.routes import DeliveryRoute, RouteSender, open_routes
+from bot.jobs.checks import JobChecks
 from bot.jobs.job import Job, JobProgress, QueuePosition
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 EDIT_SECONDS = 10.0
 # Messages older than an hour accept only a few edits (error 30046); those are kept for answers.
 MAX_AGE = 55 * 60.0
+
+_Render = Callable[[], Awaitable[MessageContent]]
 
 
 class ProgressUpdater:
@@ -31,13 +34,15 @@ class ProgressUpdater:
         renderer: JobRenderer,
         sender: RouteSender,
         edit_limiter: EditRateLimiter,
+        checks: JobChecks,
         clock: Callable[[], float],
     ) -> None:
         self._renderer = renderer
         self._sender = sender
         self._edit_limiter = edit_limiter
+        self._checks = checks
         self._clock = clock
-        self._newest: dict[str, tuple[Job, Callable[[], MessageContent]]] = {}
+        self._newest: dict[str, tuple[Job, _Render]] = {}
         self._loops: dict[str, asyncio.Task[None]] = {}
         self._edits: dict[str, asyncio.Task[None]] = {}
         self._stopped: set[str] = set()
@@ -46,11 +51,23 @@ class ProgressUpdater:
 
     def show_queued(self, job: Job, position: QueuePosition) -> None:
         """Show a queue position when the channel's rate limit allows an edit."""
-        self._show(job, partial(self._renderer.queued, job, position))
+
+        async def render() -> MessageContent:
+            return self._renderer.queued(job, position)
+
+        self._show(job, render)
 
     def show_running(self, job: Job, progress: JobProgress) -> None:
-        """Show progress when the channel's rate limit allows an edit."""
-        self._show(job, partial(self._renderer.running, job, progress))
+        """Show progress when the channel's rate limit allows an edit, with the preview if that
+        passes its check."""
+
+        async def render() -> MessageContent:
+            shown = progress
+            if shown.preview and not await self._checks.may_preview(job, shown.preview):
+                shown = replace(shown, preview=None)
+            return self._renderer.running(job, shown)
+
+        self._show(job, render)
 
     async def stop(self, job_id: str) -> None:
         """Show nothing more of the job; returns when an edit that was being sent has ended."""
@@ -71,7 +88,7 @@ class ProgressUpdater:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _show(self, job: Job, render: Callable[[], MessageContent]) -> None:
+    def _show(self, job: Job, render: _Render) -> None:
         if job.id in self._stopped or self._clock() - job.created_at > MAX_AGE:
             return
         self._newest[job.id] = (job, render)
@@ -97,7 +114,7 @@ class ProgressUpdater:
         finally:
             del self._loops[job.id]
 
-    async def _edit(self, job: Job, render: Callable[[], MessageContent]) -> None:
+    async def _edit(self, job: Job, render: _Render) -> None:
         routes = open_routes(job)
         expires = job.destination.token_expires_at
         if len(routes) > 1 and expires and self._clock() >= expires:
@@ -106,8 +123,9 @@ class ProgressUpdater:
         route = routes[0]
         try:
             if route in (DeliveryRoute.TOKEN_EDIT, DeliveryRoute.BOT_EDIT):
+                content = await render()
                 async with asyncio.timeout(EDIT_SECONDS):
-                    await self._sender.edit(route, job, render())
+                    await self._sender.edit(route, job, content)
         except Exception as error:  # noqa: BLE001 - progress is optional
             log.info("progress of job %s: %s", job.id, describe(error))
             if isinstance(error, discord.HTTPException) and error.status < 500:

@@ -10,7 +10,9 @@ from inference import DeadlineExceeded, InferenceError, NonFiniteOutput, OutOfMe
 
 
 class JobFailure(UnavailableError):
-    """Base of this module's errors."""
+    """Base of this module's errors. `case_id` is the moderation case that the user may appeal."""
+
+    case_id: int | None = None
 
 
 class WorkerDiedTwice(JobFailure):
@@ -53,6 +55,25 @@ class ResultLost(JobFailure):
     """The result's file is missing or damaged."""
 
     text = "The picture was made, but its file could not be read again."
+
+
+class ResultRefused(JobFailure):
+    """Moderation refuses the result."""
+
+    text = "The result is not shown: the image check refused it."
+
+    def __init__(self, case_id: int | None = None) -> None:
+        self.case_id = case_id
+        super().__init__()
+
+
+class ResultNotChecked(JobFailure):
+    """The image check could not run, which counts as a refusal."""
+
+    text = (
+        "The result is not shown: the image check is not running at the moment. "
+        "Please try again in a few minutes."
+    )
 
 
 class BlockedByDiscord(JobFailure):

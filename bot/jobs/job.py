@@ -105,6 +105,8 @@ class Job:
     state: JobState = JobState.QUEUED
     attempts: int = 0
     error: str | None = None
+    # The moderation case about the result, where its user may appeal it.
+    case_id: int | None = None
     seconds: float | None = None
     created_at: float
     started_at: float | None = None

@@ -16,6 +16,7 @@ from bot.delivery.delivery import Delivery
 from bot.errors import JobNotActive, StorageFull, StoredPictureMissing
 from bot.i18n.error_text import translate_error
 from bot.images.picture import Picture
+from bot.jobs.checks import JobChecks
 from bot.jobs.estimate import JobEstimates
 from bot.jobs.failures import (
     GenerationFailed,
@@ -69,6 +70,7 @@ class JobAttempt:
         store: Store,
         service: InferenceService,
         delivery: Delivery,
+        checks: JobChecks,
         estimates: JobEstimates,
         slots: BatchSlots,
         request_dispatch: Callable[[], None],
@@ -78,6 +80,7 @@ class JobAttempt:
         self._store = store
         self._service = service
         self._delivery = delivery
+        self._checks = checks
         self._estimates = estimates
         self._slots = slots
         self._request_dispatch = request_dispatch
@@ -118,6 +121,9 @@ class JobAttempt:
         except WorkerDied as error:
             log.warning("job %s, attempt %d: %s", job.id, job.attempts + 1, error)
             return await self._after_death(job)
+        except JobFailure as failure:
+            log.info("job %s: %s", job.id, type(failure).__name__)
+            return await self._fail(job, failure)
         except StoredPictureMissing:
             log.exception("the source of job %s is missing", job.id)
             return await self._fail(job, SourceLost())
@@ -146,7 +152,8 @@ class JobAttempt:
 
     async def _fail(self, job: Job, failure: JobFailure) -> AttemptOutcome:
         try:
-            failed = await self._store.fail(job.id, translate_error(job.locale, failure))
+            sentence = translate_error(job.locale, failure)
+            failed = await self._store.fail(job.id, sentence, case_id=failure.case_id)
         except JobNotActive:
             return AttemptOutcome()
         self._metrics.job_failed(failure)
@@ -195,6 +202,7 @@ class JobAttempt:
         self._metrics.picture_made(result)
         self._estimates.report_steps(job, number, 0)
         made = Picture(result.pixels, result.width, result.height)
+        await self._checks.check_result(job, source, made)
         await self._store.variant_made(
             job.id,
             number,

@@ -16,6 +16,7 @@ from bot.delivery.delivery import Delivery
 from bot.errors import JobNotActive, ModelFailed, Stopping, StorageFull
 from bot.i18n.error_text import translate_error
 from bot.jobs.admission import Admission, Reservation
+from bot.jobs.checks import JobChecks
 from bot.jobs.estimate import JobEstimates
 from bot.jobs.failures import WorkerDiedTwice
 from bot.jobs.job import Job, JobState, QueuePosition
@@ -56,6 +57,7 @@ class Runner:
         store: Store,
         service: InferenceService,
         delivery: Delivery,
+        checks: JobChecks,
         queue_limit: int = 200,
         queue_limit_per_user: int = 8,
         retention_hours: float = 24.0,
@@ -66,6 +68,7 @@ class Runner:
         self._store = store
         self._service = service
         self._delivery = delivery
+        self._checks = checks
         self._retention_hours = retention_hours
         self._min_free_bytes = min_free_bytes
         self._metrics = metrics or Metrics()
@@ -81,6 +84,7 @@ class Runner:
             store=store,
             service=service,
             delivery=delivery,
+            checks=checks,
             estimates=self._estimates,
             slots=self._slots,
             request_dispatch=self._wake.set,
@@ -155,6 +159,7 @@ class Runner:
                 names it.
         """
         try:
+            await self._checks.check_request(job)
             if reservation is None:
                 async with self.reserve(job.user_id, len(job.missing)) as reservation:
                     await self._accept(job, reservation)

@@ -29,6 +29,7 @@ class Share(JobAction):
         Raises:
             NoGallery: no channel is set.
             AgeRestricted: the result is from an age-restricted channel and the gallery is not one.
+            ResultRefused, ResultNotChecked: moderation does not allow it there.
             AlreadyShared: the result is in the gallery.
             JobNotFound: a picture of the job is not stored any more.
             GalleryClosed: the bot cannot post in the channel.
@@ -49,7 +50,7 @@ class Share(JobAction):
             raise AlreadyShared(channel=f"<#{job.share_channel_id or channel_id}>")
         message_id = None
         try:
-            content = await render_shared(bot.services, job)
+            content = await render_shared(bot.services, job, gallery)
             message = await bot.get_partial_messageable(channel_id).send(
                 view=content.view,
                 files=[upload.file() for upload in content.files],

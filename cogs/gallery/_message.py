@@ -7,11 +7,12 @@ from bot.delivery.attachments import encode_job
 from bot.delivery.message import MessageContent
 from bot.i18n.translate import translate
 from bot.jobs.job import Job
+from cogs.shared.access import ChannelFacts
 from cogs.shared.job_buttons import Action, JobButton
 from cogs.shared.renderer import alt_text, block, media_gallery, title
 
 
-async def render_shared(services: Services, job: Job) -> MessageContent:
+async def render_shared(services: Services, job: Job, gallery: ChannelFacts) -> MessageContent:
     """The prompt, the pictures and the owner's name.
 
     The message shows neither the source nor the settings, and its files hold no settings. Its
@@ -19,6 +20,7 @@ async def render_shared(services: Services, job: Job) -> MessageContent:
 
     Raises:
         StoredPictureMissing: a result is not stored any more.
+        ResultRefused, ResultNotChecked: a result may not be posted in the gallery.
         DoesNotFit: the pictures are too large for the upload limit.
     """
     results = [
@@ -26,8 +28,10 @@ async def render_shared(services: Services, job: Job) -> MessageContent:
         for variant in job.variants
         if variant.result
     ]
+    for picture in results:
+        await services.checks.check_post(picture, gallery.guild_id, gallery.id)
     files = await encode_job(job, results, alt=alt_text(job), write_settings=False)
     credit = translate(job.locale, "img2img.credit", user=f"<@{job.user_id}>")
-    buttons = [JobButton(Action.REMOVE, job)]
+    buttons = [JobButton(Action.REPORT, job), JobButton(Action.REMOVE, job)]
     view = block(title(job), media_gallery(files), credit, buttons=buttons)
     return MessageContent(view=view, files=files)

@@ -16,8 +16,8 @@ from bot.errors import StoredPictureMissing
 from bot.i18n.translate import translate
 from bot.images.compose import thumbnail
 from bot.images.encode import encode
+from bot.jobs.failures import JobFailure
 from bot.jobs.job import Job, JobState
-from bot.store.picture_files import PictureFiles
 from cogs.shared.access import AccessRule, Decision, decide
 from cogs.shared.channel_facts import job_facts
 from cogs.shared.job_buttons import Action, JobButton, rows
@@ -98,7 +98,7 @@ async def draw_page(
     for job in jobs[page * ENTRIES_PER_PAGE : (page + 1) * ENTRIES_PER_PAGE]:
         text = _describe(job, locale)
         visible = decide(AccessRule.RESULT, await job_facts(interaction, job)) is Decision.ALLOWED
-        data = await _thumbnail(services.store.pictures, job) if visible else None
+        data = await _thumbnail(interaction, job) if visible else None
         if data is None:
             view.add_item(discord.ui.TextDisplay(text))
         else:
@@ -132,14 +132,16 @@ def _describe(job: Job, locale: str) -> str:
     )
 
 
-async def _thumbnail(pictures: PictureFiles, job: Job) -> bytes | None:
-    """The first result as a small file; None if it is not stored."""
+async def _thumbnail(interaction: Interaction, job: Job) -> bytes | None:
+    """The first result as a small file; None if it is not stored or may not be posted here."""
     result = job.variants[0].result
     if result is None:
         return None
+    services = interaction.client.services
     try:
-        picture = await pictures.get(result)
-    except StoredPictureMissing:
+        picture = await services.store.pictures.get(result)
+        await services.checks.check_post(picture, interaction.guild_id, interaction.channel_id or 0)
+    except (StoredPictureMissing, JobFailure):
         return None
     small = await asyncio.to_thread(thumbnail, picture, THUMBNAIL_SIDE)
     return (await asyncio.to_thread(encode, small, limit_bytes=THUMBNAIL_BYTES)).data

@@ -30,7 +30,9 @@ async def show_job(interaction: Interaction, job: Job) -> None:
         raise JobNotFound
     await interaction.response.defer(thinking=True, ephemeral=True)
     try:
-        answer = await interaction.client.services.delivery.render(job)
+        answer = await interaction.client.services.delivery.render(
+            job, guild_id=interaction.guild_id, channel_id=interaction.channel_id or 0
+        )
     except StoredPictureMissing as error:
         raise JobNotFound from error
     files = [upload.file() for upload in answer.files]

@@ -137,9 +137,8 @@ class Compare(JobAction):
         if result is None:
             return
         await interaction.response.defer(thinking=True, ephemeral=True)
-        services = interaction.client.services
         both = [
-            await asyncio.to_thread(shown, await _stored(services, content))
+            await asyncio.to_thread(shown, await _postable(interaction, content))
             for content in (job.source, result)
         ]
         labels = (
@@ -165,7 +164,7 @@ class Depth(JobAction):
         if job.depth is None:
             raise JobNotFound
         await interaction.response.defer(thinking=True, ephemeral=True)
-        picture = await _stored(interaction.client.services, job.depth)
+        picture = await _postable(interaction, job.depth)
         large = await asyncio.to_thread(shown, picture)
         await _show(interaction, large, f"depth-{job.id}", spoiler=job.spoiler)
 
@@ -183,7 +182,7 @@ class Larger(JobAction):
             return
         ephemeral = job.destination.private or job.user_id != interaction.user.id
         await interaction.response.defer(thinking=True, ephemeral=ephemeral)
-        picture = await _stored(interaction.client.services, result)
+        picture = await _postable(interaction, result)
         factor = LARGER_FACTOR * shown_factor(picture.width, picture.height)
         large = await asyncio.to_thread(enlarged, picture, factor)
         text = translate(
@@ -264,6 +263,14 @@ async def _stored(services: Services, content: str) -> Picture:
         return await services.store.pictures.get(content)
     except StoredPictureMissing as error:
         raise JobNotFound from error
+
+
+async def _postable(interaction: Interaction, content: str) -> Picture:
+    """A stored picture that may be posted in this channel."""
+    services = interaction.client.services
+    picture = await _stored(services, content)
+    await services.checks.check_post(picture, interaction.guild_id, interaction.channel_id or 0)
+    return picture
 
 
 async def _show(

@@ -20,7 +20,7 @@ from bot.jobs.job import Destination, new_job_id
 from bot.permissions import MissingPermissions
 from cogs.img2img._candidates import candidates_in, is_spoilered, is_stripped
 from cogs.img2img._command_permissions import CommandPermissions
-from cogs.img2img._request import Draft, check_draft, submit
+from cogs.img2img._request import Draft, check_draft, check_user, submit
 from cogs.img2img._sources import RequestContext, StoredSource, find_linked, store_candidate
 from cogs.shared.channel_facts import channel_of_message
 from cogs.shared.errors import AttachFilesNeeded, NoSource, PictureNotVisible
@@ -106,6 +106,8 @@ class Mention(commands.Cog):
             users=[message.author, *message.mentions],
         )
         self._check_permissions(message)
+        guild_id = message.guild.id if message.guild else None
+        await check_user(self.bot, message.author, guild_id, message.channel.id)
         async with services.runner.reserve(message.author.id, draft.pictures) as reservation:
             source = await self._find_source(context, message)
             try:

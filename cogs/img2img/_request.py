@@ -17,6 +17,7 @@ from bot.errors import ModelFailed
 from bot.i18n.translate import translate
 from bot.jobs.admission import Reservation
 from bot.jobs.job import Destination, Job, Variant, new_job_id
+from bot.moderation.place import place_of
 from bot.permissions import check_permissions
 from cogs.img2img._prompt import in_words
 from cogs.img2img._sources import StoredSource
@@ -123,6 +124,19 @@ def check_draft(
     return draft
 
 
+async def check_user(
+    bot: RedrawBot, user: discord.User | discord.Member, guild_id: int | None, channel_id: int
+) -> None:
+    """Check bans, allow lists and slow mode, before anything is fetched.
+
+    Raises:
+        ModerationRefusal: the user may not use the bot here, or not yet.
+    """
+    roles = user.roles if isinstance(user, discord.Member) else []
+    place = place_of(bot, guild_id, channel_id)
+    await bot.services.moderation.check_user(place, user.id, {role.id for role in roles})
+
+
 async def acknowledge(
     interaction: discord.Interaction[RedrawBot], *, private: bool = False
 ) -> Destination:
@@ -130,9 +144,13 @@ async def acknowledge(
 
     Raises:
         MissingPermissions: the bot may not post the picture here.
+        ModerationRefusal: the user may not use the bot here, or not yet.
     """
     check_place(interaction.client.services.settings, interaction.guild_id)
     check_permissions(interaction)
+    await check_user(
+        interaction.client, interaction.user, interaction.guild_id, interaction.channel_id or 0
+    )
     response = await interaction.response.defer(thinking=True, ephemeral=private)
     assert response is not None
     assert response.message_id is not None

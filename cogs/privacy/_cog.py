@@ -34,7 +34,10 @@ class Privacy(
     async def delete(self, interaction: discord.Interaction[RedrawBot]) -> None:
         """End the user's jobs and delete all of their stored data."""
         await interaction.response.defer(ephemeral=True, thinking=True)
-        count = await self.bot.services.runner.erase(interaction.user.id)
+        services = self.bot.services
+        count = await services.runner.erase(interaction.user.id)
+        await services.moderation.cases.forget(interaction.user.id)
+        services.moderation_log.clean()
         await interaction.edit_original_response(
             content=translate(interaction.locale, "privacy.deleted", count=count)
         )

@@ -78,6 +78,8 @@ class AccessRule(Enum):
     """The owner, and users with Manage Messages in the job's own channel."""
     OWNER = auto()
     """The owner."""
+    MESSAGE = auto()
+    """Everybody who can see the message with the button."""
 
 
 class Decision(Enum):
@@ -99,6 +101,8 @@ def decide(rule: AccessRule, job: JobFacts) -> Decision:
             return _see_result(job)
         case AccessRule.SOURCE:
             return _see_source(job)
+        case AccessRule.MESSAGE:
+            return Decision.ALLOWED
         case AccessRule.OWNER_OR_MODERATOR:
             allowed = job.owner or _moderates(job)
         case AccessRule.OWNER:

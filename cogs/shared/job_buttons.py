@@ -47,6 +47,7 @@ class Action(StrEnum):
     LARGER = "larger"
     SHOW = "show"
     SHARE = "share"
+    REPORT = "report"
     DELETE = "delete"
     REMOVE = "remove"
 

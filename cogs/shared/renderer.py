@@ -13,6 +13,7 @@ from bot.i18n.durations import duration
 from bot.i18n.translate import notice_of, translate
 from bot.images.compose import shown_factor
 from bot.jobs.job import Job, JobProgress, QueuePosition
+from bot.moderation.appeal_button import AppealButton
 from cogs.shared.job_buttons import Action, JobButton, rows
 from cogs.shared.text import plain, position_text
 from inference import Preview
@@ -182,7 +183,11 @@ class Img2ImgRenderer:
             sentence=job.error or "",
             job=job.id,
         )
-        return MessageContent(view=block(text))
+        view = block(text)
+        if job.case_id is not None:
+            appeal = AppealButton(job.case_id, job.locale)
+            view.add_item(discord.ui.ActionRow[discord.ui.LayoutView](appeal))
+        return MessageContent(view=view)
 
     def cancelled(self, job: Job) -> MessageContent:
         """Cancelled by the owner or a moderator."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from inference.types import Img2ImgRequest
 
 MAX_IMBALANCE = 0.1
-"""Share of its slots by which a replica's load may exceed the lowest load, so that a preference still
-counts; one request at least. A higher share fills the calls more and makes users wait longer
+"""Share of its slots by which a replica's load may exceed the lowest load, so that a preference
+still counts; one request at least. A higher share fills the calls more and makes users wait longer
 (docs/fleet.md has the figures)."""
 
 REMEMBERED_SOURCES = 64

@@ -64,7 +64,7 @@ class SimulatedDiscord:
 
 def settings_for(folder: Path, **changes: Any) -> Settings:
     """Settings that do not depend on the environment or on `.env`."""
-    values = {"data_dir": folder / "data", "model": "noise", **changes}
+    values = {"data_dir": folder / "data", "model": "noise", "moderation": False, **changes}
     return Settings(_env_file=None, **values)
 
 

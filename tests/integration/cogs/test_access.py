@@ -59,7 +59,7 @@ def moderator_of_one_channel(sim: SimulatedDiscord) -> tuple[MemberActor, Any]:
 # 1. Sharing.
 
 
-async def test_a_shared_private_result_has_only_the_button_that_removes_it(
+async def test_a_shared_private_result_has_only_buttons_to_report_and_remove_it(
     sim: SimulatedDiscord,
 ) -> None:
     gallery = await set_gallery(sim)
@@ -70,7 +70,7 @@ async def test_a_shared_private_result_has_only_the_button_that_removes_it(
     await press(sim, sim.alice, result.response.message, "Share")
     shared = gallery.last_message
     assert shared is not None
-    assert set(buttons_of(shared)) == {"Remove"}
+    assert set(buttons_of(shared)) == {"Remove", "Report"}
     assert shared.attachments
     text = text_of(shared)
     assert sim.alice.mention in text

@@ -12,6 +12,7 @@ from bot.delivery.edit_limiter import EditRateLimiter
 from bot.delivery.message import EncodePictures
 from bot.jobs.job import Destination, Job
 from tests.support.bots.minimal_bot import Bot, PlainRenderer, as_png, job_for, square
+from tests.support.checks import NoChecks
 from tests.support.fake_discord.objects import Message, Refusal
 from tests.support.fake_discord.server import FakeDiscord
 from tests.support.fake_discord.state import TOKEN_SECONDS, DiscordState
@@ -92,6 +93,7 @@ class Case:
             PlainRenderer(),
             self.fixture.bot.store,
             encode,
+            NoChecks(),
             edit_limiter=EditRateLimiter(now=lambda: self.time, sleep=pass_time),
             clock=lambda: time.time() + self.clock_error,
             sleep=sleep,

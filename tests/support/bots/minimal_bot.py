@@ -36,6 +36,7 @@ from inference import (
     Timings,
     WorkerDied,
 )
+from tests.support.checks import NoChecks
 from tests.support.services import FakeLifecycle
 
 SIZE = 8
@@ -161,6 +162,7 @@ async def open_bot(
             PlainRenderer(),
             store,
             as_png,
+            NoChecks(),
             clock=clock,
             sleep=sleep,
             failpoint=failpoint,
@@ -169,6 +171,7 @@ async def open_bot(
             store=store,
             service=engine or FastEngine(),
             delivery=delivery,
+            checks=NoChecks(),
             queue_limit=limit,
             queue_limit_per_user=10_000,
             clock=clock,

@@ -12,6 +12,7 @@ from bot.delivery.progress import ProgressUpdater
 from bot.delivery.routes import DeliveryRoute, RouteSender
 from bot.jobs.job import Job, JobProgress, QueuePosition
 from cogs.shared.renderer import Img2ImgRenderer
+from tests.support.checks import NoChecks
 from tests.support.jobs import job
 
 
@@ -33,7 +34,11 @@ async def test_the_first_state_of_a_job_does_not_wait_for_the_progress_of_others
     sender = RecordingSender()
     limiter = EditRateLimiter(now=lambda: 0.0, sleep=_wait_forever)
     updater = ProgressUpdater(
-        Img2ImgRenderer(lambda: True), cast("RouteSender", sender), limiter, lambda: 0.0
+        Img2ImgRenderer(lambda: True),
+        cast("RouteSender", sender),
+        limiter,
+        NoChecks(),
+        lambda: 0.0,
     )
     first, second = (replace(job(), id=name, created_at=0.0) for name in ("first", "second"))
     for _ in range(EDITS - RESERVED):
