@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 from playwright.async_api import Page, expect
 
-from tests.support.demo_browser import (
+from tests.support.demo.browser import (
     FOX,
     PREVIEW,
     ROOT,

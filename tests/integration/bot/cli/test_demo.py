@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 
-from tests.support.demo_browser import (
+from tests.support.demo.browser import (
     CHROMIUM,
     FOX,
     PREVIEW,

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from bot.errors import UserError
-from tests.support.demo_page import PageClient, button_named, controls, form_values, open_demo
+from tests.support.demo.page import PageClient, button_named, controls, form_values, open_demo
 from tests.support.pictures import file_of, photo
 from tests.support.services import ScriptedService
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_hub import COMMIT, REPOSITORY, FakeHub
-from tests.support.model_repositories import save_old_layout
+from tests.support.hub.fake_hub import COMMIT, REPOSITORY, FakeHub
+from tests.support.hub.model_repositories import save_old_layout
 
 ROOT = Path(__file__).parents[4]
 

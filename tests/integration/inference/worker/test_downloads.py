@@ -27,8 +27,8 @@ from inference import (
     ModelUnavailable,
     ServiceState,
 )
-from tests.support.fake_hub import COMMIT, REPOSITORY, FakeHub
-from tests.support.model_repositories import copy_of, save_old_layout
+from tests.support.hub.fake_hub import COMMIT, REPOSITORY, FakeHub
+from tests.support.hub.model_repositories import copy_of, save_old_layout
 from tests.support.requests import request
 
 UNET = "unet/diffusion_pytorch_model.safetensors"

@@ -1,0 +1,1 @@
+"""A fake Hugging Face hub and the repositories on it."""
