@@ -208,7 +208,9 @@ class Delete(JobAction):
         """
         await self.run_without_job(interaction)
         bot = interaction.client
-        deleted = await delete_job_messages(bot, job)
+        # In a server that has not added the bot, only the interaction can delete the message.
+        pressed = interaction.message.id if interaction.message else None
+        deleted = await delete_job_messages(bot, job, deleted_id=pressed)
         await bot.services.store.erase_job(job.id)
         if not deleted:
             raise NotDeleted

@@ -15,14 +15,17 @@ from bot.jobs.job import Job
 SEARCH_WINDOW = datetime.timedelta(minutes=10)
 
 
-async def delete_job_messages(bot: RedrawBot, job: Job) -> bool:
+async def delete_job_messages(bot: RedrawBot, job: Job, *, deleted_id: int | None = None) -> bool:
     """Delete the messages of the job, with the bot's own token.
 
-    An ephemeral message is left out, because only its user can delete it. Returns whether no
-    message is left that the bot knows of.
+    An ephemeral message is left out, because only its user can delete it, and so is the message
+    `deleted_id`, which is deleted already. Returns whether no message is left that the bot knows
+    of.
     """
     deleted = True
     async for message in _job_messages(bot, job):
+        if message.id == deleted_id:
+            continue
         try:
             await message.delete()
         except discord.NotFound:

@@ -49,19 +49,21 @@ class FakeDiscord(Faults, UserActions):
         token = request.match_info["token"]
         interaction = self.discord_state.interactions.get(token)
         message = self.discord_state.acknowledge(token, body["type"], body.get("data") or {})
-        if message is None or interaction is None:
-            return web.Response(status=204)
+        assert interaction is not None
         about = {
             "id": request.match_info["interaction"],
             "type": 2,
-            "response_message_id": str(message.id),
+            "response_message_id": str(message.id) if message else None,
             "response_message_loading": body["type"] == Callback.DEFERRED_MESSAGE,
-            "response_message_ephemeral": message.ephemeral,
+            "response_message_ephemeral": bool(message and message.ephemeral),
         }
-        shown = message_payload(self.discord_state, message, interaction.application_id)
-        return json_response(
-            {"interaction": about, "resource": {"type": body["type"], "message": shown}}
-        )
+        resource: dict[str, Any] = {"type": body["type"]}
+        # https://discord.com/developers/docs/interactions/receiving-and-responding
+        if message and body["type"] in (Callback.MESSAGE, Callback.UPDATE):
+            resource["message"] = message_payload(
+                self.discord_state, message, interaction.application_id
+            )
+        return json_response({"interaction": about, "resource": resource})
 
     async def edit_by_token(self, request: web.Request) -> web.StreamResponse:
         """Edit through the interaction's token."""

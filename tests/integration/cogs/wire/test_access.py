@@ -214,6 +214,35 @@ async def test_a_user_installed_bot_follows_a_forced_ephemeral_reply(tmp_path: P
         assert job.destination.private
 
 
+@pytest.mark.parametrize("action", ["again", "vary", "strengths", "compare", "depth", "larger"])
+async def test_the_buttons_of_a_user_installed_bot_work(tmp_path: Path, action: str) -> None:
+    async with running(tmp_path) as bot:
+        made = await bot.redraw(ELSEWHERE, CAROL)
+        replies = await bot.click(CAROL, made, action)
+        assert len(replies.pictures) == 1
+
+
+@pytest.mark.parametrize("action", ["edit", "use"])
+async def test_the_forms_of_a_user_installed_bot_work(tmp_path: Path, action: str) -> None:
+    async with running(tmp_path) as bot:
+        made = await bot.redraw(ELSEWHERE, CAROL)
+        opened = await bot.click(CAROL, made, action)
+        assert opened.interaction is not None
+        assert opened.messages == []
+        sent = await bot.submit(opened.interaction, {1: "an owl"})
+        assert len(sent.pictures) == 1
+        assert bot.service.requests[-1].prompt == "an owl"
+
+
+async def test_a_user_installed_bot_deletes_through_the_interaction(tmp_path: Path) -> None:
+    """It may not delete messages in that channel with its own token."""
+    async with running(tmp_path) as bot:
+        made = await bot.redraw(ELSEWHERE, CAROL)
+        replies = await bot.click(CAROL, made, "delete")
+        assert made.deleted
+        assert replies.messages == []
+
+
 async def test_carol_obtains_nothing_of_the_server(tmp_path: Path) -> None:
     async with running(tmp_path) as bot:
         made = await bot.redraw(TEXT, ALICE)

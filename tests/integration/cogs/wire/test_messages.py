@@ -93,6 +93,7 @@ async def test_redraw_this_works_without_the_intent(tmp_path: Path) -> None:
         photo = await bot.discord.write(BOB, TEXT, "my cat", files=CAT)
         replies = await bot.message_command(ALICE, "Redraw this", photo)
         assert replies.interaction is not None
+        assert replies.messages == []
         sent = await bot.submit(replies.interaction, {1: "a fox"})
         assert len(sent.pictures) == 1
         assert bot.service.requests[0].prompt == "a fox"
