@@ -15,7 +15,7 @@ from bot.i18n.translate import translate
 from bot.images.compose import enlarged, labelled, shown, shown_factor
 from bot.images.encode import encode
 from bot.images.picture import Picture
-from bot.jobs.job import Job
+from bot.jobs.job import Job, Variant
 from bot.replies import reply_privately
 from cogs.img2img._forms import RequestModal
 from cogs.img2img._request import (
@@ -27,8 +27,9 @@ from cogs.img2img._request import (
 from cogs.img2img._sources import StoredSource
 from cogs.shared.access import AccessRule
 from cogs.shared.errors import AlreadyFinished, JobNotFound, NotDeleted
-from cogs.shared.job_buttons import ASK, Action, Interaction, JobAction, JobButton, rows
+from cogs.shared.job_buttons import Action, Interaction, JobAction
 from cogs.shared.job_messages import delete_job_messages
+from cogs.shared.selection import with_selection
 
 # The strength of "Vary": most of the picture stays as it is.
 VARY_STRENGTH = 0.35
@@ -71,11 +72,10 @@ class Vary(JobAction):
     access = AccessRule.RESULT
 
     async def run(self, interaction: Interaction, job: Job) -> None:
-        """Submit the request, or ask first which picture is meant."""
-        result = await _choose_result(interaction, job, self)
-        if result is not None:
-            draft = dataclasses.replace(draft_of(job), strength=VARY_STRENGTH, count=1)
-            await _submit(interaction, draft, _result_as_source(interaction, job, result))
+        """Submit the request."""
+        result = _selected_result(job, self)
+        draft = dataclasses.replace(draft_of(job), strength=VARY_STRENGTH, count=1)
+        await _submit(interaction, draft, _result_as_source(interaction, job, result))
 
 
 class Strengths(JobAction):
@@ -87,7 +87,7 @@ class Strengths(JobAction):
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Submit the request."""
         draft = dataclasses.replace(
-            draft_of(job), layout="grid", seed=job.variants[0].seed, strength=None
+            draft_of(job), layout="grid", seed=_selected_variant(job, self).seed, strength=None
         )
         await _submit(interaction, draft, source_of(job, interaction))
 
@@ -100,7 +100,10 @@ class Edit(JobAction):
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Open the form. Submitting it submits a request with the same source."""
-        draft = dataclasses.replace(draft_of(job), seed=job.variants[0].seed, count=1)
+        variant = _selected_variant(job, self)
+        draft = dataclasses.replace(
+            draft_of(job), seed=variant.seed, strength=variant.strength, count=1
+        )
         await interaction.response.send_modal(
             RequestModal(
                 draft, source_of(job, interaction), str(interaction.locale), submitted=_submit
@@ -115,14 +118,13 @@ class Use(JobAction):
     access = AccessRule.RESULT
 
     async def run(self, interaction: Interaction, job: Job) -> None:
-        """Open the form, or ask first which picture is meant."""
-        result = await _choose_result(interaction, job, self)
-        if result is not None:
-            draft = dataclasses.replace(draft_of(job), strength=None, count=1)
-            source = _result_as_source(interaction, job, result)
-            await interaction.response.send_modal(
-                RequestModal(draft, source, str(interaction.locale), submitted=_submit)
-            )
+        """Open the form."""
+        result = _selected_result(job, self)
+        draft = dataclasses.replace(draft_of(job), strength=None, count=1)
+        source = _result_as_source(interaction, job, result)
+        await interaction.response.send_modal(
+            RequestModal(draft, source, str(interaction.locale), submitted=_submit)
+        )
 
 
 class Compare(JobAction):
@@ -132,10 +134,8 @@ class Compare(JobAction):
     access = AccessRule.SOURCE
 
     async def run(self, interaction: Interaction, job: Job) -> None:
-        """Show both, or ask first which picture is meant."""
-        result = await _choose_result(interaction, job, self)
-        if result is None:
-            return
+        """Show both."""
+        result = _selected_result(job, self)
         await interaction.response.defer(thinking=True, ephemeral=True)
         both = [
             await asyncio.to_thread(shown, await _postable(interaction, content))
@@ -176,10 +176,8 @@ class Larger(JobAction):
     access = AccessRule.RESULT
 
     async def run(self, interaction: Interaction, job: Job) -> None:
-        """Post the enlarged picture, or ask first which picture is meant."""
-        result = await _choose_result(interaction, job, self)
-        if result is None:
-            return
+        """Post the enlarged picture."""
+        result = _selected_result(job, self)
         ephemeral = job.destination.private or job.user_id != interaction.user.id
         await interaction.response.defer(thinking=True, ephemeral=ephemeral)
         picture = await _postable(interaction, result)
@@ -189,6 +187,19 @@ class Larger(JobAction):
             interaction.locale, "img2img.enlarged", width=large.width, height=large.height
         )
         await _show(interaction, large, f"redraw-{job.id}-large", text, spoiler=job.spoiler)
+
+
+class Select(JobAction):
+    """Select one of several pictures for the other buttons of the message."""
+
+    action = Action.SELECT
+    access = AccessRule.RESULT
+
+    async def run(self, interaction: Interaction, job: Job) -> None:
+        """Edit the message."""
+        assert interaction.message is not None
+        view = with_selection(interaction.message, self.number)
+        await interaction.response.edit_message(view=view)
 
 
 class Delete(JobAction):
@@ -222,7 +233,7 @@ class Delete(JobAction):
             await interaction.delete_original_response()
 
 
-BUTTONS = (Cancel, Again, Vary, Strengths, Edit, Use, Compare, Depth, Larger, Delete)
+BUTTONS = (Cancel, Again, Vary, Strengths, Edit, Use, Compare, Depth, Larger, Select, Delete)
 
 
 async def _submit(interaction: Interaction, draft: Draft, source: StoredSource) -> None:
@@ -233,22 +244,18 @@ async def _submit(interaction: Interaction, draft: Draft, source: StoredSource) 
     await submit_request(interaction, draft, find_source)
 
 
-async def _choose_result(interaction: Interaction, job: Job, button: JobAction) -> str | None:
-    """The content hash of the result that is meant; None if the user has been asked which."""
-    results = [variant.result for variant in job.variants if variant.result]
-    if not results:
+def _selected_result(job: Job, button: JobAction) -> str:
+    """The content hash of the result that the button acts on."""
+    result = _selected_variant(job, button).result
+    if result is None:
         raise JobNotFound
-    if len(results) == 1:
-        return results[0]
-    if button.number != ASK:
-        return results[button.number - 1]
-    view = discord.ui.LayoutView(timeout=None)
-    view.add_item(discord.ui.TextDisplay(translate(interaction.locale, "img2img.which")))
-    numbers = range(1, len(results) + 1)
-    for row in rows([JobButton(button.action, job, number) for number in numbers]):
-        view.add_item(row)
-    await interaction.response.send_message(view=view, ephemeral=True)
-    return None
+    return result
+
+
+def _selected_variant(job: Job, button: JobAction) -> Variant:
+    if button.number > len(job.variants):
+        raise JobNotFound
+    return job.variants[button.number - 1]
 
 
 def _result_as_source(interaction: Interaction, job: Job, result: str) -> StoredSource:

@@ -27,8 +27,6 @@ from cogs.shared.channel_facts import channel_here, job_facts, raise_refusal
 Interaction = discord.Interaction[RedrawBot]
 Row = discord.ui.ActionRow[discord.ui.LayoutView]
 
-# The number in a custom id that stands for "ask which picture, if there are several".
-ASK = 0
 # https://discord.com/developers/docs/components/reference#action-row
 ROW_LIMIT = 5
 
@@ -48,6 +46,7 @@ class Action(StrEnum):
     SHOW = "show"
     SHARE = "share"
     REPORT = "report"
+    SELECT = "select"
     DELETE = "delete"
     REMOVE = "remove"
 
@@ -61,13 +60,14 @@ LASTING = (Action.DELETE, Action.REMOVE)
 
 
 class JobButton(discord.ui.Button[discord.ui.LayoutView]):
-    """A button as a message shows it. `number` is the picture that it acts on, from 1, or `ASK`."""
+    """A button as a message shows it. `number` is the picture that it acts on, from 1."""
 
-    def __init__(self, action: Action, job: Job, number: int = ASK) -> None:
-        label = translate(job.locale, f"img2img.button.{action}")
+    def __init__(
+        self, action: Action, job: Job, number: int = 1, *, label: str | None = None
+    ) -> None:
         owner = f":{job.user_id}" if action in LASTING else ""
         super().__init__(
-            label=f"{label} {number}" if number != ASK else label,
+            label=label or translate(job.locale, f"img2img.button.{action}"),
             style=STYLES.get(action, discord.ButtonStyle.secondary),
             custom_id=f"redraw:{action}:{job.id}:{number}{owner}",
         )
@@ -115,7 +115,8 @@ class JobAction(discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]]
         """Called by discord.py for every click on a button with a matching custom id."""
         assert isinstance(item, discord.ui.Button)
         owner_id = int(match["owner"]) if match["owner"] else _requested_by(interaction.message)
-        return cls(item, match["job"], int(match["number"]), owner_id)
+        # Messages of earlier versions have 0 where no picture was selected.
+        return cls(item, match["job"], max(1, int(match["number"])), owner_id)
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Load the job, check the access rule, and run the action."""

@@ -15,6 +15,7 @@ from bot.images.compose import shown_factor
 from bot.jobs.job import Job, JobProgress, QueuePosition
 from bot.moderation.appeal_button import AppealButton
 from cogs.shared.job_buttons import Action, JobButton, rows
+from cogs.shared.selection import selection_row
 from cogs.shared.text import plain, position_text
 from inference import Preview
 
@@ -41,8 +42,6 @@ RESULT_ACTIONS = (
     Action.SHARE,
     Action.DELETE,
 )
-# Actions that need a single picture, which a sheet of several is not.
-SINGLE_PICTURE_ACTIONS = (Action.STRENGTHS, Action.COMPARE, Action.LARGER)
 ACCENT = discord.Colour.from_str("#7c5cff")
 
 
@@ -58,7 +57,7 @@ def _actions(job: Job, *, share: bool) -> list[Action]:
     if job.depth is None:
         hidden.add(Action.DEPTH)
     if job.layout == "grid":
-        hidden.update(SINGLE_PICTURE_ACTIONS)
+        hidden.add(Action.STRENGTHS)
     if not share:
         hidden.add(Action.SHARE)
     return [action for action in RESULT_ACTIONS if action not in hidden]
@@ -171,7 +170,9 @@ class Img2ImgRenderer:
         gallery = media_gallery(pictures)
         actions = _actions(job, share=self._can_share(job))
         buttons = [JobButton(action, job) for action in actions]
-        view = block(title(job), gallery, "\n".join(lines), buttons=buttons)
+        view = block(
+            title(job), gallery, "\n".join(lines), selection=selection_row(job), buttons=buttons
+        )
         return MessageContent(view=view, files=tuple(pictures))
 
     def failed(self, job: Job) -> MessageContent:
@@ -197,13 +198,17 @@ class Img2ImgRenderer:
 
 def block(
     *items: discord.ui.MediaGallery[discord.ui.LayoutView] | str,
+    selection: Sequence[JobButton] = (),
     buttons: Sequence[JobButton] = (),
 ) -> discord.ui.LayoutView:
-    """A message of one container: texts and pictures in their order, then the buttons."""
+    """A message of one container: texts and pictures in their order, then the buttons.
+
+    The `selection` has a row of its own.
+    """
     container = discord.ui.Container[discord.ui.LayoutView](accent_colour=ACCENT)
     for item in items:
         container.add_item(discord.ui.TextDisplay(item) if isinstance(item, str) else item)
-    for row in rows(list(buttons)):
+    for row in [*rows(selection), *rows(buttons)]:
         container.add_item(row)
     view = discord.ui.LayoutView(timeout=None)
     view.add_item(container)

@@ -237,12 +237,51 @@ async def test_several_pictures_come_as_one_message_and_each_can_be_used(
     assert len(message.attachments) == 3
     job = (await jobs(discord_sim))[0]
     assert [variant.seed for variant in job.variants] == [100, 101, 102]
-    asked = await press(discord_sim, discord_sim.alice, message, "Vary")
-    assert asked.response.ephemeral
-    second = buttons_of(asked.response.message)["Vary 2"]
-    await discord_sim.alice.click(asked.response, custom_id=second)
-    await discord_sim.settled()
+    await press(discord_sim, discord_sim.alice, message, "2")
+    message = discord_sim.last
+    assert len(message.attachments) == 3
+    await press(discord_sim, discord_sim.alice, message, "Vary")
     assert (await jobs(discord_sim))[0].source == job.variants[1].result
+    shown = await press(discord_sim, discord_sim.alice, message, "Edit")
+    assert shown.modal["components"][4]["component"]["value"] == "101"
+    await press(discord_sim, discord_sim.bob, message, "3")
+    message = next(m for m in discord_sim.channel.history() if m.id == message.id)
+    await press(discord_sim, discord_sim.alice, message, "Vary")
+    assert (await jobs(discord_sim))[0].source == job.variants[2].result
+
+
+async def test_the_first_of_several_pictures_is_selected_at_the_beginning(
+    discord_sim: SimulatedDiscord,
+) -> None:
+    message = await redraw(discord_sim, count=2)
+    styles = {
+        item.label: item.style
+        for item in discord.ui.LayoutView.from_message(message).walk_children()
+        if isinstance(item, discord.ui.Button)
+    }
+    assert (styles["1"], styles["2"]) == (
+        discord.ButtonStyle.success,
+        discord.ButtonStyle.secondary,
+    )
+    await press(discord_sim, discord_sim.alice, message, "Vary")
+    child, parent = await jobs(discord_sim)
+    assert child.source == parent.variants[0].result
+
+
+async def test_a_picture_of_a_sheet_is_selected_by_its_strength(
+    discord_sim: SimulatedDiscord,
+) -> None:
+    message = await redraw(discord_sim, seed=5)
+    await press(discord_sim, discord_sim.alice, message, "Strengths")
+    sheet = discord_sim.last
+    await press(discord_sim, discord_sim.alice, sheet, "0.7")
+    result = await press(discord_sim, discord_sim.alice, discord_sim.last, "Larger")
+    assert result.response.attachments
+    await press(discord_sim, discord_sim.alice, sheet, "0.7")
+    sheet = next(m for m in discord_sim.channel.history() if m.id == sheet.id)
+    await press(discord_sim, discord_sim.alice, sheet, "Use this")
+    shown = await press(discord_sim, discord_sim.alice, sheet, "Edit")
+    assert shown.modal["components"][2]["component"]["value"] == "0.7"
 
 
 async def test_a_style_wraps_the_prompt_and_suggests_a_strength(
