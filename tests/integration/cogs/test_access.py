@@ -289,7 +289,7 @@ async def test_the_owner_deletes_a_message_whose_button_has_no_owner_in_its_id(
     job = await redraw(sim)
     message = sim.last
     custom_id = buttons_of(message)["Delete"]
-    assert custom_id == f"redraw:delete:{job.id}:0:{sim.alice.id}"
+    assert custom_id == f"redraw:delete:{job.id}:1:{sim.alice.id}"
     await sim.bot.services.store.erase_user(sim.alice.id)
     view = discord.ui.LayoutView(timeout=None)
     row: discord.ui.ActionRow[discord.ui.LayoutView] = discord.ui.ActionRow()
