@@ -17,7 +17,7 @@ from playwright.async_api import Locator, Page, async_playwright, expect
 
 from bot.i18n.translate import translate
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FOX = ROOT / "inference/pocket/samples/fox.png"
 PREVIEW = translate("en", "img2img.preview")
 CHROMIUM = shutil.which("chromium")
