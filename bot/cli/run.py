@@ -18,6 +18,7 @@ from bot.cli.signals import stop_event
 from bot.client import RedrawBot
 from bot.config import Settings
 from bot.errors import StartError
+from bot.intake.sandbox.privileges import hide_memory
 from bot.monitoring.endpoints import open_monitoring
 from bot.monitoring.service_manager import notify, report_alive
 from bot.presence import show_state
@@ -35,6 +36,7 @@ async def run_bot(settings: Settings) -> None:
     """
     if settings.discord_token is None:
         raise StartError(missing_token_help())
+    hide_memory()
     stop = stop_event(signal.SIGTERM, signal.SIGINT)
     async with (
         inference_service(settings) as service,

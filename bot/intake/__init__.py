@@ -85,7 +85,7 @@ class Intake:
     async def __aenter__(self) -> Self:
         # Not at the top: the sandboxed child imports this package too and needs no network library.
         from bot.intake.fetch import Fetcher
-        from bot.intake.sandbox import Sandbox
+        from bot.intake.sandbox.pool import Sandbox
 
         async with AsyncExitStack() as stack:
             self._sandbox = await stack.enter_async_context(

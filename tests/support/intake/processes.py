@@ -10,5 +10,5 @@ def sandbox_children() -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process().children()
-        if any("bot.intake.sandbox_main" in part for part in child.cmdline())
+        if any("bot.intake.sandbox.sandbox_main" in part for part in child.cmdline())
     ]

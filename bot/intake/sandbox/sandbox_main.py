@@ -14,6 +14,7 @@ from typing import Any
 
 from bot.intake.decoding.decode import decode
 from bot.intake.errors import BrokenPicture, PictureError, TooMuchWork
+from bot.intake.sandbox.privileges import drop_privileges
 from bot.intake.web_page import find_pictures
 
 CPU_SECONDS_LEFT = 20
@@ -28,27 +29,9 @@ def main() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
-    limited = _drop_privileges(int(sys.argv[2]))
-    _respond(sink, {"limited": limited})
+    _respond(sink, dict(drop_privileges(int(sys.argv[2]))))
     while line := source.readline():
         _serve(json.loads(line), source, sink)
-
-
-def _drop_privileges(memory: int) -> bool:
-    """Set the limits; whether the system supports them."""
-    try:
-        import resource
-    except ImportError:
-        return False
-    try:
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    except (OSError, ValueError):  # macOS defines it without support
-        return False
-    # The child needs to open no file, socket or pipe from here on.
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    return True
 
 
 def _allow_cpu_time() -> None:

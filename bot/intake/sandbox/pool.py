@@ -1,7 +1,7 @@
 """A pool of restricted child processes that decode untrusted bytes.
 
-A child starts with an empty environment, so it holds no secret. `sandbox_main` then limits its
-memory and its right to open files. Its responses are checked here. A picture that crashes the
+A child starts with an empty environment, so it holds no secret. `privileges` then limits its
+memory, files and system calls. Its responses are checked here. A picture that crashes the
 decoder costs its own request only.
 """
 
@@ -40,16 +40,25 @@ _TASKS_PER_CHILD = 200
 """A child is replaced after so many tasks, which limits the effect of memory leaks."""
 
 _MAX_HEADER = 64 * 1024
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]
 # Python does not start on Windows without SYSTEMROOT.
 _ENVIRONMENT = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
 # Isolated mode (-I): PYTHON* variables and the working directory have no effect.
 _COMMAND = (
     "-I",
     "-c",
-    "import sys; sys.path.insert(0, sys.argv[1]); from bot.intake.sandbox_main import main; main()",
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from bot.intake.sandbox.sandbox_main import main; main()",
     str(_ROOT),
 )
+
+_MISSING = {
+    "limited": "This system has no memory limits for processes; pictures are decoded without.",
+    "filtered": (
+        "This system has no seccomp (Linux with libseccomp has it); pictures are decoded by a "
+        "process that could delete files and signal other processes if a decoder were compromised."
+    ),
+}
 
 
 class Sandbox:
@@ -165,11 +174,11 @@ class Sandbox:
                 return child
             await child.kill()
         child = await _Child.start(self._memory)
-        if not child.limited and not self._warned:
+        if not self._warned:
             self._warned = True
-            log.warning(
-                "This system has no memory limits for processes; pictures are decoded without them."
-            )
+            for limit, missing in _MISSING.items():
+                if limit not in child.limits:
+                    log.warning(missing)
         return child
 
 
@@ -179,7 +188,7 @@ class _Child:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.tasks = 0
-        self.limited = False
+        self.limits: frozenset[str] = frozenset()
 
     @classmethod
     async def start(cls, memory: int) -> Self:
@@ -191,6 +200,8 @@ class _Child:
             stdout=asyncio.subprocess.PIPE,
             limit=_MAX_HEADER,
             env=_ENVIRONMENT,
+            # A session and process group of its own: no terminal, and no signals from Ctrl-C.
+            start_new_session=True,
         )
         child = cls(process)
         try:
@@ -202,7 +213,7 @@ class _Child:
         except BaseException:
             await child.kill()
             raise
-        child.limited = hello.get("limited") is True
+        child.limits = frozenset(name for name, active in hello.items() if active is True)
         return child
 
     @property
