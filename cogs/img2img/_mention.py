@@ -95,7 +95,8 @@ class Mention(commands.Cog):
             locale=locale,
         )
         prompt = self._prompt(message)
-        if not prompt or not (explain or await self._has_picture(message)):
+        carries_picture = any(candidates_in(message)) or _LINK.search(message.content)
+        if not prompt or not (explain or carries_picture):
             if explain:
                 await self._reply_once(message, translate(locale, "img2img.mention"))
             return
@@ -145,13 +146,6 @@ class Mention(commands.Cog):
         if role is not None:
             text = text.replace(role.mention, " ")
         return " ".join(_LINK.sub(" ", text).split())
-
-    async def _has_picture(self, message: discord.Message) -> bool:
-        """Whether a direct message without a mention carries or answers a picture."""
-        if next(candidates_in(message), None) or _LINK.search(message.content):
-            return True
-        replied = await _replied_to(message)
-        return replied is not None and next(candidates_in(replied), None) is not None
 
     async def _find_source(self, context: RequestContext, message: discord.Message) -> StoredSource:
         """The picture of the message, else the one it links to, else that of the replied-to one.

@@ -167,7 +167,8 @@ async def test_a_direct_message_with_a_picture_is_a_request_without_a_mention(
         dora.dm_channel.id,
         {"channel_id": str(dora.dm_channel.id), "message_id": str(answer.id)},
     )
-    await dora.send_dm("as a statue of ice", reference=reference)
+    await dora.send_dm("thanks!", reference=reference)
+    await dora.send_dm(f"{me(sim)} as a statue of ice", reference=reference)
     assert await prompts(sim, dora) == ["as a statue", "as a statue of ice"]
 
 
