@@ -1,7 +1,7 @@
 """The errors of the `bot` package.
 
     UserError                        one plain sentence for the user; never a traceback
-    ├── SourceError                  the source picture; `bot.intake.errors` draws this branch
+    ├── SourceError                  the source picture: see `bot.intake.errors`
     ├── RequestError                 the request itself: options, limits, permissions
     │   ├── MissingPermissions       bot.permissions
     │   ├── NoSuchStyle              bot.styles
@@ -34,6 +34,8 @@
     └── RenderFailed                 a message could not be built
     ActionRefused                    bot.cli.demo.simulation: the simulated Discord refuses it
     └── NoResponse                   the bot did not answer an interaction in time
+
+`bot.intake` and `bot.moderation` draw their branches in an `errors.py` of their own.
 
 Every leaf of `UserError` is a class with an English template `text`; its parameters are keyword
 arguments. The translation is found under `errors.<class name>`.

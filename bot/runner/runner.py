@@ -24,6 +24,7 @@ from bot.jobs.queue import FairQueue
 from bot.monitoring.metrics import Metrics
 from bot.runner.attempt import MAX_ATTEMPTS, AttemptOutcome, JobAttempt
 from bot.runner.batch_slots import BatchSlots
+from bot.runner.positions import PositionUpdater
 from bot.runner.retention import erase_expired_jobs
 from bot.runner.task_group import BackgroundTasks
 from bot.store.store import Store
@@ -36,8 +37,6 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS = 3.0
 # Between attempts to write to a full disk.
 FIRST_STORAGE_PAUSE, LONGEST_STORAGE_PAUSE = 5.0, 300.0
-# Only so many positions are kept up to date in the waiting users' messages.
-SHOWN_POSITIONS = 5
 # The longest wait for a user's pending answers before their data is erased.
 ERASE_WAIT_SECONDS = 5.0
 
@@ -95,7 +94,7 @@ class Runner:
         self._answers: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._idle = asyncio.Event()
-        self._shown: dict[str, int] = {}
+        self._positions = PositionUpdater(self.queue, self._estimates, delivery)
         self._stopping = False
         self._service_stopped = False
         self._storage_backoff = Backoff(FIRST_STORAGE_PAUSE, LONGEST_STORAGE_PAUSE)
@@ -169,8 +168,7 @@ class Runner:
             await self._store.discard(job.source)
             raise
         position = self._estimates.positions()[job.id]
-        self._shown[job.id] = position.ahead
-        self._tasks.call(self._delivery.show_queued, job, position)
+        self._tasks.call(self._positions.show, job, position)
         self._wake.set()
         return position
 
@@ -240,15 +238,7 @@ class Runner:
                 if job is None:
                     break
                 self._start(job)
-            self._show_positions()
-
-    def _show_positions(self) -> None:
-        positions = self._estimates.positions()
-        next_jobs = self.queue.order()[:SHOWN_POSITIONS]
-        for job in next_jobs:
-            if self._shown.get(job.id) != positions[job.id].ahead:
-                self._delivery.show_queued(job, positions[job.id])
-        self._shown = {job.id: positions[job.id].ahead for job in next_jobs}
+            self._positions.update()
 
     def _start(self, job: Job) -> None:
         slots = {number: self._slots.take() for number in job.missing}

@@ -14,7 +14,7 @@ from simcord.backend.errors import SetupError
 from bot.moderation.detectors.prompt_rules import RuleKind
 from bot.moderation.errors import UserBanned
 from bot.moderation.model import EVERYWHERE, Place
-from tests.support.moderated_discord import BAD, ModeratedServer, open_moderated_server
+from tests.support.moderation.discord import BAD, ModeratedServer, open_moderated_server
 from tests.support.simulated_discord import text_of
 
 BANNED = "You may not use this bot here."

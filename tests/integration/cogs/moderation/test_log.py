@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from simcord.actors import MemberActor
 
-from tests.support.moderated_discord import (
+from tests.support.moderation.discord import (
     BAD,
     BAD_WORD,
     CAT,

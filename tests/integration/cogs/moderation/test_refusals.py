@@ -16,7 +16,7 @@ from bot.moderation.detectors.classifier import ClassifierProcess
 from bot.moderation.detectors.picture_hash import PictureHash
 from bot.moderation.detectors.prompt_rules import RuleKind
 from bot.moderation.model import EVERYWHERE
-from tests.support.moderated_discord import (
+from tests.support.moderation.discord import (
     BAD,
     BAD_WORD,
     CAT,

@@ -19,7 +19,7 @@ from simcord.backend.errors import SetupError
 from bot.images.compose import BACKGROUND, GAP, LABEL_HEIGHT
 from bot.images.picture import Picture
 from bot.moderation.detectors.classifier import ClassifierProcess
-from tests.support.moderated_discord import (
+from tests.support.moderation.discord import (
     BAD,
     BAD_WORD,
     ModeratedServer,

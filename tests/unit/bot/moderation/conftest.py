@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest_asyncio
 
-from tests.support.moderation import ModerationFixture, open_moderation
+from tests.support.moderation.scored import ModerationFixture, open_moderation
 
 
 @pytest_asyncio.fixture

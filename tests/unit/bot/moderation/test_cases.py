@@ -13,7 +13,7 @@ from bot.moderation.model import (
     CaseState,
     GuildPolicy,
 )
-from tests.support.moderation import (
+from tests.support.moderation.scored import (
     GUILD,
     HERE,
     OTHER,

@@ -21,7 +21,8 @@ from bot.moderation.model import (
     GuildPolicy,
     Place,
 )
-from tests.support.moderation import (
+from tests.support.moderation.pictures import as_picture
+from tests.support.moderation.scored import (
     ADULT,
     DIRECT,
     ELSEWHERE,
@@ -35,7 +36,6 @@ from tests.support.moderation import (
     open_moderation,
     refused,
 )
-from tests.support.moderation_pictures import as_picture
 from tests.support.pictures import photo
 
 

@@ -16,7 +16,7 @@ from bot.moderation.model import (
     CaseKind,
     GuildPolicy,
 )
-from tests.support.moderation import (
+from tests.support.moderation.scored import (
     DIRECT,
     ELSEWHERE,
     GUILD,

@@ -22,7 +22,7 @@ from bot.moderation.model import (
     Place,
     Subject,
 )
-from tests.support.moderation import (
+from tests.support.moderation.scored import (
     ADULT,
     DIRECT,
     ELSEWHERE,

@@ -9,7 +9,7 @@ import pytest
 
 from bot.moderation.detectors import classifier as module
 from bot.moderation.detectors.classifier import ClassifierProcess, ClassifierUnavailable
-from tests.support.moderation_pictures import as_picture, suspicious
+from tests.support.moderation.pictures import as_picture, suspicious
 from tests.support.pictures import photo
 
 # A process that reads the protocol and answers by the picture's width.

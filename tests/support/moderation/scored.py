@@ -15,7 +15,7 @@ from bot.moderation.lists import ModerationLists
 from bot.moderation.model import Case, Effect, Place, Restriction, Subject
 from bot.moderation.moderation import Moderation
 from bot.store.store import Store
-from tests.support.moderation_pictures import as_picture
+from tests.support.moderation.pictures import as_picture
 from tests.support.pictures import photo
 
 THRESHOLD = 0.2

@@ -17,7 +17,7 @@ from simcord.builders import ChannelHandle
 from bot.client import Services
 from bot.moderation.model import GuildPolicy
 from inference import Img2ImgRequest, Img2ImgResult, InferenceService, Preview, Progress
-from tests.support.moderation_pictures import suspicious
+from tests.support.moderation.pictures import suspicious
 from tests.support.pictures import file_of, photo
 from tests.support.services import ScriptedService
 from tests.support.simulated_discord import SimulatedDiscord, open_simulated_discord
