@@ -1,58 +1,48 @@
-"""Which inference service the settings name."""
+"""The settings that reach the worker process."""
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
-from bot.cli.inference_service import inference_service
+from bot.cli.inference_service import hub_environment, local_service
 from bot.config import Settings
-from bot.errors import StartError
-from inference import FleetConfig, LocalService, RayService
 
 
-def settings(**changes: object) -> Settings:
-    return Settings(_env_file=None, model="noise", **changes)  # type: ignore[arg-type]
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> Settings:
+    """Settings from a `.env` file only."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    (tmp_path / ".env").write_text(text)
+    return Settings(_env_file=tmp_path / ".env")
 
 
-def test_the_default_is_one_worker_on_this_machine() -> None:
-    assert type(inference_service(settings())) is LocalService
-
-
-@pytest.mark.parametrize(
-    ("service", "address"), [("ray", None), ("auto", "auto"), ("10.0.0.5:6379", "10.0.0.5:6379")]
-)
-def test_a_ray_service_gets_its_cluster_bounds_and_no_discord_token(
-    service: str, address: str | None, monkeypatch: pytest.MonkeyPatch
+def test_the_hub_s_settings_in_env_become_environment_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
-    opened = inference_service(settings(service=service, ray_min_replicas=2, ray_max_replicas=5))
-    assert isinstance(opened, RayService)
-    fleet = opened._config.factory_options["fleet"]
-    assert fleet == FleetConfig(address=address, min_replicas=2, max_replicas=5)
-    assert opened._config.environment["DISCORD_TOKEN"] is None
-    # Replicas run in other folders.
-    assert opened._config.cache_dir == Path("data").resolve()
+    text = f"HF_TOKEN=hf_secret\nHF_HOME={tmp_path}/hub\nHF_HUB_OFFLINE=true\n"
+    read = settings(tmp_path, monkeypatch, text)
+    assert hub_environment(read) == {
+        "HF_TOKEN": "hf_secret",
+        "HF_HOME": str(tmp_path / "hub"),
+        "HF_HUB_OFFLINE": "1",
+    }
+    assert "hf_secret" not in repr(read)
 
 
-def test_without_ray_the_start_fails_with_the_command_to_install_it(
-    monkeypatch: pytest.MonkeyPatch,
+def test_without_settings_the_hub_s_own_defaults_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(StartError, match=r"\.\[ray\]"):
-        inference_service(settings(service="ray"))
+    assert hub_environment(settings(tmp_path, monkeypatch, "")) == {"HF_HUB_OFFLINE": "0"}
 
 
-def test_another_name_of_a_service_is_refused() -> None:
-    with pytest.raises(ValidationError):
-        settings(service="kubernetes")
-
-
-@pytest.mark.parametrize(("gpus", "replicas"), [(0, 2), (1, 2), (3, 3), (9, 5)])
-def test_the_number_of_replicas_is_that_of_the_gpus_within_the_bounds(
-    gpus: int, replicas: int
+def test_the_worker_gets_the_hub_s_variables_and_not_the_bot_s_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert FleetConfig(min_replicas=2, max_replicas=5).replicas(gpus) == replicas
+    text = "DISCORD_TOKEN=bot_secret\nHF_TOKEN=hf_secret\nMODEL=noise\nDEVICE=cuda:1\n"
+    config = local_service(settings(tmp_path, monkeypatch, text))._config
+    assert config.environment["DISCORD_TOKEN"] is None
+    assert config.environment["HF_TOKEN"] == "hf_secret"
+    assert config.device == "cuda:1"
+    assert "secret" not in repr(config)
