@@ -73,7 +73,7 @@ class _Pending:
 class LocalService:
     """`async with LocalService(model="pocket") as service`: an `InferenceService` on one device.
 
-    `model` is a catalogue name or a folder. `step_deadline` is the number of seconds without a
+    `model` is a name that `find_model` accepts. `step_deadline` is the number of seconds without a
     message, while requests run, after which the worker counts as hung; `load_deadline` is the same
     for the time in which it loads the model. `environment` holds environment variables to set in
     the worker, or to remove if None. Leaving the block ends the worker within about ten seconds.

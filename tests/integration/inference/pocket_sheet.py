@@ -1,4 +1,4 @@
-"""What the tests of the pocket model measure with: reference objects, colours, silhouettes."""
+"""Measures for the tests of the pocket model: reference objects, colours, silhouettes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from skimage.color import rgb2lab
 
 SHEET = Path(__file__).parent / "pocket_reference.webp"
 CELL, COLUMNS = 128, 12
-# Of the picture's side, the object's longer side.
+# The object's longer side as a share of the picture's side.
 FILL = 0.78
-# CIELAB steps from the background's colour at which a pixel is the object's.
+# CIELAB distance from the background's colour above which a pixel belongs to the object.
 FOREGROUND = 18.0
 
 Array = NDArray[np.float64]
 
 
 class Sheet:
-    """The vocabulary's objects as the recipe drew them, in the vocabulary's order.
+    """The vocabulary's objects on the reference sheet of the recipe, in the vocabulary's order.
 
-    `side` is that of the pictures it composes where no other size is asked for, in pixels.
+    `side` is the default side of the composed pictures, in pixels.
     """
 
     def __init__(self, objects: list[str], colours: dict[str, list[int]], side: int) -> None:
@@ -49,7 +49,7 @@ class Sheet:
         return out
 
     def mask(self, word: str, size: tuple[int, int] | None = None) -> NDArray[np.bool_]:
-        """Where the object is in that picture: (height, width)."""
+        """The mask of the object in that picture: (height, width)."""
         size = size or self.square
         cell, corner = self._placed(word, size)
         out = Image.new("L", size)
@@ -57,7 +57,7 @@ class Sheet:
         return np.asarray(out) > 127
 
     def nearest(self, picture: Image.Image, colour: str) -> str:
-        """The object whose picture on that background is nearest, in CIELAB at 32 pixels."""
+        """The object whose picture on that background is nearest, in CIELAB at 32 × 32 pixels."""
         ours = thumbnail(picture)
         far = [np.abs(ours - thumbnail(self.picture(w, colour))).mean() for w in self.objects]
         return self.objects[int(np.argmin(far))]
@@ -68,7 +68,7 @@ class Sheet:
         return self._names[int(np.linalg.norm(self._lab - np.median(lab, axis=0), axis=1).argmin())]
 
     def share(self, picture: Image.Image, colour: str) -> float:
-        """The part of the picture's pixels to which that named colour is the nearest."""
+        """The share of pixels whose nearest named colour is this one."""
         lab = rgb2lab(np.asarray(picture.resize((64, 64), Image.Resampling.BOX)))
         nearest = np.linalg.norm(lab[:, :, None] - self._lab, axis=-1).argmin(-1)
         return float((nearest == self._names.index(colour)).mean())
@@ -92,7 +92,7 @@ def border(values: Array, width: int) -> Array:
 
 
 def silhouette(picture: Image.Image) -> NDArray[np.bool_]:
-    """Where the picture is not of its border's colour: (height, width)."""
+    """The mask of pixels that differ from the border's colour: (height, width)."""
     lab = rgb2lab(np.asarray(picture))
     away = np.linalg.norm(lab - np.median(border(lab, 8), axis=0), axis=-1)
     return np.asarray(away > FOREGROUND)
@@ -104,7 +104,7 @@ def overlap(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> float:
 
 
 def surface(picture: Image.Image, mask: NDArray[np.bool_]) -> Array:
-    """How often each colour of a coarse palette occurs inside the mask: 64 shares."""
+    """The shares of the 64 colours of a coarse palette inside the mask."""
     rgb = np.asarray(picture)[mask].astype(np.int64) // 64
     counts = np.bincount(rgb @ np.array([16, 4, 1]), minlength=64)
     return np.asarray(counts / max(1, counts.sum()), dtype=np.float64)

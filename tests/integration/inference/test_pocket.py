@@ -1,6 +1,6 @@
-"""What the shipped pocket model promises, measured on its weights with fixed seeds, in float32.
+"""The properties in the pocket model's README, measured with fixed seeds in float32.
 
-Every test prints its figures: `pytest -s tests/integration/inference/test_pocket.py`.
+Each test prints its figures: `pytest -s tests/integration/inference/test_pocket.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ POCKET = Path(__file__).parents[3] / "inference/pocket"
 STEPS, QUICK_STEPS = 16, 10
 GUIDANCE = 3.0
 BATCH = 8
-GLIMPSED = (
+PREVIEWED = (
     "a panda on a pink background",
     "a robot on an orange background",
     "a frog on a green background",
@@ -34,7 +34,7 @@ GLIMPSED = (
 )
 STRENGTHS = (0.1, 0.3, 0.5, 0.7, 1.0)
 
-# The pipeline asks for float32 autocast around the depth estimator; torch declines aloud.
+# The pipeline asks for float32 autocast around the depth estimator; torch warns and ignores it.
 pytestmark = pytest.mark.filterwarnings("ignore:In CPU autocast")
 
 
@@ -61,7 +61,7 @@ def pipe() -> Any:
     return loaded
 
 
-def test_the_example_in_its_readme_runs_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_in_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     found = re.search(r"```python\n(.+?)```", (POCKET / "README.md").read_text(), re.DOTALL)
     assert found is not None
     monkeypatch.chdir(POCKET.parents[1])
@@ -82,7 +82,7 @@ def redraw(
     negatives: list[str] | None = None,
     depth: torch.Tensor | None = None,
 ) -> list[Image.Image]:
-    """One picture a prompt, each with a seed of its own, in batches."""
+    """One picture for each prompt, each with its own seed, in batches."""
     pictures: list[Image.Image] = []
     numbers = seeds or list(range(len(prompts)))
     for start in range(0, len(prompts), BATCH):
@@ -100,68 +100,70 @@ def redraw(
     return pictures
 
 
-def asked(word: str, colour: str) -> str:
-    """The caption's form."""
+def caption(word: str, colour: str) -> str:
+    """A caption as in the training data."""
     article = "an" if word[0] in "aeiou" and word not in {"unicorn", "ufo"} else "a"
     return f"{article} {word} on {'an' if colour == 'orange' else 'a'} {colour} background"
 
 
 @pytest.fixture(scope="module")
-def wishes(sheet: Sheet) -> list[tuple[str, str]]:
+def requested(sheet: Sheet) -> list[tuple[str, str]]:
     """Every object of the vocabulary, with a background colour each."""
     colours = list(sheet.colours)
     return [(word, colours[number % len(colours)]) for number, word in enumerate(sheet.objects)]
 
 
 @pytest.fixture(scope="module")
-def granted(pipe: Any, sheet: Sheet, wishes: list[tuple[str, str]]) -> list[Image.Image]:
-    """What the model draws for them at strength 1, from the object's depth and another colour."""
+def results(pipe: Any, sheet: Sheet, requested: list[tuple[str, str]]) -> list[Image.Image]:
+    """The results at strength 1, from sources with the object and another background colour."""
     other = {name: "grey" if name != "grey" else "white" for name in sheet.colours}
-    sources = [sheet.picture(word, other[colour]) for word, colour in wishes]
-    return redraw(pipe, [asked(*wish) for wish in wishes], sources, steps=STEPS)
+    sources = [sheet.picture(word, other[colour]) for word, colour in requested]
+    return redraw(pipe, [caption(*each) for each in requested], sources, steps=STEPS)
 
 
 @pytest.fixture(scope="module")
-def found(sheet: Sheet, wishes: list[tuple[str, str]], granted: list[Image.Image]) -> list[str]:
-    """The object of the vocabulary that each of those pictures is nearest to."""
+def found(sheet: Sheet, requested: list[tuple[str, str]], results: list[Image.Image]) -> list[str]:
+    """The object of the vocabulary that is nearest to each result."""
     return [
-        sheet.nearest(picture, colour) for picture, (_, colour) in zip(granted, wishes, strict=True)
+        sheet.nearest(picture, colour)
+        for picture, (_, colour) in zip(results, requested, strict=True)
     ]
 
 
-# In one process, where several share the tests: both look at the same pictures.
-@pytest.mark.xdist_group("pictures asked for")
-def test_the_picture_is_of_the_object_asked_for(
-    wishes: list[tuple[str, str]], found: list[str]
+# In one process, if several run the tests: both use the same results.
+@pytest.mark.xdist_group("requested pictures")
+def test_the_picture_shows_the_requested_object(
+    requested: list[tuple[str, str]], found: list[str]
 ) -> None:
-    assert len(wishes) >= 40
-    right = [word == got for (word, _), got in zip(wishes, found, strict=True)]
-    wrong = [f"{w}→{got}" for (w, _), got in zip(wishes, found, strict=True) if w != got]
-    print(f"prompt: {np.mean(right):.0%} of {len(wishes)} objects; taken for another: {wrong}")
+    assert len(requested) >= 40
+    right = [word == got for (word, _), got in zip(requested, found, strict=True)]
+    wrong = [f"{w}→{got}" for (w, _), got in zip(requested, found, strict=True) if w != got]
+    share = np.mean(right)
+    print(f"prompt: {share:.0%} of {len(requested)} objects; nearer to another: {wrong}")
     assert np.mean(right) >= 0.8
 
 
-@pytest.mark.xdist_group("pictures asked for")
-def test_the_background_has_the_colour_that_was_asked_for(
-    sheet: Sheet, wishes: list[tuple[str, str]], granted: list[Image.Image]
+@pytest.mark.xdist_group("requested pictures")
+def test_the_background_has_the_requested_colour(
+    sheet: Sheet, requested: list[tuple[str, str]], results: list[Image.Image]
 ) -> None:
-    got = [sheet.border_colour(picture) for picture in granted]
-    wrong = [f"{c}→{g}" for (_, c), g in zip(wishes, got, strict=True) if c != g]
-    right = 1 - len(wrong) / len(wishes)
-    print(f"colour: {right:.0%} of {len(wishes)} backgrounds; wrong: {wrong}")
+    got = [sheet.border_colour(picture) for picture in results]
+    wrong = [f"{c}→{g}" for (_, c), g in zip(requested, got, strict=True) if c != g]
+    right = 1 - len(wrong) / len(requested)
+    print(f"colour: {right:.0%} of {len(requested)} backgrounds; wrong: {wrong}")
     assert right >= 0.9
 
 
-def test_a_colour_in_the_negative_prompt_is_seen_less(pipe: Any, sheet: Sheet) -> None:
-    """The same seed draws once freely and once told to keep off the colour that it chose then."""
+def test_a_colour_in_the_negative_prompt_has_a_smaller_share(pipe: Any, sheet: Sheet) -> None:
+    """The negative prompt names the background colour of the result without a negative prompt."""
     words = sheet.objects[1::3][:20]
     sources = [sheet.picture(word, "grey") for word in words]
-    prompts = [asked(word, "x").removesuffix(" on a x background") for word in words]
+    prompts = [caption(word, "x").removesuffix(" on a x background") for word in words]
     free = redraw(pipe, prompts, sources)
     chosen = [sheet.border_colour(picture) for picture in free]
-    kept_off = redraw(pipe, prompts, sources, negatives=[f"{c} background" for c in chosen])
+    avoided = redraw(pipe, prompts, sources, negatives=[f"{c} background" for c in chosen])
     before = np.array([sheet.share(p, c) for p, c in zip(free, chosen, strict=True)])
-    after = np.array([sheet.share(p, c) for p, c in zip(kept_off, chosen, strict=True)])
+    after = np.array([sheet.share(p, c) for p, c in zip(avoided, chosen, strict=True)])
     print(
         f"negative: share of the colour {before.mean():.2f} → {after.mean():.2f} over "
         f"{len(words)} seeds, lower in {(after < before).sum()}"
@@ -170,7 +172,7 @@ def test_a_colour_in_the_negative_prompt_is_seen_less(pipe: Any, sheet: Sheet) -
     assert (after < before).mean() >= 0.8
 
 
-def test_a_higher_strength_leads_further_from_the_source(
+def test_a_higher_strength_gives_a_larger_distance_to_the_source(
     pipe: Any, sheet: Sheet, vocabulary: dict[str, Any]
 ) -> None:
     words = sheet.objects[2::3][:20]
@@ -199,15 +201,14 @@ def test_a_higher_strength_leads_further_from_the_source(
     assert likeness >= 0.8
 
 
-def test_the_source_s_shape_is_kept_under_another_object_s_prompt(pipe: Any, sheet: Sheet) -> None:
+def test_the_silhouette_is_kept_with_another_object_s_prompt(pipe: Any, sheet: Sheet) -> None:
     shapes = sheet.objects[::3][:20]
     surfaces = [sheet.objects[(sheet.objects.index(w) + 31) % len(sheet.objects)] for w in shapes]
     sources = [sheet.picture(word, "white") for word in shapes]
-    prompts = [asked(word, "blue") for word in surfaces]
+    prompts = [caption(word, "blue") for word in surfaces]
     masks = [sheet.mask(word) for word in shapes]
     kept = redraw(pipe, prompts, sources)
-    # A constant map is no map to the library: normalising it divides by zero. One far corner
-    # makes it flat everywhere else.
+    # The library divides by the range of the map, which must not be zero: one corner differs.
     flat = torch.ones(1, sheet.square[1] // 8, sheet.square[0] // 8)
     flat[:, 0, 0] = 0
     free = redraw(pipe, prompts, sources, depth=flat)
@@ -232,10 +233,10 @@ def test_the_source_s_shape_is_kept_under_another_object_s_prompt(pipe: Any, she
     assert np.mean(nearer) >= 0.8
 
 
-def test_oblong_pictures_are_drawn_in_their_own_shape(pipe: Any, sheet: Sheet) -> None:
+def test_other_shapes_than_squares_work(pipe: Any, sheet: Sheet) -> None:
     for size in ((224, 160), (160, 224)):
         sources = [sheet.picture(word, "white", size) for word in ("fox", "apple", "car", "rose")]
-        prompts = [asked(word, "teal") for word in ("fox", "apple", "car", "rose")]
+        prompts = [caption(word, "teal") for word in ("fox", "apple", "car", "rose")]
         pictures = redraw(pipe, prompts, sources)
         masks = [sheet.mask(word, size) for word in ("fox", "apple", "car", "rose")]
         shapes = [overlap(silhouette(p), m) for p, m in zip(pictures, masks, strict=True)]
@@ -261,7 +262,7 @@ def test_one_picture_costs_at_most_five_seconds_of_two_cores(
     )
     spent = time.process_time() - began
     print(f"time: {spent:.1f} s of processor, {time.perf_counter() - wall:.1f} s on the clock")
-    # Processor time does not mind what else the machine does.
+    # Processor time does not depend on other processes.
     assert spent <= 10
 
 
@@ -282,7 +283,7 @@ def ssim(ours: Image.Image, theirs: Image.Image) -> float:
 
 
 def reconstructions(pipe: Any, sources: list[Image.Image]) -> list[Image.Image]:
-    """What the autoencoder alone makes of the sources."""
+    """The sources, encoded and decoded by the autoencoder."""
     pixels = torch.from_numpy(np.stack([np.asarray(source) for source in sources]))
     with torch.no_grad():
         posterior = pipe.vae.encode(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1).latent_dist
@@ -291,12 +292,12 @@ def reconstructions(pipe: Any, sources: list[Image.Image]) -> list[Image.Image]:
     return [Image.fromarray(row) for row in rgb]
 
 
-def test_a_glimpse_has_the_colours_of_the_picture(pipe: Any) -> None:
+def test_a_preview_has_the_colours_of_the_picture(pipe: Any) -> None:
     """The preview is a projection of the latents, without the decoder."""
     model = Depth2ImgModel(pipe)
     source = Image.open(POCKET / "samples/fox.png").convert("RGB").resize((192, 192))
     errors = []
-    for number, prompt in enumerate(GLIMPSED):
+    for number, prompt in enumerate(PREVIEWED):
         one = prepare(
             model,
             Img2ImgRequest(
@@ -314,10 +315,11 @@ def test_a_glimpse_has_the_colours_of_the_picture(pipe: Any) -> None:
         )
         while not one.finished:
             model.predict([one])
-        seen = model.preview(one).result()
-        glimpse = np.frombuffer(seen.pixels, np.uint8).reshape(seen.height, seen.width, 3)
+        preview = model.preview(one).result()
+        pixels = np.frombuffer(preview.pixels, np.uint8)
+        pixels = pixels.reshape(preview.height, preview.width, 3)
         picture = Image.frombytes("RGB", (192, 192), model.decode(one).result())
-        small = np.asarray(picture.resize((seen.width, seen.height), Image.Resampling.BOX))
-        errors.append(np.abs(glimpse.astype(float) - small).mean() / 255)
-    print("glimpses:", *(f"{error:.3f}" for error in errors))
+        small = np.asarray(picture.resize((preview.width, preview.height), Image.Resampling.BOX))
+        errors.append(np.abs(pixels.astype(float) - small).mean() / 255)
+    print("previews:", *(f"{error:.3f}" for error in errors))
     assert np.mean(errors) < 0.16

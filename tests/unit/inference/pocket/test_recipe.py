@@ -1,4 +1,4 @@
-"""The recipe of the pocket model, a few steps of it: made-up objects in, a pipeline folder out."""
+"""A few training steps of the pocket model's recipe, with made-up objects."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from inference.pocket.recipe import (
 from inference.pocket.recipe.settings import Recipe
 from inference.pocket.recipe.training import averaged
 
-# The pipeline asks for float32 autocast around the depth estimator; torch declines aloud.
+# The pipeline asks for float32 autocast around the depth estimator; torch warns and ignores it.
 pytestmark = pytest.mark.filterwarnings("ignore:In CPU autocast")
 
 
 def made_up_sprites() -> dict[str, sprites.Sprite]:
-    """Three objects that nobody drew: a disc, a box and a wedge."""
+    """Three objects: a disc, a box and a triangle."""
     table = {}
     for word, colour in (("sun", "gold"), ("gift", "crimson"), ("tent", "navy")):
         image = Image.new("RGBA", (64, 64))
@@ -47,7 +47,7 @@ def made_up_sprites() -> dict[str, sprites.Sprite]:
 
 @pytest.fixture
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
-    """The smallest training there is: about a second a stage."""
+    """A minimal training of about a second per stage."""
     table = made_up_sprites()
     monkeypatch.setattr(sprites, "load", lambda _cache: table)
     (tmp_path / "cache").mkdir()
@@ -73,7 +73,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     )
 
 
-def test_a_few_steps_of_the_recipe_give_a_folder_that_the_pipeline_loads_and_draws_with(
+def test_a_few_steps_of_the_recipe_give_a_pipeline_folder_that_works(
     recipe: Recipe,
 ) -> None:
     train_vae.train(recipe)
@@ -99,7 +99,7 @@ def test_a_few_steps_of_the_recipe_give_a_folder_that_the_pipeline_loads_and_dra
     assert {"objects", "colours", "prompts", "sample_size", "defaults"} <= set(vocabulary)
 
 
-def test_a_stage_that_was_cut_off_goes_on_where_it_stopped(recipe: Recipe) -> None:
+def test_an_interrupted_stage_continues_from_its_checkpoint(recipe: Recipe) -> None:
     train_vae.train(recipe)
     first = torch.load(recipe.cache / "vae.pt", weights_only=True)
     longer = replace(recipe, vae_minutes=2 * recipe.vae_minutes)
@@ -109,7 +109,7 @@ def test_a_stage_that_was_cut_off_goes_on_where_it_stopped(recipe: Recipe) -> No
     assert second["spent"] >= longer.vae_minutes * 60
 
 
-def test_what_is_trained_already_can_be_started_from(recipe: Recipe) -> None:
+def test_a_training_can_start_from_a_pipeline_folder(recipe: Recipe) -> None:
     start = recipe.out / "start"
     vae, depth = networks.vae(recipe), networks.depth_estimator(recipe)
     vae.save_pretrained(start / "vae")
@@ -123,11 +123,11 @@ def test_what_is_trained_already_can_be_started_from(recipe: Recipe) -> None:
     ):
         made = averaged(recipe, stage, stage, new).state_dict()
         assert all(torch.equal(value, made[name]) for name, value in old.state_dict().items())
-    # What is exported says nothing of where it was started from.
+    # The export does not contain the path of that folder.
     assert not networks.vae(kept).config.get("_name_or_path")
 
 
-def test_normalising_the_latents_changes_no_picture(recipe: Recipe) -> None:
+def test_normalising_the_latents_changes_no_result(recipe: Recipe) -> None:
     torch.manual_seed(0)
     vae = networks.vae(recipe).eval()
     pixels = torch.rand(1, 3, 64, 64) * 2 - 1
