@@ -27,11 +27,11 @@ from typing import Any
 import torch
 from diffusers.utils import logging as diffusers_logging
 
+from inference.bench.load import Canvas, requests
 from inference.bench.methods import (
     Figures,
     Meter,
     Run,
-    load,
     matrix_peak,
     measure,
     run_baseline,
@@ -48,15 +48,18 @@ from inference.pipelines.load import load_pipeline
 log = logging.getLogger("bench")
 
 
-def build(name: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, int, int]:
-    """A pipeline, the side of its square picture, and the multiple that both sides must have."""
+def build(name: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, Canvas]:
+    """A pipeline, and the canvas of its requests."""
     if name == "tiny":
-        return random_tiny.build().to(device, dtype), 64, 64
+        canvas = Canvas(pixels=64 * 64, multiple=64)
+        return random_tiny.build().to(device, dtype), canvas
     if name == "sd2":
-        return random_sd2.build(device, dtype), 512, 64
-    entry = find_model(name)
-    pipe = load_pipeline(entry, device, dtype, Path(".cache"), lambda _: None)
-    return pipe, math.isqrt(entry.pixels), entry.multiple
+        entry = find_model("sd2-depth")
+        pipe = random_sd2.build(device, dtype)
+    else:
+        entry = find_model(name)
+        pipe = load_pipeline(entry, device, dtype, Path(".cache"), lambda _: None)
+    return pipe, Canvas(pixels=entry.pixels, multiple=entry.multiple, sizes=entry.sizes)
 
 
 def machine(device: torch.device) -> str:
@@ -71,8 +74,8 @@ def machine(device: torch.device) -> str:
 def table(rounds: Sequence[Sequence[Figures]], flop: float, peak: float) -> str:
     """A Markdown table of each method's median round, compared with the baseline."""
     lines = [
-        "| method | images/s | against baseline | UNet calls | p50 latency, s | p95 latency, s "
-        "| of matrix peak | idle between turns | in schedulers | peak memory, MiB |",
+        "| method | images/s | against baseline | UNet calls | rows a call | p50 latency, s "
+        "| p95 latency, s | of matrix peak | in schedules | peak memory, MiB |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     baseline = rounds[0]
@@ -84,12 +87,12 @@ def table(rounds: Sequence[Sequence[Figures]], flop: float, peak: float) -> str:
         middle = sorted(runs, key=lambda run: run.seconds)[len(runs) // 2]
         ordered = sorted(middle.latencies)
         p95 = ordered[math.ceil(0.95 * len(ordered)) - 1]
-        idle = "" if middle.idle is None else f"{middle.idle:.1%}"
+        rows = middle.unet_rows / middle.unet_calls
         scheduling = f"{middle.scheduling:.1%}" if middle.scheduling else ""
         lines.append(
             f"| {middle.method} | {len(ordered) / middle.seconds:.3g} | {ratio:.2f} "
-            f"| {middle.unet_calls} | {statistics.median(ordered):.1f} | {p95:.1f} "
-            f"| {flop / middle.seconds / peak:.2f} | {idle} | {scheduling} "
+            f"| {middle.unet_calls} | {rows:.1f} | {statistics.median(ordered):.1f} | {p95:.1f} "
+            f"| {flop / middle.seconds / peak:.2f} | {scheduling} "
             f"| {middle.peak_bytes / 2**20:.0f} |"
         )
     return "\n".join(lines)
@@ -104,7 +107,11 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
-        "--side", type=int, default=0, help="of the square pictures; 0: the model's"
+        "--warm-up",
+        type=int,
+        default=-1,
+        help="rounds that are not counted; default: 1 on a GPU, where the first use of each shape "
+        "is slow, and 0 on a CPU",
     )
     parser.add_argument("--rows", type=int, default=0, help="batch rows; 0: 32, or 2 on a CPU")
     parser.add_argument("--seed", type=int, default=0)
@@ -124,25 +131,29 @@ def main() -> None:
     if device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(len(os.sched_getaffinity(0)))
     dtype = choose_dtype(options.dtype, device)
-    pipe, side, multiple = build(options.model, device, dtype)
+    pipe, canvas = build(options.model, device, dtype)
     pipe.set_progress_bar_config(disable=True)
     if device.type == "cuda":
         for part in (pipe.unet, pipe.vae):
             part.to(memory_format=torch.channels_last)
     rows = options.rows or (2 if device.type == "cpu" else 32)
-    requests = load(options.requests, options.side or side, multiple, options.seed)
+    load = requests(options.requests, canvas, options.seed)
 
     log.info("counting the work, which warms up too …")
-    flop = work(pipe, requests)
+    flop = work(pipe, load)
     peak = matrix_peak(device, dtype)
     # After counting: compiled code cannot be counted.
-    compiled = options.compile and compile_unet(pipe, (options.side or side) ** 2)
+    compiled = options.compile and compile_unet(pipe, canvas.pixels)
     fixed = max(1, rows // 2)
     methods: dict[str, Callable[[Meter], Run]] = {
-        "baseline": lambda _: partial(run_baseline, pipe, requests),
-        f"fixed batches of {fixed} at most": lambda _: partial(run_fixed, pipe, requests, fixed),
-        "this engine": lambda meter: start_engine(pipe, requests, rows, meter),
+        "baseline": lambda _: partial(run_baseline, pipe, load),
+        f"fixed batches of {fixed} at most": lambda _: partial(run_fixed, pipe, load, fixed),
+        "this engine": lambda meter: start_engine(pipe, load, rows, meter),
     }
+    warm_up = options.warm_up if options.warm_up >= 0 else int(device.type == "cuda")
+    for _ in range(warm_up):
+        for name, start in methods.items():
+            measure(f"warm-up: {name}", pipe, start)
     rounds: list[list[Figures]] = [[] for _ in methods]
     for number in range(options.rounds):
         # Alternating order, so that no method is always the first or the last.
@@ -151,7 +162,7 @@ def main() -> None:
             rounds[index].append(measure(name, pipe, start))
     name = str(dtype).removeprefix("torch.")
     head = (
-        f"{options.model} at {options.side or side} px, {len(requests)} requests, {rows} rows, "
+        f"{options.model} at {canvas.pixels} pixels, {len(load)} requests, {rows} rows, "
         f"{name}{', compiled' if compiled else ''}; {machine(device)}; torch "
         f"{torch.__version__}; matrix peak {peak / 1e12:.2f} TFLOP/s; load {flop / 1e12:.3g} TFLOP"
     )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,39 +23,23 @@ from inference.worker.messages import Event, Failed, Submit
 
 log = logging.getLogger("bench")
 
-ASPECTS = ((1.0, 1.0), (1.0, 1.0), (1.25, 0.75), (0.75, 1.25))
-"""Width and height in parts of the model's side."""
-
 
 @dataclass
 class Meter:
-    """Counts UNet calls, the device's time in the model's methods and the host's in schedulers."""
+    """Counts UNet calls and rows, and the host's time in guidance and schedules."""
 
     device: torch.device
     calls: int = 0
     rows: int = 0
     scheduling: float = 0.0
-    _spans: list[tuple[Any, Any]] = field(default_factory=list)
 
     def count(self, _module: Any, args: tuple[Any, ...], _options: Any) -> None:
         """A forward hook for the UNet."""
         self.calls += 1
         self.rows += int(args[0].shape[0])
 
-    def timed(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """`method`, with its time span on the device recorded."""
-
-        def call(*args: Any) -> Any:
-            start = self._mark()
-            try:
-                return method(*args)
-            finally:
-                self._spans.append((start, self._mark()))
-
-        return call
-
     def scheduled(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """A scheduler's `step`, with its host time added to `scheduling`."""
+        """The function `step`, with its host time added to `scheduling`."""
 
         def call(*args: Any, **options: Any) -> Any:
             start = time.perf_counter()
@@ -66,27 +49,6 @@ class Meter:
                 self.scheduling += time.perf_counter() - start
 
         return call
-
-    def _mark(self) -> Any:
-        if self.device.type != "cuda":
-            return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        event.record()
-        return event
-
-    def idle(self) -> float | None:
-        """The share of the time from the first span to the last that lies between them."""
-        if len(self._spans) < 2:
-            return None
-        between = sum(
-            _seconds(end, start)
-            for (_, end), (start, _) in zip(self._spans, self._spans[1:], strict=False)
-        )
-        return between / _seconds(self._spans[0][0], self._spans[-1][1])
-
-
-def _seconds(start: Any, end: Any) -> float:
-    return float(end - start if isinstance(start, float) else start.elapsed_time(end) / 1000)
 
 
 @dataclass(kw_only=True)
@@ -98,35 +60,8 @@ class Figures:
     latencies: list[float]
     unet_calls: int
     unet_rows: int
-    idle: float | None = None
     scheduling: float = 0.0
     peak_bytes: int = 0
-
-
-def load(number: int, side: int, multiple: int, seed: int) -> list[Img2ImgRequest]:
-    """Requests with random settings; the same ones for the same seed."""
-    rng = random.Random(seed)  # noqa: S311 - a load is no secret
-    made = []
-    for index in range(number):
-        across, down = rng.choice(ASPECTS)
-        width, height = (
-            max(1, round(side * part / multiple)) * multiple for part in (across, down)
-        )
-        coarse = Image.frombytes("RGB", (8, 8), rng.randbytes(192))
-        made.append(
-            Img2ImgRequest(
-                id=f"r{index}",
-                pixels=coarse.resize((width, height), Image.Resampling.BICUBIC).tobytes(),
-                width=width,
-                height=height,
-                prompt=f"a picture of number {index}",
-                strength=rng.choice([0.4, 0.6, 0.7, 0.8, 1.0]),
-                steps=rng.choice([20, 25, 30]),
-                guidance_scale=rng.choice([1.0, 5.0, 7.5, 7.5]),
-                seed=index,
-            )
-        )
-    return made
 
 
 Done = Callable[[int], None]
@@ -169,8 +104,6 @@ def start_engine(pipe: Any, requests: Sequence[Img2ImgRequest], rows: int, meter
     """Set this engine up as the worker does before it is ready; the returned function serves the
     load in the caller's thread."""
     model: Any = Depth2ImgModel(pipe)
-    for name in ("prepare", "predict", "decode"):
-        setattr(model, name, meter.timed(getattr(model, name)))
     # Guidance and the schedulers' arithmetic, on the host.
     for name in ("begin", "finish"):
         setattr(model.sampler, name, meter.scheduled(getattr(model.sampler, name)))
@@ -220,7 +153,6 @@ def measure(method: str, pipe: Any, start: Callable[[Meter], Run]) -> Figures:
         latencies=latencies,
         unet_calls=meter.calls,
         unet_rows=meter.rows,
-        idle=meter.idle(),
         scheduling=meter.scheduling / seconds,
         peak_bytes=_peak(pipe.device),
     )

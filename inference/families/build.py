@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from diffusers import StableDiffusionDepth2ImgPipeline
@@ -13,13 +14,16 @@ from transformers.utils import logging as transformers_logging
 
 from inference.engine.loop import SteppedEngine
 from inference.engine.policy import BatchPolicy
+from inference.errors import InvalidModel
 from inference.families.depth2img import Denoising, Depth2ImgModel
 from inference.families.whole_call import WholeCallEngine
 from inference.pipelines.compile import compile_unet
-from inference.pipelines.devices import choose_device, choose_dtype, cpu_count
+from inference.pipelines.devices import choose_device, choose_dtype, cpu_count, free_memory
 from inference.pipelines.load import load_pipeline
 from inference.types import Img2ImgRequest
 from inference.worker.messages import Engine, Event, Loading, Ready, WorkerConfig
+
+log = logging.getLogger(__name__)
 
 MEMORY_SHARE = 0.7
 """Share of the free memory for the UNet's rows; the rest is for decoding and fragmentation."""
@@ -29,6 +33,8 @@ MAX_ROWS = 32
 REQUESTS_PER_ROW = 4
 """Running requests for each row of a call: enough to fill the calls of several sizes in turn. A
 request that runs takes about 3 MB at 512 × 512, a row of a call 100 times as much."""
+
+WARM_UP_ROWS = (2, 4, 8, 16, 24, 32)
 
 ADMISSIONS = 4
 """Requests prepared together on a GPU; a CPU gains nothing from a batch of pictures."""
@@ -46,34 +52,61 @@ def build_engine(
     device = choose_device(config.device)
     if device.type == "cpu":
         _use_all_cores()
-    dtype = choose_dtype(config.dtype, device)
-    pipe = load_pipeline(config.entry, device, dtype, config.cache_dir, report)
-    pipe.set_progress_bar_config(disable=True)
-    names = {"device": device.type, "dtype": str(dtype).removeprefix("torch.")}
-    if not isinstance(pipe, StableDiffusionDepth2ImgPipeline):
-        return WholeCallEngine(pipe, report), Ready(slots=1, **names)
-    if device.type == "cuda":
-        pipe.unet.to(memory_format=torch.channels_last)
-        pipe.vae.to(memory_format=torch.channels_last)
-    model = Depth2ImgModel(pipe)
-    _warm_up(model, config.entry.pixels)
+    wanted = choose_dtype(config.dtype, device)
+    for dtype in _precisions(wanted):
+        if dtype != wanted:
+            name = _name(dtype)
+            log.warning("%s gives invalid values here: using %s", _name(wanted), name)
+            report(Loading(f"loading the model in {name}"))
+        pipe = load_pipeline(config.entry, device, dtype, config.cache_dir, report)
+        pipe.set_progress_bar_config(disable=True)
+        if not isinstance(pipe, StableDiffusionDepth2ImgPipeline):
+            ready = Ready(slots=1, device=device.type, dtype=_name(dtype))
+            return WholeCallEngine(pipe, report), ready
+        if device.type == "cuda":
+            pipe.unet.to(memory_format=torch.channels_last)
+            pipe.vae.to(memory_format=torch.channels_last)
+        model = Depth2ImgModel(pipe)
+        if gives_finite_values(model, config.entry.pixels):
+            return _stepped_engine(config, model, report)
+        del pipe, model
+        free_memory()
+    raise InvalidModel(f"{config.entry.name} gives invalid values, in every precision.")
+
+
+def _precisions(wanted: torch.dtype) -> Sequence[torch.dtype]:
+    """The wanted precision and those to try after it: some GPUs, such as the GTX 16 series, compute
+    NaN in float16."""
+    order = (torch.float16, torch.bfloat16, torch.float32)
+    return order[order.index(wanted) :]
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _stepped_engine(
+    config: WorkerConfig, model: Depth2ImgModel, report: Callable[[Event | Loading], None]
+) -> tuple[Engine, Ready]:
+    entry, cuda = config.entry, model.device.type == "cuda"
     if config.batch_rows:
         rows = requests = config.batch_rows
-    elif device.type == "cuda":
-        rows = _measure_rows(model, config.entry.pixels)
+    elif cuda:
+        rows = _measure_rows(model, entry.pixels)
         requests = REQUESTS_PER_ROW * rows
     else:
-        requests = config.entry.cpu_requests
+        requests = entry.cpu_requests
         rows = 2 * requests
-    if device.type == "cuda":
+    if cuda:
         report(Loading("compiling the model"))
-        compile_unet(pipe, config.entry.pixels)
+        compile_unet(model.pipe, entry.pixels)
+        report(Loading("warming up"))
+        _warm_up_sizes(model, entry.sizes, rows)
     policy = BatchPolicy(
-        row_limit=rows,
-        request_limit=requests,
-        admission_limit=ADMISSIONS if device.type == "cuda" else 1,
+        row_limit=rows, request_limit=requests, admission_limit=ADMISSIONS if cuda else 1
     )
-    return SteppedEngine(model, report, policy), Ready(slots=requests, **names)
+    ready = Ready(slots=requests, device=model.device.type, dtype=_name(model.dtype))
+    return SteppedEngine(model, report, policy), ready
 
 
 def _silence_libraries() -> None:
@@ -95,8 +128,22 @@ def _prepare(model: Depth2ImgModel, pixels: int, requests: int) -> list[Denoisin
     )
 
 
-def _warm_up(model: Depth2ImgModel, pixels: int) -> None:
-    model.predict(_prepare(model, pixels, 1))
+@torch.no_grad()
+def gives_finite_values(model: Depth2ImgModel, pixels: int) -> bool:
+    """Whether the latents and the decoded picture of a short request are finite."""
+    (one,) = _prepare(model, pixels, 1)
+    while not one.finished:
+        model.predict([one])
+    decoded = model.decoder.decode_values(one.state.sample.to(model.dtype))
+    return bool(torch.isfinite(one.state.sample).all() and torch.isfinite(decoded).all())
+
+
+def _warm_up_sizes(model: Depth2ImgModel, sizes: Sequence[tuple[int, int]], rows: int) -> None:
+    """Use every usual shape once, so that no request waits while a library chooses algorithms."""
+    counts = sorted({min(rows, count) for count in WARM_UP_ROWS})
+    for width, height in sizes:
+        for count in counts:
+            model.warm_up(width, height, count)
 
 
 def _warm_up_request(pixels: int, number: int) -> Img2ImgRequest:

@@ -31,11 +31,15 @@ class PictureDecoder:
                 float32, are not finite.
         """
         return PendingTransfer(
-            self._decode(self._unscaled(latents)), lambda values: self._to_bytes(latents, values)
+            self.decode_values(latents), lambda values: self._to_bytes(latents, values)
         )
 
     def _unscaled(self, latents: torch.Tensor) -> torch.Tensor:
         return latents / float(self.pipe.vae.config.scaling_factor)
+
+    def decode_values(self, latents: torch.Tensor) -> torch.Tensor:
+        """RGB in -1..1, (1, 3, H, W), of scaled latents, on the device and unchecked."""
+        return self._decode(self._unscaled(latents))
 
     def _decode(self, latents: torch.Tensor) -> torch.Tensor:
         try:

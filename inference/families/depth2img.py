@@ -16,6 +16,7 @@ from diffusers import StableDiffusionDepth2ImgPipeline
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
+from inference.engine.cuda_graphs import CudaGraphs
 from inference.engine.sampling import SamplingPlan
 from inference.engine.transfers import NonBlocking, PendingTransfer, to_device
 from inference.families.conditioning import (
@@ -100,6 +101,7 @@ class Depth2ImgModel:
         self.previews = LatentPreview(pipe)
         self.sampler = Sampler(self.pipe.scheduler, self.device, self.dtype)
         self.unet_calls = 0
+        self.graphs: CudaGraphs | None = None
         self._step_events: deque[torch.cuda.Event] = deque()
 
     def batch_key(self, request: Img2ImgRequest) -> Hashable:
@@ -223,7 +225,31 @@ class Depth2ImgModel:
         self.unet_calls += 1
         if self.device.type == "cuda":
             inputs = inputs.contiguous(memory_format=torch.channels_last)
+        call = self._call_unet if self.graphs is None else self.graphs
+        return call(inputs, times, text)
+
+    def _call_unet(
+        self, inputs: torch.Tensor, times: torch.Tensor, text: torch.Tensor
+    ) -> torch.Tensor:
         predictions: torch.Tensor = self.pipe.unet(
             inputs, times, encoder_hidden_states=text, return_dict=False
         )[0]
         return predictions
+
+    @torch.no_grad()
+    def warm_up(self, width: int, height: int, rows: int) -> None:
+        """Call the UNet once for this size and number of rows."""
+        unet, factor = self.pipe.unet, self.pipe.vae_scale_factor
+        options = {"device": self.device, "dtype": self.dtype}
+        tokens = self.pipe.tokenizer.model_max_length
+        self._unet(
+            torch.zeros(
+                rows, unet.config.in_channels, height // factor, width // factor, **options
+            ),
+            torch.zeros(rows, device=self.device),
+            torch.zeros(rows, tokens, unet.config.cross_attention_dim, **options),
+        )
+
+    def use_cuda_graphs(self) -> None:
+        """Replay small UNet calls as CUDA graphs from now on."""
+        self.graphs = CudaGraphs(self._call_unet)

@@ -1,4 +1,4 @@
-"""Compiles the UNet's repeated blocks once, for all batch and image sizes."""
+"""Compiles the UNet's transformer and ResNet blocks once, for all batch and image sizes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ import time
 from typing import Any
 
 import torch
+from diffusers.models.resnet import ResnetBlock2D
 
 log = logging.getLogger(__name__)
 
 # No new compilation starts after this time; what is not compiled by then runs eagerly.
 COMPILE_SECONDS = 180.0
+
+MAX_COMPILATIONS = 64
+"""torch's limit for one function; by default 8, beyond which a function runs eagerly for good. The
+ResNet blocks of Stable Diffusion share a function and need a compilation for each combination of
+channel numbers: 12, and as many for a single row."""
 
 
 @torch.no_grad()
@@ -28,7 +34,7 @@ def compile_unet(
     side = math.isqrt(pixels) // pipe.vae_scale_factor
     start = time.monotonic()
     try:
-        pipe.unet.compile_repeated_blocks(dynamic=True, backend=backend)
+        compile_blocks(pipe.unet, backend)
         for rows, height, width in ((4, side, side // 2), (2, side, side), (1, side, side)):
             if time.monotonic() - start < seconds:
                 _call(pipe, rows, height, width)
@@ -40,6 +46,17 @@ def compile_unet(
     torch.compiler.set_stance("eager_on_recompile")
     log.info("compiled in %.0f s", time.monotonic() - start)
     return True
+
+
+def compile_blocks(unet: Any, backend: str, *, resnets: bool = True) -> None:
+    """Make the blocks compile when they are called next."""
+    config: Any = torch._dynamo.config
+    config.recompile_limit = max(config.recompile_limit, MAX_COMPILATIONS)
+    unet.compile_repeated_blocks(dynamic=True, backend=backend)
+    if resnets:
+        for module in unet.modules():
+            if isinstance(module, ResnetBlock2D):
+                module.compile(dynamic=True, backend=backend)
 
 
 def _call(pipe: Any, rows: int, height: int, width: int) -> None:

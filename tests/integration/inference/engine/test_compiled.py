@@ -43,15 +43,17 @@ def run(batch: list[Any], model: Depth2ImgModel) -> list[torch.Tensor]:
 
 
 def test_stable_diffusion_2_is_compiled_once_for_every_batch_and_size() -> None:
-    """The real architecture without weights. torch compiles a function at most eight times; after
-    that it runs uncompiled."""
+    """The real architecture without weights: no graph breaks, and no compilation after the first
+    calls."""
     with torch.no_grad():
         pipe = random_sd2.build(torch.device("meta"), torch.float16)
         assert compile_unet(pipe, 512 * 512, backend="eager")
-        assert 0 < graphs() <= 8
+        # 4 transformer blocks and 12 ResNet blocks, for several rows and for a single one.
+        assert graphs() == 32
+        assert not counters["graph_break"]
         torch.compiler.set_stance("fail_on_recompile")
-        for rows in (1, 2, 3, 7, 16, 31, 32):
-            for height, width in ((64, 64), (80, 48), (48, 80), (56, 72), (32, 32), (96, 96)):
+        for rows in (1, 3, 32):
+            for height, width in ((64, 64), (80, 48), (56, 72), (40, 88)):
                 options: Any = {"device": "meta", "dtype": torch.float16}
                 pipe.unet(
                     torch.empty(rows, 5, height, width, **options),

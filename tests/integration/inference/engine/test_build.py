@@ -1,0 +1,99 @@
+"""The worker's factory: the precision that it chooses, and the limits of its engine."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+import torch
+
+from inference.engine.loop import SteppedEngine
+from inference.errors import InvalidModel
+from inference.families import build
+from inference.families.build import build_engine
+from inference.models import find_model
+from inference.pipelines import random_tiny
+from inference.worker.messages import Loading, WorkerConfig
+from tests.support.engines import LIBRARY_WARNINGS
+
+pytestmark = [
+    LIBRARY_WARNINGS,
+    pytest.mark.filterwarnings("ignore"),
+]
+
+
+@pytest.fixture(autouse=True)
+def library_settings() -> Any:
+    """The factory changes the libraries' verbosity for its whole process."""
+    from diffusers.utils import logging as diffusers_logging
+
+    before = diffusers_logging.get_verbosity()
+    yield
+    diffusers_logging.set_verbosity(before)
+
+
+def config(dtype: str) -> WorkerConfig:
+    return WorkerConfig(entry=find_model("noise"), device="cpu", dtype=dtype)
+
+
+def overflowing(part: str, factor: float) -> Any:
+    """A pipeline whose values exceed a precision's range in one part."""
+    pipe: Any = random_tiny.build()
+    module = pipe.unet.conv_out if part == "unet" else pipe.vae.decoder.conv_out
+    module.weight.data *= factor
+    return pipe
+
+
+def load(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> list[torch.dtype]:
+    """Let the factory load this pipeline; returns the precisions in which it does."""
+    loaded: list[torch.dtype] = []
+
+    def load_pipeline(_: Any, device: torch.device, dtype: torch.dtype, *__: Any) -> Any:
+        import copy
+
+        loaded.append(dtype)
+        return copy.deepcopy(pipe).to(device, dtype)
+
+    monkeypatch.setattr(build, "load_pipeline", load_pipeline)
+    return loaded
+
+
+@pytest.mark.parametrize("part", ["unet", "vae"])
+def test_a_precision_that_gives_invalid_values_is_replaced_by_the_next(
+    part: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    loaded = load(overflowing(part, 1e7), monkeypatch)
+    reported: list[Any] = []
+    engine, ready = build_engine(config("float16"), reported.append)
+    assert loaded == [torch.float16, torch.bfloat16]
+    assert ready.dtype == "bfloat16"
+    assert isinstance(engine, SteppedEngine)
+    warnings = [r.message for r in caplog.records if r.levelno == logging.WARNING]
+    assert "float16 gives invalid values here: using bfloat16" in warnings
+    assert Loading("loading the model in bfloat16") in reported
+
+
+def test_a_valid_precision_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load(random_tiny.build(), monkeypatch)
+    _, ready = build_engine(config("float16"), lambda _: None)
+    assert loaded == [torch.float16]
+    assert ready.dtype == "float16"
+
+
+def test_a_model_that_is_invalid_in_every_precision_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded = load(overflowing("unet", float("nan")), monkeypatch)
+    with pytest.raises(InvalidModel, match="every precision"):
+        build_engine(config("float16"), lambda _: None)
+    assert loaded == [torch.float16, torch.bfloat16, torch.float32]
+
+
+def test_on_a_cpu_the_catalogue_limits_the_requests() -> None:
+    engine, ready = build_engine(
+        WorkerConfig(entry=find_model("pocket"), device="cpu", dtype="float32"), lambda _: None
+    )
+    assert isinstance(engine, SteppedEngine)
+    assert ready.slots == engine.policy.request_limit == 4
+    assert engine.policy.row_limit == 8
