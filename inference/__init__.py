@@ -28,7 +28,8 @@ from inference.fleet.service import RayService
 from inference.models import MODELS, POCKET, MemoryNeeds, ModelEntry, find_model
 from inference.service import DownloadProgress, InferenceService, ServiceState, ServiceStatus
 from inference.types import Img2ImgRequest, Img2ImgResult, Preview, Progress, Timings
-from inference.worker.supervisor import DOWNLOAD_ONLY, LocalService
+from inference.worker.download import DOWNLOAD_ONLY
+from inference.worker.supervisor import LocalService
 
 __all__ = [
     "DOWNLOAD_ONLY",

@@ -14,14 +14,12 @@ import logging
 import os
 import re
 import shutil
-import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from inference.download_counter import DownloadCounter
 from inference.errors import (
     DiskFull,
     HubUnreachable,
@@ -31,27 +29,18 @@ from inference.errors import (
     ModelUnavailable,
 )
 from inference.models import ModelEntry
+from inference.pipeline_files import MODEL_INDEX, select_files
 from inference.service import DownloadProgress
 
 log = logging.getLogger(__name__)
 
-MODEL_INDEX = "model_index.json"
-HALF_VARIANT = "fp16"
 # In the state folder: repository → the commit of its first download, which is used from then on.
 REVISIONS = "revisions.json"
 # The hub's client does not reuse partial files of an earlier process. One that has not grown for so
 # long belongs to no running download.
 STALE_SECONDS = 600.0
-REPORT_SECONDS = 0.5
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-# `model.safetensors`, `model.fp16.safetensors`, `model.fp16-00001-of-00002.safetensors`, and the
-# old form of shards, `model-00001-of-00002.fp16.safetensors`.
-_WEIGHTS = re.compile(
-    r"(?P<base>diffusion_pytorch_model|model|pytorch_model)(-\d{5}-of-\d{5})?"
-    r"(?:\.(?P<variant>[a-z0-9_]+))?(-\d{5}-of-\d{5})?\.safetensors"
-)
-_CONFIGURATION = (".json", ".txt", ".model", ".jinja")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,39 +49,6 @@ class LocalModel:
 
     folder: Path
     size: int
-
-
-def select_files(names: Iterable[str], index: Mapping[str, Any], *, half: bool) -> list[str]:
-    """The files of a repository that a pipeline needs, given the content of its model_index.json.
-
-    Of each component these are the configuration and the safetensors weights: with `half` those of
-    the variant fp16 if it has them, else the ordinary ones. Other formats, other variants and files
-    beside the components' folders are left out.
-    """
-    folders: dict[str, list[str]] = defaultdict(list)
-    for name in names:
-        folder, _, file = name.rpartition("/")
-        if folder and _is_component(index.get(folder)):
-            folders[folder].append(file)
-    selected = [MODEL_INDEX]
-    for folder, files in folders.items():
-        variants: dict[str, list[str]] = defaultdict(list)
-        for file in files:
-            if match := _WEIGHTS.fullmatch(file):
-                variants[match["variant"] or ""].append(file)
-        variant = HALF_VARIANT if half and HALF_VARIANT in variants else ""
-        indices = [file for file in files if file.endswith(".safetensors.index.json")]
-        wanted = [
-            *variants[variant],
-            *(file for file in indices if (f".{HALF_VARIANT}." in file) == bool(variant)),
-            *(f for f in files if f.endswith(_CONFIGURATION) and ".index." not in f),
-        ]
-        selected += [f"{folder}/{file}" for file in wanted]
-    return sorted(selected)
-
-
-def _is_component(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(value)
 
 
 def hub_cache() -> Path:
@@ -175,7 +131,7 @@ def download_model(
                 entry.source,
                 revision=revision,
                 allow_patterns=[MODEL_INDEX],
-                tqdm_class=_Progress(1, 0, None).bar(),
+                tqdm_class=DownloadCounter(1, 0, None).bar(),
             )
         )
         # Files of a snapshot are in a folder that has the commit's name.
@@ -185,7 +141,7 @@ def download_model(
         missing = {name: size for name, size in sizes.items() if not (folder / name).is_file()}
         _check_space(entry, folder, sum(missing.values()))
         log.info("downloading %s at commit %s", entry.source, commit)
-        progress = _Progress(len(missing), sum(missing.values()), report)
+        progress = DownloadCounter(len(missing), sum(missing.values()), report)
         snapshot_download(
             entry.source, revision=commit, allow_patterns=list(missing), tqdm_class=progress.bar()
         )
@@ -286,67 +242,3 @@ def _write_revisions(state_dir: Path, revisions: Mapping[str, str]) -> None:
     part = path.with_suffix(f".{os.getpid()}.part")
     part.write_text(json.dumps(revisions, indent=2))
     part.replace(path)
-
-
-class _Progress:
-    """Counts the files and bytes of a download and reports them."""
-
-    def __init__(
-        self, files: int, size: int, report: Callable[[DownloadProgress], None] | None
-    ) -> None:
-        self._total_files = files
-        self._total_bytes = size
-        self._report = report
-        self._files = 0
-        self._bytes: dict[int, int] = {}
-        self._lock = threading.Lock()
-        self._start = time.monotonic()
-        self._reported = 0.0
-
-    def bar(self) -> type[Any]:
-        """A class for the `tqdm_class` of `snapshot_download`; its bars count into this object.
-
-        The client makes one bar for files and one or two for bytes: received and written ones. They
-        differ with the Xet protocol only, where received bytes are compressed.
-        """
-        from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
-
-        progress = self
-
-        class Bar(tqdm):
-            """A progress bar that draws nothing."""
-
-            def __init__(self, *args: Any, **kwargs: Any) -> None:
-                self._in_bytes = kwargs.get("unit") == "B"
-                super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
-                self.update(kwargs.get("initial") or 0)
-
-            def update(self, n: float | None = 1) -> None:
-                """Called by the client with the number of new files or bytes."""
-                progress.add(id(self), int(n or 0), in_bytes=self._in_bytes)
-
-        return Bar
-
-    def add(self, bar: int, count: int, *, in_bytes: bool) -> None:
-        """Count files or bytes of one bar, and report if the last report is old enough."""
-        with self._lock:
-            if in_bytes:
-                self._bytes[bar] = self._bytes.get(bar, 0) + count
-            else:
-                self._files += count
-            now = time.monotonic()
-            if self._report is None or now - self._reported < REPORT_SECONDS:
-                return
-            self._reported = now
-            self._report(self._snapshot(now))
-
-    def _snapshot(self, now: float) -> DownloadProgress:
-        done = min(max(self._bytes.values(), default=0), self._total_bytes)
-        rate = done / max(now - self._start, 1e-3)
-        return DownloadProgress(
-            files=min(self._files, self._total_files),
-            total_files=self._total_files,
-            bytes=done,
-            total_bytes=self._total_bytes,
-            seconds_left=(self._total_bytes - done) / rate if done else None,
-        )

@@ -17,9 +17,10 @@ from diffusers import (
 )
 from transformers import DPTImageProcessor
 
-from inference.downloads import HALF_VARIANT, download_model
+from inference.downloads import download_model
 from inference.errors import InvalidModel, ModelTooLarge
 from inference.models import ModelEntry
+from inference.pipeline_files import HALF_VARIANT
 from inference.pipelines import random_tiny
 from inference.pipelines.devices import is_out_of_memory
 from inference.pipelines.low_memory import place, saves_memory

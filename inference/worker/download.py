@@ -9,6 +9,9 @@ from inference.downloads import download_model
 from inference.service import DownloadProgress
 from inference.worker.messages import Command, Engine, Event, Loading, Ready, Stop, WorkerConfig
 
+DOWNLOAD_ONLY = f"{__name__}:build_engine"
+"""For `LocalService(factory=...)`: the worker downloads the model and is then ready, without it."""
+
 
 class _NoEngine:
     """An engine that waits for `Stop`."""

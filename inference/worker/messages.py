@@ -131,6 +131,12 @@ class Statistics:
     denoiser_calls: int = 0
     denoiser_rows: int = 0
 
+    def __add__(self, other: Statistics) -> Statistics:
+        return Statistics(
+            denoiser_calls=self.denoiser_calls + other.denoiser_calls,
+            denoiser_rows=self.denoiser_rows + other.denoiser_rows,
+        )
+
 
 Event = Started | Progress | Img2ImgResult | Failed | Statistics
 """What an engine reports."""

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -41,33 +41,16 @@ from inference.worker.messages import (
     WorkerConfig,
     WorkerFault,
 )
+from inference.worker.pending import PendingRequest
 from inference.worker.process import WorkerProcess
+from inference.worker.watchdog import LOAD_SILENCE_SECONDS, Watchdog
 
 log = logging.getLogger(__name__)
 
-DOWNLOAD_ONLY = "inference.worker.download:build_engine"
-"""For `LocalService(factory=...)`: the worker downloads the model and is then ready, without it."""
-
-# Seconds, by device. A step, a preparation or a decode of the full model on two CPU cores takes up
-# to a minute.
-STEP_DEADLINE = {"cuda": 120.0, "mps": 300.0, "cpu": 600.0}
-# While loading: seconds without any activity of the process, and seconds in one phase. Compiling is
-# the longest phase on a GPU (see COMPILE_SECONDS in inference.pipelines.compile), reading the files
-# of a large model from a slow disk the longest one on a CPU.
-LOAD_SILENCE_SECONDS = 180.0
-LOAD_PHASE_SECONDS = 1800.0
 # Between two log lines about the same download.
 DOWNLOAD_LOG_SECONDS = 10.0
 MAX_CONSECUTIVE_DEATHS = 3
 STOP_SECONDS = 5.0
-
-
-@dataclass(slots=True)
-class _Pending:
-    request: Img2ImgRequest
-    on_progress: Callable[[Progress], None] | None
-    future: asyncio.Future[Img2ImgResult]
-    started: bool = False
 
 
 class LocalService:
@@ -109,14 +92,12 @@ class LocalService:
         )
         self._step_deadline = step_deadline
         self._load_deadline = load_deadline
-        self._pending: dict[str, _Pending] = {}
+        self._pending: dict[str, PendingRequest] = {}
         self._status = ServiceStatus(state=ServiceState.LOADING, detail="loading the model")
         self._status_changed = asyncio.Event()
         self._failure: ModelUnavailable | None = None
         self._process: WorkerProcess | None = None
-        self._watchdog: asyncio.Timeout | None = None
-        self._loading = False
-        self._phase_end = 0.0
+        self._watchdog: Watchdog | None = None
         self._download_logged = 0.0
         self._consecutive_deaths = 0
         self._restarts = 0
@@ -144,11 +125,7 @@ class LocalService:
 
     @property
     def _statistics(self) -> Statistics:
-        ended, current = self._ended_statistics, self._worker_statistics
-        return Statistics(
-            denoiser_calls=ended.denoiser_calls + current.denoiser_calls,
-            denoiser_rows=ended.denoiser_rows + current.denoiser_rows,
-        )
+        return self._ended_statistics + self._worker_statistics
 
     async def __aenter__(self) -> Self:
         self._supervisor = asyncio.create_task(self._supervise(), name="inference supervisor")
@@ -201,7 +178,7 @@ class LocalService:
             raise ServiceStopped("The service is stopping.")
         if self._failure is not None:
             raise self._failure
-        pending = _Pending(request, on_progress, asyncio.get_running_loop().create_future())
+        pending = PendingRequest(request, on_progress, asyncio.get_running_loop().create_future())
         self._pending[request.id] = pending
         if self._status.state is ServiceState.READY:
             self._submit(pending)
@@ -213,8 +190,8 @@ class LocalService:
             raise
         finally:
             self._pending.pop(request.id, None)
-            if not self._pending and not self._loading:
-                self._reset_watchdog()
+            if self._watchdog is not None:
+                self._watchdog.request_removed(busy=bool(self._pending))
 
     async def _supervise(self) -> None:
         while not self._stopping:
@@ -230,7 +207,7 @@ class LocalService:
             self._consecutive_deaths += 1
             log.error("the worker process ended: %s", reason)
             for pending in [each for each in self._pending.values() if each.started]:
-                self._resolve(pending, WorkerDied("The model stopped while it ran this request."))
+                pending.resolve(WorkerDied("The model stopped while it ran this request."))
             if self._consecutive_deaths >= MAX_CONSECUTIVE_DEATHS:
                 self._fail(
                     WorkerFailed(
@@ -249,10 +226,9 @@ class LocalService:
         process = await WorkerProcess.start(self._config)
         self._process = process
         reason: ModelUnavailable | str | None = None
+        watchdog = Watchdog(load_seconds=self._load_deadline, step_seconds=self._step_deadline)
         try:
-            async with asyncio.timeout(None) as self._watchdog:
-                self._start_phase()
-                self._reset_watchdog()
+            async with watchdog as self._watchdog:
                 while (message := await process.receive()) is not None:
                     match message:
                         case LoadFailed(error=error):
@@ -261,54 +237,27 @@ class LocalService:
                             reason = f"it reported {fault}"
                             break
                         case _:
-                            self._handle(message)
-                    self._reset_watchdog()
+                            self._handle(message, watchdog)
+                    watchdog.reset(busy=bool(self._pending))
         except TimeoutError:
-            reason = self._hang_reason()
+            reason = watchdog.reason
         finally:
             self._process = self._watchdog = None
             exit_reason = await asyncio.shield(process.close())
         return reason or exit_reason
 
-    @property
-    def _deadline(self) -> float:
-        return self._step_deadline or STEP_DEADLINE.get(self._status.device, 600.0)
-
-    def _start_phase(self) -> None:
-        self._loading = True
-        self._phase_end = asyncio.get_running_loop().time() + LOAD_PHASE_SECONDS
-
-    def _reset_watchdog(self) -> None:
-        """Kill the worker if, from now on, it is silent for too long. An idle worker may be."""
-        if self._watchdog is None or self._watchdog.expired():
-            return
-        now = asyncio.get_running_loop().time()
-        when: float | None = None
-        if self._loading:
-            when = min(now + self._load_deadline, self._phase_end)
-        elif self._pending:
-            when = now + self._deadline
-        self._watchdog.reschedule(when)
-
-    def _hang_reason(self) -> str:
-        if not self._loading:
-            return f"it took no step for {self._deadline:.0f} seconds"
-        if asyncio.get_running_loop().time() >= self._phase_end:
-            return f"{self._status.detail} took more than {LOAD_PHASE_SECONDS / 60:.0f} minutes"
-        return f"it did nothing for {self._load_deadline:.0f} seconds while {self._status.detail}"
-
-    def _submit(self, pending: _Pending) -> None:
+    def _submit(self, pending: PendingRequest) -> None:
         assert self._process is not None
         self._process.send(Submit(pending.request))
-        if self._watchdog is not None and self._watchdog.when() is None:
-            self._reset_watchdog()
+        if self._watchdog is not None:
+            self._watchdog.request_added()
 
-    def _handle(self, message: object) -> None:
+    def _handle(self, message: object, watchdog: Watchdog) -> None:
         match message:
             case Statistics():
                 self._worker_statistics = message
             case Loading(detail=detail, download=download):
-                self._start_phase()
+                watchdog.start_phase(detail)
                 self._report_loading(detail, download)
             case Capacity(slots=slots, detail=detail):
                 self._status = replace(self._status, slots=slots, detail=detail)
@@ -316,13 +265,14 @@ class LocalService:
                 self._set_status(
                     ServiceState.READY, "ready", slots=slots, device=device, dtype=dtype
                 )
-                self._loading = False
+                watchdog.end_loading(device)
                 for waiting in self._pending.values():
                     self._submit(waiting)
             case Started(id=id_) | Progress(id=id_) | Img2ImgResult(id=id_) | Failed(id=id_):
-                pending = self._pending.get(id_)
-                if pending is not None and not pending.future.done():
-                    self._handle_pending(pending, message)
+                if isinstance(message, Img2ImgResult):
+                    self._consecutive_deaths = 0
+                if (pending := self._pending.get(id_)) is not None:
+                    pending.handle(message)
 
     def _report_loading(self, detail: str, download: DownloadProgress | None) -> None:
         if download is not None:
@@ -335,32 +285,6 @@ class LocalService:
             log.info("%s", detail)
         self._set_status(self._status.state, detail, download=download)
 
-    def _handle_pending(
-        self, pending: _Pending, message: Started | Progress | Img2ImgResult | Failed
-    ) -> None:
-        match message:
-            case Started():
-                pending.started = True
-            case Progress():
-                if pending.on_progress is not None:
-                    try:
-                        pending.on_progress(message)
-                    except Exception as error:  # noqa: BLE001 - raised to the caller, whose it is
-                        self._resolve(pending, error)
-            case Img2ImgResult():
-                self._consecutive_deaths = 0
-                self._resolve(pending, message)
-            case Failed(error=error):
-                self._resolve(pending, error)
-
-    def _resolve(self, pending: _Pending, outcome: Img2ImgResult | Exception) -> None:
-        if pending.future.done():
-            return
-        if isinstance(outcome, Exception):
-            pending.future.set_exception(outcome)
-        else:
-            pending.future.set_result(outcome)
-
     def _fail(self, error: ModelUnavailable) -> None:
         log.critical("%s", error)
         self._failure = error
@@ -369,7 +293,7 @@ class LocalService:
 
     def _fail_pending(self, error: InferenceError) -> None:
         for pending in self._pending.values():
-            self._resolve(pending, error)
+            pending.resolve(error)
 
     def _set_status(self, state: ServiceState, detail: str, **fields: Any) -> None:
         self._status = ServiceStatus(state=state, detail=detail, **fields)

@@ -140,19 +140,19 @@ def never_ready(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
 
 
 def busy(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
-    """A factory that uses CPU time for three seconds before it is ready."""
+    """A factory that uses CPU time for seven seconds before it is ready."""
     report(Loading("working"))
-    end = time.monotonic() + 3
+    end = time.monotonic() + 7
     while time.monotonic() < end:
         pass
     return build_engine(config, report)
 
 
 def downloading(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
-    """A factory that reports a download for three seconds and otherwise sleeps."""
-    for number in range(30):
+    """A factory that reports a download for seven seconds and otherwise sleeps."""
+    for number in range(70):
         progress = DownloadProgress(
-            files=number // 10, total_files=3, bytes=number * 10**8, total_bytes=3 * 10**9
+            files=number // 10, total_files=7, bytes=number * 10**8, total_bytes=7 * 10**9
         )
         report(Loading("downloading some/model", progress))
         time.sleep(0.1)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from inference import DiskFull, HubUnreachable, find_model
-from inference.downloads import download_model, select_files
+from inference.downloads import download_model
+from inference.pipeline_files import select_files
 
 INDEX = {
     "_class_name": "StableDiffusionXLImg2ImgPipeline",

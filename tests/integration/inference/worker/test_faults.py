@@ -334,7 +334,7 @@ async def test_a_worker_that_loads_slowly_is_not_taken_for_hung(
     factory: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Loading takes longer than the deadline, but the worker shows activity all the time."""
-    async with LocalService(model="noise", factory=FAULTS + factory, load_deadline=2.0) as service:
+    async with LocalService(model="noise", factory=FAULTS + factory, load_deadline=5.0) as service:
         pid = None
         while service.status.state is ServiceState.LOADING:
             pid = service.worker_pid or pid
@@ -349,9 +349,9 @@ async def test_the_status_shows_the_progress_of_a_download() -> None:
         while service.status.state is ServiceState.LOADING:
             seen[service.status.detail] = service.status.download
             await asyncio.sleep(0.01)
-    detail = "downloading some/model: 1 of 3 files, 1.5 of 3.0 GB (50 %)"
+    detail = "downloading some/model: 3 of 7 files, 3.5 of 7.0 GB (50 %)"
     assert seen[detail] == DownloadProgress(
-        files=1, total_files=3, bytes=15 * 10**8, total_bytes=3 * 10**9
+        files=3, total_files=7, bytes=35 * 10**8, total_bytes=7 * 10**9
     )
     assert service.status.download is None
 
