@@ -115,6 +115,7 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=0, help="batch rows; 0: 32, or 2 on a CPU")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--skip-fixed", action="store_true", help="leave fixed batches out")
     parser.add_argument(
         "--compile",
         action="store_true",
@@ -150,6 +151,8 @@ def main() -> None:
         f"fixed batches of {fixed} at most": lambda _: partial(run_fixed, pipe, load, fixed),
         "this engine": lambda meter: start_engine(pipe, load, rows, meter),
     }
+    if options.skip_fixed:
+        methods = {name: start for name, start in methods.items() if "fixed" not in name}
     warm_up = options.warm_up if options.warm_up >= 0 else int(device.type == "cuda")
     for _ in range(warm_up):
         for name, start in methods.items():

@@ -11,7 +11,7 @@ import argparse
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -67,10 +67,10 @@ def kernels(call: Callable[[], Any]) -> tuple[float, int, int]:
     return total, count, launches
 
 
-def measure(name: str, denoiser: Denoiser, pipe: Any) -> list[str]:
+def measure(name: str, denoiser: Denoiser, pipe: Any, counts: Sequence[int]) -> list[str]:
     """A row of the table for each number of rows."""
     lines = []
-    for rows in ROWS:
+    for rows in counts:
         values = inputs_of(pipe, rows)
 
         call = partial(denoiser, *values)
@@ -105,6 +105,7 @@ def _join(times: list[float]) -> str:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m inference.bench.profile", description=__doc__)
+    parser.add_argument("--rows", type=int, nargs="+", default=list(ROWS))
     parser.add_argument("--no-compile", action="store_true", help="leave the compiled variants out")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -136,10 +137,10 @@ def main() -> None:
                 unet(*inputs_of(pipe, rows, height, width))
             torch.compiler.set_stance("eager_on_recompile")
             sys.stderr.write(f"{name}: {time.perf_counter() - start:.0f} s\n")
-        write("\n".join(measure(name, unet, pipe)) + "\n")
+        write("\n".join(measure(name, unet, pipe, options.rows)) + "\n")
         graphs = CudaGraphs(unet)
-        small = [rows for rows in ROWS if rows <= GRAPH_ROWS[-1]]
-        lines = measure(f"{name}, CUDA graphs", graphs, pipe)[: len(small)]
+        small = [rows for rows in options.rows if rows <= GRAPH_ROWS[-1]]
+        lines = measure(f"{name}, CUDA graphs", graphs, pipe, small)
         write("\n".join(lines) + "\n")
         sys.stdout.flush()
         torch.compiler.set_stance("default")
