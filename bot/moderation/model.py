@@ -41,7 +41,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restriction:
-    """One entry of a server's lists. `until` in seconds since the epoch; None: for ever."""
+    """One entry of a server's lists. `until` in seconds since the epoch; None: without end."""
 
     guild_id: int
     subject: Subject

@@ -1,4 +1,4 @@
-"""Nobody sees, shares or deletes through the cogs what the access policy does not allow."""
+"""No user sees, shares or deletes through the cogs what the access policy does not allow."""
 
 from __future__ import annotations
 

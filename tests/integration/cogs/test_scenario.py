@@ -1,4 +1,4 @@
-"""A server with secrets: whatever its users try, nobody obtains a picture that is not theirs.
+"""A server with secrets: whatever its users try, no one obtains a picture of others.
 
 Every picture has a colour of its own, and so has every result. The scenario collects all that
 each user receives, from replies and from the channels that they can read, and looks for the
@@ -284,18 +284,18 @@ async def test_a_stranger_with_a_user_install_obtains_nothing(
 ) -> None:
     other = world.sim.env.create_guild("Elsewhere")
     place = other.create_text_channel("elsewhere")
-    stranger = other.add_member(world.sim.env.create_user("stranger"))
+    outsider = other.add_member(world.sim.env.create_user("outsider"))
     await world.sim.env.settle()
-    with user_installed(monkeypatch, stranger):
+    with user_installed(monkeypatch, outsider):
         for name, job in world.jobs.items():
-            shown = await slash(stranger, place, "show", id=job.id)
+            shown = await slash(outsider, place, "show", id=job.id)
             assert "no longer know" in shown.response.content, name
             url = world.messages[name].jump_url
-            stolen = await slash(stranger, place, "img2img", prompt="stolen", url=url)
+            stolen = await slash(outsider, place, "img2img", prompt="stolen", url=url)
             assert "cannot read that message" in stolen.followups[-1].content, name
-        await slash(stranger, place, "img2img", prompt="mine", image=source("public"))
+        await slash(outsider, place, "img2img", prompt="mine", image=source("public"))
         await world.sim.settled()
-    (mine,) = await world.sim.bot.services.store.jobs_of(stranger.id)
+    (mine,) = await world.sim.bot.services.store.jobs_of(outsider.id)
     assert mine.prompt == "mine"
     assert place.last_message is not None
     assert len(place.last_message.attachments) == 1

@@ -208,7 +208,7 @@ async def test_a_user_installed_bot_follows_a_forced_ephemeral_reply(tmp_path: P
         everyone.permissions &= ~Permission.USE_EXTERNAL_APPS
         made = await bot.redraw(ELSEWHERE, CAROL)
         assert made.ephemeral
-        # Nobody but Carol may see it, so it is a private job.
+        # Only Carol sees it, so it is a private job.
         job = await bot.bot.services.store.job(job_of(made))
         assert job is not None
         assert job.destination.private

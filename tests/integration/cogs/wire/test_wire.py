@@ -180,14 +180,14 @@ async def test_a_user_installed_command_in_a_server_without_the_bot(
 
 async def test_a_stranger_with_a_user_install_sees_nothing_of_the_server(tmp_path: Path) -> None:
     async with wired(tmp_path, world(), user_install=True) as one:
-        stranger = BASE + 40
-        one.state.guilds[OTHER_GUILD].add_member(stranger)
+        outsider = BASE + 40
+        one.state.guilds[OTHER_GUILD].add_member(outsider)
         await one.server.command(BOT, PUBLIC, ALICE, "img2img", prompt="a fox", image=CAT[1])
         job = await one.finished(ALICE)
-        await one.server.command(BOT, ELSEWHERE, stranger, "show", id=job.id)
+        await one.server.command(BOT, ELSEWHERE, outsider, "show", id=job.id)
         await one.eventually(lambda: one.said("no longer know", ephemeral=True))
         url = link(PUBLIC, job.destination.message_id)
-        await one.server.command(BOT, ELSEWHERE, stranger, "img2img", prompt="x", url=url)
+        await one.server.command(BOT, ELSEWHERE, outsider, "img2img", prompt="x", url=url)
         await one.eventually(lambda: one.said("cannot read that message", ephemeral=True))
 
 

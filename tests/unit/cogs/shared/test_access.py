@@ -129,7 +129,7 @@ TABLE = [
     (OWNER, replace(PUBLIC, here=HALL_AS_MODERATOR, origin=HALL_AS_MODERATOR), OTHERS),
     (OWNER, replace(ELSEWHERE, origin=HIDDEN), GONE),
     (OWNER, replace(EXPIRED, owner=True), GONE),
-    # Direct messages: whoever acts in the conversation is one of its two members.
+    # Direct messages: the user who acts there is one of its two members.
     (RESULT, replace(PUBLIC, here=DIRECT, origin=DIRECT), YES),
     (RESULT, replace(PUBLIC, here=HALL, origin=None), GONE),
     (MODERATE, replace(PUBLIC, here=DIRECT, origin=DIRECT), OTHERS),
