@@ -30,6 +30,18 @@ class MemoryNeeds:
     cpu: float | None = None
     cpu_half: float | None = None
 
+    def on(self, device: str, *, half: bool) -> tuple[float, float]:
+        """The memory to run at full speed, and the memory to run at all; 0 is unknown.
+
+        `device` is `cuda`, `mps` or `cpu`. The last two share the machine's memory, so that there
+        is nothing to offload to. Float32 is taken to double the need of a GPU.
+        """
+        if device == "cuda":
+            scale = 1.0 if half else 2.0
+            return scale * self.gpu, scale * (self.gpu_low or 0.0)
+        need = (self.cpu_half if half else self.cpu) or 0.0
+        return need, need
+
 
 Size = tuple[int, int]
 

@@ -56,13 +56,14 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     for sentence in unknown_names():
         yield Finding("settings", False, sentence, fatal=False)
     yield await _token(settings)
+    model = None
     try:
         model = find_model(settings.model)
     except ModelUnavailable as error:
         yield Finding("model", False, explain(error))
     else:
         yield await asyncio.to_thread(_model, settings, model)
-    async for finding in _device(settings):
+    async for finding in _device(settings, model):
         yield finding
     yield await asyncio.to_thread(_storage, settings)
 
@@ -112,7 +113,7 @@ def _existing(folder: Path) -> Path:
     return next(each for each in (folder, *folder.parents) if each.exists())
 
 
-async def _device(settings: Settings) -> AsyncIterator[Finding]:
+async def _device(settings: Settings, model: ModelEntry | None) -> AsyncIterator[Finding]:
     try:
         device = await find_device(settings)
     except StartError as error:
@@ -124,6 +125,13 @@ async def _device(settings: Settings) -> AsyncIterator[Finding]:
     yield Finding("device", True, text)
     if device.warning:
         yield Finding("device", False, device.warning, fatal=False)
+    if model is not None and model.memory is not None:
+        needed, least = model.memory.on(device.kind, half=device.half_precision)
+        if device.memory_gib < needed:
+            fits = device.memory_gib >= least
+            text = f"{model.name} needs {needed if fits else least:.1f} GiB of its memory"
+            text += ": it runs slower, partly in the machine's memory" if fits else ""
+            yield Finding("device", False, text, fatal=not fits)
 
 
 def _storage(settings: Settings) -> Finding:

@@ -22,8 +22,7 @@ DENOISER = "unet"
 def saves_memory(entry: ModelEntry, device: torch.device, dtype: torch.dtype) -> bool:
     """Whether the model needs the settings that save memory; decided before it is loaded.
 
-    Compares the device's free memory with the needs in the catalogue, which float32 doubles on a
-    GPU.
+    Compares the device's free memory with the needs in the catalogue.
 
     Raises:
         ModelTooLarge: the free memory is too small even with these settings.
@@ -31,13 +30,7 @@ def saves_memory(entry: ModelEntry, device: torch.device, dtype: torch.dtype) ->
     if entry.memory is None:
         return False
     free = available_memory(device) / 2**30
-    half = dtype != torch.float32
-    if device.type == "cuda":
-        scale = 1.0 if half else 2.0
-        needed, least = scale * entry.memory.gpu, scale * (entry.memory.gpu_low or 0.0)
-    else:
-        # The device shares the machine's memory: there is nothing to offload to.
-        needed = least = (entry.memory.cpu_half if half else entry.memory.cpu) or 0.0
+    needed, least = entry.memory.on(device.type, half=dtype != torch.float32)
     if free < least:
         raise ModelTooLarge(
             f"{entry.name} needs {least:.1f} GiB of memory on the device {device.type}, where "
