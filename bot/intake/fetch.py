@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import zlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -48,6 +49,9 @@ from bot.intake.web_page import PagePictures, looks_like_page
 # Without `text/html`, because some hosts answer it with a viewer page for a link to a picture.
 _ACCEPT_PICTURE_FIRST = "image/*, */*;q=0.5"
 _ACCEPT_PICTURE = "image/*"
+
+_SHARE_OF_CANDIDATE = 1 / 4
+"""The part of the total time that one of several pictures of a page may take."""
 
 _DISCORD_HOSTS = ("cdn.discordapp.com", "media.discordapp.net")
 
@@ -116,39 +120,48 @@ class Fetcher:
         chosen = choose_link(text)
         if chosen is None:
             raise BadLink
-        budget = _Budget(self._limits.max_redirects, self._limits.max_bytes)
+        state = _FetchState(self._limits.max_redirects, self._limits.max_bytes)
         try:
             async with asyncio.timeout(self._limits.total_seconds):
-                body = await self._thread.run(self._follow(parse_link(chosen.url), budget))
+                body = await self._thread.run(self._follow(parse_link(chosen.url), state))
                 if not looks_like_page(body):
                     return body
-                return await self._fetch_named(await self._find_pictures(body), budget)
+                return await self._fetch_named(await self._find_pictures(body), state)
         except TimeoutError:
             raise LinkTooSlow(seconds=self._limits.total_seconds) from None
 
-    async def _fetch_named(self, named: PagePictures, budget: _Budget) -> bytes:
-        page = budget.url
-        failure: LinkError = PageWithoutPicture()
+    async def _fetch_named(self, named: PagePictures, state: _FetchState) -> bytes:
+        page = base = state.url
+        if named.base:
+            with contextlib.suppress(BadLink):
+                base = parse_link(named.base, page)
+        failures: list[LinkError] = []
         other: bytes | None = None
-        for number, address in enumerate(named.addresses):
+        for address in named.addresses:
+            is_last = address == named.addresses[-1]
+            seconds = None if is_last else self._limits.total_seconds * _SHARE_OF_CANDIDATE
             try:
-                base = parse_link(named.base, page) if named.base else page
-                url = parse_link(address, base)
-                body = await self._thread.run(self._follow(url, budget, page))
+                async with asyncio.timeout(seconds):
+                    url = parse_link(address, base)
+                    body = await self._thread.run(self._follow(url, state, page))
             except LinkError as error:
-                # The error of the best candidate is reported.
-                failure = failure if number else error
+                failures.append(error)
+                continue
+            except TimeoutError:
+                failures.append(LinkTooSlow(seconds=seconds))
                 continue
             if is_supported(body):
                 return body
             if not looks_like_page(body):
                 other = other or body
+            failures.append(PageWithoutPicture())
         if other is not None:
             # A picture of an unsupported format; the decoder names it in its error.
             return other
-        raise failure
+        # The error of the best candidate.
+        raise next(iter(failures), PageWithoutPicture())
 
-    async def _follow(self, url: URL, budget: _Budget, page: URL | None = None) -> bytes:
+    async def _follow(self, url: URL, state: _FetchState, page: URL | None = None) -> bytes:
         """Follow redirects from `url`; `page` is the web page that named it, if one did."""
         while True:
             check_host_and_port(
@@ -156,26 +169,26 @@ class Fetcher:
                 allowed_ports=self._limits.allowed_ports,
                 denied_hosts=self._denied_hosts,
             )
-            budget.url = url
+            state.url = url
             trusted = host_of(url) in self._allowed_hosts
             session = self._trusted if trusted else self._public
             limit = HeadLimit()
             head_limit.set(limit)
             try:
                 async with session.get(
-                    url, allow_redirects=False, headers=budget.headers(url, page)
+                    url, allow_redirects=False, headers=state.headers(url, page)
                 ) as response:
                     limit.complete = True
                     check_head(response)
-                    budget.keep_cookies(url, response)
+                    state.keep_cookies(url, response)
                     location = response.headers.get("Location")
                     if response.status in (301, 302, 303, 307, 308) and location:
                         url = parse_link(location, base=url)
-                        budget.count_redirect()
+                        state.count_redirect()
                         continue
                     if not 200 <= response.status < 300:
                         raise _error_for(url, response.status)
-                    return await _read(response, budget)
+                    return await _read(response, state)
             except aiohttp.ClientConnectorError as error:
                 if isinstance(error.os_error, AddressRefused):
                     raise LinkRefused from None
@@ -188,7 +201,7 @@ class Fetcher:
                 raise DeadLink from None
 
 
-class _Budget:
+class _FetchState:
     """Redirects, bytes and cookies of one fetch; `url` is the address being fetched."""
 
     def __init__(self, redirects: int, max_bytes: int) -> None:
@@ -233,12 +246,12 @@ class _Budget:
             raise FileTooLarge(mebibytes=self._max_bytes / 2**20)
 
 
-async def _read(response: aiohttp.ClientResponse, budget: _Budget) -> bytes:
+async def _read(response: aiohttp.ClientResponse, state: _FetchState) -> bytes:
     header = ",".join(response.headers.getall("Content-Encoding", []))
-    decoder = ContentDecoder(header, budget.check_size)
+    decoder = ContentDecoder(header, state.check_size)
     body = bytearray()
     async for chunk in response.content.iter_any():
-        budget.count_bytes(len(chunk))
+        state.count_bytes(len(chunk))
         for piece in decoder.decode(chunk):
             body += piece
             await asyncio.sleep(0)

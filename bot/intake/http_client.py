@@ -21,7 +21,7 @@ MAX_HEAD = 64 * 1024
 """Bytes of a response's headers. Real ones reach 34,000 (Content-Security-Policy)."""
 
 _MAX_HEADER_LINES = 2000
-"""More than `MAX_HEAD` holds of useful ones."""
+"""The parser's own limit; `MAX_HEAD` is usually reached first."""
 
 _READ = 16 * 1024
 _HANDSHAKE = 32 * 1024

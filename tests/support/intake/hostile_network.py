@@ -160,16 +160,20 @@ async def web_server(respond: Respond) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def served(respond: Respond, *hosts: str, **limits: Any) -> AsyncIterator[tuple[Intake, str]]:
+async def served(
+    respond: Respond, *hosts: str, ports: tuple[int, ...] = (), **limits: Any
+) -> AsyncIterator[tuple[Intake, str]]:
     """An intake, and the address of a loopback server that it may reach as an allowed host.
 
-    The server has the names `host.test` and `hosts`; `inside.test` has a private address.
+    The server has the names `host.test` and `hosts`; `inside.test` has a private address. `ports`
+    are allowed besides that of the server.
     """
     names_here = ("host.test", *hosts)
     async with web_server(respond) as port, name_server() as (names, resolve):
         names.answers["inside.test"] = [["10.0.0.1"]]
         for name in names_here:
             names.answers[name] = [["127.0.0.1"]]
-        allowed = IntakeLimits(allowed_ports=(80, 443, port), allowed_hosts=names_here, **limits)
+        allowed_ports = (80, 443, port, *ports)
+        allowed = IntakeLimits(allowed_ports=allowed_ports, allowed_hosts=names_here, **limits)
         async with Intake(allowed, resolve=resolve) as intake:
             yield intake, f"http://host.test:{port}"

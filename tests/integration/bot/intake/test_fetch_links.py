@@ -97,6 +97,28 @@ async def test_a_page_that_is_hard_to_read_is_a_page_without_a_picture() -> None
             await intake.fetch(f"{site}/page")
 
 
+@pytest.mark.parametrize(
+    "viewer",
+    [
+        "https://www.google.com/imgres?h=1&imgurl=http%3A%2F%2Fhost.test%3A{port}%2Fa.png",
+        "https://www.reddit.com/media?url=http%3A%2F%2Fhost.test%3A{port}%2Fa.png",
+        "https://google.de/url?q=http://host.test:{port}/a.png",
+    ],
+)
+async def test_a_redirect_or_page_that_names_a_viewer_page_leads_to_the_file(viewer: str) -> None:
+    def respond(path: str, headers: dict[str, str]) -> bytes:
+        link = viewer.format(port=headers["Host"].split(":")[1])
+        if path == "/short":
+            return answer(b"", "302 Found", (f"Location: {link}",))
+        if path == "/page":
+            return answer(PAGE.format(f'<meta property="og:image" content="{link}">').encode())
+        return answer(PICTURE)
+
+    async with served(respond) as (intake, site):
+        for path in ("short", "page"):
+            assert await intake.fetch(f"{site}/{path}") == PICTURE
+
+
 async def test_svg_is_passed_to_the_decoder() -> None:
     drawing = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>'
     async with served(lambda *_: answer(drawing)) as (intake, site):

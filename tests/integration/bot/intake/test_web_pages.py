@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from bot.intake import (
@@ -158,6 +160,23 @@ async def test_a_page_that_names_a_drawing_only_gives_the_drawing() -> None:
     async with Intake() as intake:
         with pytest.raises(UnsupportedFormat, match="SVG"):
             await intake.from_bytes(SVG, **SMALL)
+
+
+async def test_the_next_picture_is_used_if_the_first_one_s_server_is_silent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        page = naming(f"http://host.test:{port}/", f"http://host.test:{port}/2", "/picture.png")
+        known = responses(page.encode())
+        async with served(lambda path, _: known[path], ports=(port,), total_seconds=4) as (
+            intake,
+            site,
+        ):
+            assert await intake.fetch(f"{site}/a/page") == PICTURE
+
+
+@pytest.mark.parametrize("base", ["http://[", "javascript:alert(1)", "ftp://host.test/"])
+async def test_an_invalid_base_is_ignored(base: str) -> None:
+    assert await fetched(f'<base href="{base}">' + naming("/picture.png")) == PICTURE
 
 
 async def test_at_most_eight_pictures_of_a_page_are_tried() -> None:
