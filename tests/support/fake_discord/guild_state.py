@@ -13,7 +13,11 @@ HOME_GUILD = 7
 
 @dataclass
 class GuildState:
-    """Where channels and users are. `dm_channels` maps a channel to the user."""
+    """Where channels and users are.
+
+    `dm_channels` maps a channel to the user who talks to the bot. `private_channels` are direct
+    messages and groups of users without the bot, in which user-installed apps can be used.
+    """
 
     guilds: dict[int, Guild] = field(default_factory=lambda: {HOME_GUILD: Guild(HOME_GUILD)})
     # Applications with the message content intent turned on in the developer portal.
@@ -21,6 +25,7 @@ class GuildState:
     # Users who accept no direct messages.
     closed_users: set[int] = field(default_factory=set)
     dm_channels: dict[int, int] = field(default_factory=dict)
+    private_channels: set[int] = field(default_factory=set)
 
     def guild_of(self, channel_id: int) -> Guild | None:
         """The guild that has the channel; None for direct messages and unknown channels."""
@@ -28,7 +33,7 @@ class GuildState:
 
     def enter(self, user_id: int, channel_id: int) -> None:
         """Place a channel and a user that no guild has in the home guild."""
-        if channel_id in self.dm_channels:
+        if channel_id in self.dm_channels or channel_id in self.private_channels:
             return
         guild = self.guild_of(channel_id)
         if guild is None:
@@ -51,6 +56,8 @@ class GuildState:
         """
         if channel_id in self.dm_channels:
             return
+        if channel_id in self.private_channels:
+            raise Refusal(403, 50001, "Missing Access")
         guild = self.guild_of(channel_id)
         if guild is None:
             raise Refusal(404, 10003, "Unknown Channel")

@@ -19,6 +19,8 @@ ATTACHMENT = 11
 OPTION_TYPES: dict[type, int] = {str: 3, int: 4, bool: 5, float: 10, bytes: ATTACHMENT}
 # Of attachment links: https://discord.com/developers/docs/reference#signed-attachment-cdn-urls
 SIGNATURE = "9f" * 32
+# https://discord.com/developers/docs/interactions/receiving-and-responding
+BOT_DM, PRIVATE_CHANNEL = 1, 2
 # The permissions of an app in a server to which only a user has added it:
 # Embed Links, Attach Files, Mention Everyone, Use External Emojis, Create Polls.
 USER_INSTALL_PERMISSIONS = 562949953863680
@@ -67,12 +69,15 @@ def interaction_payload(
         payload["message"] = message_payload(state, message, interaction.application_id)
     guild = state.guild_of(interaction.channel_id)
     if guild is None:
+        private = interaction.channel_id in state.private_channels
         return payload | {
             "channel": dm_payload(interaction.channel_id, interaction.user_id),
             "user": user_payload(interaction.user_id),
             "app_permissions": str(USER_INSTALL_PERMISSIONS),
-            "authorizing_integration_owners": {"0": "0"},
-            "context": 1,
+            "authorizing_integration_owners": (
+                {"1": str(interaction.user_id)} if private else {"0": "0"}
+            ),
+            "context": PRIVATE_CHANNEL if private else BOT_DM,
         }
     installed = interaction.application_id in guild.member_roles
     channel = guild.channels[interaction.channel_id]

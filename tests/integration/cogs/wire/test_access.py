@@ -23,7 +23,7 @@ from tests.support.fake_discord.state import DiscordState
 
 ALICE, BOB, MODERATOR, CAROL = 2001, 2002, 2003, 2004
 # Ids with as many digits as Discord's, because links are recognised by them.
-TEXT, THREAD, ADULTS, MODERATED, GALLERY, TEAM, ELSEWHERE = range(10**18, 10**18 + 7)
+TEXT, THREAD, ADULTS, MODERATED, GALLERY, TEAM, ELSEWHERE, BETWEEN = range(10**18, 10**18 + 8)
 GUILD, OTHER_GUILD = 2 * 10**18, 3 * 10**18
 UNKNOWN = "I no longer know this picture"
 
@@ -241,6 +241,22 @@ async def test_a_user_installed_bot_deletes_through_the_interaction(tmp_path: Pa
         replies = await bot.click(CAROL, made, "delete")
         assert made.deleted
         assert replies.messages == []
+
+
+async def test_a_user_installed_bot_answers_between_two_users(tmp_path: Path) -> None:
+    """The bot cannot see the channel: it has the interaction's token only."""
+    async with running(tmp_path) as bot:
+        bot.state.private_channels.add(BETWEEN)
+        made = await bot.redraw(BETWEEN, CAROL)
+        assert not made.ephemeral
+        # The other user in the conversation uses the picture, too.
+        assert len((await bot.click(BOB, made, "vary")).pictures) == 1
+        shown = await bot.command(TEXT, BOB, "show", id=job_of(made))
+        assert UNKNOWN in shown.text
+        await bot.click(BOB, made, "delete")
+        assert not made.deleted
+        await bot.click(CAROL, made, "delete")
+        assert made.deleted
 
 
 async def test_carol_obtains_nothing_of_the_server(tmp_path: Path) -> None:
