@@ -46,12 +46,13 @@ class PictureAssessor:
         if known is not None:
             return known
         try:
-            score = await self._classifier.score(picture)
+            score, hash_ = await asyncio.gather(
+                self._classifier.score(picture), asyncio.to_thread(PictureHash.of, picture)
+            )
         except ClassifierUnavailable as error:
             log.error("a picture could not be checked: %s", error)
             raise ChecksUnavailable from error
-        found = Assessment(score, await asyncio.to_thread(PictureHash.of, picture))
-        self._known[key] = found
+        found = self._known[key] = Assessment(score, hash_)
         return found
 
 

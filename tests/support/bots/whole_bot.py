@@ -149,7 +149,7 @@ async def open_whole_bot(
 ) -> AsyncIterator[WholeBot]:
     """The bot with these settings, logged in, connected and ready."""
     service = service or ScriptedService()
-    values = {"data_dir": folder / "data", "model": "noise", **changes}
+    values = {"data_dir": folder / "data", "model": "noise", "moderation": False, **changes}
     async with fake_discord(state) as server:
         point_discord_py_at(server.port)
         async with open_bot(Settings(_env_file=None, **values), service) as bot, bot:
