@@ -115,6 +115,10 @@ class ModerationCases:
             lambda: [_action(row) for row in self._db.connection.execute(query, (case_id,))]
         )
 
+    async def of_user(self, user_id: int) -> list[Case]:
+        """The cases about a user in all servers, oldest first."""
+        return await self._db.run(self._select, "user_id = ? ORDER BY id", (user_id,))
+
     async def cases(self, guild_id: int) -> list[Case]:
         """A server's cases, oldest first."""
         return await self._db.run(self._select, "guild_id = ? ORDER BY id", (guild_id,))

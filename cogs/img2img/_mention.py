@@ -17,6 +17,7 @@ from bot.i18n.error_text import translate_error
 from bot.i18n.translate import translate
 from bot.intake.links import choose_link
 from bot.jobs.job import Destination, new_job_id
+from bot.moderation.appeal_button import AppealButton, appeal_button
 from bot.permissions import MissingPermissions
 from cogs.img2img._candidates import candidates_in, is_spoilered, is_stripped
 from cogs.img2img._command_permissions import CommandPermissions
@@ -65,7 +66,8 @@ class Mention(commands.Cog):
                 await self._redraw(message, locale, explain=mentioned)
         except UserError as error:
             self.bot.metrics.request_refused(error)
-            await self._reply_once(message, translate_error(locale, error))
+            appeal = appeal_button(error, locale)
+            await self._reply_once(message, translate_error(locale, error), appeal)
         except discord.HTTPException as error:
             log.warning("a mention could not be answered: %s", error)
         except Exception:
@@ -183,13 +185,19 @@ class Mention(commands.Cog):
         if not message.channel.permissions_for(message.author).attach_files:
             raise AttachFilesNeeded
 
-    async def _reply_once(self, message: discord.Message, sentence: str) -> None:
+    async def _reply_once(
+        self, message: discord.Message, sentence: str, button: AppealButton | None = None
+    ) -> None:
         key = (message.channel.id, message.author.id, sentence)
         if key in self._sent:
             return
         self._sent[key] = None
+        view: discord.ui.View = discord.utils.MISSING
+        if button is not None:
+            view = discord.ui.View(timeout=None)
+            view.add_item(button)
         try:
-            await message.reply(sentence, mention_author=False)
+            await message.reply(sentence, mention_author=False, view=view)
         except discord.HTTPException as error:
             log.warning("a mention could not be answered: %s (text: %s)", error, sentence)
 

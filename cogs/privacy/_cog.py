@@ -50,13 +50,14 @@ class Privacy(
         await interaction.response.defer(ephemeral=True, thinking=True)
         store = self.bot.services.store
         jobs = await store.jobs_of(interaction.user.id, limit=ALL_JOBS)
-        if not jobs:
+        cases = await self.bot.services.moderation.cases.of_user(interaction.user.id)
+        if not jobs and not cases:
             await interaction.edit_original_response(
                 content=translate(interaction.locale, "privacy.nothing")
             )
             return
         limit = min(interaction.filesize_limit, REQUEST_BYTES)
-        export = Export(store.pictures, jobs, limit)
+        export = Export(store.pictures, jobs, cases, limit)
         archives = export.archives()
         number = 0
         while archive := await asyncio.to_thread(next, archives, None):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -167,6 +169,20 @@ async def test_delete_everywhere_removes_the_answer_and_its_gallery_copy(
     assert pictures_in(server.channel) == []
     assert await server.services.store.jobs_of(server.alice.id) == []
     assert "Picture deleted" in text_of(server.entry)
+
+
+async def test_a_users_export_holds_the_cases_about_them(server: ModeratedServer) -> None:
+    await server.redraw(image=BAD, prompt="a very personal prompt")
+    for user, names in ((server.alice, ["moderation.json"]), (server.bob, [])):
+        result = await user.slash(server.channel, "privacy export")
+        await server.sim.env.settle()
+        replies = [result.response, *result.followups]
+        files = [file for reply in replies if reply for file in reply.attachments]
+        found = [zipfile.ZipFile(io.BytesIO(await file.read())) for file in files]
+        listed = [name for archive in found for name in archive.namelist() if "json" in name]
+        assert [name for name in listed if name != "jobs.json"] == names
+        for archive in found:
+            assert b"a very personal prompt" in archive.read("moderation.json")
 
 
 async def test_thumbnails_and_prompts_leave_the_log_when_their_user_asks(

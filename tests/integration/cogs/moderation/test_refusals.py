@@ -234,6 +234,15 @@ async def test_a_withheld_result_can_be_appealed_by_its_user_only(
     assert "asked to look" in await server.click(server.alice, answer, "Appeal")
 
 
+async def test_a_mention_that_is_refused_offers_an_appeal(server: ModeratedServer) -> None:
+    await server.open_log()
+    assert server.sim.bot.user is not None
+    text = f"{server.sim.bot.user.mention} a fox"
+    await server.alice.send(server.channel, text, attachments=[BAD])
+    await server.sim.settled()
+    assert "asked to look" in await server.click(server.alice, server.sim.last, "Appeal")
+
+
 async def test_without_a_log_no_appeal_is_offered(server: ModeratedServer) -> None:
     result = await server.alice.slash(server.channel, "img2img", prompt="a fox", image=BAD)
     await server.sim.settled()
