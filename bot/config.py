@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     moderation: bool = True
     moderation_model: str = "open-nsfw"
     moderation_unsafe_labels: Labels = ("nsfw", "porn", "hentai", "explicit", "unsafe")
-    moderation_threshold: float = Field(default=0.2, ge=0, le=1)
+    moderation_threshold: float = Field(default=0.5, ge=0, le=1)
     moderation_age_restricted_threshold: float = Field(default=0.8, ge=0, le=1)
 
     # Storage

@@ -30,14 +30,15 @@ from bot.moderation.lists import ModerationLists
 from bot.moderation.model import EVERYWHERE, Place
 from bot.moderation.moderation import Moderation
 from bot.store.store import Store
-from tests.support.moderation_pictures import as_picture
+from tests.support.moderation.pictures import as_picture
 from tests.support.pictures import photo
 
 ROOT = Path(__file__).parents[2]
 PLACE = Place(1, 2)
 RULES, BLOCKED = 50, 100
 GENERATED = 200
-THRESHOLD = 0.2
+# The operator's default, and the line below which the model's authors call a picture safe.
+THRESHOLD, SAFE = 0.5, 0.2
 SIDE = 512
 LAG_SECONDS = 0.01
 PROMPT = "a red fox in the snow, oil painting, golden hour, highly detailed"
@@ -56,6 +57,12 @@ def harmless() -> Iterator[Picture]:
             if path.suffix.lower() in (".png", ".jpg", ".webp"):
                 with Image.open(path) as image:
                     yield as_picture(image)
+    # Depth maps and backgrounds: hardly any content.
+    for gradient in (Image.linear_gradient("L"), Image.radial_gradient("L")):
+        for turn in range(0, 360, 90):
+            yield as_picture(gradient.rotate(turn))
+    for level in range(0, 256, 15):
+        yield as_picture(Image.new("L", (SIDE, SIDE), level))
     for seed in range(GENERATED):
         yield as_picture(photo(256 + seed % 5 * 64, 256, seed=seed))
 
@@ -113,6 +120,7 @@ async def measure(requests: int) -> dict[str, object]:
         "lag_p99": percentile(late, 0.99),
         "harmless": len(scores),
         "false_alarms": sum(score > THRESHOLD for score in scores),
+        "above_0.2": sum(score > SAFE for score in scores),
         "highest_score": round(max(scores), 3),
     }
 

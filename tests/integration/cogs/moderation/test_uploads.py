@@ -30,7 +30,7 @@ from tests.support.pictures import file_of, photo
 from tests.support.simulated_discord import buttons_of
 
 ACTIONS = 100
-ORDINARY, ADULT = 0.2, 1.0
+ORDINARY, ADULT = 0.5, 1.0
 SIDE = 16
 # The mean difference of 8-bit values between a picture and its compressed, scaled copy.
 SAME = 6.0
