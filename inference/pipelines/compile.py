@@ -23,18 +23,24 @@ channel numbers: 12, and as many for a single row."""
 
 @torch.no_grad()
 def compile_unet(
-    pipe: Any, pixels: int, *, seconds: float = COMPILE_SECONDS, backend: str = "inductor"
+    pipe: Any,
+    pixels: int,
+    *,
+    seconds: float = COMPILE_SECONDS,
+    backend: str = "inductor",
+    resnets: bool = True,
 ) -> bool:
     """Compile the pipeline's UNet within about `seconds`; return whether it is compiled.
 
-    `pixels` is the usual image area. Rows, height and width are dynamic in the compiled code: no
-    batch is padded, and no request waits for a compilation, since inputs that would need another
-    one run eagerly. A single row has a compilation of its own, because torch specialises on 1.
+    `pixels` is the usual image area; without `resnets`, only transformer blocks are compiled. Rows,
+    height and width are dynamic in the compiled code: no batch is padded, and no request waits for
+    a compilation, since inputs that would need another one run eagerly. A single row has a
+    compilation of its own, because torch specialises on 1.
     """
     side = math.isqrt(pixels) // pipe.vae_scale_factor
     start = time.monotonic()
     try:
-        compile_blocks(pipe.unet, backend)
+        compile_blocks(pipe.unet, backend, resnets=resnets)
         # torch takes sizes that are equal in the first call to be equal in all: 3 is no size of a
         # layer, whose sides are multiples of 2 or powers of 2.
         for rows, height, width in ((3, side, side // 2), (2, side, side), (1, side, side)):
