@@ -245,6 +245,7 @@ def _case(row: sqlite3.Row) -> Case:
         bits=row["bits"],
         state=CaseState(row["state"]),
         reports=row["reports"],
+        stripped=bool(row["stripped"]),
         log_channel_id=row["log_channel_id"],
         log_message_id=row["log_message_id"],
         created_at=row["created_at"],

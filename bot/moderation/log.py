@@ -11,12 +11,13 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 import discord
 
-from bot.delivery.message import MessageContent, Upload
+from bot.delivery.message import Upload
 from bot.images.compose import thumbnail
 from bot.images.encode import encode
 from bot.images.picture import Picture
@@ -74,6 +75,8 @@ class ModerationLog:
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        # Contents are not added while others are removed.
+        self._editing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         self._spawn(self._keep_retention())
@@ -101,26 +104,27 @@ class ModerationLog:
         """Post that a user appeals."""
         channel = await self._channel(case.guild_id)
         if channel is not None:
-            await self._send(
-                channel, MessageContent(view=self._renderer.appeal(case, self._locale(case)))
-            )
+            await self._send(channel, self._renderer.appeal(case, self._locale(case)))
 
-    async def refresh(self, case: Case) -> None:
+    async def refresh(self, case_id: int) -> None:
         """Show a case's present state in its entry."""
-        if case.log_channel_id is None or case.log_message_id is None:
-            return
-        try:
+        async with self._editing:
+            case = await self._cases.case(case_id)
+            if case is None or case.log_channel_id is None or case.log_message_id is None:
+                return
             channel = self._client.get_partial_messageable(case.log_channel_id)
-            message = await channel.fetch_message(case.log_message_id)
-            view = self._renderer.entry(
-                case,
-                await self._cases.actions_of(case.id),
-                [file.filename for file in message.attachments],
-                self._locale(case),
-            )
-            await message.edit(view=view, attachments=message.attachments)
-        except discord.HTTPException as error:
-            log.warning("the log entry of case %d could not be edited: %s", case.id, error)
+            try:
+                message = await channel.fetch_message(case.log_message_id)
+                files = [] if case.stripped else message.attachments
+                view = self._renderer.entry(
+                    case,
+                    await self._cases.actions_of(case.id),
+                    [file.filename for file in files],
+                    self._locale(case),
+                )
+                await message.edit(view=view, attachments=files)
+            except discord.HTTPException as error:
+                log.warning("the log entry of case %d could not be edited: %s", case.id, error)
 
     def clean(self) -> None:
         """Empty the entries of cases whose contents are gone, now and every ten minutes. Called
@@ -131,25 +135,39 @@ class ModerationLog:
         channel = await self._channel(case.guild_id)
         if channel is None:
             return
+        # First without contents: once its id is recorded, the entry can be emptied in any case.
+        bare = replace(case, prompt=None)
+        view = self._renderer.entry(bare, [], [], self._locale(case))
+        message = await self._send(channel, view)
+        if message is None:
+            return
+        await self._cases.logged(case.id, message.channel.id, message.id)
         files = await asyncio.to_thread(_thumbnails, case, pictures)
-        view = self._renderer.entry(case, [], [file.filename for file in files], self._locale(case))
-        message = await self._send(channel, MessageContent(view=view, files=files))
-        if message is not None:
-            await self._cases.logged(case.id, message.channel.id, message.id)
+        async with self._editing:
+            current = await self._cases.case(case.id)
+            if current is None or current.stripped:
+                return
+            view = self._renderer.entry(
+                current,
+                await self._cases.actions_of(case.id),
+                [file.filename for file in files],
+                self._locale(case),
+            )
+            try:
+                await message.edit(view=view, attachments=[file.file() for file in files])
+            except discord.HTTPException as error:
+                log.warning("the log entry of case %d could not be edited: %s", case.id, error)
 
     async def _post_action(self, action: Action) -> None:
         channel = await self._channel(action.guild_id)
         if channel is not None:
-            view = self._renderer.action(action, self._locale(action))
-            await self._send(channel, MessageContent(view=view))
+            await self._send(channel, self._renderer.action(action, self._locale(action)))
 
     async def _send(
-        self, channel: discord.abc.Messageable, content: MessageContent
+        self, channel: discord.abc.Messageable, view: discord.ui.LayoutView
     ) -> discord.Message | None:
         try:
-            return await channel.send(
-                view=content.view, files=[upload.file() for upload in content.files]
-            )
+            return await channel.send(view=view)
         except discord.HTTPException as error:
             log.warning("an entry of the moderation log could not be posted: %s", error)
             return None
@@ -171,7 +189,8 @@ class ModerationLog:
             try:
                 await self._cases.expire(self._clock() - self._retention_seconds)
                 for case in await self._cases.to_strip():
-                    await self._strip(case)
+                    async with self._editing:
+                        await self._strip(case)
             except (OSError, sqlite3.Error):
                 log.exception("old cases could not be emptied; trying again later")
             try:

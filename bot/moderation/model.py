@@ -86,7 +86,7 @@ class Case:
     """A refusal or report. `bits` is the perceptual hash of the picture that it is about.
 
     The prompt and the hash are removed when their retention ends or their user asks for it; what
-    happened, to whom and when stays.
+    happened, to whom and when stays. `stripped`: they are removed.
     """
 
     id: int
@@ -101,6 +101,7 @@ class Case:
     bits: bytes | None
     state: CaseState
     reports: int
+    stripped: bool
     log_channel_id: int | None
     log_message_id: int | None
     created_at: float

@@ -100,7 +100,7 @@ class DeleteEverywhere(CaseButton):
             await delete_job_messages(interaction.client, job)
             await services.store.erase_job(job.id)
         await services.moderator_actions.deleted(by, case)
-        await _refresh(interaction, case)
+        await interaction.client.services.moderation_log.refresh(case.id)
 
 
 class BlockPicture(CaseButton):
@@ -113,7 +113,7 @@ class BlockPicture(CaseButton):
         await interaction.response.defer()
         if not await interaction.client.services.moderator_actions.block_picture(by, case):
             raise PictureNotKept
-        await _refresh(interaction, case)
+        await interaction.client.services.moderation_log.refresh(case.id)
 
 
 class Timeout(CaseButton):
@@ -135,7 +135,7 @@ class Timeout(CaseButton):
                 seconds=minutes * 60,
                 case=case,
             )
-            await _refresh(answer, case)
+            await answer.client.services.moderation_log.refresh(case.id)
 
         form = ReasonForm(str(interaction.locale), submitted, with_minutes=True)
         await interaction.response.send_modal(form)
@@ -154,7 +154,7 @@ class Ban(CaseButton):
             await answer.client.services.moderator_actions.restrict(
                 by, Effect.BAN, Subject.USER, case.user_id, reason=reason, case=case
             )
-            await _refresh(answer, case)
+            await answer.client.services.moderation_log.refresh(case.id)
 
         form = ReasonForm(str(interaction.locale), submitted, with_minutes=False)
         await interaction.response.send_modal(form)
@@ -169,7 +169,7 @@ class Dismiss(CaseButton):
         """Close it."""
         await interaction.response.defer()
         await interaction.client.services.moderator_actions.dismiss(by, case)
-        await _refresh(interaction, case)
+        await interaction.client.services.moderation_log.refresh(case.id)
 
 
 class Undo(CaseButton):
@@ -182,7 +182,7 @@ class Undo(CaseButton):
         await interaction.response.defer()
         if await interaction.client.services.moderator_actions.undo(by, case) is None:
             raise NothingToUndo
-        await _refresh(interaction, case)
+        await interaction.client.services.moderation_log.refresh(case.id)
 
 
 BUTTONS = (DeleteEverywhere, BlockPicture, Timeout, Ban, Dismiss, Undo)
@@ -219,7 +219,7 @@ class Appeal(discord.ui.DynamicItem[Button], template=r"redraw:appeal:(?P<case>\
             case = await cases.case(self.case_id)
             assert case is not None
             await services.moderation_log.post_appeal(case)
-            await services.moderation_log.refresh(case)
+            await services.moderation_log.refresh(case.id)
             await reply_privately(interaction, translate(interaction.locale, "moderation.appealed"))
         except Exception as error:  # noqa: BLE001 - the one handler decides what the user reads
             await handle_error(interaction, error)
@@ -232,10 +232,3 @@ async def _case_for(interaction: Interaction, case_id: int) -> Case:
     if case is None or case.guild_id != interaction.guild_id:
         raise CaseGone
     return case
-
-
-async def _refresh(interaction: Interaction, case: Case) -> None:
-    services = interaction.client.services
-    changed = await services.moderation.cases.case(case.id)
-    assert changed is not None
-    await services.moderation_log.refresh(changed)

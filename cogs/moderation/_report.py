@@ -82,7 +82,7 @@ async def report(interaction: Interaction, job: Job) -> None:
         pictures=pictures,
     )
     if new and case.reports > 1:
-        await services.moderation_log.refresh(case)
+        await services.moderation_log.refresh(case.id)
     await reply_privately(interaction, translate(interaction.locale, "moderation.report.done"))
 
 

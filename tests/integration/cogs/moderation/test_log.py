@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -169,6 +170,19 @@ async def test_delete_everywhere_removes_the_answer_and_its_gallery_copy(
     assert pictures_in(server.channel) == []
     assert await server.services.store.jobs_of(server.alice.id) == []
     assert "Picture deleted" in text_of(server.entry)
+
+
+async def test_an_entry_that_could_not_be_emptied_later_has_no_contents(
+    server: ModeratedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(*_: object) -> None:
+        raise sqlite3.OperationalError("as if the process were killed after the message was sent")
+
+    monkeypatch.setattr(server.services.moderation.cases, "logged", killed)
+    await server.redraw(image=BAD, prompt="a very personal prompt")
+    assert "source picture of" in text_of(server.entry)
+    assert "personal" not in text_of(server.entry)
+    assert not server.entry.attachments
 
 
 async def test_a_users_export_holds_the_cases_about_them(server: ModeratedServer) -> None:
