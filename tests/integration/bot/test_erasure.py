@@ -64,7 +64,9 @@ async def test_no_byte_of_an_erased_user_stays_on_the_disk(
     await ask(alice, WORDS[0], image=("my-holiday.png", MINE[:100]))
     for words in WORDS:
         await ask(alice, words, image=mine)
-    await ask(bob, "others", image=others)
+    # Elsewhere: edits of one channel would have to wait for each other.
+    elsewhere = discord_sim.env.guild.create_text_channel("elsewhere")
+    await bob.slash(elsewhere, "img2img", prompt="others", image=others)
     folder = tmp_path / "data"
     secrets = [
         *(text.encode() for text in (*WORDS, "my-holiday.png", str(alice.id))),

@@ -132,7 +132,8 @@ async def test_a_whole_run_logs_no_secret_and_no_prompt(
     Image.linear_gradient("L").convert("RGB").save(out, "PNG")
     prompt = "quokka-in-a-teapot " * 30
     state = discord.discord_state
-    async with running_bot(discord.port, tmp_path, LOG_LEVEL=level) as (process, log):
+    settings = {"LOG_LEVEL": level, "MODERATION": "false"}
+    async with running_bot(discord.port, tmp_path, **settings) as (process, log):
         async with asyncio.timeout(40):
             await discord.gateway.wait_ready(APPLICATION)
             images = (out.getvalue(), b"not a picture", out.getvalue())
