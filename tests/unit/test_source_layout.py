@@ -121,7 +121,9 @@ def test_a_module_is_short_or_says_why_it_is_not() -> None:
 
 def test_a_folder_holds_about_a_dozen_modules_at_most() -> None:
     modules = Counter(
-        relative(path.parent) for path in source_files() if path.name != "__init__.py"
+        relative(path.parent)
+        for path in source_files()
+        if path.name not in ("__init__.py", "conftest.py")
     )
     too_large = {folder for folder, number in modules.items() if number > MAX_MODULES}
     assert too_large - LARGE_FOLDERS == set(), "divide it into packages"
