@@ -44,7 +44,7 @@ async def demo(end: signal.Signals = signal.SIGTERM, **settings: str) -> AsyncIt
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             link = None
             while link is None:
                 line = await process.stdout.readline()
@@ -53,7 +53,7 @@ async def demo(end: signal.Signals = signal.SIGTERM, **settings: str) -> AsyncIt
         yield link[0].decode()
     finally:
         process.send_signal(end)
-        await asyncio.wait_for(process.wait(), 20)
+        await asyncio.wait_for(process.wait(), 60)
     assert process.returncode == 0
     left = [path.name for path in Path(folder).glob("redraw-*")]  # noqa: ASYNC240
     shutil.rmtree(folder)
@@ -71,7 +71,7 @@ async def browser_page(
             args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
         )
         page = await browser.new_page(viewport={"width": width, "height": height}, locale=locale)
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(60_000)
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         await page.goto(url)

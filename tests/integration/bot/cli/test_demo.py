@@ -26,11 +26,12 @@ from tests.support.demo.browser import (
 from tests.support.pictures import photo
 
 ARTIFACTS = ROOT / "artifacts"
-# The machine is shared with other tests.
-expect.set_options(timeout=20_000)
+# The machine is shared with other tests: how long the page and a picture may take, in milliseconds.
+PAGE_MS, PICTURE_MS = 60_000, 180_000
+expect.set_options(timeout=PAGE_MS)
 
 pytestmark = [
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(480),
     pytest.mark.skipif(
         CHROMIUM is None and "CI" not in os.environ, reason="needs Debian's chromium"
     ),
@@ -56,7 +57,7 @@ async def test_a_newcomer_redraws_a_picture_in_the_browser(
         await img2img(page, fox, file)
         await expect(page.get_by_text("from mine.png").last).to_be_visible()
         await expect(page.get_by_text("alice used /img2img").last).to_be_visible()
-        await expect(redrawn(page, fox)).to_be_visible(timeout=120_000)
+        await expect(redrawn(page, fox)).to_be_visible(timeout=PICTURE_MS)
         # The page follows the newest message, also after a reload.
         await expect(redrawn(page, fox)).to_be_in_viewport()
         await page.reload()
@@ -65,7 +66,7 @@ async def test_a_newcomer_redraws_a_picture_in_the_browser(
         # As the other user, without a file: the newest picture of the channel is redrawn.
         await become(page, "bob")
         await img2img(page, panda)
-        await expect(redrawn(page, panda)).to_be_in_viewport(timeout=120_000)
+        await expect(redrawn(page, panda)).to_be_in_viewport(timeout=PICTURE_MS)
         await screenshot(page, "second")
     assert capfd.readouterr().err == ""
 
@@ -76,7 +77,7 @@ async def test_a_sample_picture_is_redrawn_with_two_clicks() -> None:
         await screenshot(page, "command")
         await page.get_by_role("button", name="Send command").click()
         prompt = "a strawberry on a white background"
-        await expect(redrawn(page, prompt)).to_be_in_viewport(timeout=120_000)
+        await expect(redrawn(page, prompt)).to_be_in_viewport(timeout=PICTURE_MS)
 
 
 async def test_two_users_redraw_at_once_and_use_commands_meanwhile() -> None:
@@ -90,8 +91,8 @@ async def test_two_users_redraw_at_once_and_use_commands_meanwhile() -> None:
             await panel.get_by_role("button", name="Send command").click()
             answers = page.locator(".message").filter(has_text=" running, ")
             await expect(answers).to_have_count(number)
-        await expect(redrawn(page, frog)).to_be_visible(timeout=60_000)
-        await expect(redrawn(page, panda)).to_be_visible(timeout=60_000)
+        await expect(redrawn(page, frog)).to_be_visible(timeout=PICTURE_MS)
+        await expect(redrawn(page, panda)).to_be_visible(timeout=PICTURE_MS)
         assert await page.evaluate("broken") == []
 
 
@@ -102,9 +103,9 @@ async def test_the_whole_conversation_in_the_browser() -> None:
     )
     async with demo() as url, browser_page(url) as page:
         await img2img(page, tiger, FOX, steps="50")
-        await expect(page.get_by_alt_text(PREVIEW)).to_be_visible(timeout=60_000)
+        await expect(page.get_by_alt_text(PREVIEW)).to_be_visible(timeout=PICTURE_MS)
         await screenshot(page, "conversation-1-preview")
-        await expect(redrawn(page, tiger)).to_be_visible(timeout=60_000)
+        await expect(redrawn(page, tiger)).to_be_visible(timeout=PICTURE_MS)
         assert await page.evaluate("previews.size") >= 1
         await screenshot(page, "conversation-2-done")
 
@@ -112,11 +113,11 @@ async def test_the_whole_conversation_in_the_browser() -> None:
         await page.get_by_label("Prompt", exact=False).first.fill(panda)
         await screenshot(page, "conversation-3-edit")
         await page.get_by_role("button", name="Submit").click()
-        await expect(redrawn(page, panda)).to_be_in_viewport(timeout=60_000)
+        await expect(redrawn(page, panda)).to_be_in_viewport(timeout=PICTURE_MS)
 
         await page.get_by_role("button", name="Strengths").last.click()
         sheets = page.get_by_alt_text(f"{panda} (a picture redrawn by AI)")
-        await expect(sheets).to_have_count(2, timeout=120_000)
+        await expect(sheets).to_have_count(2, timeout=PICTURE_MS)
         await expect(sheets.last).to_be_in_viewport()
         await screenshot(page, "conversation-5-strengths")
 
@@ -128,13 +129,13 @@ async def test_the_whole_conversation_in_the_browser() -> None:
         await page.get_by_role("button", name="Redraw this").last.click()
         await page.get_by_label("Prompt", exact=False).first.fill(owl)
         await page.get_by_role("button", name="Submit").click()
-        await expect(redrawn(page, owl)).to_be_visible(timeout=60_000)
+        await expect(redrawn(page, owl)).to_be_visible(timeout=PICTURE_MS)
         await screenshot(page, "conversation-7-redraw-this")
 
         await page.get_by_role("button", name="Share").last.click()
         await page.get_by_role("button", name="#gallery").last.click()
         await expect(redrawn(page, owl)).to_be_visible()
-        await expect(page.get_by_text("@alice redrew").last).to_be_visible()
+        await expect(page.get_by_text("redrawn by AI for").last).to_be_visible()
         await screenshot(page, "conversation-8-gallery")
         await page.get_by_role("button", name="# pictures").click()
 
@@ -154,9 +155,9 @@ async def test_a_reply_that_mentions_the_bot_redraws_the_picture() -> None:
         await message.press_sequentially("a robot on an orange background")
         await message.press("Enter")
         await expect(redrawn(page, "a robot on an orange background")).to_be_in_viewport(
-            timeout=60_000
+            timeout=PICTURE_MS
         )
-        mention = page.locator(".message .mention", has_text="@Redraw")
+        mention = page.locator(".message .mention", has_text="@Redraw").first
         await expect(mention).to_be_visible()
         await screenshot(page, "mention")
 
@@ -173,13 +174,14 @@ async def test_a_mistake_keeps_what_was_typed_and_history_tells_the_time() -> No
         await expect(panel.get_by_label("prompt").first).to_have_value("a cat on a blue background")
         await panel.locator("#option-steps").fill("5")
         await panel.get_by_role("button", name="Send command").click()
-        await expect(redrawn(page, "a cat on a blue background")).to_be_visible(timeout=60_000)
+        await expect(redrawn(page, "a cat on a blue background")).to_be_visible(timeout=PICTURE_MS)
         panel = await open_command(page, "history")
         await panel.get_by_role("button", name="Send command").click()
         when = page.locator("time[data-style=R]").last
-        await expect(when).to_have_text(re.compile(r"^(now|\d+ seconds? ago)$"))
+        await expect(when).to_have_text(re.compile(r"^(now|\d+ (second|minute)s? ago)$"))
         await screenshot(page, "history")
-        await expect(when).to_have_text(re.compile(r"^[1-9]\d+ seconds ago$"))
+        before = await when.inner_text()
+        await expect(when).not_to_have_text(before)
 
 
 async def test_the_page_and_the_bot_speak_the_chosen_language() -> None:
@@ -187,7 +189,9 @@ async def test_the_page_and_the_bot_speak_the_chosen_language() -> None:
         await expect(page.get_by_text("Willkommen in der Redraw-Demo")).to_be_attached()
         await page.locator("#samples").get_by_role("button", name="rocket.png").click()
         await page.get_by_role("button", name="Befehl senden").click()
-        await expect(page.get_by_role("button", name="Löschen").last).to_be_visible(timeout=60_000)
+        await expect(page.get_by_role("button", name="Löschen").last).to_be_visible(
+            timeout=PICTURE_MS
+        )
         await screenshot(page, "german")
         await page.get_by_label("Sprache").select_option("ja")
         await page.get_by_label("#pictures へメッセージを送信").fill("/")
