@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument(
         "--compile",
         action="store_true",
-        help="compile the UNet, as the worker does on a GPU, for every method",
+        help="compile the UNet's blocks for every method; the worker does not",
     )
     parser.add_argument("--json", type=Path, help="where to write all figures")
     options = parser.parse_args()

@@ -104,6 +104,8 @@ def start_engine(pipe: Any, requests: Sequence[Img2ImgRequest], rows: int, meter
     """Set this engine up as the worker does before it is ready; the returned function serves the
     load in the caller's thread."""
     model: Any = Depth2ImgModel(pipe)
+    if pipe.device.type == "cuda":
+        model.use_cuda_graphs()
     # Guidance and the schedulers' arithmetic, on the host.
     for name in ("begin", "finish"):
         setattr(model.sampler, name, meter.scheduled(getattr(model.sampler, name)))

@@ -12,12 +12,13 @@ from diffusers import StableDiffusionDepth2ImgPipeline
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
+from inference.engine.cuda_graphs import CALLS_BEFORE_CAPTURE
+from inference.engine.cuda_graphs import ROWS as GRAPH_ROWS
 from inference.engine.loop import SteppedEngine
 from inference.engine.policy import BatchPolicy
 from inference.errors import InvalidModel
 from inference.families.depth2img import Denoising, Depth2ImgModel
 from inference.families.whole_call import WholeCallEngine
-from inference.pipelines.compile import compile_unet
 from inference.pipelines.devices import choose_device, choose_dtype, cpu_count, free_memory
 from inference.pipelines.load import load_pipeline
 from inference.types import Img2ImgRequest
@@ -34,7 +35,10 @@ REQUESTS_PER_ROW = 4
 """Running requests for each row of a call: enough to fill the calls of several sizes in turn. A
 request that runs takes about 3 MB at 512 × 512, a row of a call 100 times as much."""
 
-WARM_UP_ROWS = (2, 4, 8, 16, 24, 32)
+WARM_UP_ROWS = (*GRAPH_ROWS, 16, 24, 32)
+
+GRAPH_MIN_ROWS = 16
+"""CUDA graphs keep memory of their own; they are used if the device has room for so many rows."""
 
 ADMISSIONS = 4
 """Requests prepared together on a GPU; a CPU gains nothing from a batch of pictures."""
@@ -98,9 +102,9 @@ def _stepped_engine(
         requests = entry.cpu_requests
         rows = 2 * requests
     if cuda:
-        report(Loading("compiling the model"))
-        compile_unet(model.pipe, entry.pixels)
         report(Loading("warming up"))
+        if rows >= GRAPH_MIN_ROWS:
+            model.use_cuda_graphs()
         _warm_up_sizes(model, entry.sizes, rows)
     policy = BatchPolicy(
         row_limit=rows, request_limit=requests, admission_limit=ADMISSIONS if cuda else 1
@@ -139,11 +143,14 @@ def gives_finite_values(model: Depth2ImgModel, pixels: int) -> bool:
 
 
 def _warm_up_sizes(model: Depth2ImgModel, sizes: Sequence[tuple[int, int]], rows: int) -> None:
-    """Use every usual shape once, so that no request waits while a library chooses algorithms."""
+    """Use every usual shape, so that no request waits for its first call, which takes about 0.5 s
+    (docs/benchmarks.md), and capture the CUDA graphs."""
     counts = sorted({min(rows, count) for count in WARM_UP_ROWS})
     for width, height in sizes:
         for count in counts:
-            model.warm_up(width, height, count)
+            captured = model.graphs is not None and count <= GRAPH_ROWS[-1]
+            for _ in range(CALLS_BEFORE_CAPTURE + 1 if captured else 1):
+                model.warm_up(width, height, count)
 
 
 def _warm_up_request(pixels: int, number: int) -> Img2ImgRequest:

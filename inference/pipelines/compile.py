@@ -1,4 +1,8 @@
-"""Compiles the UNet's transformer and ResNet blocks once, for all batch and image sizes."""
+"""Compiles the UNet's transformer and ResNet blocks once, for all batch and image sizes.
+
+The benchmark's option; the worker does not compile, because CUDA graphs remove the launches' cost
+and compiling was not shown to help beyond that (docs/benchmarks.md).
+"""
 
 from __future__ import annotations
 
