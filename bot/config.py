@@ -69,6 +69,7 @@ class Settings(BaseSettings):
 
     # Pictures and links
     links: Literal["any", "discord", "off"] = "any"
+    contact: str = Field(default="", pattern=r"^[!-~]{0,200}$")
     allowed_ports: Numbers = (80, 443)
     allowed_hosts: Hosts = ()
     denied_hosts: Hosts = ()

@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from bot import PROJECT_URL
-
 if TYPE_CHECKING:
     from bot.config import Settings
 
-USER_AGENT = f"Redraw (+{PROJECT_URL}; Discord bot; a user sent it this link)"
-"""Large hosts refuse clients that do not name an address, for example Wikimedia:
-https://foundation.wikimedia.org/wiki/Policy:Wikimedia_Foundation_User-Agent_Policy"""
+USER_AGENT = "Redraw (Discord bot; a user sent it this link)"
+
+
+def user_agent(contact: str) -> str:
+    """The User-Agent header with the address at which the operator can be reached, if there is one.
+
+    Large hosts refuse clients that name no address, for example Wikimedia:
+    https://foundation.wikimedia.org/wiki/Policy:Wikimedia_Foundation_User-Agent_Policy
+    """
+    return f"Redraw (+{contact}; Discord bot; a user sent it this link)" if contact else USER_AGENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,4 +53,5 @@ class IntakeLimits:
             allowed_hosts=settings.allowed_hosts,
             denied_hosts=settings.denied_hosts,
             background=(red, green, blue),
+            user_agent=user_agent(settings.contact),
         )

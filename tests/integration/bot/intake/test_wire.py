@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.intake import DeadLink
+from bot.intake.limits import user_agent
 from tests.support.intake.hostile_network import Respond, answer, served
 from tests.support.intake.pictures import encoded, quarters
 
@@ -128,12 +129,13 @@ async def test_the_picture_of_a_page_gets_the_origin_of_the_page(host: str) -> N
     assert picture["Accept"] == "image/*"
 
 
-async def test_the_user_agent_names_the_address_of_the_project() -> None:
+async def test_the_user_agent_names_the_operators_address() -> None:
     def respond(_: str, headers: dict[str, str]) -> bytes:
         agent = headers["User-Agent"]
         return answer(PICTURE) if "(+https://" in agent else answer(b"", "403 Forbidden")
 
-    async with served(respond) as (intake, site):
+    agent = user_agent("https://redraw.example/contact")
+    async with served(respond, user_agent=agent) as (intake, site):
         assert await intake.fetch(f"{site}/") == PICTURE
 
 

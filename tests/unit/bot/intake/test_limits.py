@@ -10,9 +10,12 @@ def test_limits_follow_the_settings() -> None:
         allowed_hosts=("nas.test",),
         denied_hosts=("evil.test",),
         background="#0a80ff",
+        contact="https://redraw.example",
     )
     limits = IntakeLimits.from_settings(settings)
     assert limits.allowed_ports == (80, 8080)
     assert limits.allowed_hosts == ("nas.test",)
     assert limits.denied_hosts == ("evil.test",)
     assert limits.background == (10, 128, 255)
+    assert "(+https://redraw.example;" in limits.user_agent
+    assert "+" not in IntakeLimits.from_settings(Settings()).user_agent
