@@ -134,7 +134,7 @@ async def test_a_whole_run_logs_no_secret_and_no_prompt(
     state = discord.discord_state
     settings = {"LOG_LEVEL": level, "MODERATION": "false"}
     async with running_bot(discord.port, tmp_path, **settings) as (process, log):
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(180):
             await discord.gateway.wait_ready(APPLICATION)
             images = (out.getvalue(), b"not a picture", out.getvalue())
             for number, image in enumerate(images):
