@@ -49,7 +49,7 @@ class ServiceStatus:
     """A snapshot of a service.
 
     `detail` describes the state in a few words, e.g. "loading the model"; during a download it
-    includes `download`. `slots` is the number of requests that fill the device's batch, 1 until it
+    includes `download`. `slots` is the number of requests that the service runs at once, 1 until it
     is known. `restarts` counts the workers after the first one; `denoiser_calls` and
     `denoiser_rows` count the denoiser's calls, and the rows in them, of all workers.
     """

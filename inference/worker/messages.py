@@ -80,7 +80,7 @@ class Active:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """The model is loaded and warmed up; `slots` requests fill its batch."""
+    """The model is loaded and warmed up; `slots` requests run at once."""
 
     slots: int
     device: str

@@ -46,7 +46,7 @@ async def test_a_folder_serves_as_a_model(saved: Path, tmp_path: Path) -> None:
         assert service.status.slots == 1
 
 
-@pytest.mark.parametrize(("batch_rows", "slots"), [(0, 4), (6, 3)])
+@pytest.mark.parametrize(("batch_rows", "slots"), [(0, 4), (6, 6)])
 async def test_on_a_cpu_the_catalogue_or_batch_rows_decides_how_many_run_at_once(
     tmp_path: Path, batch_rows: int, slots: int
 ) -> None:
