@@ -203,13 +203,26 @@ class JobAttempt:
         self._estimates.report_steps(job, number, 0)
         made = Picture(result.pixels, result.width, result.height)
         await self._checks.check_result(job, source, made)
-        await self._store.variant_made(
-            job.id,
-            number,
-            await self._store.pictures.put(made),
-            ignored_prompt=result.ignored_prompt,
-            depth=await self._put_depth(result),
-        )
+        writing = asyncio.create_task(self._put_pictures(made, result))
+        try:
+            name, depth = await asyncio.shield(writing)
+            await self._store.variant_made(
+                job.id, number, name, ignored_prompt=result.ignored_prompt, depth=depth
+            )
+        except BaseException:
+            # Cancelled or erased meanwhile. A thread that writes a file cannot be interrupted.
+            for stored in await writing:
+                if stored is not None:
+                    await self._store.discard(stored)
+            raise
+
+    async def _put_pictures(self, made: Picture, result: Img2ImgResult) -> tuple[str, str | None]:
+        name = await self._store.pictures.put(made)
+        try:
+            return name, await self._put_depth(result)
+        except BaseException:
+            await self._store.discard(name)
+            raise
 
     async def _put_depth(self, result: Img2ImgResult) -> str | None:
         if result.depth is None:

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS = 3.0
 # Between attempts to write to a full disk.
 FIRST_STORAGE_PAUSE, LONGEST_STORAGE_PAUSE = 5.0, 300.0
-# The longest wait for a user's pending answers before their data is erased.
+# The longest wait for a user's pending answers and cancelled runs before their data is erased.
 ERASE_WAIT_SECONDS = 5.0
 
 
@@ -158,6 +158,9 @@ class Runner:
                 names it.
         """
         try:
+            if reservation is not None:
+                # Before the checks, which record what they refuse.
+                self._admission.check(job, reservation)
             await self._checks.check_request(job)
             if reservation is None:
                 async with self.reserve(job.user_id, len(job.missing)) as reservation:
@@ -198,8 +201,9 @@ class Runner:
         for job in jobs:
             await self.cancel(job.id)
         answers = [self._answers[job.id] for job in jobs if job.id in self._answers]
-        if answers:
-            await asyncio.wait(answers, timeout=ERASE_WAIT_SECONDS)
+        runs = [self._runs[job.id] for job in jobs if job.id in self._runs]
+        if answers or runs:
+            await asyncio.wait([*answers, *runs], timeout=ERASE_WAIT_SECONDS)
         for answer in answers:
             answer.cancel()
         return await self._store.erase_user(user_id)

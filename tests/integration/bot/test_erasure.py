@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from bot.images.picture import Picture
+from bot.jobs.job import JobState
 from tests.support.pictures import file_of, photo
 from tests.support.services import ScriptedService
 from tests.support.simulated_discord import SimulatedDiscord, open_simulated_discord
@@ -84,6 +87,34 @@ async def test_no_byte_of_an_erased_user_stays_on_the_disk(
     assert bob.id.to_bytes(8, "big") in after
     # Source, result and depth map of the other user.
     assert len(list((folder / "pictures").iterdir())) == 3
+
+
+async def test_a_result_that_was_being_written_when_its_user_erased_their_data_is_deleted(
+    discord_sim: SimulatedDiscord,
+    service: ScriptedService,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    alice, store = discord_sim.alice, discord_sim.bot.services.store
+    await alice.slash(discord_sim.channel, "img2img", prompt="x", image=("a.png", MINE))
+    (job,) = await store.jobs_of(alice.id)
+    writing, go_on = threading.Event(), threading.Event()
+    put = store.pictures._put
+
+    def slow(picture: Picture) -> str:
+        writing.set()
+        go_on.wait()
+        return put(picture)
+
+    monkeypatch.setattr(store.pictures, "_put", slow)
+    service.gate.set()
+    await asyncio.to_thread(writing.wait)
+    erasure = asyncio.create_task(discord_sim.bot.services.runner.erase(alice.id))
+    while (await store.job(job.id) or job).state is not JobState.CANCELLED:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    go_on.set()
+    await erasure
+    assert list((tmp_path / "data" / "pictures").iterdir()) == []
 
 
 async def test_a_request_that_fails_after_its_source_was_stored_leaves_no_file(
