@@ -226,7 +226,10 @@ class Appeal(discord.ui.DynamicItem[Button], template=r"redraw:appeal:(?P<case>\
 
 
 async def _case_for(interaction: Interaction, case_id: int) -> Case:
-    if not interaction.permissions.manage_messages:
+    """The case, for a member who may manage messages in the whole server: what the buttons do
+    holds in all of its channels, so the log's own overwrites do not count."""
+    member = interaction.user
+    if not isinstance(member, discord.Member) or not member.guild_permissions.manage_messages:
         raise NotModerator
     case = await interaction.client.services.moderation.cases.case(case_id)
     if case is None or case.guild_id != interaction.guild_id:

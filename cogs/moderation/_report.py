@@ -17,6 +17,7 @@ from bot.moderation.place import place_of_job
 from bot.replies import reply_privately
 from cogs.moderation._errors import NothingToReport
 from cogs.shared.access import AccessRule
+from cogs.shared.errors import JobNotFound
 from cogs.shared.job_buttons import Action, Interaction, JobAction
 
 _JOB_BUTTON = re.compile(r"redraw:[a-z]+:([0-9a-f]{16}):\d(:\d+)?")
@@ -31,6 +32,14 @@ class Report(JobAction):
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Record the report."""
         await report(interaction, job)
+
+    async def run_without_job(self, interaction: Interaction) -> None:
+        """After the retention time there is nothing that could be shown to the moderators.
+
+        Raises:
+            JobNotFound: always.
+        """
+        raise JobNotFound
 
 
 class ReportMenu(commands.Cog):
@@ -64,11 +73,15 @@ class ReportMenu(commands.Cog):
 
 
 async def report(interaction: Interaction, job: Job) -> None:
-    """Record a user's report of a result and thank them; a second one changes nothing."""
+    """Record a user's report of a result and thank them; a second one changes nothing.
+
+    The source of a private job was shown to its owner only; moderators do not see it either.
+    """
     await interaction.response.defer(thinking=True, ephemeral=True)
     services = interaction.client.services
     pictures = []
-    for name in (job.source, job.variants[0].result):
+    result = job.variants[0].result
+    for name in (result,) if job.destination.private else (job.source, result):
         try:
             pictures.append(await services.store.pictures.get(name or ""))
         except StoredPictureMissing:

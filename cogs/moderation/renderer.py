@@ -9,9 +9,15 @@ import discord
 from bot.i18n.translate import translate
 from bot.moderation.model import Action, ActionKind, Case, CaseKind, CaseState
 from cogs.moderation._case_buttons import CaseAction, case_button
+from cogs.shared.text import plain
 
-# A text display and the whole view hold 4,000 characters.
+# All texts of a message together have at most 4,000 characters.
+# https://discord.com/developers/docs/components/reference#component-limits
 PROMPT_CHARACTERS = 1500
+TARGET_CHARACTERS = 300
+REASON_CHARACTERS = 200
+# The newest actions of a case are shown; the export holds all of them.
+SHOWN_ACTIONS = 5
 COLOURS = {
     CaseState.OPEN: discord.Colour.orange(),
     CaseState.DISMISSED: discord.Colour.dark_grey(),
@@ -46,7 +52,7 @@ class LogRenderer:
         container = discord.ui.Container[discord.ui.LayoutView](accent_colour=COLOURS[case.state])
         container.add_item(discord.ui.TextDisplay("\n".join(lines)))
         if case.prompt:
-            prompt = discord.utils.escape_markdown(case.prompt[:PROMPT_CHARACTERS])
+            prompt = plain(case.prompt, PROMPT_CHARACTERS)
             container.add_item(discord.ui.TextDisplay(f">>> {prompt}"))
         if filenames:
             gallery = discord.ui.MediaGallery[discord.ui.LayoutView]()
@@ -54,7 +60,7 @@ class LogRenderer:
                 gallery.add_item(media=f"attachment://{name}", spoiler=True)
             container.add_item(gallery)
         if actions:
-            done = "\n".join(_line(action, locale) for action in actions)
+            done = "\n".join(_line(action, locale) for action in actions[-SHOWN_ACTIONS:])
             container.add_item(discord.ui.TextDisplay(done))
         row = discord.ui.ActionRow[discord.ui.LayoutView]()
         for kind in _offered(case):
@@ -102,7 +108,7 @@ def _offered(case: Case) -> list[CaseAction]:
 
 
 def _line(action: Action, locale: str) -> str:
-    target = discord.utils.escape_markdown(action.target)
+    target = plain(action.target, TARGET_CHARACTERS)
     match action.target.split():
         case ["user", user_id]:
             target = f"<@{user_id}>"
@@ -117,7 +123,7 @@ def _line(action: Action, locale: str) -> str:
         target=target,
         moderator=f"<@{action.moderator_id}>",
     )
-    return f"{text}\n-# {discord.utils.escape_markdown(action.reason)}" if action.reason else text
+    return f"{text}\n-# {plain(action.reason, REASON_CHARACTERS)}" if action.reason else text
 
 
 def _view(container: discord.ui.Container[discord.ui.LayoutView]) -> discord.ui.LayoutView:

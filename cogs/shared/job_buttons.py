@@ -148,7 +148,8 @@ class JobAction(discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]]
     async def run_without_job(self, interaction: Interaction) -> None:
         """Do what the button says after the job was erased. The access rule has been checked.
 
-        The policy allows `OWNER_OR_MODERATOR` actions only, so other actions never get here.
+        The policy allows `OWNER_OR_MODERATOR` and `MESSAGE` actions only, so other actions never
+        get here.
         """
         raise NotImplementedError
 

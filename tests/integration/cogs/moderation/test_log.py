@@ -7,12 +7,14 @@ import sqlite3
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import discord
 import pytest
 import pytest_asyncio
 from simcord.actors import MemberActor
 
+from bot.moderation.model import GuildPolicy
 from tests.support.moderation.discord import (
     BAD,
     BAD_WORD,
@@ -170,6 +172,75 @@ async def test_delete_everywhere_removes_the_answer_and_its_gallery_copy(
     assert pictures_in(server.channel) == []
     assert await server.services.store.jobs_of(server.alice.id) == []
     assert "Picture deleted" in text_of(server.entry)
+
+
+async def test_a_report_after_the_retention_time_gets_a_sentence(server: ModeratedServer) -> None:
+    gallery = server.sim.env.guild.create_text_channel("gallery")
+    await server.services.store.guild_settings.set_gallery(server.guild_id, gallery.id)
+    await server.redraw()
+    await server.click(server.alice, server.sim.last, "Share")
+    await server.services.store.erase_user(server.alice.id)
+    shared = gallery.last_message
+    assert shared is not None
+    assert "no longer know this picture" in await server.click(server.bob, shared, "Report")
+
+
+async def test_the_report_of_a_shared_private_result_does_not_show_its_source(
+    server: ModeratedServer,
+) -> None:
+    gallery = server.sim.env.guild.create_text_channel("gallery")
+    await server.services.store.guild_settings.set_gallery(server.guild_id, gallery.id)
+    result = await server.alice.slash(
+        server.channel, "img2img", prompt="a fox", image=CAT, private=True
+    )
+    await server.sim.settled()
+    assert result.response is not None
+    assert result.response.message is not None
+    await server.click(server.alice, result.response.message, "Share")
+    shared = gallery.last_message
+    assert shared is not None
+    assert "Thank you" in await server.click(server.bob, shared, "Report")
+    assert ["result" in file.filename for file in server.entry.attachments] == [True]
+
+
+async def test_manage_messages_in_one_channel_is_not_enough_for_the_buttons(
+    server: ModeratedServer,
+) -> None:
+    guild = server.sim.env.guild
+    member = guild.add_member(server.sim.env.create_user("helper"))
+    overwrite = discord.PermissionOverwrite(manage_messages=True)
+    channel = guild.create_text_channel("theirs", overwrites={member: overwrite})
+    await server.services.moderation.lists.set_policy(
+        GuildPolicy(guild_id=server.guild_id, log_channel_id=channel.id)
+    )
+    await server.redraw(image=BAD)
+    entry = channel.last_message
+    assert entry is not None
+    assert "Only moderators" in await server.click(member, entry, "Dismiss")
+
+
+async def test_links_in_a_prompt_are_not_clickable_in_the_log(server: ModeratedServer) -> None:
+    await server.redraw(image=BAD, prompt="see https://site.example/x and discord.gg/abc")
+    assert "site.example" in text_of(server.entry)
+    assert "https://" not in text_of(server.entry)
+    assert "discord.gg" not in text_of(server.entry)
+
+
+async def test_a_request_is_not_recorded_after_its_user_erased_their_data(
+    server: ModeratedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await server.command(server.manager, "moderation rules add", kind="word", pattern="wolf")
+    intake = server.services.intake
+    decode = intake.from_bytes
+
+    async def slow(*values: Any, **options: Any) -> Any:
+        # What `/privacy delete` does.
+        await server.services.runner.erase(server.alice.id)
+        return await decode(*values, **options)
+
+    monkeypatch.setattr(intake, "from_bytes", slow)
+    assert "Your data was deleted" in await server.redraw(prompt="a personal wolf")
+    assert await server.services.moderation.cases.of_user(server.alice.id) == []
 
 
 async def test_an_entry_that_could_not_be_emptied_later_has_no_contents(
