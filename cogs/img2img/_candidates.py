@@ -70,6 +70,17 @@ def is_spoilered(text: str, url: str) -> bool:
     return any(url in hidden for hidden in _SPOILER.findall(text))
 
 
+def _is_spoilered_embed(text: str, url: str) -> bool:
+    """Whether a message's embed belongs to a link between spoiler bars.
+
+    Discord gives the address after redirects. One that is not in the text may belong to any link,
+    so it counts as spoilered if one of the links is.
+    """
+    if is_spoilered(text, url):
+        return True
+    return url not in text and is_spoilered(text, "://")
+
+
 def _candidates_of(part: discord.Message | discord.MessageSnapshot) -> Iterator[ImageCandidate]:
     seen = set()
     hidden = _spoilered_attachments(part.components)
@@ -90,7 +101,7 @@ def _candidates_of(part: discord.Message | discord.MessageSnapshot) -> Iterator[
         lottie = sticker.format is discord.StickerFormatType.lottie
         yield ImageCandidate(sticker.name, url=sticker.url, proxy_url=sticker.url, lottie=lottie)
     for embed in part.embeds:
-        spoiler = embed.url is not None and is_spoilered(part.content, embed.url)
+        spoiler = embed.url is not None and _is_spoilered_embed(part.content, embed.url)
         for shown in (embed.image, embed.thumbnail):
             if shown.url:
                 candidate = _linked(shown.url, shown.proxy_url, spoiler=spoiler)

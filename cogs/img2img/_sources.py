@@ -107,8 +107,10 @@ async def find_linked(context: RequestContext, url: str) -> StoredSource:
         AgeRestricted: the linked message is in an age-restricted channel, the request is not.
     """
     chosen = choose_link(url)
+    spoiler = chosen is not None and is_spoilered(url, chosen.url)
     if chosen and (link := parse_discord_link(chosen.url)):
-        return await _from_discord_link(context, link)
+        source = await _from_discord_link(context, link)
+        return replace(source, spoiler=source.spoiler or spoiler)
     data = await download_link(context.bot, context.user, chosen.url if chosen else url)
     name = translate(context.locale, "img2img.source.link")
     if chosen and chosen.count > 1:
@@ -119,7 +121,7 @@ async def find_linked(context: RequestContext, url: str) -> StoredSource:
             link=plain(chosen.url, LINK_CHARACTERS),
         )
     source = await store_picture(context.bot.services, data, name)
-    return replace(source, spoiler=chosen is not None and is_spoilered(url, chosen.url))
+    return replace(source, spoiler=spoiler)
 
 
 async def store_picture(services: Services, data: bytes, name: str) -> StoredSource:

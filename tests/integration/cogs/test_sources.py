@@ -119,6 +119,7 @@ async def test_message_links_in_every_form(sim: SimulatedDiscord, form: str) -> 
     url = form.format(message.jump_url.replace("https://", "https://www."))
     job = await redraw(sim, sim.alice, url=url)
     assert "dog.png" in job.source_name
+    assert job.spoiler is form.startswith("||")
 
 
 async def test_a_linked_thread_of_an_age_restricted_channel_is_refused(

@@ -124,6 +124,27 @@ def test_a_link_between_spoiler_bars(content: str, spoiler: bool) -> None:
     assert found(content=content, embeds=[shown]) == [("cat.png", spoiler)]
 
 
+@pytest.mark.parametrize(
+    ("content", "spoiler"),
+    [
+        ("||https://short.example/1||", True),
+        ("https://short.example/1 ||not this||", False),
+        ("https://short.example/1 ||https://site.example/other||", True),
+        ("https://site.example/cat ||https://site.example/other||", False),
+    ],
+)
+def test_an_embed_whose_address_is_not_in_the_text_may_be_of_a_spoilered_link(
+    content: str, spoiler: bool
+) -> None:
+    """Discord gives the address after redirects."""
+    shown = embed(
+        type="link",
+        url="https://site.example/cat",
+        thumbnail=media("https://site.example/files/cat.png"),
+    )
+    assert found(content=content, embeds=[shown]) == [("cat.png", spoiler)]
+
+
 def gallery(*items: dict[str, Any]) -> dict[str, Any]:
     return {"type": 12, "id": 1, "items": list(items)}
 
