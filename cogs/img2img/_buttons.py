@@ -18,16 +18,11 @@ from bot.images.picture import Picture
 from bot.jobs.job import Job, Variant
 from bot.replies import reply_privately
 from cogs.img2img._forms import RequestModal
-from cogs.img2img._request import (
-    Draft,
-    draft_of,
-    source_of,
-    submit_request,
-)
+from cogs.img2img._request import Draft, draft_of, source_of, submit_request
 from cogs.img2img._sources import StoredSource
 from cogs.shared.access import AccessRule
 from cogs.shared.errors import AlreadyFinished, JobNotFound, NotDeleted
-from cogs.shared.job_buttons import Action, Interaction, JobAction
+from cogs.shared.job_buttons import Action, Interaction, JobAction, JobButton
 from cogs.shared.job_messages import delete_job_messages
 from cogs.shared.selection import with_selection
 
@@ -186,7 +181,10 @@ class Larger(JobAction):
         text = translate(
             interaction.locale, "img2img.enlarged", width=large.width, height=large.height
         )
-        await _show(interaction, large, f"redraw-{job.id}-large", text, spoiler=job.spoiler)
+        name = f"redraw-{job.id}-large"
+        # Only its owner can delete an ephemeral message, in Discord's own menu.
+        delete = None if ephemeral else JobButton(Action.DELETE, job)
+        await _show(interaction, large, name, text, spoiler=job.spoiler, button=delete)
 
 
 class Select(JobAction):
@@ -289,7 +287,12 @@ async def _show(
     text: str = "",
     *,
     spoiler: bool = False,
+    button: JobButton | None = None,
 ) -> None:
     file = await asyncio.to_thread(encode, picture, limit_bytes=interaction.filesize_limit)
     upload = discord.File(io.BytesIO(file.data), f"{name}.{file.extension}", spoiler=spoiler)
-    await interaction.edit_original_response(content=text, attachments=[upload])
+    view: discord.ui.View = discord.utils.MISSING
+    if button is not None:
+        view = discord.ui.View(timeout=None)
+        view.add_item(button)
+    await interaction.edit_original_response(content=text, attachments=[upload], view=view)

@@ -115,7 +115,7 @@ class Mention(commands.Cog):
             source = await self._find_source(context, message)
             try:
                 reply = await message.reply(view=_placeholder(), mention_author=False)
-            except discord.HTTPException:
+            except BaseException:
                 await services.store.discard(source.stored)
                 raise
             destination = Destination(

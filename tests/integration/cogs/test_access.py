@@ -424,3 +424,15 @@ async def test_larger_is_posted_for_the_owner_only(
     await redraw(sim)
     result = await press(sim, getattr(sim, user), sim.last, "Larger")
     assert result.response.ephemeral is ephemeral
+
+
+async def test_a_larger_picture_can_be_deleted_by_its_owner_for_ever(
+    sim: SimulatedDiscord,
+) -> None:
+    await redraw(sim)
+    larger = (await press(sim, sim.alice, sim.last, "Larger")).response.message
+    await sim.bot.services.store.erase_user(sim.alice.id)
+    await press(sim, sim.bob, larger, "Delete")
+    assert larger.id in {message.id for message in sim.channel.history()}
+    await press(sim, sim.alice, larger, "Delete")
+    assert larger.id not in {message.id for message in sim.channel.history()}

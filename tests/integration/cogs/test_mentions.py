@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,20 @@ async def test_a_direct_message_with_a_picture_is_a_request_without_a_mention(
     await dora.send_dm("thanks!", reference=reference)
     await dora.send_dm(f"{me(sim)} as a statue of ice", reference=reference)
     assert await prompts(sim, dora) == ["as a statue", "as a statue of ice"]
+
+
+async def test_a_mention_whose_reply_fails_leaves_nothing_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def reply(*_: object, **__: object) -> None:
+        raise OSError("the connection broke")
+
+    async with open_simulated_discord(tmp_path, ScriptedService(), bugs_expected=1) as sim:
+        monkeypatch.setattr(discord.Message, "reply", reply)
+        with contextlib.suppress(OSError):
+            await sim.bob.send(sim.channel, f"{me(sim)} as a statue", attachments=[SECRET])
+            await sim.env.settle()
+        assert list((tmp_path / "data/pictures").iterdir()) == []
 
 
 # 26 and 27. Links and markup in a mention.
