@@ -19,7 +19,13 @@ from inference.engine.policy import BatchPolicy
 from inference.errors import InvalidModel
 from inference.families.depth2img import Denoising, Depth2ImgModel
 from inference.families.whole_call import WholeCallEngine
-from inference.pipelines.devices import choose_device, choose_dtype, cpu_count, free_memory
+from inference.pipelines.devices import (
+    choose_device,
+    choose_dtype,
+    cpu_count,
+    free_memory,
+    is_out_of_memory,
+)
 from inference.pipelines.load import load_pipeline
 from inference.types import Img2ImgRequest
 from inference.worker.messages import Engine, Event, Loading, Ready, WorkerConfig
@@ -144,13 +150,20 @@ def gives_finite_values(model: Depth2ImgModel, pixels: int) -> bool:
 
 def _warm_up_sizes(model: Depth2ImgModel, sizes: Sequence[tuple[int, int]], rows: int) -> None:
     """Use every usual shape, so that no request waits for its first call, which takes about 0.5 s
-    (docs/benchmarks.md), and capture the CUDA graphs."""
+    (docs/benchmarks.md), and capture the CUDA graphs. Shapes for which there is no memory are left
+    out: the engine itself can run out of memory without harm."""
     counts = sorted({min(rows, count) for count in WARM_UP_ROWS})
     for width, height in sizes:
         for count in counts:
             captured = model.graphs is not None and count <= GRAPH_ROWS[-1]
-            for _ in range(CALLS_BEFORE_CAPTURE + 1 if captured else 1):
-                model.warm_up(width, height, count)
+            try:
+                for _ in range(CALLS_BEFORE_CAPTURE + 1 if captured else 1):
+                    model.warm_up(width, height, count)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                log.warning("no memory to warm up %d rows of %d × %d", count, width, height)
+                free_memory()
 
 
 def _warm_up_request(pixels: int, number: int) -> Img2ImgRequest:

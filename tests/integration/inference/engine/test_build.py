@@ -12,6 +12,7 @@ from inference.engine.loop import SteppedEngine
 from inference.errors import InvalidModel
 from inference.families import build
 from inference.families.build import build_engine
+from inference.families.depth2img import Depth2ImgModel
 from inference.models import find_model
 from inference.pipelines import random_tiny
 from inference.worker.messages import Loading, WorkerConfig
@@ -97,3 +98,28 @@ def test_on_a_cpu_the_catalogue_limits_the_requests() -> None:
     assert isinstance(engine, SteppedEngine)
     assert ready.slots == engine.policy.request_limit == 4
     assert engine.policy.row_limit == 8
+
+
+def test_a_shape_without_memory_is_left_out_of_the_warm_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    warmed: list[tuple[int, int, int]] = []
+
+    def warm_up(_: Depth2ImgModel, width: int, height: int, rows: int) -> None:
+        if rows > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        warmed.append((width, height, rows))
+
+    monkeypatch.setattr(Depth2ImgModel, "warm_up", warm_up)
+    model = Depth2ImgModel(random_tiny.build())
+    build._warm_up_sizes(model, ((64, 64), (128, 64)), rows=6)
+    assert warmed == [(64, 64, n) for n in (1, 2, 4)] + [(128, 64, n) for n in (1, 2, 4)]
+
+
+def test_another_error_of_the_warm_up_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def warm_up(*_: object) -> None:
+        raise RuntimeError("bug")
+
+    monkeypatch.setattr(Depth2ImgModel, "warm_up", warm_up)
+    with pytest.raises(RuntimeError, match="bug"):
+        build._warm_up_sizes(Depth2ImgModel(random_tiny.build()), ((64, 64),), rows=2)
