@@ -69,10 +69,15 @@ class RequestContext:
     @classmethod
     def of(cls, interaction: discord.Interaction[RedrawBot]) -> Self:
         """The context of an interaction."""
+        here = channel_here(interaction)
+        if interaction.guild_id is not None:
+            # The user sees the channel's new messages; older ones only with this permission.
+            readable = interaction.permissions.read_message_history
+            here = replace(here, read_message_history=readable)
         return cls(
             bot=interaction.client,
             user=interaction.user,
-            here=channel_here(interaction),
+            here=here,
             channel=interaction.channel,
             locale=str(interaction.locale),
         )
@@ -157,7 +162,7 @@ async def store_candidate(
 
 async def _newest_in_channel(context: RequestContext) -> StoredSource:
     channel = context.channel
-    if not isinstance(channel, discord.abc.Messageable):
+    if not isinstance(channel, discord.abc.Messageable) or not context.here.readable:
         raise NoSource
     stripped = False
     try:

@@ -89,7 +89,8 @@ def channel_of_message(message: discord.Message) -> ChannelFacts:
         id=channel.id,
         guild_id=message.guild.id if message.guild else None,
         view_channel=True,
-        read_message_history=True,
+        # The author sees the channel's new messages; older ones only with this permission.
+        read_message_history=message.guild is None or granted.read_message_history,
         manage_messages=granted.manage_messages,
         manage_threads=granted.manage_threads,
         private_thread=_is_private_thread(channel),

@@ -113,6 +113,19 @@ async def test_a_link_to_what_does_not_exist(sim: SimulatedDiscord, message: str
     assert "cannot read that message" in reply_of(result)
 
 
+async def test_a_user_who_may_not_read_the_history_gets_no_picture_of_it(
+    sim: SimulatedDiscord,
+) -> None:
+    overwrite = discord.PermissionOverwrite(read_message_history=False)
+    channel = sim.env.guild.create_text_channel("unread", overwrites={sim.bob: overwrite})
+    message = await sim.alice.send(channel, "look", attachments=[DOG])
+    newest = await slash(sim.bob, channel, "img2img", prompt="x")
+    assert "no picture here" in reply_of(newest)
+    linked = await slash(sim.bob, channel, "img2img", prompt="x", url=message.jump_url)
+    assert "cannot read that message" in reply_of(linked)
+    assert await redraw(sim, sim.alice, channel, url=message.jump_url)
+
+
 @pytest.mark.parametrize("form", ["{}", "<{}>", "{}?x=1", "{}#y", "||{}||"])
 async def test_message_links_in_every_form(sim: SimulatedDiscord, form: str) -> None:
     message = await sim.bob.send(sim.channel, "look", attachments=[DOG])
