@@ -18,10 +18,10 @@ from cogs.moderation._errors import (
     AppealedAlready,
     CaseGone,
     NothingToUndo,
-    NotModerator,
     PictureNotKept,
 )
 from cogs.moderation._forms import ReasonForm
+from cogs.moderation._who import check_moderator
 from cogs.shared.job_messages import delete_job_messages
 
 Interaction = discord.Interaction[RedrawBot]
@@ -226,11 +226,8 @@ class Appeal(discord.ui.DynamicItem[Button], template=r"redraw:appeal:(?P<case>\
 
 
 async def _case_for(interaction: Interaction, case_id: int) -> Case:
-    """The case, for a member who may manage messages in the whole server: what the buttons do
-    holds in all of its channels, so the log's own overwrites do not count."""
-    member = interaction.user
-    if not isinstance(member, discord.Member) or not member.guild_permissions.manage_messages:
-        raise NotModerator
+    """The case, for moderators of its server."""
+    check_moderator(interaction)
     case = await interaction.client.services.moderation.cases.case(case_id)
     if case is None or case.guild_id != interaction.guild_id:
         raise CaseGone

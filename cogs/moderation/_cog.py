@@ -20,7 +20,7 @@ from cogs.moderation._errors import NotListed
 from cogs.moderation._forms import MAX_MINUTES
 from cogs.moderation._policy import PolicyGroup
 from cogs.moderation._rules import RulesGroup
-from cogs.moderation._who import Interaction, moderator
+from cogs.moderation._who import Interaction, ModeratorsOnly, moderator
 
 Target = discord.User | discord.Member | discord.Role
 Reason = Range[str, 1, 400]
@@ -31,11 +31,12 @@ LISTED = 25
 @app_commands.default_permissions(manage_messages=True)
 @app_commands.guild_only()
 class Moderation(
+    ModeratorsOnly,
     commands.GroupCog,
     group_name=localized_name("moderation.command"),
     group_description=localized_name("moderation.description"),
 ):
-    """For members with Manage Messages. Discord checks that, or what the server set instead."""
+    """For members with Manage Messages in the whole server."""
 
     rules = RulesGroup()
     set = PolicyGroup()

@@ -12,13 +12,13 @@ from bot.i18n.translate import localized_name, translate
 from bot.moderation.model import GuildPolicy
 from bot.permissions import MissingPermissions, permission_names
 from bot.replies import reply_privately
-from cogs.moderation._who import Interaction, moderator
+from cogs.moderation._who import Interaction, ModeratorsOnly, moderator
 
 # Discord's own slow mode ends at six hours, too.
 MAX_SLOW_SECONDS = 6 * 3600
 
 
-class PolicyGroup(app_commands.Group):
+class PolicyGroup(ModeratorsOnly, app_commands.Group):
     """For members with Manage Server."""
 
     def __init__(self) -> None:

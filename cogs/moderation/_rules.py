@@ -16,13 +16,13 @@ from bot.moderation.detectors.prompt_rules import (
 from bot.moderation.model import Place
 from bot.replies import reply_privately
 from cogs.moderation._errors import BadRule, NoSuchRule, RuleExists
-from cogs.moderation._who import Interaction, moderator
+from cogs.moderation._who import Interaction, ModeratorsOnly, moderator
 
 # A message holds 2,000 characters.
 LISTED_CHARACTERS = 1800
 
 
-class RulesGroup(app_commands.Group):
+class RulesGroup(ModeratorsOnly, app_commands.Group):
     """Changing rules needs Manage Server; every moderator can list and try them."""
 
     def __init__(self) -> None:

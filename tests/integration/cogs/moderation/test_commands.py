@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import discord
 import pytest
 import pytest_asyncio
 from simcord.actors import MemberActor
@@ -215,3 +216,19 @@ async def test_bans_outlast_the_bots_removal_and_a_restart(tmp_path: Path) -> No
     async with open_moderated_server(tmp_path) as server:
         with pytest.raises(UserBanned):
             await server.services.moderation.check_user(Place(guild_id, 1), bob_id, [])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+async def test_manage_messages_in_one_channel_is_not_enough(
+    server: ModeratedServer, name: str
+) -> None:
+    """Discord lets the member use the command where an overwrite gives the permission."""
+    guild = server.sim.env.guild
+    helper = guild.add_member(server.sim.env.create_user("helper"))
+    overwrite = discord.PermissionOverwrite(manage_messages=True, manage_guild=True)
+    server.log = guild.create_text_channel("theirs", overwrites={helper: overwrite})
+    options = {
+        key: actor(server, str(value)) if key == "target" else value
+        for key, value in COMMANDS[name].items()
+    }
+    assert "Only moderators" in await server.command(helper, f"moderation {name}", **options)
