@@ -8,6 +8,7 @@ import hashlib
 import os
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -30,7 +31,8 @@ class PictureFiles:
         self._failpoint = failpoint
         # Held while a file is checked and deleted, so that no task puts the same one meanwhile.
         self._changing = threading.Lock()
-        self._unnamed: set[str] = set()
+        # How often each was put without being named: two requests may carry equal pictures.
+        self._unnamed: Counter[str] = Counter()
         private_folder(folder)
 
     async def put(self, picture: Picture) -> str:
@@ -63,12 +65,16 @@ class PictureFiles:
     def named(self, names: Collection[str]) -> None:
         """Rows name these from now on, and decide how long they are kept."""
         with self._changing:
-            self._unnamed.difference_update(names)
+            for name in names:
+                if self._unnamed[name] <= 1:
+                    del self._unnamed[name]
+                else:
+                    self._unnamed[name] -= 1
 
     def delete(self, names: Collection[str]) -> None:
         """Delete these, except those that were just put and will be named. Blocks."""
         with self._changing:
-            for name in set(names) - self._unnamed:
+            for name in set(names) - self._unnamed.keys():
                 self._path(name).unlink(missing_ok=True)
 
     def keep_only(self, names: Collection[str]) -> int:
@@ -83,7 +89,7 @@ class PictureFiles:
         size = f"{picture.width}x{picture.height}:".encode()
         name = hashlib.sha256(size + picture.pixels).hexdigest()
         with self._changing:
-            self._unnamed.add(name)
+            self._unnamed[name] += 1
             if self._path(name).exists():
                 self._sync_folder()
                 return name
