@@ -209,12 +209,8 @@ class LocalService:
             for pending in [each for each in self._pending.values() if each.started]:
                 pending.resolve(WorkerDied("The model stopped while it ran this request."))
             if self._consecutive_deaths >= MAX_CONSECUTIVE_DEATHS:
-                self._fail(
-                    WorkerFailed(
-                        f"The worker process ended {self._consecutive_deaths} times in a row, "
-                        f"the last time because {reason}."
-                    )
-                )
+                text = f"The worker process ended {self._consecutive_deaths} times in a row"
+                self._fail(WorkerFailed(f"{text}, the last time because {reason}."))
                 return
             self._restarts += 1
             self._ended_statistics = self._statistics
@@ -297,6 +293,6 @@ class LocalService:
 
     def _set_status(self, state: ServiceState, detail: str, **fields: Any) -> None:
         self._status = ServiceStatus(state=state, detail=detail, **fields)
-        # Each change has an event of its own: waiting tasks wake up once per change.
+        # A new event for each change: waiting tasks wake up once.
         self._status_changed.set()
         self._status_changed = asyncio.Event()

@@ -10,14 +10,15 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 from simcord.actors import MemberActor
 from simcord.builders import ChannelHandle
 
-from bot.cli.demo.simulation import ActionRefused, File, Outcome, Simulation
+from bot.cli.demo.actions import ActionRefused, File, Outcome
+from bot.cli.demo.requests import UPLOAD_BYTES, page_file, picture_type, read_action
+from bot.cli.demo.simulation import Simulation
 from bot.cli.demo.view import channel_view, server_view
 from bot.i18n.translate import LANGUAGES, catalogue, notice_of
 
@@ -28,8 +29,6 @@ HOST = "127.0.0.1"
 NEXT_PORTS = 10
 # How often the page is told what has changed.
 PUSH_SECONDS = 0.15
-# As Discord's own limit for an upload without boosts.
-UPLOAD_BYTES = 10 * 1024 * 1024
 REQUEST_BYTES = 4 * UPLOAD_BYTES
 PAGE_TEXTS = "demo.page."
 HEADERS = {
@@ -38,12 +37,6 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'",
-}
-TYPES = {
-    ".html": "text/html",
-    ".js": "text/javascript",
-    ".css": "text/css",
-    ".svg": "image/svg+xml",
 }
 
 
@@ -136,10 +129,10 @@ class DemoServer:
         return response
 
     async def _index(self, _request: web.Request) -> web.Response:
-        return _page_file("index.html")
+        return page_file("index.html")
 
     async def _static(self, request: web.Request) -> web.Response:
-        return _page_file(request.match_info["name"])
+        return page_file(request.match_info["name"])
 
     async def _sample(self, request: web.Request) -> web.Response:
         data = self.page.samples.get(request.match_info["name"])
@@ -152,7 +145,7 @@ class DemoServer:
         data = self.simulation.attachment(f"https://cdn.simcord.invalid/attachments/{path}")
         if data is None:
             raise web.HTTPNotFound
-        return web.Response(body=data, headers={"Content-Type": _picture_type(data)})
+        return web.Response(body=data, headers={"Content-Type": picture_type(data)})
 
     async def _server(self, _request: web.Request) -> web.Response:
         return web.json_response(
@@ -205,7 +198,7 @@ class DemoServer:
 
     async def _action(self, request: web.Request) -> web.Response:
         try:
-            fields, uploads = await _read(request)
+            fields, uploads = await read_action(request)
             outcome = await self._perform(request.match_info["kind"], fields, uploads)
         except ActionRefused as error:
             return web.json_response({"error": str(error)}, status=409)
@@ -271,45 +264,3 @@ class DemoServer:
             )
         except (KeyError, ValueError) as error:
             raise web.HTTPNotFound from error
-
-
-async def _read(request: web.Request) -> tuple[dict[str, Any], dict[str, list[File]]]:
-    """The action's fields (the part `fields`, JSON) and its files, by the name of their part."""
-    fields: dict[str, Any] = {}
-    uploads: dict[str, list[File]] = {}
-    reader = await request.multipart()
-    async for part in reader:
-        if not isinstance(part, BodyPartReader) or part.name is None:
-            raise ValueError("nested parts")
-        if part.name == "fields":
-            fields = json.loads(await part.text())
-            continue
-        data = bytearray()
-        while chunk := await part.read_chunk(2**16):
-            data += chunk
-            if len(data) > UPLOAD_BYTES:
-                raise ActionRefused(f"A file may have at most {UPLOAD_BYTES // 2**20} MiB.")
-        uploads.setdefault(part.name, []).append((part.filename or "file", bytes(data)))
-    return fields, uploads
-
-
-def _page_file(name: str) -> web.Response:
-    file = files("bot.cli.demo").joinpath("page", name)
-    suffix = name[name.rfind(".") :]
-    if suffix not in TYPES or not file.is_file():
-        raise web.HTTPNotFound
-    return web.Response(text=file.read_text(encoding="utf-8"), content_type=TYPES[suffix])
-
-
-def _picture_type(data: bytes) -> str:
-    """The type of a picture by its first bytes; anything else is only offered for download."""
-    for prefix, kind in (
-        (b"\x89PNG", "image/png"),
-        (b"\xff\xd8\xff", "image/jpeg"),
-        (b"GIF8", "image/gif"),
-    ):
-        if data.startswith(prefix):
-            return kind
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    return "application/octet-stream"

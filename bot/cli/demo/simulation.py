@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 import discord
@@ -14,38 +13,25 @@ from simcord.actors import MemberActor
 from simcord.backend.models import Interaction
 from simcord.builders import ChannelHandle
 from simcord.enums import AppCommandType, OptionType
-from simcord.interactions import command_leaves, parse_option_input
+from simcord.interactions import command_leaves
 
+from bot.cli.demo.actions import (
+    ActionRefused,
+    File,
+    NoResponse,
+    Outcome,
+    localized_paths,
+    read_options,
+)
 from bot.cli.demo.clock import RealClock
 from bot.client import RedrawBot
 
 # How long an action waits for the bot's tasks. Jobs go on in the background after that.
 SETTLE_SECONDS = 0.3
-# How often timers that only the simulation may fire are checked.
 TIMER_SECONDS = 0.25
-# An interaction that is not answered within 3 s has failed:
-# https://discord.com/developers/docs/interactions/receiving-and-responding
+# Discord waits 3 s: https://discord.com/developers/docs/interactions/receiving-and-responding
 RESPONSE_SECONDS = 3.5
 STOP_SECONDS = 10.0
-
-File = tuple[str, bytes]
-
-
-class ActionRefused(Exception):
-    """The simulated Discord does not accept the action. `str()` is one sentence."""
-
-
-class NoResponse(ActionRefused):
-    """The bot did not answer an interaction in time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What an action led to: a form that opens, or choices for an option."""
-
-    modal_id: str | None = None
-    modal: dict[str, Any] | None = None
-    choices: list[dict[str, Any]] | None = None
 
 
 class Simulation:
@@ -62,6 +48,10 @@ class Simulation:
         self.env.backend.subscribers.append(self._set_locale)
         self.channels: dict[int, ChannelHandle] = {}
         self.users: dict[int, MemberActor] = {}
+        self._targets: dict[OptionType, Mapping[int, Any]] = {
+            OptionType.CHANNEL: self.channels,
+            OptionType.USER: self.users,
+        }
         self._locales: dict[str, str] = {}
         self._modals: dict[str, simcord.InteractionResult] = {}
         # Interaction → path of the slash command, e.g. `privacy export`.
@@ -133,7 +123,7 @@ class Simulation:
         """The slash commands that the user may use there, each with its `path` and options."""
         roots = self.env.backend.visible_commands(user_id=user.id, channel_id=channel.id)
         return [
-            {**leaf, "path": " ".join(path), "names": _localized_paths(root, path)}
+            {**leaf, "path": " ".join(path), "names": localized_paths(root, path)}
             for root in roots
             for path, leaf in command_leaves(root)
         ]
@@ -187,7 +177,7 @@ class Simulation:
         Raises:
             ActionRefused: an option is not valid, or the bot did not answer.
         """
-        options = self._options(user, channel, path, values, files)
+        options = read_options(self.commands(user, channel), self._targets, path, values, files)
         return await self._interact(lambda: user.slash(channel, path, **options), path)
 
     async def autocomplete(
@@ -251,8 +241,6 @@ class Simulation:
         self._modals.pop(modal_id, None)
         return outcome
 
-    # --------------------------------------------------------------- internal
-
     async def _interact(
         self, action: Callable[[], Awaitable[object]], path: str | None = None
     ) -> Outcome:
@@ -275,18 +263,14 @@ class Simulation:
         return Outcome(modal_id=str(record.id), modal=result.modal)
 
     async def _perform(self, action: Callable[[], Awaitable[object]]) -> Interaction | None:
-        """Perform an action; return the interaction that it started, if it is one.
-
-        A `TimeoutError` only says that some task of the bot has not ended yet, which is normal
-        while pictures are under way: the action itself has taken place.
-        """
+        """Perform an action; return the interaction that it started, if it is one."""
         interactions = self.env.backend.interactions
         async with self._lock:
             before = len(interactions)
             try:
                 await action()
             except TimeoutError:
-                pass
+                pass  # Some task of the bot still runs; the action itself has taken place.
             except (simcord.SetupError, simcord.BackendError, ValueError) as error:
                 raise ActionRefused(f"{error}".rstrip(".") + ".") from error
             started = list(interactions.values())[before:]
@@ -310,51 +294,7 @@ class Simulation:
     def _message(
         self, user: MemberActor, channel: ChannelHandle, message_id: int
     ) -> discord.Message:
-        for message in self.history(user, channel):
-            if message.id == message_id:
-                return message
-        raise ActionRefused("This message no longer exists.")
-
-    def _options(
-        self,
-        user: MemberActor,
-        channel: ChannelHandle,
-        path: str,
-        values: Mapping[str, Any],
-        files: Mapping[str, File],
-    ) -> dict[str, Any]:
-        command = next((c for c in self.commands(user, channel) if c["path"] == path), None)
-        if command is None:
-            raise ActionRefused(f"There is no command /{path} for you here.")
-        declared = {option["name"]: option for option in command.get("options", [])}
-        options: dict[str, Any] = dict(files)
-        for name, value in values.items():
-            option = declared.get(name)
-            if option is None:
-                raise ActionRefused(f"/{path} has no option {name}.")
-            match option["type"]:
-                case OptionType.CHANNEL:
-                    options[name] = self.channels[int(value)]
-                case OptionType.USER:
-                    options[name] = self.users[int(value)]
-                case _:
-                    try:
-                        options[name] = parse_option_input(path, option, value)
-                    except simcord.OptionError as error:
-                        raise ActionRefused(f"{error}.") from error
-        return options
-
-
-def _localized_paths(root: dict[str, Any], path: list[str]) -> dict[str, str]:
-    """Locale → the command's path as that locale's users see it."""
-    nodes, node = [root], root
-    for name in path[1:]:
-        node = next(option for option in node["options"] if option["name"] == name)
-        nodes.append(node)
-    locales = {locale for node in nodes for locale in node.get("name_localizations") or {}}
-    return {
-        locale: " ".join(
-            (node.get("name_localizations") or {}).get(locale, node["name"]) for node in nodes
-        )
-        for locale in locales
-    }
+        message = discord.utils.get(self.history(user, channel), id=message_id)
+        if message is None:
+            raise ActionRefused("This message no longer exists.")
+        return message

@@ -1,4 +1,7 @@
-"""No user sees, shares or deletes through the cogs what the access policy does not allow."""
+"""No user sees, shares or deletes through the cogs what the access policy does not allow.
+
+Longer than 300 lines: the access rules of all buttons and commands share one server.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The job buttons, forms, `/history`, `/show`, sharing and mentions."""
+"""The job buttons, forms, `/history`, `/show`, sharing and mentions.
+
+Longer than 300 lines: all buttons of one message share one fixture.
+"""
 
 from __future__ import annotations
 

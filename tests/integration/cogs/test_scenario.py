@@ -3,6 +3,8 @@
 Every picture has a colour of its own, and so has every result. The scenario collects all that
 each user receives, from replies and from the channels that they can read, and looks for the
 colours of the secrets in it.
+
+Longer than 300 lines: one scenario.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """The properties in the pocket model's README, measured with fixed seeds in float32.
 
 Each test prints its figures: `pytest -s tests/integration/inference/test_pocket.py`.
+
+Longer than 300 lines: the model card's promises share one load of the model.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The runner: order, slots, attempts, cancelling, stopping, erasure."""
+"""The runner: order, slots, attempts, cancelling, stopping, erasure.
+
+Longer than 300 lines: the runner's promises share one fixture.
+"""
 
 from __future__ import annotations
 

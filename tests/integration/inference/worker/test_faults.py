@@ -1,4 +1,7 @@
-"""The supervisor with real worker processes that crash, hang and run out of memory."""
+"""The supervisor with real worker processes that crash, hang and run out of memory.
+
+Longer than 300 lines: the faults share one worker and its helpers.
+"""
 
 from __future__ import annotations
 

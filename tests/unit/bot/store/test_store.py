@@ -1,4 +1,7 @@
-"""What the store keeps, what it erases, and which changes it allows."""
+"""What the store keeps, what it erases, and which changes it allows.
+
+Longer than 300 lines: the store's operations share one fixture.
+"""
 
 from __future__ import annotations
 
