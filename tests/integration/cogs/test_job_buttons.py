@@ -5,6 +5,7 @@ Longer than 300 lines: all buttons of one message share one fixture.
 
 from __future__ import annotations
 
+import importlib
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,7 +18,6 @@ from PIL import Image, ImageChops, ImageStat
 
 from bot.images.compose import SHOWN_SIDE, shown, shown_factor
 from bot.jobs.job import Job
-from cogs.history import _page
 from tests.support.pictures import file_of, photo
 from tests.support.services import ScriptedService
 from tests.support.simulated_discord import (
@@ -383,13 +383,15 @@ async def test_a_page_of_the_history_is_acknowledged_before_it_is_drawn(
         await redraw(discord_sim, prompt=f"picture {number}", steps=2)
     result = await slash(discord_sim, discord_sim.alice, "history")
     acknowledged = []
-    draw_page = _page.draw_page
+    # Not imported above: discord.py imports the modules of an extension again at each load.
+    module = importlib.import_module("cogs.history._page")
+    draw_page = module.draw_page
 
     async def watched(interaction: Any, page: int) -> Any:
         acknowledged.append(interaction.response.is_done())
         return await draw_page(interaction, page)
 
-    monkeypatch.setattr(_page, "draw_page", watched)
+    monkeypatch.setattr(module, "draw_page", watched)
     await press(discord_sim, discord_sim.alice, result.response.message, "Older")
     assert acknowledged == [True]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import zipfile
@@ -12,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cogs.privacy import _cog
 from tests.support.pictures import file_of
 from tests.support.services import ScriptedService
 from tests.support.simulated_discord import SimulatedDiscord, open_simulated_discord
@@ -23,6 +23,11 @@ def noise(seed: int) -> tuple[str, bytes]:
     """A picture that does not compress."""
     pixels = np.random.default_rng(seed).integers(0, 256, (128, 128, 3), dtype=np.uint8)
     return (f"noise-{seed}.png", file_of(Image.fromarray(pixels, "RGB")))
+
+
+def limit_requests(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Call it once the bot is open: discord.py imports a cog's modules again at each load."""
+    monkeypatch.setattr(importlib.import_module("cogs.privacy._cog"), "REQUEST_BYTES", size)
 
 
 async def redraw_noise(sim: SimulatedDiscord, seed: int) -> None:
@@ -43,8 +48,8 @@ async def test_an_export_over_the_upload_limit_comes_in_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit = 300_000
-    monkeypatch.setattr(_cog, "REQUEST_BYTES", limit)
     async with open_simulated_discord(tmp_path, ScriptedService()) as sim:
+        limit_requests(monkeypatch, limit)
         for seed in range(4):
             await redraw_noise(sim, seed)
         result = await slash(sim.alice, sim.channel, "privacy export")
@@ -96,8 +101,8 @@ async def test_an_export_is_not_cut_at_a_number_of_jobs(
 async def test_a_picture_larger_than_the_limit_is_counted_as_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_cog, "REQUEST_BYTES", 20_000)
     async with open_simulated_discord(tmp_path, ScriptedService()) as sim:
+        limit_requests(monkeypatch, 20_000)
         await redraw_noise(sim, 1)
         result = await slash(sim.alice, sim.channel, "privacy export")
         # The source and the result do not compress; the depth map is grey and smaller.

@@ -54,7 +54,8 @@ async def test_a_hundred_jobs_over_more_than_an_hour_are_answered_once_or_refuse
             waited = next(when for when, text in answer.shown if "answer" in text) - job.created_at
             kinds["token" if waited < 900 else "bot" if waited < 3600 else "old"] += 1
             kinds["private"] += job.destination.private
-            assert answer.id == job.destination.message_id
+            # After an hour Discord may refuse one more edit of the reply (30046).
+            assert answer.id == job.destination.message_id or waited >= 3600
             assert (await running_bot.state(job)).state is JobState.DELIVERED
     assert kinds["refused"] + len(accepted) == 100
     # Every route was used.
