@@ -80,6 +80,7 @@ async def test_a_sample_picture_is_redrawn_with_two_clicks() -> None:
         await expect(redrawn(page, prompt)).to_be_in_viewport(timeout=PICTURE_MS)
 
 
+@pytest.mark.slow
 async def test_two_users_redraw_at_once_and_use_commands_meanwhile() -> None:
     frog, panda = "a frog on a green background", "a panda on a pink background"
     async with demo(signal.SIGHUP) as url, browser_page(url) as page:
