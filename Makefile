@@ -30,7 +30,7 @@ types: $(VENV)/.test
 unit: $(VENV)/.test
 	$(BIN)/python -m pytest tests/unit $(PYTEST)
 
-# What has to pass before a change is merged: under ten minutes on two cores.
+# What has to pass before a change is merged.
 test: lint types
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST)
 
