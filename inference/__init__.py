@@ -27,7 +27,7 @@ from inference.fleet.config import FleetConfig
 from inference.fleet.service import RayService
 from inference.models import MODELS, POCKET, MemoryNeeds, ModelEntry, find_model
 from inference.service import DownloadProgress, InferenceService, ServiceState, ServiceStatus
-from inference.types import Img2ImgRequest, Img2ImgResult, Preview, Progress, Timings
+from inference.types import ImageRequest, ImageResult, Preview, Progress, Timings
 from inference.worker.download import DOWNLOAD_ONLY
 from inference.worker.supervisor import LocalService
 
@@ -41,8 +41,8 @@ __all__ = [
     "DownloadProgress",
     "FleetConfig",
     "HubUnreachable",
-    "Img2ImgRequest",
-    "Img2ImgResult",
+    "ImageRequest",
+    "ImageResult",
     "InferenceError",
     "InferenceService",
     "InvalidModel",

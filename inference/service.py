@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Protocol, Self
 
-from inference.types import Img2ImgRequest, Img2ImgResult, Progress
+from inference.types import ImageRequest, ImageResult, Progress
 
 
 class ServiceState(StrEnum):
@@ -109,9 +109,9 @@ class InferenceService(Protocol):
 
     async def generate(
         self,
-        request: Img2ImgRequest,
+        request: ImageRequest,
         on_progress: Callable[[Progress], None] | None = None,
-    ) -> Img2ImgResult:
+    ) -> ImageResult:
         """Run one request. Cancelling the awaiting task cancels the request.
 
         `on_progress` is called on the event loop's thread after each step, and never after this

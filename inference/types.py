@@ -11,7 +11,7 @@ model, or the scheduler in the model's repository if the catalogue has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Img2ImgRequest:
+class ImageRequest:
     """One image to redraw.
 
     `pixels` is RGB, row-major, 3 bytes a pixel, `width * height * 3` bytes. Both sides are
@@ -72,7 +72,7 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Img2ImgResult:
+class ImageResult:
     """The redrawn image: RGB, `width * height * 3` bytes, of the request's size.
 
     `depth` is the depth map that the model used, 8-bit grey, `width * height` bytes, near is

@@ -19,7 +19,7 @@ from bot.images.encode import SUFFIXES, save_as
 from bot.images.picture import Picture
 from bot.intake import Intake, IntakeLimits
 from bot.jobs.job import new_job_id
-from inference import Img2ImgRequest, find_model
+from inference import ImageRequest, find_model
 from inference import Progress as Step
 
 
@@ -59,7 +59,7 @@ async def render(settings: Settings, options: RenderOptions) -> None:
         picture = await intake.from_bytes(
             data, pixels=model.pixels, multiple=model.multiple, sizes=model.sizes
         )
-    request = Img2ImgRequest(
+    request = ImageRequest(
         id=new_job_id(),
         pixels=picture.pixels,
         width=picture.width,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from bot.jobs.job import Job, QueuePosition
 from bot.jobs.queue import FairQueue
-from inference import Img2ImgResult
+from inference import ImageResult
 
 # The weight of the newest measurement in the running average: after five results the older
 # measurements together weigh a tenth.
@@ -26,7 +26,7 @@ class StepTimeEstimator:
         self._step: float | None = None
         self._around = 0.0
 
-    def measure(self, result: Img2ImgResult) -> None:
+    def measure(self, result: ImageResult) -> None:
         """Take a finished request's timings into account."""
         timings = result.timings
         step = timings.steps / max(1, result.steps_run)

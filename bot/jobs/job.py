@@ -115,7 +115,7 @@ class Job:
     post_since: float | None = None
 
     def steps_of(self, variant: Variant) -> int:
-        """The denoising steps of a variant, counted as in `Img2ImgRequest`."""
+        """The denoising steps of a variant, counted as in `ImageRequest`."""
         return max(1, int(self.steps * variant.strength))
 
     @property

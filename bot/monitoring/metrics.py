@@ -28,7 +28,7 @@ from prometheus_client.registry import Collector
 
 from bot.jobs.job import Job
 from bot.jobs.queue import FairQueue
-from inference import Img2ImgResult, InferenceService, ServiceState
+from inference import ImageResult, InferenceService, ServiceState
 
 # Discord ends an interaction that is not acknowledged within 3 s.
 ACKNOWLEDGEMENT_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
@@ -185,7 +185,7 @@ class Metrics:
         """A job's user was answered at `now`, in seconds since the epoch."""
         self._answer.labels(outcome=job.state).observe(max(0.0, now - job.created_at))
 
-    def picture_made(self, result: Img2ImgResult) -> None:
+    def picture_made(self, result: ImageResult) -> None:
         """The engine returned a picture."""
         self._pictures.inc()
         self._steps.inc(result.steps_run)

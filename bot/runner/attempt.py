@@ -30,8 +30,8 @@ from bot.monitoring.metrics import Metrics
 from bot.runner.batch_slots import BatchSlots, Slot
 from bot.store.store import Store
 from inference import (
-    Img2ImgRequest,
-    Img2ImgResult,
+    ImageRequest,
+    ImageResult,
     InferenceError,
     InferenceService,
     ModelUnavailable,
@@ -216,7 +216,7 @@ class JobAttempt:
                     await self._store.discard(stored)
             raise
 
-    async def _put_pictures(self, made: Picture, result: Img2ImgResult) -> tuple[str, str | None]:
+    async def _put_pictures(self, made: Picture, result: ImageResult) -> tuple[str, str | None]:
         name = await self._store.pictures.put(made)
         try:
             return name, await self._put_depth(result)
@@ -224,7 +224,7 @@ class JobAttempt:
             await self._store.discard(name)
             raise
 
-    async def _put_depth(self, result: Img2ImgResult) -> str | None:
+    async def _put_depth(self, result: ImageResult) -> str | None:
         if result.depth is None:
             return None
         grey = Image.frombytes("L", (result.width, result.height), result.depth)
@@ -243,9 +243,9 @@ class JobAttempt:
         )
 
 
-def _request(job: Job, number: int, source: Picture) -> Img2ImgRequest:
+def _request(job: Job, number: int, source: Picture) -> ImageRequest:
     variant = job.variants[number]
-    return Img2ImgRequest(
+    return ImageRequest(
         # Each attempt has its own id, so that late messages of the first are not mistaken.
         id=f"{job.id}-{number}-{job.attempts + 1}",
         pixels=source.pixels,

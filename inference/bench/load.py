@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from inference.types import Img2ImgRequest
+from inference.types import ImageRequest
 
 Size = tuple[int, int]
 
@@ -75,7 +75,7 @@ class Canvas:
 
 def requests(
     number: int, canvas: Canvas, seed: int, sources: Sequence[tuple[Size, int]] = SOURCES
-) -> list[Img2ImgRequest]:
+) -> list[ImageRequest]:
     """Requests with random sources and settings; the same ones for the same seed."""
     rng = random.Random(seed)  # noqa: S311 - a load is no secret
     made = [request(index, canvas, rng, sources) for index in range(number)]
@@ -89,11 +89,11 @@ def _picture(width: int, height: int, rng: random.Random) -> bytes:
 
 def request(
     index: int, canvas: Canvas, rng: random.Random, sources: Sequence[tuple[Size, int]]
-) -> Img2ImgRequest:
+) -> ImageRequest:
     """A request without its picture."""
     (source,) = rng.choices([size for size, _ in sources], [weight for _, weight in sources])
     width, height = canvas.fit(source)
-    return Img2ImgRequest(
+    return ImageRequest(
         id=f"r{index}",
         pixels=b"",
         width=width,

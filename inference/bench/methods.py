@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from inference.engine.loop import SteppedEngine
 from inference.engine.policy import BatchPolicy
 from inference.families.depth2img import Depth2ImgModel
-from inference.types import Img2ImgRequest, Img2ImgResult
+from inference.types import ImageRequest, ImageResult
 from inference.worker.messages import Event, Failed, Submit
 
 log = logging.getLogger("bench")
@@ -68,16 +68,16 @@ Done = Callable[[int], None]
 Run = Callable[[Done], None]
 
 
-def run_baseline(pipe: Any, requests: Sequence[Img2ImgRequest], done: Done) -> None:
+def run_baseline(pipe: Any, requests: Sequence[ImageRequest], done: Done) -> None:
     """The library's pipeline, one request after the other."""
     for one in requests:
         _call(pipe, [one])
         done(1)
 
 
-def run_fixed(pipe: Any, requests: Sequence[Img2ImgRequest], most: int, done: Done) -> None:
+def run_fixed(pipe: Any, requests: Sequence[ImageRequest], most: int, done: Done) -> None:
     """The library's pipeline over batches of at most `most` requests with identical settings."""
-    groups: dict[tuple[Any, ...], list[Img2ImgRequest]] = {}
+    groups: dict[tuple[Any, ...], list[ImageRequest]] = {}
     for one in requests:
         same = (one.width, one.height, one.steps, one.strength, one.guidance_scale)
         groups.setdefault(same, []).append(one)
@@ -88,7 +88,7 @@ def run_fixed(pipe: Any, requests: Sequence[Img2ImgRequest], most: int, done: Do
             done(len(batch))
 
 
-def _call(pipe: Any, batch: Sequence[Img2ImgRequest]) -> None:
+def _call(pipe: Any, batch: Sequence[ImageRequest]) -> None:
     first = batch[0]
     pipe(
         prompt=[one.prompt for one in batch],
@@ -100,7 +100,7 @@ def _call(pipe: Any, batch: Sequence[Img2ImgRequest]) -> None:
     )
 
 
-def start_engine(pipe: Any, requests: Sequence[Img2ImgRequest], rows: int, meter: Meter) -> Run:
+def start_engine(pipe: Any, requests: Sequence[ImageRequest], rows: int, meter: Meter) -> Run:
     """Set this engine up as the worker does before it is ready; the returned function serves the
     load in the caller's thread."""
     model: Any = Depth2ImgModel(pipe)
@@ -117,7 +117,7 @@ def start_engine(pipe: Any, requests: Sequence[Img2ImgRequest], rows: int, meter
             nonlocal left
             if isinstance(event, Failed):
                 raise event.error
-            if isinstance(event, Img2ImgResult):
+            if isinstance(event, ImageResult):
                 left -= 1
                 done(1)
 
@@ -175,7 +175,7 @@ def _peak(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def work(pipe: Any, requests: Sequence[Img2ImgRequest]) -> float:
+def work(pipe: Any, requests: Sequence[ImageRequest]) -> float:
     """Floating-point operations of the whole load, counted on one call a size and kind of row."""
     counted: dict[tuple[int, int, int], float] = {}
     total = 0.0

@@ -18,7 +18,7 @@ from inference.bench.load import SOURCES, Canvas, request
 from inference.engine.loop import SteppedEngine
 from inference.engine.policy import BatchPolicy
 from inference.models import find_model
-from inference.types import Img2ImgRequest, Img2ImgResult, Preview
+from inference.types import ImageRequest, ImageResult, Preview
 from inference.worker.messages import Event, Submit
 
 WAITING = 64
@@ -30,7 +30,7 @@ WARM_UP_TURNS = 400
 class Counted:
     """A running request that only counts its steps."""
 
-    request: Img2ImgRequest
+    request: ImageRequest
     step: int = 0
     must_restart: bool = False
     ignored_prompt: str = ""
@@ -58,19 +58,19 @@ class CountingModel:
         self.calls: list[int] = []
         self.keys: set[Hashable] = set()
 
-    def batch_key(self, request: Img2ImgRequest) -> Hashable:
+    def batch_key(self, request: ImageRequest) -> Hashable:
         """One size, one key, as in the depth-to-image family."""
         return request.width, request.height
 
-    def rows(self, request: Img2ImgRequest) -> int:
+    def rows(self, request: ImageRequest) -> int:
         """Two with guidance."""
         return 2 if request.guidance_scale > 1 else 1
 
-    def load_inputs(self, request: Img2ImgRequest) -> Img2ImgRequest:
+    def load_inputs(self, request: ImageRequest) -> ImageRequest:
         """The request itself."""
         return request
 
-    def prepare(self, batch: Sequence[Img2ImgRequest]) -> list[Counted]:
+    def prepare(self, batch: Sequence[ImageRequest]) -> list[Counted]:
         """Running states at step 0."""
         return [Counted(request) for request in batch]
 
@@ -112,7 +112,7 @@ def count(canvas: Canvas, sources: int, row_limit: int, seed: int = 0) -> tuple[
 
     def report(event: Event) -> None:
         nonlocal finished
-        finished += isinstance(event, Img2ImgResult)
+        finished += isinstance(event, ImageResult)
 
     engine = SteppedEngine(model, report, policy, SameThread())
     rng = random.Random(seed)  # noqa: S311 - a load is no secret

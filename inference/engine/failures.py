@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from inference.errors import InferenceError, OutOfMemory
 from inference.pipelines.devices import free_memory, is_device_fault, is_out_of_memory
-from inference.types import Img2ImgRequest
+from inference.types import ImageRequest
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def attempt(call: Callable[[], T]) -> T | Exception:
     return failure
 
 
-def failure_of(request: Img2ImgRequest, error: Exception) -> InferenceError:
+def failure_of(request: ImageRequest, error: Exception) -> InferenceError:
     """The error to report for a request; an unexpected one is logged with its traceback."""
     if is_out_of_memory(error):
         return OutOfMemory("This picture is too large for the device's memory.")

@@ -22,7 +22,7 @@ from inference.engine.policy import BatchItem, BatchPolicy
 from inference.engine.protocols import InputsT, RunningT, StepModel
 from inference.errors import DeadlineExceeded
 from inference.pipelines.devices import is_out_of_memory
-from inference.types import Img2ImgRequest, Preview, Progress
+from inference.types import ImageRequest, Preview, Progress
 from inference.worker.messages import (
     Cancel,
     Command,
@@ -127,7 +127,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
                     self._stopping = True
                     return
 
-    def _load(self, request: Img2ImgRequest) -> None:
+    def _load(self, request: ImageRequest) -> None:
         item = BatchItem(request, self.model.batch_key(request), self.model.rows(request))
         self._loading.add(item)
         future = self._executor.submit(self.model.load_inputs, request)
@@ -290,7 +290,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         self.policy.finish(job.item)
         self._forget(job.item)
 
-    def _fail(self, request: Img2ImgRequest, error: Exception) -> None:
+    def _fail(self, request: ImageRequest, error: Exception) -> None:
         self._report(Failed(request.id, failure_of(request, error)))
 
     def _forget(self, item: BatchItem) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Generic
 from inference.engine.failures import attempt, failure_of
 from inference.engine.policy import BatchItem
 from inference.engine.protocols import RunningT, StepModel, Transfer
-from inference.types import Img2ImgRequest, Img2ImgResult, Preview, Timings
+from inference.types import ImageRequest, ImageResult, Preview, Timings
 from inference.worker.messages import Event, Failed
 
 
@@ -28,7 +28,7 @@ class Job(Generic[RunningT]):
     preview: Transfer[Preview] | None = None
 
     @property
-    def request(self) -> Img2ImgRequest:
+    def request(self) -> ImageRequest:
         """The job's request."""
         return self.item.request
 
@@ -105,7 +105,7 @@ class OutputStage(Generic[RunningT]):
             return
         pixels, extras = outputs
         self._report(
-            Img2ImgResult(
+            ImageResult(
                 id=request.id,
                 pixels=pixels,
                 width=request.width,

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from inference.types import Img2ImgRequest
+from inference.types import ImageRequest
 
 MIN_ROWS = 2
 """No limit falls below one request with guidance."""
@@ -31,7 +31,7 @@ MAX_CLEAN_STEPS = 1600
 class BatchItem:
     """A request as the policy sees it: its batch key and the rows that it needs in a call."""
 
-    request: Img2ImgRequest
+    request: ImageRequest
     key: Hashable
     rows: int
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from inference.types import Img2ImgRequest, Preview
+from inference.types import ImageRequest, Preview
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -27,7 +27,7 @@ class RunningRequest(Protocol):
     """The state of a prepared request, as far as the step loop needs it."""
 
     @property
-    def request(self) -> Img2ImgRequest:
+    def request(self) -> ImageRequest:
         """The request as it was submitted."""
         ...
 
@@ -64,15 +64,15 @@ class StepModel(Protocol[InputsT, RunningT]):
     frees memory and tries again, and a device fault, which ends the loop.
     """
 
-    def batch_key(self, request: Img2ImgRequest) -> Hashable:
+    def batch_key(self, request: ImageRequest) -> Hashable:
         """Requests with equal keys may share a denoiser call."""
         ...
 
-    def rows(self, request: Img2ImgRequest) -> int:
+    def rows(self, request: ImageRequest) -> int:
         """How many rows of a denoiser call the request needs."""
         ...
 
-    def load_inputs(self, request: Img2ImgRequest) -> InputsT:
+    def load_inputs(self, request: ImageRequest) -> InputsT:
         """The host's part of the preparation. Called in another thread than all else, and never
         touches the device."""
         ...

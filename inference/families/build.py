@@ -27,7 +27,7 @@ from inference.pipelines.devices import (
     is_out_of_memory,
 )
 from inference.pipelines.load import load_pipeline
-from inference.types import Img2ImgRequest
+from inference.types import ImageRequest
 from inference.worker.messages import Engine, Event, Loading, Ready, WorkerConfig
 
 log = logging.getLogger(__name__)
@@ -166,9 +166,9 @@ def _warm_up_sizes(model: Depth2ImgModel, sizes: Sequence[tuple[int, int]], rows
                 free_memory()
 
 
-def _warm_up_request(pixels: int, number: int) -> Img2ImgRequest:
+def _warm_up_request(pixels: int, number: int) -> ImageRequest:
     side = int(pixels**0.5) // 64 * 64
-    return Img2ImgRequest(
+    return ImageRequest(
         id=f"warm-up {number}",
         pixels=os.urandom(side * side * 3),
         width=side,

@@ -14,7 +14,7 @@ from PIL import Image
 from inference.engine.transfers import PendingTransfer, to_device
 from inference.errors import NonFiniteOutput
 from inference.families.prompts import PromptTokens, embed, tokenize
-from inference.types import Img2ImgRequest
+from inference.types import ImageRequest
 
 CACHE_BYTES = 64 * 2**20
 """At 512 × 512 in half precision one picture's latents and depth map take 36 kB, one prompt's
@@ -68,7 +68,7 @@ class ConditioningEncoder:
         )
         pipe.depth_estimator.to(torch.float32)
 
-    def load_inputs(self, request: Img2ImgRequest) -> HostInputs:
+    def load_inputs(self, request: ImageRequest) -> HostInputs:
         """The host's part: hashing, tokenizing, decoding and scaling pixels."""
         size = (request.width, request.height)
         image = Image.frombytes("RGB", size, request.pixels)

@@ -28,7 +28,7 @@ from inference.families.conditioning import (
 from inference.families.decoding import PictureDecoder
 from inference.families.latent_preview import LatentPreview
 from inference.families.sampling_state import Sampler, SamplingState
-from inference.types import Img2ImgRequest, Preview
+from inference.types import ImageRequest, Preview
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +38,7 @@ class Depth2ImgInputs:
     `sample` and `noise`, (1, C, h, w), are the random numbers of its seed.
     """
 
-    request: Img2ImgRequest
+    request: ImageRequest
     host: HostInputs
     plan: SamplingPlan
     sample: torch.Tensor
@@ -50,7 +50,7 @@ class Depth2ImgInputs:
 class Denoising:
     """A running request. Text is (rows, 77, D), the prompt's row before the negative prompt's."""
 
-    request: Img2ImgRequest
+    request: ImageRequest
     encoded: EncodedPicture
     picture_key: Hashable
     text: torch.Tensor
@@ -104,16 +104,16 @@ class Depth2ImgModel:
         self.graphs: CudaGraphs | None = None
         self._step_events: deque[torch.cuda.Event] = deque()
 
-    def batch_key(self, request: Img2ImgRequest) -> Hashable:
+    def batch_key(self, request: ImageRequest) -> Hashable:
         """Requests share a UNet call if their latents have one shape, that is, one size."""
         return request.width, request.height
 
-    def rows(self, request: Img2ImgRequest) -> int:
+    def rows(self, request: ImageRequest) -> int:
         """Two rows with classifier-free guidance, one without."""
         return 2 if request.guidance_scale > 1 else 1
 
     @torch.no_grad()
-    def load_inputs(self, request: Img2ImgRequest) -> Depth2ImgInputs:
+    def load_inputs(self, request: ImageRequest) -> Depth2ImgInputs:
         """Tokens, pixels, the schedule's plan and the noise.
 
         The generator lives on the CPU, so that a seed means the same picture on every device. It

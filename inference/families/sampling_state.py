@@ -25,7 +25,7 @@ from inference.engine.sampling import (
 )
 from inference.engine.transfers import to_device
 from inference.pipelines.schedulers import new_scheduler
-from inference.types import Img2ImgRequest
+from inference.types import ImageRequest
 
 PLANS = 256
 """Schedules whose plans are kept; a plan of 50 steps takes 11 kB."""
@@ -84,7 +84,7 @@ class Sampler:
         self._dtype = dtype
         self._plans: LRUCache[Any, SamplingPlan] = LRUCache(PLANS)
 
-    def plan(self, request: Img2ImgRequest) -> SamplingPlan:
+    def plan(self, request: ImageRequest) -> SamplingPlan:
         """The request's schedule. Called in the helper thread only."""
         key = (request.scheduler, request.steps, _steps_taken(request))
         plan = self._plans.get(key)
@@ -94,7 +94,7 @@ class Sampler:
 
     def start(
         self,
-        request: Img2ImgRequest,
+        request: ImageRequest,
         plan: SamplingPlan,
         latents: torch.Tensor,
         generator: torch.Generator,
@@ -170,7 +170,7 @@ class Sampler:
         state.step += 1
         state.must_restart = False
 
-    def _schedule(self, request: Img2ImgRequest) -> tuple[Any, torch.Tensor]:
+    def _schedule(self, request: ImageRequest) -> tuple[Any, torch.Tensor]:
         """A fresh scheduler and the timesteps that the request takes.
 
         They stay on the CPU: schedulers look numbers up by timestep, which on a GPU would make the
@@ -184,6 +184,6 @@ class Sampler:
         return scheduler, scheduler.timesteps[begin:]
 
 
-def _steps_taken(request: Img2ImgRequest) -> int:
+def _steps_taken(request: ImageRequest) -> int:
     """The last steps of the schedule that run; at least one."""
     return max(1, min(int(request.steps * request.strength), request.steps))

@@ -18,7 +18,7 @@ from inference.engine.loop import PREVIEW_SECONDS
 from inference.errors import DeadlineExceeded
 from inference.families.latent_preview import LatentPreview
 from inference.pipelines.schedulers import new_scheduler
-from inference.types import Img2ImgRequest, Img2ImgResult, Preview, Progress, Timings
+from inference.types import ImageRequest, ImageResult, Preview, Progress, Timings
 from inference.worker.messages import (
     Cancel,
     Command,
@@ -45,7 +45,7 @@ class WholeCallEngine:
         self._previews = LatentPreview(pipe)
         self._next_preview = 0.0
         self._calls = self._rows = 0
-        self._inbox: queue.SimpleQueue[Img2ImgRequest | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[ImageRequest | None] = queue.SimpleQueue()
         # Ids of requests that wait or run, and those among them that were cancelled.
         self._present: set[str] = set()
         self._cancelled: set[str] = set()
@@ -85,7 +85,7 @@ class WholeCallEngine:
         self._next_preview = now + PREVIEW_SECONDS
         return self._previews.render(latents).result()
 
-    def _serve(self, request: Img2ImgRequest) -> None:
+    def _serve(self, request: ImageRequest) -> None:
         self.report(Started(request.id))
         self._next_preview = 0.0
         start = time.monotonic()
@@ -131,7 +131,7 @@ class WholeCallEngine:
             self.report(Failed(request.id, failure_of(request, image)))
             return
         self.report(
-            Img2ImgResult(
+            ImageResult(
                 id=request.id,
                 pixels=image.tobytes(),
                 width=image.width,

@@ -22,7 +22,7 @@ from inference.fleet.cluster import connected
 from inference.fleet.config import FleetConfig
 from inference.fleet.replica import Replica, ReplicaEvent, ReplicaStatus, free_slots
 from inference.service import ServiceState
-from inference.types import Img2ImgRequest, Img2ImgResult
+from inference.types import ImageRequest, ImageResult
 from inference.worker.messages import (
     Cancel,
     Capacity,
@@ -186,7 +186,7 @@ class RayEngine:
             case Stop():
                 self._stopped.set()
 
-    async def _run(self, request: Img2ImgRequest) -> None:
+    async def _run(self, request: ImageRequest) -> None:
         for _ in range(MAX_SENDS):
             started = False
             try:
@@ -206,7 +206,7 @@ class RayEngine:
                 return
         self._report(Failed(request.id, WorkerDied("The replica that ran this request was lost.")))
 
-    async def _stream(self, request: Img2ImgRequest) -> AsyncIterator[ReplicaEvent]:
+    async def _stream(self, request: ImageRequest) -> AsyncIterator[ReplicaEvent]:
         left = None if request.deadline is None else request.deadline - time.time()
         stream: DeploymentHandle[Any] = self._handle.options(stream=True)
         response = stream.generate.remote(replace(request, deadline=None), left)
@@ -214,7 +214,7 @@ class RayEngine:
         try:
             async for event in response:
                 yield event
-                if isinstance(event, Img2ImgResult | Failed):
+                if isinstance(event, ImageResult | Failed):
                     return
         finally:
             # Leaving the iteration does not stop the replica.

@@ -10,11 +10,11 @@ from typing import Any
 
 from inference.errors import InferenceError, ModelUnavailable, WorkerFailed
 from inference.service import ServiceState, ServiceStatus
-from inference.types import Img2ImgRequest, Img2ImgResult, Progress
+from inference.types import ImageRequest, ImageResult, Progress
 from inference.worker.messages import Failed
 from inference.worker.supervisor import LocalService
 
-ReplicaEvent = Progress | Img2ImgResult | Failed
+ReplicaEvent = Progress | ImageResult | Failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Replica:
         self._watch = asyncio.create_task(self._watch_failure())
 
     async def generate(
-        self, request: Img2ImgRequest, seconds_left: float | None
+        self, request: ImageRequest, seconds_left: float | None
     ) -> AsyncIterator[ReplicaEvent]:
         """Run one request; the last event is its result or failure.
 

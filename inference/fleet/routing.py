@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from inference.types import Img2ImgRequest
+from inference.types import ImageRequest
 
 MAX_IMBALANCE = 0.1
 """Share of its slots by which a replica's load may exceed the lowest load, so that a preference
@@ -30,7 +30,7 @@ class RoutedRequest:
     source: int
 
     @classmethod
-    def of(cls, request: Img2ImgRequest) -> RoutedRequest:
+    def of(cls, request: ImageRequest) -> RoutedRequest:
         """`source` is a hash of the pixels, valid within this process."""
         return cls((request.width, request.height), hash(request.pixels))
 

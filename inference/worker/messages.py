@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from inference.errors import InferenceError, ModelUnavailable
 from inference.models import ModelEntry
 from inference.service import DownloadProgress
-from inference.types import Img2ImgRequest, Img2ImgResult, Progress
+from inference.types import ImageRequest, ImageResult, Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class WorkerConfig:
 class Submit:
     """Run this request."""
 
-    request: Img2ImgRequest
+    request: ImageRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Stop:
 Command = Submit | Cancel | Stop
 
 
-# Worker to supervisor, besides `Progress` and `Img2ImgResult`
+# Worker to supervisor, besides `Progress` and `ImageResult`
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class Statistics:
         )
 
 
-Event = Started | Progress | Img2ImgResult | Failed | Statistics
+Event = Started | Progress | ImageResult | Failed | Statistics
 """What an engine reports."""
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from inference.types import Img2ImgRequest, Img2ImgResult, Progress
+from inference.types import ImageRequest, ImageResult, Progress
 from inference.worker.messages import Failed, Started
 
 
@@ -14,12 +14,12 @@ from inference.worker.messages import Failed, Started
 class PendingRequest:
     """`future` has the outcome; `started` says that the worker has begun to work on the request."""
 
-    request: Img2ImgRequest
+    request: ImageRequest
     on_progress: Callable[[Progress], None] | None
-    future: asyncio.Future[Img2ImgResult]
+    future: asyncio.Future[ImageResult]
     started: bool = False
 
-    def handle(self, message: Started | Progress | Img2ImgResult | Failed) -> None:
+    def handle(self, message: Started | Progress | ImageResult | Failed) -> None:
         """Apply one of the worker's messages about this request."""
         if self.future.done():
             return
@@ -32,12 +32,12 @@ class PendingRequest:
                         self.on_progress(message)
                     except Exception as error:  # noqa: BLE001 - raised to the caller, whose it is
                         self.resolve(error)
-            case Img2ImgResult():
+            case ImageResult():
                 self.resolve(message)
             case Failed(error=error):
                 self.resolve(error)
 
-    def resolve(self, outcome: Img2ImgResult | Exception) -> None:
+    def resolve(self, outcome: ImageResult | Exception) -> None:
         """Set the outcome, unless there is one already."""
         if self.future.done():
             return

@@ -26,7 +26,7 @@ from inference.errors import (
 )
 from inference.models import find_model
 from inference.service import DownloadProgress, ServiceState, ServiceStatus
-from inference.types import Img2ImgRequest, Img2ImgResult, Progress
+from inference.types import ImageRequest, ImageResult, Progress
 from inference.worker.messages import (
     Cancel,
     Capacity,
@@ -170,9 +170,9 @@ class LocalService:
 
     async def generate(
         self,
-        request: Img2ImgRequest,
+        request: ImageRequest,
         on_progress: Callable[[Progress], None] | None = None,
-    ) -> Img2ImgResult:
+    ) -> ImageResult:
         """Run one request; see `inference.service.InferenceService.generate`."""
         if self._stopping:
             raise ServiceStopped("The service is stopping.")
@@ -264,8 +264,8 @@ class LocalService:
                 watchdog.end_loading(device)
                 for waiting in self._pending.values():
                     self._submit(waiting)
-            case Started(id=id_) | Progress(id=id_) | Img2ImgResult(id=id_) | Failed(id=id_):
-                if isinstance(message, Img2ImgResult):
+            case Started(id=id_) | Progress(id=id_) | ImageResult(id=id_) | Failed(id=id_):
+                if isinstance(message, ImageResult):
                     self._consecutive_deaths = 0
                 if (pending := self._pending.get(id_)) is not None:
                     pending.handle(message)

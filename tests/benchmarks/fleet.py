@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from inference import FleetConfig, Img2ImgRequest, LocalService, RayService
+from inference import FleetConfig, ImageRequest, LocalService, RayService
 from tests.support.requests import request
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ async def measure(service: LocalService, replicas: int, rounds: int) -> dict[str
     ]
     free = asyncio.Semaphore(SLOTS * replicas)
 
-    async def run(one: Img2ImgRequest) -> None:
+    async def run(one: ImageRequest) -> None:
         async with free:
             await service.generate(one)
 

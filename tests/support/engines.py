@@ -15,7 +15,7 @@ import torch
 from inference.engine.loop import SteppedEngine
 from inference.engine.policy import BatchPolicy
 from inference.pipelines.schedulers import new_scheduler
-from inference.types import Img2ImgRequest, Img2ImgResult, Progress, Scheduler
+from inference.types import ImageRequest, ImageResult, Progress, Scheduler
 from inference.worker.messages import Event, Failed, Started, Submit
 from tests.support.requests import request
 
@@ -31,7 +31,7 @@ WORDS = ["a red fox in the snow", "a boat at night", "old stone bridge", "glass"
 
 def mixed(
     number: int, *, seed: int = 0, sizes: Iterable[tuple[int, int]] = ((64, 64),)
-) -> list[Img2ImgRequest]:
+) -> list[ImageRequest]:
     """Requests with random settings; the same ones for the same seed."""
     rng = random.Random(seed)
     made = []
@@ -54,7 +54,7 @@ def mixed(
     return made
 
 
-def run_library(pipe: Any, wanted: Img2ImgRequest, output_type: str = "latent") -> Any:
+def run_library(pipe: Any, wanted: ImageRequest, output_type: str = "latent") -> Any:
     """The library's own call for one request: latents, or pixels in 0..1."""
     from PIL import Image
 
@@ -75,7 +75,7 @@ def run_library(pipe: Any, wanted: Img2ImgRequest, output_type: str = "latent") 
         pipe.scheduler = own
 
 
-def run_alone(model: Any, wanted: Img2ImgRequest) -> torch.Tensor:
+def run_alone(model: Any, wanted: ImageRequest) -> torch.Tensor:
     """The final latents of one request that the model steps without others."""
     one = prepare(model, wanted)
     while not one.finished:
@@ -84,7 +84,7 @@ def run_alone(model: Any, wanted: Img2ImgRequest) -> torch.Tensor:
     return latents
 
 
-def prepare(model: Any, wanted: Img2ImgRequest) -> Any:
+def prepare(model: Any, wanted: ImageRequest) -> Any:
     """The running state of one request that is prepared without others."""
     return model.prepare([model.load_inputs(wanted)])[0]
 
@@ -106,7 +106,7 @@ def relative(got: torch.Tensor, wanted: torch.Tensor) -> float:
     return float((got - wanted).abs().max() / wanted.abs().max())
 
 
-def array(result: Img2ImgResult) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def array(result: ImageResult) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """The picture as (height, width, 3)."""
     return np.frombuffer(result.pixels, np.uint8).reshape(result.height, result.width, 3)
 
@@ -123,8 +123,8 @@ class Recorder:
         self.events.append((turn, event))
 
     @property
-    def results(self) -> dict[str, Img2ImgResult]:
-        return {e.id: e for _, e in self.events if isinstance(e, Img2ImgResult)}
+    def results(self) -> dict[str, ImageResult]:
+        return {e.id: e for _, e in self.events if isinstance(e, ImageResult)}
 
     @property
     def failures(self) -> dict[str, Exception]:
@@ -184,7 +184,7 @@ def failing(inner: Callable[..., Any], error: Exception, when: Callable[..., boo
     return call
 
 
-def picture_of(model: Any, wanted: Img2ImgRequest) -> Any:
+def picture_of(model: Any, wanted: ImageRequest) -> Any:
     """The picture that an engine makes of one request alone, as integers."""
     engine, recorder = new_engine(model)
     engine.post(Submit(wanted))
@@ -209,7 +209,7 @@ def psnr(got: Any, wanted: Any) -> float:
     return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
 
 
-def worst_of_a_batch(model: Any, wanted: Iterable[Img2ImgRequest]) -> float:
+def worst_of_a_batch(model: Any, wanted: Iterable[ImageRequest]) -> float:
     """The lowest `psnr` between a request's picture in a batch and its picture alone."""
     alone = {}
     for one in wanted:

@@ -25,7 +25,7 @@ from inference.engine.policy import BatchPolicy
 from inference.engine.transfers import PendingTransfer
 from inference.errors import ModelNotOnHub, ModelUnavailable, NonFiniteOutput
 from inference.service import DownloadProgress
-from inference.types import Img2ImgRequest, Preview
+from inference.types import ImageRequest, Preview
 from inference.worker.messages import Engine, Event, Loading, Ready, WorkerConfig
 
 Report = Callable[[Event | Loading], None]
@@ -35,7 +35,7 @@ Report = Callable[[Event | Loading], None]
 class FakeDenoising:
     """A request that only counts its steps."""
 
-    request: Img2ImgRequest
+    request: ImageRequest
     step: int = 0
     ignored_prompt: str = ""
     must_restart: bool = False
@@ -63,16 +63,16 @@ class FaultyModel:
             mark.touch()
         return fault
 
-    def batch_key(self, request: Img2ImgRequest) -> Hashable:
+    def batch_key(self, request: ImageRequest) -> Hashable:
         return request.width, request.height
 
-    def rows(self, request: Img2ImgRequest) -> int:
+    def rows(self, request: ImageRequest) -> int:
         return 2
 
-    def load_inputs(self, request: Img2ImgRequest) -> Img2ImgRequest:
+    def load_inputs(self, request: ImageRequest) -> ImageRequest:
         return request
 
-    def prepare(self, batch: Sequence[Img2ImgRequest]) -> list[FakeDenoising]:
+    def prepare(self, batch: Sequence[ImageRequest]) -> list[FakeDenoising]:
         return [FakeDenoising(request) for request in batch]
 
     def predict(self, batch: Sequence[FakeDenoising]) -> None:
@@ -93,7 +93,7 @@ class FaultyModel:
     def decode(self, one: FakeDenoising) -> PendingTransfer[bytes]:
         return PendingTransfer(torch.empty(0), lambda _: self._pixels(one.request))
 
-    def _pixels(self, request: Img2ImgRequest) -> bytes:
+    def _pixels(self, request: ImageRequest) -> bytes:
         if request.prompt == "nan":
             raise NonFiniteOutput("The output has NaN values.")
         colour = 0 if request.prompt == "black" else request.seed % 255 + 1

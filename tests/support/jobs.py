@@ -8,7 +8,7 @@ from typing import Any
 from bot.images.picture import Picture
 from bot.jobs.estimate import JobEstimates
 from bot.jobs.job import Destination, Job, Variant, new_job_id
-from inference import Img2ImgResult, Timings
+from inference import ImageResult, Timings
 
 TOKEN = "interaction-token-that-must-not-be-found"
 
@@ -64,5 +64,5 @@ def measured(estimates: JobEstimates, *, step: float, around: float = 0.0) -> No
     """Report a result that took `step` seconds per step and `around` seconds once."""
     timings = Timings(prepare=around, steps=10 * step, decode=0.0)
     estimates.step_times.measure(
-        Img2ImgResult(id="", pixels=b"", width=0, height=0, steps_run=10, timings=timings)
+        ImageResult(id="", pixels=b"", width=0, height=0, steps_run=10, timings=timings)
     )

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from inference.types import Img2ImgRequest
+from inference.types import ImageRequest
 from tests.support.pictures import photo
 
 
-def request(
-    id_: str = "one", *, width: int = 64, height: int = 64, **changes: Any
-) -> Img2ImgRequest:
+def request(id_: str = "one", *, width: int = 64, height: int = 64, **changes: Any) -> ImageRequest:
     """A small request: ten steps with guidance unless told otherwise."""
-    made = Img2ImgRequest(
+    made = ImageRequest(
         id=id_,
         pixels=photo(width, height, seed=changes.get("seed", 0)).tobytes(),
         width=width,

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Self
 
 from inference import (
-    Img2ImgRequest,
-    Img2ImgResult,
+    ImageRequest,
+    ImageResult,
     InferenceError,
     ModelUnavailable,
     Progress,
@@ -63,7 +63,7 @@ class ScriptedService(FakeLifecycle):
     status: ServiceStatus = READY
     errors: list[InferenceError] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
-    requests: list[Img2ImgRequest] = field(default_factory=list)
+    requests: list[ImageRequest] = field(default_factory=list)
     steps: int = 3
     step_seconds: float = 0.0
 
@@ -71,8 +71,8 @@ class ScriptedService(FakeLifecycle):
         self.gate.set()
 
     async def generate(
-        self, request: Img2ImgRequest, on_progress: Callable[[Progress], None] | None = None
-    ) -> Img2ImgResult:
+        self, request: ImageRequest, on_progress: Callable[[Progress], None] | None = None
+    ) -> ImageResult:
         self.requests.append(request)
         if self.errors:
             raise self.errors.pop(0)
@@ -81,7 +81,7 @@ class ScriptedService(FakeLifecycle):
                 on_progress(Progress(id=request.id, step=step, total=self.steps))
             await asyncio.sleep(self.step_seconds)
         await self.gate.wait()
-        return Img2ImgResult(
+        return ImageResult(
             id=request.id,
             pixels=bytes(255 - value for value in request.pixels),
             width=request.width,

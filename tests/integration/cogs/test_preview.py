@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageStat
 
-from inference import Img2ImgRequest, Img2ImgResult, LocalService, Progress
+from inference import ImageRequest, ImageResult, LocalService, Progress
 from tests.support.services import FakeLifecycle
 from tests.support.simulated_discord import open_simulated_discord, text_of
 
@@ -26,8 +26,8 @@ class Watched(FakeLifecycle):
         self.first_step: float | None = None
 
     async def generate(
-        self, request: Img2ImgRequest, on_progress: Callable[[Progress], None] | None = None
-    ) -> Img2ImgResult:
+        self, request: ImageRequest, on_progress: Callable[[Progress], None] | None = None
+    ) -> ImageResult:
         def note(progress: Progress) -> None:
             self.first_step = self.first_step or time.monotonic()
             if on_progress is not None:

@@ -29,7 +29,7 @@ from simcord.actors import MemberActor
 from simcord.builders import ChannelHandle
 
 from bot.jobs.job import Job
-from inference import Img2ImgRequest, Img2ImgResult, Progress
+from inference import ImageRequest, ImageResult, Progress
 from tests.integration.cogs.test_places import USER_INSTALL_PERMISSIONS
 from tests.support.pictures import file_of
 from tests.support.services import ScriptedService
@@ -80,8 +80,8 @@ class ShiftingService(ScriptedService):
     """An engine whose results can be told from every source and from their own results."""
 
     async def generate(
-        self, request: Img2ImgRequest, on_progress: Callable[[Progress], None] | None = None
-    ) -> Img2ImgResult:
+        self, request: ImageRequest, on_progress: Callable[[Progress], None] | None = None
+    ) -> ImageResult:
         result = await super().generate(request, on_progress)
         pixels = (np.frombuffer(request.pixels, np.uint8) + SHIFT).astype(np.uint8).tobytes()
         return dataclasses.replace(result, pixels=pixels)

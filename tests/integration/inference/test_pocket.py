@@ -20,7 +20,7 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from inference.families.depth2img import Depth2ImgModel
-from inference.types import Img2ImgRequest
+from inference.types import ImageRequest
 from tests.integration.inference.pocket_sheet import Sheet, overlap, silhouette, surface
 from tests.support.engines import prepare
 
@@ -302,7 +302,7 @@ def test_a_preview_has_the_colours_of_the_picture(pipe: Any) -> None:
     for number, prompt in enumerate(PREVIEWED):
         one = prepare(
             model,
-            Img2ImgRequest(
+            ImageRequest(
                 id=prompt,
                 pixels=source.tobytes(),
                 width=192,

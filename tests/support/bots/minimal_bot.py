@@ -26,8 +26,8 @@ from bot.runner.runner import Runner
 from bot.store.database import no_failpoint
 from bot.store.store import Store
 from inference import (
-    Img2ImgRequest,
-    Img2ImgResult,
+    ImageRequest,
+    ImageResult,
     InferenceService,
     OutOfMemory,
     Progress,
@@ -56,8 +56,8 @@ class FastEngine(FakeLifecycle):
         self.stuck = stuck
 
     async def generate(
-        self, request: Img2ImgRequest, on_progress: Callable[[Progress], None] | None = None
-    ) -> Img2ImgResult:
+        self, request: ImageRequest, on_progress: Callable[[Progress], None] | None = None
+    ) -> ImageResult:
         """As `InferenceService.generate`."""
         if self.stuck:
             await asyncio.Event().wait()
@@ -69,7 +69,7 @@ class FastEngine(FakeLifecycle):
             raise OutOfMemory("This picture does not fit.")
         if request.prompt == "dies once" and request.id.endswith("-1"):
             raise WorkerDied("The model broke down.")
-        return Img2ImgResult(
+        return ImageResult(
             id=request.id,
             pixels=bytes(255 - value for value in request.pixels),
             width=request.width,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from bot.jobs.job import Destination, Job, Variant
 from inference import (
-    Img2ImgRequest,
-    Img2ImgResult,
+    ImageRequest,
+    ImageResult,
     InferenceError,
     Progress,
     ServiceState,
@@ -59,8 +59,8 @@ class Engine(FakeLifecycle):
         self.gate.set()
 
     async def generate(
-        self, request: Img2ImgRequest, on_progress: Callable[[Progress], None] | None = None
-    ) -> Img2ImgResult:
+        self, request: ImageRequest, on_progress: Callable[[Progress], None] | None = None
+    ) -> ImageResult:
         self.begun.append(request.id)
         self.inside.add(request.id)
         self.most_inside = max(self.most_inside, len(self.inside))
@@ -83,7 +83,7 @@ class Engine(FakeLifecycle):
             raise
         finally:
             self.inside.discard(request.id)
-        return Img2ImgResult(
+        return ImageResult(
             id=request.id,
             pixels=request.pixels,
             width=request.width,

@@ -16,7 +16,7 @@ from simcord.builders import ChannelHandle
 
 from bot.client import Services
 from bot.moderation.model import GuildPolicy
-from inference import Img2ImgRequest, Img2ImgResult, InferenceService, Preview, Progress
+from inference import ImageRequest, ImageResult, InferenceService, Preview, Progress
 from tests.support.moderation.pictures import suspicious
 from tests.support.pictures import file_of, photo
 from tests.support.services import ScriptedService
@@ -33,8 +33,8 @@ class Painter(ScriptedService):
     step has a small copy of the result as its preview."""
 
     async def generate(
-        self, request: Img2ImgRequest, on_progress: Callable[[Progress], None] | None = None
-    ) -> Img2ImgResult:
+        self, request: ImageRequest, on_progress: Callable[[Progress], None] | None = None
+    ) -> ImageResult:
         """As the service does."""
         drawn = bytes(255 - value for value in request.pixels)
         size = (request.width, request.height)

@@ -17,7 +17,7 @@ import torch
 from inference.errors import InferenceError
 from inference.families.depth2img import Depth2ImgModel
 from inference.pipelines import random_tiny
-from inference.types import Img2ImgRequest, Scheduler
+from inference.types import ImageRequest, Scheduler
 from inference.worker.messages import Submit
 from tests.support.engines import (
     LIBRARY_WARNINGS,
@@ -46,7 +46,7 @@ def random_prompt(rng: random.Random) -> str:
     return "".join(rng.choice(PIECES) for _ in range(rng.choice([0, 1, 3, 10, 40])))
 
 
-def serve(model: Depth2ImgModel, requests: Sequence[Img2ImgRequest]) -> Any:
+def serve(model: Depth2ImgModel, requests: Sequence[ImageRequest]) -> Any:
     engine, recorder = new_engine(model, row_limit=16, admission_limit=4)
     for one in requests:
         engine.post(Submit(one))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from inference.families.depth2img import Depth2ImgModel
-from inference.types import Img2ImgResult, Progress
+from inference.types import ImageResult, Progress
 from inference.worker.messages import Cancel, Started, Submit
 from tests.support.engines import LIBRARY_WARNINGS, finish, mixed, new_engine, prepare
 from tests.support.requests import request
@@ -108,7 +108,7 @@ def test_at_most_one_request_is_prepared_and_one_decoded_a_turn(model: Depth2Img
             Submit(request(f"r{number}", steps=4, strength=1.0, scheduler="ddim", seed=number))
         )
     finish(engine, recorder, [f"r{number}" for number in range(6)])
-    for kind in (Started, Img2ImgResult):
+    for kind in (Started, ImageResult):
         turns = [turn for turn, e in recorder.events if isinstance(e, kind)]
         assert len(turns) == len(set(turns)) == 6
 
@@ -148,7 +148,7 @@ def test_other_requests_are_stepped_while_a_picture_is_copied(model: Depth2ImgMo
     engine.post(Submit(request("short", steps=2, strength=1.0, scheduler="ddim")))
     engine.post(Submit(request("long", steps=12, strength=1.0, scheduler="ddim")))
     finish(engine, recorder, ["short", "long"])
-    turns = {e.id: turn for turn, e in recorder.events if isinstance(e, Img2ImgResult)}
+    turns = {e.id: turn for turn, e in recorder.events if isinstance(e, ImageResult)}
     assert turns["short"] == recorder.steps("short")[-1] + 3
     assert recorder.steps("long") == list(range(1, 13))
     # After the last step, waiting for the copy delays nothing.

@@ -18,11 +18,11 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-from inference import Img2ImgResult, LocalService
+from inference import ImageResult, LocalService
 from inference.errors import DeadlineExceeded, InferenceError, OutOfMemory
 from inference.families.whole_call import WholeCallEngine
 from inference.pipelines import random_tiny
-from inference.types import Img2ImgRequest, Progress
+from inference.types import ImageRequest, Progress
 from inference.worker.messages import Cancel, Event, Failed, Stop, Submit
 from tests.support.engines import LIBRARY_WARNINGS, array, run_library
 from tests.support.requests import request
@@ -92,7 +92,7 @@ def pipe(request: pytest.FixtureRequest) -> Any:
 
 def serve(
     pipe: Any,
-    *wanted: Img2ImgRequest,
+    *wanted: ImageRequest,
     on_event: Callable[[WholeCallEngine, Event], None] | None = None,
 ) -> list[Event]:
     """The events that an engine over `pipe` reports for these requests."""
@@ -102,7 +102,7 @@ def serve(
         events.append(event)
         if on_event is not None:
             on_event(engine, event)
-        if isinstance(event, Img2ImgResult | Failed) and event.id == wanted[-1].id:
+        if isinstance(event, ImageResult | Failed) and event.id == wanted[-1].id:
             engine.post(Stop())
 
     engine = WholeCallEngine(pipe, report)
@@ -112,8 +112,8 @@ def serve(
     return events
 
 
-def results(events: list[Event]) -> dict[str, Img2ImgResult]:
-    return {event.id: event for event in events if isinstance(event, Img2ImgResult)}
+def results(events: list[Event]) -> dict[str, ImageResult]:
+    return {event.id: event for event in events if isinstance(event, ImageResult)}
 
 
 def failure(events: list[Event]) -> Exception:

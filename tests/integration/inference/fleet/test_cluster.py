@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from inference import (
     FleetConfig,
-    Img2ImgRequest,
+    ImageRequest,
     LocalService,
     Progress,
     RayService,
@@ -87,9 +87,7 @@ async def until_both_serve(service: RayService) -> None:
         await asyncio.sleep(0.2)
 
 
-async def run(
-    service: RayService | LocalService, wanted: Img2ImgRequest
-) -> tuple[bytes, list[int]]:
+async def run(service: RayService | LocalService, wanted: ImageRequest) -> tuple[bytes, list[int]]:
     steps: list[int] = []
     result = await service.generate(wanted, lambda progress: steps.append(progress.step))
     return result.pixels, steps

@@ -19,7 +19,7 @@ from inference import (
     DiskFull,
     DownloadProgress,
     HubUnreachable,
-    Img2ImgResult,
+    ImageResult,
     InvalidModel,
     LocalService,
     ModelGated,
@@ -94,7 +94,7 @@ async def test_the_old_layout_is_downloaded_loaded_and_used(
     async with serve(factory=BUILD_ENGINE, dtype=dtype) as service:
         await service.wait_ready()
         assert service.status.dtype == dtype
-        assert isinstance(await service.generate(request()), Img2ImgResult)
+        assert isinstance(await service.generate(request()), ImageResult)
     assert revisions(tmp_path) == {REPOSITORY: COMMIT}
     # The repository gets a new commit, and then it disappears: the stored files are used.
     hub.commit = "f" * 40
@@ -102,7 +102,7 @@ async def test_the_old_layout_is_downloaded_loaded_and_used(
     hub.requests.clear()
     async with serve(factory=BUILD_ENGINE, dtype=dtype) as service:
         await service.wait_ready()
-        assert isinstance(await service.generate(request()), Img2ImgResult)
+        assert isinstance(await service.generate(request()), ImageResult)
     assert hub.requests == []
 
 
@@ -132,7 +132,7 @@ async def test_a_component_without_fp16_weights_uses_its_ordinary_ones(
         path.unlink()
     async with serve(factory=BUILD_ENGINE, dtype="bfloat16") as service:
         await service.wait_ready()
-        assert isinstance(await service.generate(request()), Img2ImgResult)
+        assert isinstance(await service.generate(request()), ImageResult)
     assert "vae/diffusion_pytorch_model.safetensors" in weights(hub)
     assert "unet/diffusion_pytorch_model.fp16.safetensors" in weights(hub)
     assert len(weights(hub)) == 4

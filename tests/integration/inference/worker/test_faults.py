@@ -25,7 +25,7 @@ import pytest
 
 from inference import (
     DownloadProgress,
-    Img2ImgResult,
+    ImageResult,
     InferenceError,
     LocalService,
     ModelNotOnHub,
@@ -87,7 +87,7 @@ async def test_a_dead_worker_is_replaced_and_only_its_started_requests_fail(faul
         assert isinstance(await bad, WorkerDied)
         assert all(isinstance(one, WorkerDied) for one in await asyncio.gather(*running))
         assert service.status.detail == "restarting the model"
-        assert all(isinstance(one, Img2ImgResult) for one in await asyncio.gather(*waiting))
+        assert all(isinstance(one, ImageResult) for one in await asyncio.gather(*waiting))
         assert service.status.state is ServiceState.READY
         assert service.worker_pid != before
 
@@ -167,7 +167,7 @@ async def test_a_finished_request_in_between_keeps_the_service_going() -> None:
     async with serving() as service:
         for number in range(3):
             assert isinstance(await outcome(service, "assert", number), WorkerDied)
-            assert isinstance(await outcome(service, "fine", number), Img2ImgResult)
+            assert isinstance(await outcome(service, "fine", number), ImageResult)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ async def test_a_worker_that_stopped_reading_does_not_stop_its_parent() -> None:
             before = time.monotonic()
             await asyncio.sleep(0.01)
             worst = max(worst, time.monotonic() - before)
-        assert all(isinstance(task.result(), Img2ImgResult) for task in tasks)
+        assert all(isinstance(task.result(), ImageResult) for task in tasks)
         assert worst < 0.9
 
 
@@ -214,7 +214,7 @@ async def test_a_hang_is_noticed_after_its_request_was_cancelled() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert isinstance(await outcome(service, "fine"), Img2ImgResult)
+        assert isinstance(await outcome(service, "fine"), ImageResult)
 
 
 async def test_a_request_cancelled_while_waiting_or_running_stops(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ async def test_a_request_cancelled_while_waiting_or_running_stops(tmp_path: Path
         await asyncio.wait({first, *others})
         count = len(reported)
         # The next request runs at once, and the cancelled ones report nothing more.
-        assert isinstance(await outcome(service, "fine"), Img2ImgResult)
+        assert isinstance(await outcome(service, "fine"), ImageResult)
         assert len(reported) == count
 
 
@@ -253,13 +253,13 @@ async def test_an_error_in_the_progress_function_is_raised_to_its_caller() -> No
     async with serving() as service:
         with pytest.raises(ZeroDivisionError):
             await service.generate(request("x"), wrong)
-        assert isinstance(await outcome(service, "fine"), Img2ImgResult)
+        assert isinstance(await outcome(service, "fine"), ImageResult)
 
 
 async def test_requests_sent_while_loading_run_once_it_is_ready() -> None:
     async with serving(ready=False) as service:
         assert service.status.state is ServiceState.LOADING
-        assert isinstance(await outcome(service, "fine"), Img2ImgResult)
+        assert isinstance(await outcome(service, "fine"), ImageResult)
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ async def test_a_stop_signal_to_the_whole_group_does_not_lose_a_request() -> Non
         await started.wait()
         for number in (signal.SIGTERM, signal.SIGINT):
             os.kill(service.worker_pid, number)
-        assert isinstance(await task, Img2ImgResult)
+        assert isinstance(await task, ImageResult)
 
 
 @pytest.mark.parametrize("factory", ["build_engine", "never_ready"])
@@ -363,7 +363,7 @@ async def test_the_status_counts_restarts_and_the_denoiser_s_work_of_all_workers
     async with serving() as service:
         assert (service.status.restarts, service.status.denoiser_calls) == (0, 0)
         # Ten steps with guidance: two rows in each call.
-        assert isinstance(await outcome(service, "fine", steps=10), Img2ImgResult)
+        assert isinstance(await outcome(service, "fine", steps=10), ImageResult)
         while service.status.denoiser_calls < 10:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
         first = service.status
@@ -375,7 +375,7 @@ async def test_the_status_counts_restarts_and_the_denoiser_s_work_of_all_workers
         assert service.status.worker_pid not in (None, first.worker_pid)
         before = service.status.denoiser_calls
         assert before >= 10
-        assert isinstance(await outcome(service, "fine", 1, steps=10), Img2ImgResult)
+        assert isinstance(await outcome(service, "fine", 1, steps=10), ImageResult)
         while service.status.denoiser_calls < before + 10:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         assert service.status.denoiser_calls == before + 10

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from inference import (
-    Img2ImgResult,
+    ImageResult,
     InvalidModel,
     LocalService,
     ModelTooLarge,
@@ -41,7 +41,7 @@ async def test_a_folder_serves_as_a_model(saved: Path, tmp_path: Path) -> None:
         model=str(saved), dtype="float32", device="cpu", cache_dir=tmp_path
     ) as service:
         result = await service.generate(make_request(preview=True, return_depth=True))
-        assert isinstance(result, Img2ImgResult)
+        assert isinstance(result, ImageResult)
         assert (service.status.device, service.status.dtype) == ("cpu", "float32")
         assert service.status.slots == 1
 

@@ -9,11 +9,11 @@ from itertools import pairwise
 import pytest
 
 from inference.engine.policy import CLEAN_STEPS, BatchItem, BatchPolicy
-from inference.types import Img2ImgRequest
+from inference.types import ImageRequest
 
 
 def item(id_: str, key: str = "square", rows: int = 2) -> BatchItem:
-    request = Img2ImgRequest(
+    request = ImageRequest(
         id=id_,
         pixels=b"",
         width=64,
