@@ -33,8 +33,12 @@ class WorkerProcess:
         self._outbox: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._inbox: asyncio.Queue[Any] = asyncio.Queue()
         loop = asyncio.get_running_loop()
-        threading.Thread(target=self._read, args=(loop,), daemon=True).start()
-        threading.Thread(target=self._write, daemon=True).start()
+        self._threads = (
+            threading.Thread(target=self._read, args=(loop,), name="read-worker-pipe", daemon=True),
+            threading.Thread(target=self._write, name="write-worker-pipe", daemon=True),
+        )
+        for thread in self._threads:
+            thread.start()
 
     @classmethod
     async def start(cls, config: WorkerConfig) -> Self:
@@ -77,11 +81,19 @@ class WorkerProcess:
         self.kill()
         await asyncio.to_thread(self._process.join, KILL_SECONDS)
         self._outbox.put(None)
-        self._pipe.close()
+        await asyncio.to_thread(self._close_pipe)
         code = self._process.exitcode
         if code is not None and code < 0:
             return f"the process was ended by {signal.Signals(-code).name}"
         return f"the process exited with code {code}"
+
+    def _close_pipe(self) -> None:
+        """Close the pipe once no thread uses it. The next worker's pipe may get the same file
+        descriptor, and a command that is still being written must not reach that worker."""
+        for thread in self._threads:
+            thread.join(KILL_SECONDS)
+        if not any(thread.is_alive() for thread in self._threads):
+            self._pipe.close()
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         message: object = ...

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,6 +39,9 @@ from inference import (
     WorkerDied,
     WorkerFailed,
 )
+from inference.models import find_model
+from inference.worker.messages import Submit, WorkerConfig
+from inference.worker.process import WorkerProcess
 from tests.support.requests import request
 
 FAULTS = "tests.support.faults:"
@@ -201,6 +205,24 @@ async def test_a_worker_that_stopped_reading_does_not_stop_its_parent() -> None:
             worst = max(worst, time.monotonic() - before)
         assert all(isinstance(task.result(), ImageResult) for task in tasks)
         assert worst < 0.9
+
+
+async def test_a_closed_pipe_is_not_written_to() -> None:
+    """The next worker's pipe may have the file descriptor of the one that was closed."""
+    config = WorkerConfig(entry=find_model("noise"), factory=FAULTS + "build_engine")
+    side = 1024
+    large = request("large", width=side, height=side, pixels=bytes(side * side * 3))
+    before = set(threading.enumerate())
+    for _ in range(3):
+        process = await WorkerProcess.start(config)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGSTOP)
+        for _ in range(20):
+            process.send(Submit(large))
+        await process.close()
+        left = set(threading.enumerate()) - before
+        # asyncio keeps the threads of its pool.
+        assert not [thread for thread in left if not thread.name.startswith("asyncio_")]
 
 
 async def test_a_hang_is_noticed_after_its_request_was_cancelled() -> None:
