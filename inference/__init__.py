@@ -25,9 +25,18 @@ from inference.errors import (
 )
 from inference.fleet.config import FleetConfig
 from inference.fleet.service import RayService
-from inference.models import MODELS, POCKET, MemoryNeeds, ModelEntry, find_model
+from inference.model_entry import ExtraRepository, MemoryNeeds, ModelEntry
+from inference.models import MODELS, POCKET, find_model
 from inference.service import DownloadProgress, InferenceService, ServiceState, ServiceStatus
-from inference.types import ImageRequest, ImageResult, Preview, Progress, Timings
+from inference.types import (
+    ImageRequest,
+    ImageResult,
+    Option,
+    Preview,
+    Progress,
+    Task,
+    Timings,
+)
 from inference.worker.download import DOWNLOAD_ONLY
 from inference.worker.supervisor import LocalService
 
@@ -39,6 +48,7 @@ __all__ = [
     "DeviceNotFound",
     "DiskFull",
     "DownloadProgress",
+    "ExtraRepository",
     "FleetConfig",
     "HubUnreachable",
     "ImageRequest",
@@ -55,6 +65,7 @@ __all__ = [
     "ModelTooLarge",
     "ModelUnavailable",
     "NonFiniteOutput",
+    "Option",
     "OutOfMemory",
     "Preview",
     "Progress",
@@ -62,6 +73,7 @@ __all__ = [
     "ServiceState",
     "ServiceStatus",
     "ServiceStopped",
+    "Task",
     "Timings",
     "UnknownModel",
     "WorkerDied",

@@ -28,7 +28,7 @@ from inference.errors import (
     ModelNotOnHub,
     ModelUnavailable,
 )
-from inference.models import ModelEntry
+from inference.model_entry import ModelEntry
 from inference.pipeline_files import MODEL_INDEX, select_files
 from inference.service import DownloadProgress
 

@@ -1,49 +1,19 @@
-"""The model catalogue: source, licence, defaults and limits of each model. Imports no torch."""
+"""The model catalogue, and how a model's name is resolved. Imports no torch."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from inference.errors import UnknownModel
-from inference.types import Scheduler
+from inference.model_entry import MemoryNeeds, ModelEntry, Size
 
 POCKET = Path(__file__).parent / "pocket"
 
 # As the hub's client validates names, with one owner.
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryNeeds:
-    """Free memory in GiB that one request at the model's `pixels` needs, with the weights.
-
-    `gpu` is for half precision: the memory that torch reserves and CUDA's own. With less than that,
-    the settings of `inference.pipelines.low_memory` are used. `gpu_low` is the allocated memory
-    with these settings; with less than that, the model cannot run. `cpu` and `cpu_half` are for
-    float32 and bfloat16 on a CPU. None is unknown.
-    """
-
-    gpu: float
-    gpu_low: float | None = None
-    cpu: float | None = None
-    cpu_half: float | None = None
-
-    def on(self, device: str, *, half: bool) -> tuple[float, float]:
-        """The memory to run at full speed, and the memory to run at all; 0 is unknown.
-
-        `device` is `cuda`, `mps` or `cpu`. The last two share the machine's memory, so that there
-        is nothing to offload to. Float32 is taken to double the need of a GPU.
-        """
-        if device == "cuda":
-            scale = 1.0 if half else 2.0
-            return scale * self.gpu, scale * (self.gpu_low or 0.0)
-        need = (self.cpu_half if half else self.cpu) or 0.0
-        return need, need
-
-
-Size = tuple[int, int]
 
 # Square, 4:3 and 16:9 in both orientations, rounded to multiples of 64 within 512 × 512 pixels.
 SIZES_512: tuple[Size, ...] = ((512, 512), (576, 448), (448, 576), (640, 384), (384, 640))
@@ -58,44 +28,6 @@ SIZES_1024: tuple[Size, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelEntry:
-    """One model.
-
-    `source` is a hub repository, a local `save_pretrained` folder, or empty for random weights
-    that are built in code. `revision` is a commit hash, a tag or a branch of the repository; None
-    is the commit of the first download, which is remembered. `pixels` is the image area that the
-    model was trained at; both sides must be divisible by `multiple`. `sizes` are the (width,
-    height) to which most pictures are fitted: the fewer there are, the more requests share a call
-    of the model. A picture whose aspect ratio is not near one of them gets a size of its own.
-    `scheduler` replaces the
-    scheduler in the repository, unless None. `cpu_requests` is how many requests run at once on a
-    CPU; one full-size request already uses all cores. `parameters` is the number of parameters of
-    all components, counted from their configurations; None is unknown. `memory` was measured, see
-    docs/benchmarks.md; None is unknown.
-    """
-
-    name: str
-    source: str
-    licence: str
-    revision: str | None = None
-    pixels: int = 512 * 512
-    multiple: int = 64
-    sizes: tuple[Size, ...] = ()
-    strength: float = 0.7
-    steps: int = 25
-    guidance_scale: float = 7.5
-    scheduler: Scheduler | None = None
-    cpu_requests: int = 1
-    parameters: int | None = None
-    memory: MemoryNeeds | None = None
-
-    @property
-    def on_hub(self) -> bool:
-        """Whether the files come from the model hub."""
-        return bool(self.source) and not Path(self.source).is_dir()
-
-
 MODELS: dict[str, ModelEntry] = {
     entry.name: entry
     for entry in (
@@ -108,6 +40,9 @@ MODELS: dict[str, ModelEntry] = {
             # The repository has PNDM, which needs about twice as many steps.
             scheduler="dpmpp_2m_karras",
             sizes=SIZES_512,
+            family="depth2img",
+            about="Redraws a picture and keeps its shapes.",
+            commercial_use=True,
             parameters=1_412_000_000,
             memory=MemoryNeeds(gpu=4.5, gpu_low=2.7, cpu=7.2, cpu_half=4.5),
         ),
@@ -123,6 +58,9 @@ MODELS: dict[str, ModelEntry] = {
             guidance_scale=3.0,
             # Measured: docs/benchmarks.md.
             cpu_requests=4,
+            family="depth2img",
+            about="A small demo model with a small vocabulary.",
+            commercial_use=True,
         ),
         ModelEntry(
             name="noise",
@@ -130,6 +68,9 @@ MODELS: dict[str, ModelEntry] = {
             licence="none: random weights",
             pixels=128 * 128,
             steps=20,
+            family="depth2img",
+            about="Random weights, for tests.",
+            commercial_use=True,
         ),
         # These run in the whole-call engine: one request at a time, no depth map.
         ModelEntry(
@@ -138,6 +79,8 @@ MODELS: dict[str, ModelEntry] = {
             licence="creativeml-openrail-m",
             scheduler="dpmpp_2m_karras",
             sizes=SIZES_512,
+            about="Redraws a picture without a depth map.",
+            commercial_use=True,
             parameters=1_370_000_000,
             memory=MemoryNeeds(gpu=4.2),
         ),
@@ -148,6 +91,8 @@ MODELS: dict[str, ModelEntry] = {
             pixels=1024 * 1024,
             guidance_scale=6.0,
             sizes=SIZES_1024,
+            about="Redraws a picture at 1024 pixels, without a depth map.",
+            commercial_use=True,
             parameters=3_469_000_000,
             memory=MemoryNeeds(gpu=14.3, gpu_low=5.4),
         ),
@@ -158,6 +103,8 @@ MODELS: dict[str, ModelEntry] = {
             steps=4,
             guidance_scale=1.0,
             sizes=SIZES_512,
+            about="Redraws a picture in few steps, without a depth map.",
+            commercial_use=False,
             parameters=3_469_000_000,
         ),
     )

@@ -9,17 +9,28 @@ Scheduler = Literal["dpmpp_2m_karras", "ddim", "euler", "unipc", "pndm"]
 """Names of the schedulers that a request may choose. `None` means the catalogue's scheduler for the
 model, or the scheduler in the model's repository if the catalogue has none."""
 
+Task = Literal["img2img", "text2img", "edit"]
+"""What a model can do: redraw a picture, draw from text only, or edit by an instruction."""
+
+Option = Literal["strength", "negative_prompt", "guidance", "control_scale"]
+"""Settings of a request that some models do not have."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRequest:
-    """One image to redraw.
+    """One image to make.
 
-    `pixels` is RGB, row-major, 3 bytes a pixel, `width * height * 3` bytes. Both sides are
-    multiples of the model's `multiple`, and the area is within the model's `pixels`; the caller
-    resizes. `strength` is in (0, 1]: the last `int(steps * strength)` steps run, at least one.
+    `pixels` is RGB, row-major, 3 bytes a pixel, `width * height * 3` bytes; empty for an image from
+    text only. Both sides are multiples of the model's `multiple`, and the area is within the
+    model's `pixels`; the caller resizes. `strength` is in (0, 1]: the last `int(steps * strength)`
+    steps run, at least one.
     `guidance_scale` above 1 turns on classifier-free guidance and the negative prompt.
     `seed` is in [0, 2**63). `deadline` is in seconds since the epoch; a request that has not been
     prepared by then fails with `DeadlineExceeded`.
+
+    `structure` is RGB of the same size, whose depth map steers the model; None is `pixels`.
+    `control_scale` is the weight of a ControlNet's output (`controlnet_conditioning_scale` in
+    diffusers); None is 1.
     """
 
     id: str
@@ -36,6 +47,8 @@ class ImageRequest:
     preview: bool = False
     return_depth: bool = False
     deadline: float | None = None
+    structure: bytes | None = None
+    control_scale: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

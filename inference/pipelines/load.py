@@ -19,7 +19,7 @@ from transformers import DPTImageProcessor
 
 from inference.downloads import download_model
 from inference.errors import InvalidModel, ModelTooLarge
-from inference.models import ModelEntry
+from inference.model_entry import ModelEntry
 from inference.pipeline_files import HALF_VARIANT
 from inference.pipelines import random_tiny
 from inference.pipelines.devices import is_out_of_memory

@@ -10,7 +10,7 @@ from accelerate import cpu_offload_with_hook
 from diffusers import StableDiffusionDepth2ImgPipeline
 
 from inference.errors import ModelTooLarge
-from inference.models import ModelEntry
+from inference.model_entry import ModelEntry
 from inference.pipelines.devices import available_memory
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from inference.errors import InferenceError, ModelUnavailable
-from inference.models import ModelEntry
+from inference.model_entry import ModelEntry
 from inference.service import DownloadProgress
 from inference.types import ImageRequest, ImageResult, Progress
 

@@ -11,7 +11,8 @@ import torch
 
 from inference import MemoryNeeds, ModelTooLarge
 from inference.families.depth2img import Depth2ImgModel
-from inference.models import MODELS, ModelEntry
+from inference.model_entry import ModelEntry
+from inference.models import MODELS
 from inference.pipelines import low_memory, random_tiny
 from inference.pipelines.low_memory import place, saves_memory
 from tests.support.engines import LIBRARY_WARNINGS, picture_of
