@@ -20,12 +20,10 @@ from bot.moderation.errors import (
     PictureRefused,
     PromptRefused,
     SlowMode,
-    UserBanned,
-    UserNotAllowed,
-    UserTimedOut,
 )
 from bot.moderation.lists import ModerationLists
-from bot.moderation.model import EVERYWHERE, Case, CaseKind, Effect, Place, Subject
+from bot.moderation.model import EVERYWHERE, Case, CaseKind, Place
+from bot.moderation.restrictions import check_restrictions
 
 log = logging.getLogger(__name__)
 
@@ -73,28 +71,17 @@ class Moderation:
         Raises:
             UserBanned, UserTimedOut, UserNotAllowed, SlowMode: the user may not ask now.
         """
-        now = self._clock()
-        entries = [
-            entry
-            for entry in await self.lists.restrictions(place)
-            if entry.until is None or entry.until > now
-        ]
-        own = [
-            entry
-            for entry in entries
-            if (entry.subject is Subject.USER and entry.subject_id == user_id)
-            or (entry.subject is Subject.ROLE and entry.subject_id in role_ids)
-        ]
-        if any(entry.effect is Effect.BAN for entry in own):
-            raise UserBanned
-        ends = [entry.until for entry in own if entry.effect is Effect.TIMEOUT and entry.until]
-        if ends:
-            raise UserTimedOut(until=f"<t:{int(max(ends))}:R>")
-        for scope in place.scopes:
-            allowed = {e for e in entries if e.guild_id == scope and e.effect is Effect.ALLOW}
-            if allowed and allowed.isdisjoint(own):
-                raise UserNotAllowed
-        await self._check_slow_mode(place, user_id, now)
+        await self.check_lists(place, user_id, role_ids)
+        await self._check_slow_mode(place, user_id, self._clock())
+
+    async def check_lists(self, place: Place, user_id: int, role_ids: Collection[int]) -> None:
+        """Check the lists of users and roles.
+
+        Raises:
+            UserBanned, UserTimedOut, UserNotAllowed: the user may not use the bot now.
+        """
+        entries = await self.lists.restrictions(place)
+        check_restrictions(entries, place, user_id, role_ids, self._clock())
 
     async def check_prompt(
         self, place: Place, user_id: int, prompt: str, texts: Sequence[str]

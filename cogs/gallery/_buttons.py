@@ -22,6 +22,7 @@ class Share(JobAction):
 
     action = Action.SHARE
     access = AccessRule.OWNER
+    refused_to_banned = True
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Send the result to the gallery's channel.

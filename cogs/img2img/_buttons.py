@@ -169,6 +169,7 @@ class Larger(JobAction):
 
     action = Action.LARGER
     access = AccessRule.RESULT
+    refused_to_banned = True
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Post the enlarged picture."""

@@ -18,7 +18,7 @@ from bot.replies import reply_privately
 from cogs.moderation._errors import NothingToReport
 from cogs.shared.access import AccessRule
 from cogs.shared.errors import JobNotFound
-from cogs.shared.job_buttons import Action, Interaction, JobAction
+from cogs.shared.job_buttons import Action, Interaction, JobAction, check_lists
 
 _JOB_BUTTON = re.compile(r"redraw:[a-z]+:([0-9a-f]{16}):\d(:\d+)?")
 
@@ -28,6 +28,7 @@ class Report(JobAction):
 
     action: ClassVar[Action] = Action.REPORT
     access: ClassVar[AccessRule] = AccessRule.MESSAGE
+    refused_to_banned: ClassVar[bool] = True
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Record the report."""
@@ -63,8 +64,10 @@ class ReportMenu(commands.Cog):
         """Find the job by the buttons of the message.
 
         Raises:
+            ModerationRefusal: the user may not use the bot here.
             NothingToReport: it is not a message of the bot with job buttons.
         """
+        await check_lists(interaction)
         job_id = _job_id(message) if message.author == self.bot.user else None
         job = await self.bot.services.store.job(job_id) if job_id else None
         if job is None or job.state is not JobState.DELIVERED:

@@ -21,6 +21,7 @@ from bot.commands.allowed_places import check_place
 from bot.commands.command_tree import handle_error
 from bot.i18n.translate import translate
 from bot.jobs.job import Job
+from bot.moderation.place import place_of
 from cogs.shared.access import AccessRule, JobFacts, decide
 from cogs.shared.channel_facts import channel_here, job_facts, raise_refusal
 
@@ -84,6 +85,9 @@ class JobAction(discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]]
     access: ClassVar[AccessRule]
     on_message_only: ClassVar[bool] = False
     """The action concerns the message with the button, not the job that the message shows."""
+    refused_to_banned: ClassVar[bool] = False
+    """Users who are banned or timed out, or not on the allow list, may not use it. Actions that
+    submit a request check this when they submit it."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__(
@@ -123,6 +127,8 @@ class JobAction(discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]]
         try:
             services = interaction.client.services
             check_place(services.settings, interaction.guild_id)
+            if self.refused_to_banned:
+                await check_lists(interaction)
             job = await services.store.job(self.job_id)
             if job is None or self.on_message_only:
                 facts = JobFacts(
@@ -152,6 +158,18 @@ class JobAction(discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]]
         get here.
         """
         raise NotImplementedError
+
+
+async def check_lists(interaction: Interaction) -> None:
+    """Check the lists of users and roles for this place.
+
+    Raises:
+        ModerationRefusal: the user may not use the bot here.
+    """
+    bot, user = interaction.client, interaction.user
+    roles = user.roles if isinstance(user, discord.Member) else []
+    place = place_of(bot, interaction.guild_id, interaction.channel_id or 0)
+    await bot.services.moderation.check_lists(place, user.id, {role.id for role in roles})
 
 
 def _requested_by(message: discord.Message | None) -> int | None:

@@ -15,7 +15,13 @@ from simcord.backend.errors import SetupError
 from bot.moderation.detectors.prompt_rules import RuleKind
 from bot.moderation.errors import UserBanned
 from bot.moderation.model import EVERYWHERE, Place
-from tests.support.moderation.discord import BAD, ModeratedServer, open_moderated_server
+from tests.support.moderation.discord import (
+    BAD,
+    ModeratedServer,
+    open_moderated_server,
+    pictures_in,
+    said,
+)
 from tests.support.simulated_discord import text_of
 
 BANNED = "You may not use this bot here."
@@ -105,6 +111,27 @@ async def test_a_banned_member_can_use_no_button_that_asks_for_a_picture(
     await server.command(server.moderator, "moderation ban", target=server.bob)
     assert BANNED in await server.click(server.bob, answer, "Again")
     assert server.sim.last.id == answer.id
+
+
+@pytest.mark.parametrize("effect", ["ban", "timeout"])
+async def test_a_banned_owner_can_post_nothing_and_still_delete(
+    server: ModeratedServer, effect: str
+) -> None:
+    gallery = server.sim.env.guild.create_text_channel("gallery")
+    await server.services.store.guild_settings.set_gallery(server.guild_id, gallery.id)
+    await server.redraw(user=server.bob)
+    answer = server.sim.last
+    options = {"minutes": 5} if effect == "timeout" else {}
+    await server.command(server.moderator, f"moderation {effect}", target=server.bob, **options)
+    refusal = BANNED if effect == "ban" else "You may use this bot again <t:"
+    for label in ("Larger", "Share"):
+        assert refusal in await server.click(server.bob, answer, label)
+    reported = await server.bob.context_menu(server.channel, "Report picture", answer)
+    assert refusal in said(reported)
+    assert gallery.history() == []
+    assert len(pictures_in(server.channel)) == 1
+    await server.click(server.bob, answer, "Delete")
+    assert pictures_in(server.channel) == []
 
 
 async def test_a_mention_of_a_banned_member_is_refused(server: ModeratedServer) -> None:
