@@ -26,7 +26,8 @@ class ImageRequest:
     steps run, at least one.
     `guidance_scale` above 1 turns on classifier-free guidance and the negative prompt.
     `seed` is in [0, 2**63). `deadline` is in seconds since the epoch; a request that has not been
-    prepared by then fails with `DeadlineExceeded`.
+    prepared by then fails with `DeadlineExceeded`. `model` is the name of one of the models that
+    the service runs; empty is its default.
 
     `structure` is RGB of the same size, whose depth map steers the model; None is `pixels`.
     `control_scale` is the weight of a ControlNet's output (`controlnet_conditioning_scale` in
@@ -49,6 +50,7 @@ class ImageRequest:
     deadline: float | None = None
     structure: bytes | None = None
     control_scale: float | None = None
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
