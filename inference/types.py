@@ -74,11 +74,16 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """Seconds from submission to prepared, seconds of the steps, and seconds of the decode."""
+    """Seconds from submission to prepared, seconds of the steps, and seconds of the decode.
+
+    Other requests run during this time, too. `device` is the time that the device worked for this
+    request: its share, by rows, of the calls that it was part of.
+    """
 
     prepare: float
     steps: float
     decode: float
+    device: float = 0.0
 
     @property
     def total(self) -> float:

@@ -16,8 +16,9 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic
 
+from inference.engine.device_time import DeviceClock, DeviceMeter, HostClock
 from inference.engine.failures import attempt, failure_of
-from inference.engine.outputs import Job, OutputStage
+from inference.engine.outputs import PREVIEW_SECONDS, Job, OutputStage, rows_of
 from inference.engine.policy import BatchItem, BatchPolicy
 from inference.engine.protocols import InputsT, RunningT, StepModel
 from inference.errors import DeadlineExceeded
@@ -36,9 +37,6 @@ from inference.worker.messages import (
 
 log = logging.getLogger(__name__)
 
-PREVIEW_SECONDS = 0.4
-"""Minimum time between two previews of a request; a viewer would not notice more of them."""
-
 STATISTICS_SECONDS = 1.0
 """Minimum time between two reports of the statistics while requests run."""
 
@@ -54,7 +52,8 @@ class _Loaded(Generic[InputsT]):
 class SteppedEngine(Generic[InputsT, RunningT]):
     """Owns the device's thread: `run` until a `Stop` arrives. `report` is called in that thread.
 
-    `executor` loads the inputs of waiting requests on the host; by default a thread of its own.
+    `executor` loads the inputs of waiting requests on the host, by default a thread of its own;
+    `clock` measures the device's time.
     """
 
     def __init__(
@@ -63,6 +62,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         report: Callable[[Event], None],
         policy: BatchPolicy,
         executor: Executor | None = None,
+        clock: DeviceClock | None = None,
     ) -> None:
         self.model = model
         self.policy = policy
@@ -74,7 +74,8 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         self._inputs: dict[BatchItem, InputsT] = {}
         self._jobs: dict[BatchItem, Job[RunningT]] = {}
         self._restarted: set[BatchItem] = set()
-        self._outputs = OutputStage(model, report)
+        self._meter = DeviceMeter(clock or HostClock())
+        self._outputs = OutputStage(model, report, self._meter)
         self._stopping = False
         self._statistics = self._reported_statistics = Statistics()
         self._statistics_at = 0.0
@@ -164,13 +165,14 @@ class SteppedEngine(Generic[InputsT, RunningT]):
             self._prepare(items)
 
     def _prepare(self, items: Sequence[BatchItem]) -> None:
-        admitted_at = time.monotonic()
+        admitted_at, begin = time.monotonic(), self._meter.begin()
         prepared = attempt(lambda: self.model.prepare([self._inputs[item] for item in items]))
         if not isinstance(prepared, Exception):
             now = time.monotonic()
             for item, running in zip(items, prepared, strict=True):
                 self._jobs[item] = Job(item, running, admitted_at, now)
                 self.policy.start(item)
+            self._meter.end(begin, [self._jobs[item] for item in items])
         elif len(items) > 1:
             for item in items:
                 self._prepare([item])
@@ -196,12 +198,11 @@ class SteppedEngine(Generic[InputsT, RunningT]):
                 self._report_step(job)
 
     def _predict(self, batch: Sequence[Job[RunningT]]) -> Exception | None:
+        begin = self._meter.begin()
         error = attempt(lambda: self.model.predict([job.running for job in batch]))
         if error is None:
-            self._statistics = Statistics(
-                denoiser_calls=self._statistics.denoiser_calls + 1,
-                denoiser_rows=self._statistics.denoiser_rows + sum(job.item.rows for job in batch),
-            )
+            self._meter.end(begin, batch)
+            self._statistics += Statistics(denoiser_calls=1, denoiser_rows=rows_of(batch))
         return error
 
     def _recover(
@@ -218,8 +219,8 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         remaining = [job for job in left if job not in restarting]
         if is_out_of_memory(error):
             if len(batch) > 1:
-                rows = sum(job.item.rows for job in batch)
-                self.policy.lower_row_limit(rows - batch[-1].item.rows)
+                rows = rows_of(batch)
+                self.policy.lower_row_limit(rows - batch[-1].rows)
                 limit = self.policy.row_limit
                 log.warning("out of memory with %d rows: at most %d from now on", rows, limit)
             elif remaining:
@@ -269,8 +270,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         now = time.monotonic()
         due = now - self._statistics_at >= STATISTICS_SECONDS or not self._has_work
         if due and self._statistics != self._reported_statistics:
-            self._statistics_at = now
-            self._reported_statistics = self._statistics
+            self._statistics_at, self._reported_statistics = now, self._statistics
             self._report(self._statistics)
 
     def _next_preview(self, job: Job[RunningT]) -> Preview | None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic
 
+from inference.engine.device_time import DeviceMeter, Share
 from inference.engine.failures import attempt, failure_of
 from inference.engine.policy import BatchItem
 from inference.engine.protocols import RunningT, StepModel, Transfer
 from inference.types import ImageRequest, ImageResult, Preview, Timings
 from inference.worker.messages import Event, Failed
+
+PREVIEW_SECONDS = 0.4
+"""Minimum time between two previews of a request; a viewer would not notice more of them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +30,12 @@ class Job(Generic[RunningT]):
     denoised_at: float = 0.0
     previewed_at: float = 0.0
     preview: Transfer[Preview] | None = None
+    shares: list[Share] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        """How many rows of a denoiser call the job needs."""
+        return self.item.rows
 
     @property
     def request(self) -> ImageRequest:
@@ -36,6 +46,11 @@ class Job(Generic[RunningT]):
     def finished(self) -> bool:
         """Whether no step is left."""
         return self.running.step == self.running.total_steps
+
+
+def rows_of(batch: Sequence[Job[Any]]) -> int:
+    """The rows of a call for these jobs."""
+    return sum(job.rows for job in batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +67,15 @@ class _Decoding(Generic[RunningT]):
 class OutputStage(Generic[RunningT]):
     """Decodes finished requests one at a time and reports each once its copy has arrived."""
 
-    def __init__(self, model: StepModel[Any, RunningT], report: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        model: StepModel[Any, RunningT],
+        report: Callable[[Event], None],
+        meter: DeviceMeter,
+    ) -> None:
         self._model = model
         self._report = report
+        self._meter = meter
         self._finished: deque[Job[RunningT]] = deque()
         self._decodings: deque[_Decoding[RunningT]] = deque()
 
@@ -82,6 +103,7 @@ class OutputStage(Generic[RunningT]):
         if not self._finished:
             return
         job = self._finished.popleft()
+        begin = self._meter.begin()
         decoding = attempt(
             lambda: _Decoding(
                 job, self._model.decode(job.running), dict(self._model.extra_outputs(job.running))
@@ -90,6 +112,7 @@ class OutputStage(Generic[RunningT]):
         if isinstance(decoding, Exception):
             self._report(Failed(job.request.id, failure_of(job.request, decoding)))
         else:
+            self._meter.end(begin, [job])
             self._decodings.append(decoding)
 
     def report_ready(self, *, wait: bool) -> None:
@@ -115,6 +138,7 @@ class OutputStage(Generic[RunningT]):
                     prepare=job.prepared_at - job.admitted_at,
                     steps=job.denoised_at - job.prepared_at,
                     decode=time.monotonic() - job.denoised_at,
+                    device=self._meter.seconds(job),
                 ),
                 ignored_prompt=job.running.ignored_prompt,
                 depth=extras.get("depth"),

@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from inference.engine.cuda_graphs import CALLS_BEFORE_CAPTURE
 from inference.engine.cuda_graphs import ROWS as GRAPH_ROWS
+from inference.engine.device_time import CudaClock, HostClock
 from inference.engine.loop import SteppedEngine
 from inference.engine.policy import BatchPolicy
 from inference.errors import InvalidModel
@@ -116,7 +117,8 @@ def _stepped_engine(
         row_limit=rows, request_limit=requests, admission_limit=ADMISSIONS if cuda else 1
     )
     ready = Ready(slots=requests, device=model.device.type, dtype=_name(model.dtype))
-    return SteppedEngine(model, report, policy), ready
+    clock = CudaClock() if cuda else HostClock()
+    return SteppedEngine(model, report, policy, clock=clock), ready
 
 
 def _silence_libraries() -> None:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from inference.engine.failures import attempt, failure_of
-from inference.engine.loop import PREVIEW_SECONDS
+from inference.engine.outputs import PREVIEW_SECONDS
 from inference.errors import DeadlineExceeded
 from inference.families.latent_preview import LatentPreview
 from inference.pipelines.schedulers import new_scheduler
@@ -130,6 +130,7 @@ class WholeCallEngine:
         if isinstance(image, Exception):
             self.report(Failed(request.id, failure_of(request, image)))
             return
+        seconds = time.monotonic() - start
         self.report(
             ImageResult(
                 id=request.id,
@@ -137,6 +138,6 @@ class WholeCallEngine:
                 width=image.width,
                 height=image.height,
                 steps_run=steps,
-                timings=Timings(prepare=0.0, steps=time.monotonic() - start, decode=0.0),
+                timings=Timings(prepare=0.0, steps=seconds, decode=0.0, device=seconds),
             )
         )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from inference.engine.device_time import DeviceClock
 from inference.engine.loop import SteppedEngine
 from inference.engine.policy import BatchPolicy
 from inference.pipelines.schedulers import new_scheduler
@@ -140,14 +141,19 @@ class Recorder:
 
 
 def new_engine(
-    model: Any, *, row_limit: int = 2, request_limit: int = 64, admission_limit: int = 1
+    model: Any,
+    *,
+    row_limit: int = 2,
+    request_limit: int = 64,
+    admission_limit: int = 1,
+    clock: DeviceClock | None = None,
 ) -> tuple[SteppedEngine[Any, Any], Recorder]:
     """An engine whose turns a test takes one by one, and a recorder of its events."""
     recorder = Recorder()
     policy = BatchPolicy(
         row_limit=row_limit, request_limit=request_limit, admission_limit=admission_limit
     )
-    engine = SteppedEngine(model, recorder, policy, SynchronousExecutor())
+    engine = SteppedEngine(model, recorder, policy, SynchronousExecutor(), clock)
     recorder.engine = engine
     return engine, recorder
 

@@ -135,3 +135,33 @@ def growth(number: int) -> int:
     for start in range(0, number, 200):
         round_of([f"r{start + n}" for n in range(200)])
     return settled() - before
+
+
+class CountingClock:
+    """Each call takes one second: the time moves between two marks."""
+
+    now = 0
+
+    def mark(self) -> int:
+        self.now += 1
+        return self.now
+
+    def seconds(self, begin: int, end: int) -> float:
+        return end - begin
+
+
+def test_the_device_time_of_every_call_is_divided_among_its_requests(model: Depth2ImgModel) -> None:
+    wanted = [
+        request("guided", steps=8, strength=1.0, guidance_scale=7.0),
+        request("plain", steps=8, strength=1.0, guidance_scale=1.0),
+        request("wide", width=128, steps=3, strength=1.0),
+    ]
+    engine, recorder = new_engine(model, row_limit=8, admission_limit=2, clock=CountingClock())
+    for one in wanted:
+        engine.post(Submit(one))
+    model.unet_calls = 0
+    finish(engine, recorder, [one.id for one in wanted])
+    seconds = {id_: result.timings.device for id_, result in recorder.results.items()}
+    # Two preparations, because of the admission limit, and three decodes.
+    assert sum(seconds.values()) == pytest.approx(model.unet_calls + 2 + 3)
+    assert seconds["guided"] > seconds["plain"] > 1.0

@@ -1,0 +1,99 @@
+"""Measures the device's time for each request: its share of the calls that it was part of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+
+class DeviceClock(Protocol):
+    """Marks moments of the device's work."""
+
+    def mark(self) -> Any:
+        """The moment at which the device has done all work that was launched before."""
+        ...
+
+    def seconds(self, begin: Any, end: Any) -> float:
+        """The time between two marks. Waits until the device has reached the second one."""
+        ...
+
+
+class HostClock:
+    """For devices on which a call returns when its work is done: the processor.
+
+    Also used for MPS, where it misses the work that runs after a call has returned.
+    """
+
+    def mark(self) -> float:
+        """See `DeviceClock`."""
+        return time.perf_counter()
+
+    def seconds(self, begin: float, end: float) -> float:
+        """See `DeviceClock`."""
+        return end - begin
+
+
+class CudaClock:
+    """CUDA events: a launch returns before its work has begun.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html
+    """
+
+    def mark(self) -> torch.cuda.Event:
+        """See `DeviceClock`."""
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record()
+        return event
+
+    def seconds(self, begin: torch.cuda.Event, end: torch.cuda.Event) -> float:
+        """See `DeviceClock`."""
+        end.synchronize()
+        return float(begin.elapsed_time(end)) / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A request's fraction of the time between two marks."""
+
+    begin: Any
+    end: Any
+    fraction: float
+
+
+class Measured(Protocol):
+    """A request whose device time is measured. `rows` is its number of rows in a call."""
+
+    shares: list[Share]
+
+    @property
+    def rows(self) -> int:
+        """How many rows of a call are the request's."""
+        ...
+
+
+class DeviceMeter:
+    """Divides the time of each call among its requests, in proportion to their rows."""
+
+    def __init__(self, clock: DeviceClock) -> None:
+        self._clock = clock
+
+    def begin(self) -> Any:
+        """Before a call is launched."""
+        return self._clock.mark()
+
+    def end(self, begin: Any, requests: Sequence[Measured]) -> None:
+        """After the call was launched for these requests."""
+        end = self._clock.mark()
+        rows = sum(request.rows for request in requests)
+        for request in requests:
+            request.shares.append(Share(begin, end, request.rows / rows))
+
+    def seconds(self, request: Measured) -> float:
+        """The request's seconds of the device so far."""
+        return sum(
+            share.fraction * self._clock.seconds(share.begin, share.end) for share in request.shares
+        )
