@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from bot import logs
 from bot.cli.load_settings import load_settings, unknown_names
 from bot.cli.model_errors import explain
 from bot.config import Settings
 from bot.errors import StartError, UserError
+from bot.logs.formats import set_up
 from inference import InferenceError
 
 log = logging.getLogger(__name__)
@@ -148,7 +148,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     secrets = (settings.discord_token, settings.hf_token)
-    logs.set_up(settings.log_level, [secret.get_secret_value() for secret in secrets if secret])
+    set_up(
+        settings.log_level,
+        [secret.get_secret_value() for secret in secrets if secret],
+        settings.log_format,
+    )
     # `check` reports them itself.
     for sentence in unknown_names() if arguments.command != "check" else ():
         log.warning(sentence)

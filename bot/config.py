@@ -79,6 +79,7 @@ class Settings(BaseSettings):
     # Demo and logs
     demo_port: int = Field(default=8080, ge=0, le=65535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
 
     # Several GPUs
     service: str = Field(default="local", pattern=r"^(local|ray|auto|[\w.-]+:\d{1,5})$")

@@ -107,7 +107,7 @@ class Delivery:
         try:
             await self._deliver_and_record(job)
         except JobNotActive:
-            log.info("job %s was erased before it was answered", job.id)
+            log.info("the job was erased before it was answered")
         finally:
             self._progress.forget(job.id)
 
@@ -135,7 +135,7 @@ class Delivery:
             except StorageFull:
                 self._metrics.storage_full()
                 pause = backoff.next()
-                log.error("the disk is full: answer to %s; next try in %g s", job.id, pause)
+                log.error("the disk is full: the answer waits; next try in %g s", pause)
                 await self._sleep(pause)
                 # The store knows whether a new message may have been sent.
                 job = await self._reread(job.id)
@@ -163,7 +163,7 @@ class Delivery:
             # The attempt may have recorded that a new message was being sent.
             job = await self._reread(job.id)
             if isinstance(error, JobFailure):
-                log.warning("answer to job %s: %s", job.id, type(error).__name__)
+                log.warning("the answer: %s", type(error).__name__)
                 job = await self._fail(job, error)
                 continue
             action = action_for(error, as_bot=route is not DeliveryRoute.TOKEN_EDIT)
@@ -173,8 +173,7 @@ class Delivery:
                 is_bug = unparsed > BRIEF_RETRIES
                 action = ErrorAction.NEXT_ROUTE if is_bug else ErrorAction.RETRY
             log.warning(
-                "answer to job %s by %s: %s → %s",
-                job.id,
+                "the answer by %s: %s → %s",
                 route.name,
                 describe(error),
                 action.name,
@@ -201,7 +200,7 @@ class Delivery:
                     closed.add(route)
 
     async def _give_up(self, job: Job) -> None:
-        log.error("no route is left to answer job %s", job.id)
+        log.error("no route is left for the answer")
         if job.state is JobState.MADE:
             await self._fail(job, Undeliverable())
         await self._record_answer(job)

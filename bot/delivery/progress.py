@@ -15,6 +15,7 @@ from bot.delivery.message import JobRenderer, MessageContent
 from bot.delivery.routes import DeliveryRoute, RouteSender, open_routes
 from bot.jobs.checks import JobChecks
 from bot.jobs.job import Job, JobProgress, QueuePosition
+from bot.logs.job_context import job_context
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,8 @@ class ProgressUpdater:
             return
         self._newest[job.id] = (job, render)
         if job.id not in self._loops:
-            task = asyncio.create_task(self._update(job), name=f"progress of {job.id}")
+            with job_context(job.id):
+                task = asyncio.create_task(self._update(job), name=f"progress of {job.id}")
             self._loops[job.id] = task
 
     async def _update(self, job: Job) -> None:
@@ -127,7 +129,7 @@ class ProgressUpdater:
                 async with asyncio.timeout(EDIT_SECONDS):
                     await self._sender.edit(route, job, content)
         except Exception as error:  # noqa: BLE001 - progress is optional
-            log.info("progress of job %s: %s", job.id, describe(error))
+            log.info("progress could not be shown: %s", describe(error))
             if isinstance(error, discord.HTTPException) and error.status < 500:
                 # Discord bans an address after 10,000 refused requests in ten minutes.
                 self._stopped.add(job.id)

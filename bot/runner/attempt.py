@@ -106,7 +106,7 @@ class JobAttempt:
             seconds = time.monotonic() - began
             return AttemptOutcome(answer=await self._store.made(job.id, seconds))
         except JobNotActive:
-            log.info("job %s was ended while it ran", job.id)
+            log.info("the job was ended while it ran")
             return AttemptOutcome()
         except asyncio.CancelledError:
             with contextlib.suppress(StorageFull):
@@ -119,19 +119,19 @@ class JobAttempt:
             log.warning("the model takes no more requests: %s", error)
             return AttemptOutcome(retry=await self._put_back(job), service_stopped=True)
         except WorkerDied as error:
-            log.warning("job %s, attempt %d: %s", job.id, job.attempts + 1, error)
+            log.warning("attempt %d: %s", job.attempts + 1, error)
             return await self._after_death(job)
         except JobFailure as failure:
-            log.info("job %s: %s", job.id, type(failure).__name__)
+            log.info("no picture: %s", type(failure).__name__)
             return await self._fail(job, failure)
         except StoredPictureMissing:
-            log.exception("the source of job %s is missing", job.id)
+            log.exception("the source is missing")
             return await self._fail(job, SourceLost())
         except InferenceError as error:
-            log.warning("job %s: %s", job.id, error)
+            log.warning("no picture: %s", error)
             return await self._fail(job, failure_of(error))
         except Exception:
-            log.exception("job %s", job.id)
+            log.exception("no picture, because of a bug")
             return await self._fail(job, GenerationFailed())
 
     async def _after_death(self, job: Job) -> AttemptOutcome:

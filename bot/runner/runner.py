@@ -21,6 +21,7 @@ from bot.jobs.estimate import JobEstimates
 from bot.jobs.failures import WorkerDiedTwice
 from bot.jobs.job import Job, JobState, QueuePosition
 from bot.jobs.queue import FairQueue
+from bot.logs.job_context import CURRENT_JOB
 from bot.monitoring.metrics import Metrics
 from bot.runner.attempt import MAX_ATTEMPTS, AttemptOutcome, JobAttempt
 from bot.runner.batch_slots import BatchSlots
@@ -149,14 +150,15 @@ class Runner:
             yield reservation
 
     async def accept(self, job: Job, reservation: Reservation | None = None) -> QueuePosition:
-        """Accept a job: once this returns, its user will be answered.
-
-        `reservation` is its place; without one, a place is reserved now.
+        """Accept a job: once this returns, its user will be answered. Without a `reservation` of
+        its place, one is made now.
 
         Raises:
             UserError: why not. Whatever is raised, the job's source is deleted unless another job
                 names it.
         """
+        # The rest of the caller's task is about this job, too.
+        CURRENT_JOB.set(job.id)
         try:
             if reservation is not None:
                 # Before the checks, which record what they refuse.
@@ -268,7 +270,7 @@ class Runner:
                 self._deliver(outcome.answer)
             self._wake.set()
 
-        self._runs[job.id] = self._tasks.spawn(run(), f"job {job.id}", end)
+        self._runs[job.id] = self._tasks.spawn(run(), f"job {job.id}", end, job_id=job.id)
 
     def _pause_dispatch(self) -> None:
         """Start no more jobs for a while: there is no space for their results."""
@@ -288,6 +290,7 @@ class Runner:
             self._delivery.deliver(job),
             f"answer to {job.id}",
             partial(self._answers.pop, job.id, None),
+            job_id=job.id,
         )
 
     def _update_idle(self) -> None:

@@ -9,6 +9,8 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from bot.logs.job_context import CURRENT_JOB
+
 log = logging.getLogger(__name__)
 
 
@@ -25,17 +27,21 @@ class BackgroundTasks:
         work: Coroutine[Any, Any, None],
         name: str,
         clean_up: Callable[[], object] | None = None,
+        *,
+        job_id: str = "",
     ) -> asyncio.Task[None]:
-        """Start a task in the owner's context, not in the caller's.
+        """Start a task in the owner's context, not in the caller's. `job_id` is in its log lines.
 
         `clean_up` is called at its end in any case: a task that is cancelled before its first step
         never enters a `finally` of its own.
         """
-        task = asyncio.get_running_loop().create_task(work, name=name, context=self._context.copy())
+        context = self._context.copy()
+        context.run(CURRENT_JOB.set, job_id)
+        task = asyncio.get_running_loop().create_task(work, name=name, context=context)
         self._tasks.add(task)
         if clean_up is not None:
             task.add_done_callback(lambda _: clean_up())
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._ended, context=context)
         return task
 
     def call(self, function: Callable[..., None], *args: object) -> None:

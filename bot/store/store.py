@@ -256,7 +256,7 @@ class Store:
             try:
                 jobs.append(row_job(row, self._named(row["seq"])))
             except UnreadableRow as error:
-                log.error("job %s cannot be read: %s", row["id"], error)
+                log.error("a job cannot be read: %s", error, extra={"job": row["id"]})
         return jobs
 
     def _named(self, seq: int) -> dict[str, str]:

@@ -43,5 +43,5 @@ def failure_of(request: ImageRequest, error: Exception) -> InferenceError:
         return OutOfMemory("This picture is too large for the device's memory.")
     if isinstance(error, InferenceError):
         return error
-    log.error("request %s failed", request.id, exc_info=error)
+    log.error("a request failed", exc_info=error, extra={"request": request.id})
     return InferenceError("The model cannot make this picture.")

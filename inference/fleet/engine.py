@@ -187,6 +187,7 @@ class RayEngine:
                 self._stopped.set()
 
     async def _run(self, request: ImageRequest) -> None:
+        about = {"request": request.id}
         for _ in range(MAX_SENDS):
             started = False
             try:
@@ -197,11 +198,11 @@ class RayEngine:
                     self._report(event)
                 return
             except (RayActorError, RayServeException) as error:
-                log.warning("request %s lost its replica: %s", request.id, type(error).__name__)
+                log.warning("a replica was lost: %s", type(error).__name__, extra=about)
                 if started:
                     break
             except RayError as error:
-                log.exception("request %s", request.id)
+                log.exception("the replica failed", extra=about)
                 self._report(Failed(request.id, InferenceError(str(error).splitlines()[0])))
                 return
         self._report(Failed(request.id, WorkerDied("The replica that ran this request was lost.")))

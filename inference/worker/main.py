@@ -22,6 +22,7 @@ import psutil
 
 from inference.errors import ModelUnavailable
 from inference.worker.environment import device_environment
+from inference.worker.logs import LogSender
 from inference.worker.messages import (
     Active,
     Command,
@@ -61,11 +62,9 @@ def main(pipe: Connection, config: WorkerConfig) -> None:
     # when the worker ends, so that a running request can finish.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    logging.basicConfig(
-        level=config.log_level, format="{levelname:<7} worker: {message}", style="{"
-    )
     commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
     messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    logging.basicConfig(level=config.log_level, handlers=[LogSender(messages.put)])
     # Started before the model is loaded, so that the process also exits if its parent ends then.
     threading.Thread(target=_read_commands, args=(pipe, commands), daemon=True).start()
     # A thread of its own, so that pickling a result does not delay the engine.

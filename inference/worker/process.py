@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from pickle import UnpicklingError
 from typing import Any, Self
 
+from inference.worker.logs import LogLine, write
 from inference.worker.main import main as worker_main
 from inference.worker.messages import Command, WorkerConfig
 
@@ -102,6 +103,10 @@ class WorkerProcess:
                 message = self._pipe.recv()
             except (EOFError, OSError, UnpicklingError):
                 message = None
+            if isinstance(message, LogLine):
+                # No sign of life for the watchdog: a process that hangs may still log.
+                write(message)
+                continue
             with contextlib.suppress(RuntimeError):  # The loop is closed.
                 loop.call_soon_threadsafe(self._inbox.put_nowait, message)
 

@@ -1,4 +1,4 @@
-"""Logging to the terminal, without secrets, users' data or tracebacks of network errors."""
+"""Removes secrets and users' data from log records and from their text."""
 
 from __future__ import annotations
 
@@ -38,17 +38,15 @@ NETWORK_ERRORS = (
 )
 
 
-class RedactingFormatter(logging.Formatter):
-    """Replaces secrets in the finished text, including arguments and tracebacks."""
+class Redactor:
+    """Removes these secrets, and whatever has the form of a Discord secret, from texts."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        super().__init__("{asctime} {levelname:<7} {name}: {message}", "%H:%M:%S", style="{")
         self._secrets = tuple(secret for secret in secrets if secret)
         self._seen: deque[str] = deque(maxlen=REMEMBERED_TOKENS)
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The record as text without secrets."""
-        text = super().format(record)
+    def redact(self, text: str) -> str:
+        """The text without secrets."""
         for _, token in _TOKEN_IN_PAYLOAD.findall(text):
             if token != HIDDEN and token not in self._seen:
                 self._seen.append(token)
@@ -87,12 +85,3 @@ def shorten_network_errors(record: logging.LogRecord) -> bool:
             record.args = ()
             record.exc_info = record.exc_text = None
     return True
-
-
-def set_up(level: str, secrets: Iterable[str]) -> None:
-    """Log everything from `level` on to the terminal, redacted."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(RedactingFormatter(secrets))
-    handler.addFilter(remove_payloads)
-    handler.addFilter(shorten_network_errors)
-    logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -1,0 +1,1 @@
+"""Logging to the terminal as text or JSON, without secrets or users' data."""

@@ -1,0 +1,126 @@
+"""One job id is in every line about a job: the bot's, and those of a real worker process."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import queue
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.jobs.job import Destination, Job
+from bot.logs.formats import handler_for
+from inference import InferenceError, LocalService
+from inference.worker.messages import (
+    Command,
+    Engine,
+    Event,
+    Failed,
+    Loading,
+    Ready,
+    Started,
+    Stop,
+    Submit,
+    WorkerConfig,
+)
+from tests.support.bots.minimal_bot import Bot, job_for, open_bot, point_discord_py_at, square
+from tests.support.bots.running_bot import BOT
+from tests.support.fake_discord.objects import Refusal
+from tests.support.fake_discord.server import fake_discord
+from tests.support.fake_discord.state import TOKEN_SECONDS, DiscordState
+
+log = logging.getLogger(__name__)
+
+
+class FailingEngine:
+    """Runs in the worker process. Logs an error about each request, which then fails."""
+
+    def __init__(self, report: Callable[[Event | Loading], None]) -> None:
+        self._report = report
+        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+
+    def post(self, command: Command) -> None:
+        self._commands.put(command)
+
+    def run(self) -> None:
+        while not isinstance(command := self._commands.get(), Stop):
+            if isinstance(command, Submit):
+                id_ = command.request.id
+                self._report(Started(id_))
+                try:
+                    raise ValueError("a bug in the model")
+                except ValueError:
+                    log.exception("a request failed", extra={"request": id_})
+                self._report(Failed(id_, InferenceError("The model cannot make this picture.")))
+
+
+def build_engine(
+    config: WorkerConfig, report: Callable[[Event | Loading], None]
+) -> tuple[Engine, Ready]:
+    return FailingEngine(report), Ready(slots=1, device="cpu", dtype="float32")
+
+
+async def accepted(bot: Bot, state: DiscordState, channel: int) -> Job:
+    """A job of a user, accepted."""
+    interaction = state.interact(BOT, channel, 7)
+    reply = state.defer(interaction.token, flags=0)
+    job = job_for(
+        Destination(
+            application_id=BOT,
+            channel_id=channel,
+            guild_id=7,
+            message_id=reply.id,
+            token=interaction.token,
+            token_expires_at=interaction.created_at + TOKEN_SECONDS,
+        ),
+        user_id=7,
+        source=await bot.store.pictures.put(square(channel)),
+        now=state.now(),
+    )
+    await bot.runner.accept(job)
+    return job
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """What is logged as JSON during the test, from the level INFO on."""
+    handler = handler_for("json", [])
+    assert isinstance(handler, logging.StreamHandler)
+    out = handler.stream = io.StringIO()
+    root = logging.getLogger()
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    yield out
+    root.setLevel(before)
+    root.removeHandler(handler)
+
+
+async def test_every_line_about_a_job_has_its_id(tmp_path: Path, lines: io.StringIO) -> None:
+    state = DiscordState()
+    async with (
+        fake_discord(state) as discord,
+        LocalService(model="noise", factory=f"{__name__}:build_engine") as service,
+    ):
+        point_discord_py_at(discord.port)
+        # Progress and answers fail at first, so that the delivery logs lines, too.
+        discord.faults["PATCH /api/v10/webhooks/{application}/{token}/messages/{message}"] = [
+            Refusal(404, 10008, "Unknown Message") for _ in range(2)
+        ]
+        async with open_bot(tmp_path, BOT, engine=service) as bot:
+            jobs = [await accepted(bot, state, channel) for channel in (100, 200)]
+            await bot.runner.wait_idle()
+    logged = [json.loads(line) for line in lines.getvalue().splitlines()]
+    about = {
+        job.id: {line["logger"] for line in logged if line.get("job") == job.id} for job in jobs
+    }
+    assert all({__name__, "bot.runner.attempt"} <= loggers for loggers in about.values())
+    assert any(logger.startswith("bot.delivery.") for logger in set.union(*about.values()))
+    # No line is about a job without saying so.
+    loggers = set.union(*about.values())
+    assert {line.get("job", "") for line in logged if line["logger"] in loggers} == set(about)
+    bug = next(line for line in logged if line["logger"] == __name__)
+    assert "ValueError: a bug in the model" in bug["traceback"]
