@@ -113,7 +113,7 @@ class FakeDiscord(Faults, UserActions):
         return json_response({"id": where["command"], "permissions": found})
 
     async def file(self, request: web.Request) -> web.StreamResponse:
-        """An attachment."""
+        """An attachment of a command, or a sticker."""
         return web.Response(body=self.cdn[request.match_info["name"]])
 
     async def edit_by_bot(self, request: web.Request) -> web.StreamResponse:
@@ -237,6 +237,7 @@ async def fake_discord(discord_state: DiscordState) -> AsyncIterator[FakeDiscord
                 discord.command_permissions,
             ),
             web.get("/cdn/{name}", discord.file),
+            web.get("/stickers/{name}", discord.file),
             web.patch(messages + "/{message}", discord.edit_by_bot),
             web.get(messages + "/{message}", discord.get_message),
             web.delete(messages + "/{message}", discord.delete),

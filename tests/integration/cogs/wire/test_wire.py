@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import discord
 import pytest
 
 from bot.app import open_bot
@@ -93,7 +94,9 @@ class Wired:
 async def wired(folder: Path, state: DiscordState, **settings: Any) -> AsyncIterator[Wired]:
     async with (
         fake_discord(state) as server,
-        open_bot(settings_for(folder, **settings), ScriptedService()) as bot,
+        open_bot(
+            settings_for(folder, allowed_ports=[server.port], **settings), ScriptedService()
+        ) as bot,
         bot,
     ):
         point_discord_py_at(server.port)
@@ -230,6 +233,20 @@ async def test_a_recorded_vector_sticker_gets_its_sentence(tmp_path: Path) -> No
     async with wired(tmp_path, world()) as one:
         await one.server.write(BOB, PUBLIC, f"<@{BOT}> as a statue", stickers=[STICKER])
         await one.eventually(lambda: one.said("vector animation"))
+
+
+@pytest.mark.parametrize("format_type", [1, 2])
+async def test_a_recorded_sticker_is_a_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_type: int
+) -> None:
+    async with wired(tmp_path, world(), allowed_hosts=["127.0.0.1"]) as one:
+        # discord.py makes the link from the sticker's id.
+        monkeypatch.setattr(discord.Asset, "BASE", f"http://127.0.0.1:{one.server.port}")
+        one.server.cdn[f"{STICKER['id']}.png"] = CAT[1]
+        sticker = STICKER | {"format_type": format_type}
+        await one.server.write(BOB, PUBLIC, f"<@{BOT}> as a statue", stickers=[sticker])
+        job = await one.finished(BOB)
+        assert (job.prompt, job.source_name) == ("as a statue", "wave")
 
 
 async def test_a_recorded_forward_is_a_source(tmp_path: Path) -> None:
