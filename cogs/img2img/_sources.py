@@ -15,7 +15,7 @@ from bot.images.picture import Picture
 from bot.intake.links import choose_link
 from cogs.img2img._candidates import ImageCandidate, candidates_in, is_spoilered, is_stripped
 from cogs.img2img._download import download, download_link
-from cogs.img2img._links import DiscordLink, parse_discord_link
+from cogs.img2img._links import DiscordLink, attachment_channel, parse_discord_link
 from cogs.shared.access import ChannelFacts, Decision, decide_message
 from cogs.shared.channel_facts import channel_facts, channel_here, fetch_channel
 from cogs.shared.errors import (
@@ -109,14 +109,17 @@ async def find_linked(context: RequestContext, url: str) -> StoredSource:
 
     Raises:
         SourceError: there is none, or it cannot be downloaded or decoded.
-        AgeRestricted: the linked message is in an age-restricted channel, the request is not.
+        AgeRestricted: the message that is linked, or to which the file is attached, is in an
+            age-restricted channel and the request is not.
     """
     chosen = choose_link(url)
     spoiler = chosen is not None and is_spoilered(url, chosen.url)
     if chosen and (link := parse_discord_link(chosen.url)):
         source = await _from_discord_link(context, link)
         return replace(source, spoiler=source.spoiler or spoiler)
-    data = await download_link(context.bot, context.user, chosen.url if chosen else url)
+    address = chosen.url if chosen else url
+    attached = await _attachment_channel(context, address)
+    data = await download_link(context.bot, context.user, address)
     name = translate(context.locale, "img2img.source.link")
     if chosen and chosen.count > 1:
         name = translate(
@@ -126,7 +129,24 @@ async def find_linked(context: RequestContext, url: str) -> StoredSource:
             link=plain(chosen.url, LINK_CHARACTERS),
         )
     source = await store_picture(context.bot.services, data, name)
+    if attached is not None:
+        source = replace(source, channel_id=attached.id, age_restricted=attached.age_restricted)
     return replace(source, spoiler=spoiler)
+
+
+async def _attachment_channel(context: RequestContext, url: str) -> ChannelFacts | None:
+    """The channel of a linked attachment; None if it is no attachment, or the bot cannot see it.
+
+    The user need not be able to read the channel: a link to an attachment is signed, so that only
+    its readers can have got it.
+    """
+    channel_id = attachment_channel(url)
+    if channel_id is None or channel_id == context.here.id:
+        return None
+    facts = await channel_facts(context.bot, context.user, channel_id)
+    if facts and facts.age_restricted and not context.here.age_restricted:
+        raise AgeRestricted
+    return facts
 
 
 async def store_picture(services: Services, data: bytes, name: str) -> StoredSource:

@@ -393,6 +393,10 @@ async def test_a_result_of_an_age_restricted_channel_is_not_used_in_an_ordinary_
     assert "age-restricted" in reply_of(shown)
     linked = await slash(sim.bob, sim.channel, "img2img", prompt="x", url=posted.jump_url)
     assert "age-restricted" in reply_of(linked)
+    for host in ("cdn.discordapp.com", "media.discordapp.net"):
+        file = f"https://{host}/attachments/{adults.id}/{posted.id}/a.png?ex=1&is=1&hm=1"
+        linked = await slash(sim.bob, sim.channel, "img2img", prompt="x", url=file)
+        assert "age-restricted" in reply_of(linked)
     history = await slash(sim.alice, sim.channel, "history")
     assert not history.response.attachments
     use = await press(sim, sim.alice, history.response.message, "Use this")
@@ -439,3 +443,19 @@ async def test_a_larger_picture_can_be_deleted_by_its_owner_for_ever(
     assert larger.id in {message.id for message in sim.channel.history()}
     await press(sim, sim.alice, larger, "Delete")
     assert larger.id not in {message.id for message in sim.channel.history()}
+
+
+async def test_a_linked_attachment_keeps_the_rules_of_its_channel(
+    sim: SimulatedDiscord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fetch(_url: str) -> bytes:
+        return CAT[1]
+
+    monkeypatch.setattr(sim.bot.services.intake, "fetch", fetch)
+    mod, theirs = moderator_of_one_channel(sim)
+    make_age_restricted(sim, theirs)
+    make_age_restricted(sim, sim.channel)
+    file = f"https://cdn.discordapp.com/attachments/{theirs.id}/{theirs.id}/a.png?ex=1&is=1&hm=1"
+    await slash(mod, sim.channel, "img2img", prompt="x", url=file)
+    job = await newest_job(sim, mod)
+    assert (job.source_channel_id, job.age_restricted) == (theirs.id, True)
