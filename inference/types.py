@@ -17,13 +17,23 @@ Option = Literal["strength", "negative_prompt", "guidance", "control_scale"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """RGB, row-major, 3 bytes a pixel, `width * height * 3` bytes."""
+
+    pixels: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRequest:
     """One image to make.
 
-    `pixels` is RGB, row-major, 3 bytes a pixel, `width * height * 3` bytes; empty for an image from
-    text only. Both sides are multiples of the model's `multiple`, and the area is within the
-    model's `pixels`; the caller resizes. `strength` is in (0, 1]: the last `int(steps * strength)`
-    steps run, at least one.
+    `pixels` is RGB, row-major, 3 bytes a pixel, `width * height * 3` bytes; empty for
+    text-to-image, where `width` and `height` are the size of the output. Both sides are multiples
+    of the model's `multiple`, and the area is within the model's `pixels`; the caller resizes.
+    `references` are further pictures for models that edit by instruction; each may have a size of
+    its own. `strength` is in (0, 1]: the last `int(steps * strength)` steps run, at least one.
     `guidance_scale` above 1 turns on classifier-free guidance and the negative prompt.
     `seed` is in [0, 2**63). `deadline` is in seconds since the epoch; a request that has not been
     prepared by then fails with `DeadlineExceeded`. `model` is the name of one of the models that
@@ -45,6 +55,7 @@ class ImageRequest:
     guidance_scale: float
     seed: int
     scheduler: Scheduler | None = None
+    references: tuple[Picture, ...] = ()
     preview: bool = False
     return_depth: bool = False
     deadline: float | None = None
