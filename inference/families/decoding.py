@@ -12,6 +12,11 @@ from inference.errors import NonFiniteOutput
 from inference.pipelines.devices import free_memory, is_out_of_memory
 
 
+def scaling_factor(pipe: Any) -> float:
+    """The factor between the VAE's latents and those of the denoiser; 1 if the VAE has none."""
+    return float(pipe.vae.config.get("scaling_factor", 1.0))
+
+
 class PictureDecoder:
     """Decodes with the VAE of `pipe`.
 
@@ -35,7 +40,7 @@ class PictureDecoder:
         )
 
     def _unscaled(self, latents: torch.Tensor) -> torch.Tensor:
-        return latents / float(self.pipe.vae.config.scaling_factor)
+        return latents / scaling_factor(self.pipe)
 
     def decode_values(self, latents: torch.Tensor) -> torch.Tensor:
         """RGB in -1..1, (1, 3, H, W), of scaled latents, on the device and unchecked."""

@@ -1,0 +1,251 @@
+"""Steps requests of `Flux2KleinPipeline`: each method does for many requests what the library's
+`__call__` does for one.
+
+The test `tests/integration/inference/engine/test_flux2_klein.py` compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import Flux2KleinPipeline
+from diffusers.utils.torch_utils import randn_tensor
+
+from inference.engine.transfers import NonBlocking, PendingTransfer, to_device
+from inference.families.decoding import PictureDecoder
+from inference.families.flux2_klein.conditioning import (
+    CACHE_BYTES,
+    TEXT_TOKENS,
+    KleinEncoder,
+    PromptTokens,
+    Reference,
+    pictures_of,
+)
+from inference.families.flux2_klein.schedule import FlowSchedule, new_schedule
+from inference.families.latent_preview import LatentPreview
+from inference.types import ImageRequest, Preview
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KleinInputs:
+    """A request with everything that the host computes of it.
+
+    `noise`, (1, L, C), is the random tokens of its seed. A request with guidance has the empty
+    prompt as its second one.
+    """
+
+    request: ImageRequest
+    prompts: tuple[PromptTokens, ...]
+    references: tuple[Reference, ...]
+    schedule: FlowSchedule
+    noise: torch.Tensor
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class KleinRunning:
+    """A running request.
+
+    `latents`, (1, L, C) in float32, are the picture's tokens, `predicted_original` the estimate of
+    the finished ones; `references`, (1, N, C), the tokens of all reference pictures, None without
+    any; `text`, (rows, 512, D), the prompt's row before the empty prompt's.
+    """
+
+    request: ImageRequest
+    schedule: FlowSchedule
+    latents: torch.Tensor
+    references: torch.Tensor | None
+    text: torch.Tensor
+    ignored_prompt: str
+    predicted_original: torch.Tensor
+    step: int = 0
+    must_restart: bool = False
+
+    @property
+    def rows(self) -> int:
+        """Rows in a transformer call: two with guidance, one without."""
+        return int(self.text.shape[0])
+
+    @property
+    def total_steps(self) -> int:
+        """How many steps the schedule has."""
+        return self.schedule.steps
+
+    @property
+    def finished(self) -> bool:
+        """Whether every step of the schedule has been taken."""
+        return self.step == self.total_steps
+
+
+class Flux2KleinModel:
+    """One loaded pipeline on one device. One thread owns it, except for `load_inputs`.
+
+    `cache_bytes` bounds the memory of cached prompts and pictures.
+    """
+
+    def __init__(self, pipe: Flux2KleinPipeline, *, cache_bytes: int = CACHE_BYTES) -> None:
+        # diffusers ships no types.
+        self.pipe: Any = pipe
+        self.device = self.pipe.device
+        self.dtype = self.pipe.transformer.dtype
+        self.encoder = KleinEncoder(pipe, cache_bytes=cache_bytes)
+        self.decoder = PictureDecoder(pipe)
+        self.previews = LatentPreview(pipe)
+        self.transformer_calls = 0
+
+    def batch_key(self, request: ImageRequest) -> Hashable:
+        """Requests share a call if their tokens have equal positions: the sizes of the picture
+        and of its references, in their order. All prompts have the same number of tokens."""
+        references = tuple(map(self.encoder.reference_size, pictures_of(request)))
+        return (request.width, request.height), references
+
+    def rows(self, request: ImageRequest) -> int:
+        """Two rows with classifier-free guidance, which a distilled model does not have."""
+        return 2 if request.guidance_scale > 1 and not self.pipe.config.is_distilled else 1
+
+    @torch.no_grad()
+    def load_inputs(self, request: ImageRequest) -> KleinInputs:
+        """Tokens, pixels, the schedule and the noise.
+
+        The generator lives on the CPU, so that a seed means the same picture on every device.
+        """
+        height, width = self._grid(request)
+        noise = randn_tensor(
+            (1, self.pipe.transformer.config.in_channels, height, width),
+            generator=torch.Generator("cpu").manual_seed(request.seed),
+            device=torch.device("cpu"),
+            dtype=self.dtype,
+        )
+        prompts = [request.prompt, ""][: self.rows(request)]
+        return KleinInputs(
+            request=request,
+            prompts=tuple(map(self.encoder.tokenize, prompts)),
+            references=self.encoder.load_references(request),
+            schedule=new_schedule(self.pipe.scheduler, request.steps, height * width),
+            noise=self.pipe._pack_latents(noise),
+        )
+
+    @torch.no_grad()
+    def prepare(self, batch: Sequence[KleinInputs]) -> list[KleinRunning]:
+        """Encode texts and reference pictures."""
+        with NonBlocking():
+            texts = self.encoder.encode_texts(
+                [prompt for inputs in batch for prompt in inputs.prompts]
+            )
+            return [self._start(inputs, texts) for inputs in batch]
+
+    def _start(self, inputs: KleinInputs, texts: dict[PromptTokens, torch.Tensor]) -> KleinRunning:
+        references = [self.encoder.encode_reference(each) for each in inputs.references]
+        latents = to_device(inputs.noise, self.device).float()
+        return KleinRunning(
+            request=inputs.request,
+            schedule=inputs.schedule,
+            latents=latents,
+            references=torch.cat(references, dim=1) if references else None,
+            text=torch.cat([texts[prompt] for prompt in inputs.prompts]),
+            ignored_prompt=inputs.prompts[0].ignored,
+            predicted_original=latents,
+        )
+
+    @torch.no_grad()
+    def predict(self, batch: Sequence[KleinRunning]) -> None:
+        """One transformer call for all rows of the batch, then one step of every request.
+
+        The rows are those of the prompts, followed by those of the empty prompts.
+        """
+        # Guided requests first: row i of the second part belongs to row i of the first.
+        batch = sorted(batch, key=lambda one: -one.rows)
+        guided = sum(one.rows == 2 for one in batch)
+        numbers = [
+            (*one.schedule.numbers(one.step), one.request.guidance_scale if one.rows == 2 else 1.0)
+            for one in batch
+        ]
+        values = to_device(torch.tensor(numbers, dtype=torch.float32), self.device)
+        times, sigmas, changes, scales = values[:, :, None, None].unbind(1)
+        latents = torch.cat([one.latents for one in batch])
+        tokens = torch.cat([self._tokens(one) for one in batch])
+        text = torch.cat([one.text[:1] for one in batch] + [one.text[1:] for one in batch])
+        outputs = self._transformer(
+            torch.cat([tokens, tokens[:guided]]),
+            # As the library does, the timestep is rounded to the latents' precision.
+            torch.cat([times, times[:guided]]).flatten().to(self.dtype) / 1000,
+            text,
+            self._positions(batch[0].request),
+        )
+        outputs = outputs[:, : latents.shape[1]].float()
+        conditional = outputs[: len(batch)]
+        unconditional = torch.cat([outputs[len(batch) :], conditional[guided:]])
+        velocity = unconditional + scales * (conditional - unconditional)
+        after = latents + changes * velocity
+        original = latents - sigmas * velocity
+        for index, one in enumerate(batch):
+            one.latents = after[index : index + 1]
+            one.predicted_original = original[index : index + 1]
+            one.step += 1
+
+    def decode(self, one: KleinRunning) -> PendingTransfer[bytes]:
+        """The finished picture as RGB bytes, row-major; see `PictureDecoder.decode`."""
+        return self.decoder.decode(self.vae_latents(one.request, one.latents).to(self.dtype))
+
+    def preview(self, one: KleinRunning) -> PendingTransfer[Preview]:
+        """The picture as it is expected to become, one pixel a latent of the VAE."""
+        return self.previews.render(self.vae_latents(one.request, one.predicted_original))
+
+    def extra_outputs(self, one: KleinRunning) -> dict[str, PendingTransfer[bytes]]:
+        """None: the model uses no depth map."""
+        return {}
+
+    @torch.no_grad()
+    def vae_latents(self, request: ImageRequest, tokens: torch.Tensor) -> torch.Tensor:
+        """The VAE's latents, (1, C, h, w), of a picture's normalised tokens."""
+        height, width = self._grid(request)
+        vae = self.pipe.vae
+        latents = tokens.transpose(1, 2).reshape(1, -1, height, width)
+        mean = vae.bn.running_mean.view(1, -1, 1, 1).to(latents.dtype)
+        variance = vae.bn.running_var.view(1, -1, 1, 1) + vae.config.batch_norm_eps
+        latents = latents * torch.sqrt(variance).to(latents.dtype) + mean
+        unpatched: torch.Tensor = self.pipe._unpatchify_latents(latents)
+        return unpatched
+
+    def _grid(self, request: ImageRequest) -> tuple[int, int]:
+        """Rows and columns of the picture's tokens."""
+        return request.height // self.encoder.multiple, request.width // self.encoder.multiple
+
+    def _positions(self, request: ImageRequest) -> torch.Tensor:
+        """The positions of the picture's and the references' tokens, (1, N, 4)."""
+        height, width = self._grid(request)
+        positions = [self.pipe._prepare_latent_ids(torch.empty(1, 1, height, width))]
+        sizes = [self.encoder.reference_size(picture) for picture in pictures_of(request)]
+        if sizes:
+            multiple = self.encoder.multiple
+            shapes = [torch.empty(1, 1, h // multiple, w // multiple) for w, h in sizes]
+            positions.append(self.pipe._prepare_image_ids(shapes))
+        return to_device(torch.cat(positions, dim=1), self.device)
+
+    def _tokens(self, one: KleinRunning) -> torch.Tensor:
+        """The transformer's input: the picture's tokens, then those of the references."""
+        latents = one.latents.to(self.dtype)
+        return latents if one.references is None else torch.cat([latents, one.references], dim=1)
+
+    def _transformer(
+        self,
+        tokens: torch.Tensor,
+        times: torch.Tensor,
+        text: torch.Tensor,
+        positions: torch.Tensor,
+    ) -> torch.Tensor:
+        self.transformer_calls += 1
+        text_positions = torch.zeros(1, TEXT_TOKENS, 4, dtype=positions.dtype)
+        text_positions[0, :, 3] = torch.arange(TEXT_TOKENS)
+        outputs: torch.Tensor = self.pipe.transformer(
+            hidden_states=tokens,
+            timestep=times,
+            guidance=None,
+            encoder_hidden_states=text,
+            txt_ids=to_device(text_positions, self.device),
+            img_ids=positions,
+            return_dict=False,
+        )[0]
+        return outputs
