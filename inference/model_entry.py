@@ -77,9 +77,9 @@ class ModelEntry:
 
     `family` names the builder in `inference.families`; empty is decided by the pipeline's class
     when the model is loaded. `tasks` are what the model can do, `options` the settings of a request
-    that it has: others are without effect. `max_references` is the number of pictures that a request
-    to edit may have, the first one included. `about` is one sentence for users: what the model is good at.
-    `commercial_use` is whether the licence permits it; None is unknown.
+    that it has: others are without effect. `max_references` is the number of pictures that a
+    request to edit may have, the first one included. `about` is one sentence for users: what the
+    model is good at. `commercial_use` is whether the licence permits it; None is unknown.
 
     The remaining fields are further repositories: `vae` and `tiny_vae` replace the VAE (the second
     one is an `AutoencoderTiny`), `lora` is merged into the weights, `control` is a ControlNet that
