@@ -1,7 +1,7 @@
 """Steps requests of `Flux2KleinPipeline`: each method does for many requests what the library's
 `__call__` does for one.
 
-The test `tests/integration/inference/engine/test_flux2_klein.py` compares the two.
+The test `tests/integration/inference/families/test_flux2_klein.py` compares the two.
 """
 
 from __future__ import annotations
