@@ -18,8 +18,8 @@ from bot.images.picture import Picture
 from bot.jobs.job import Job, Variant
 from bot.replies import reply_privately
 from cogs.img2img._forms import RequestModal
-from cogs.img2img._request import Draft, draft_of, source_of, submit_request
-from cogs.img2img._sources import StoredSource
+from cogs.requests.request import Draft, draft_of, source_of, submit_request
+from cogs.requests.sources import StoredSource
 from cogs.shared.access import AccessRule
 from cogs.shared.errors import AlreadyFinished, JobNotFound, NotDeleted
 from cogs.shared.job_buttons import Action, Interaction, JobAction, JobButton

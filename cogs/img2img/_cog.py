@@ -12,10 +12,10 @@ from discord.ext import commands
 
 from bot.client import RedrawBot
 from bot.i18n.translate import localized_name
-from cogs.img2img._candidates import ImageCandidate, candidates_in
 from cogs.img2img._forms import PictureModal
-from cogs.img2img._request import MAX_SEED, Draft, submit_request
-from cogs.img2img._sources import RequestContext, find_source, store_candidate
+from cogs.requests.candidates import ImageCandidate, candidates_in
+from cogs.requests.request import MAX_SEED, Draft, submit_request
+from cogs.requests.sources import RequestContext, find_source, store_candidate
 
 Interaction = discord.Interaction[RedrawBot]
 

@@ -11,9 +11,9 @@ import discord
 from bot.client import RedrawBot
 from bot.commands.command_tree import handle_error
 from bot.i18n.translate import translate
-from cogs.img2img._candidates import ImageCandidate
-from cogs.img2img._request import MAX_SEED, Draft
-from cogs.img2img._sources import StoredSource
+from cogs.requests.candidates import ImageCandidate
+from cogs.requests.request import MAX_SEED, Draft
+from cogs.requests.sources import StoredSource
 from cogs.shared.errors import NotANumberBetween
 
 Interaction = discord.Interaction[RedrawBot]

@@ -19,10 +19,10 @@ from bot.intake.links import choose_link
 from bot.jobs.job import Destination, new_job_id
 from bot.moderation.appeal_button import AppealButton, appeal_button
 from bot.permissions import MissingPermissions
-from cogs.img2img._candidates import candidates_in, is_spoilered, is_stripped
 from cogs.img2img._command_permissions import CommandPermissions
-from cogs.img2img._request import Draft, check_draft, check_user, submit
-from cogs.img2img._sources import RequestContext, StoredSource, find_linked, store_candidate
+from cogs.requests.candidates import candidates_in, is_spoilered, is_stripped
+from cogs.requests.request import Draft, check_draft, check_user, submit
+from cogs.requests.sources import RequestContext, StoredSource, find_linked, store_candidate
 from cogs.shared.channel_facts import channel_of_message
 from cogs.shared.errors import AttachFilesNeeded, NoSource, PictureNotVisible
 

@@ -120,13 +120,13 @@ async def test_a_result_that_was_being_written_when_its_user_erased_their_data_i
 async def test_a_request_that_fails_after_its_source_was_stored_leaves_no_file(
     discord_sim: SimulatedDiscord, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from cogs.img2img import _request
+    from cogs.requests import request
 
     def broken(*_: object) -> int:
         raise ZeroDivisionError("a bug")
 
     with monkeypatch.context() as patch:
-        patch.setattr(_request, "weight_of", broken)
+        patch.setattr(request, "weight_of", broken)
         with contextlib.suppress(Exception):
             await discord_sim.alice.slash(
                 discord_sim.channel, "img2img", prompt="x", image=("a.png", MINE)

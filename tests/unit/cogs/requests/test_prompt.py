@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cogs.img2img._prompt import in_words
+from cogs.requests.prompt import in_words
 
 USERS: Any = [SimpleNamespace(id=123456789012345678, display_name="Alice Ångström")]
 GUILD: Any = SimpleNamespace(

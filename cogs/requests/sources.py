@@ -13,9 +13,9 @@ from bot.errors import SourceError
 from bot.i18n.translate import translate
 from bot.images.picture import Picture
 from bot.intake.links import choose_link
-from cogs.img2img._candidates import ImageCandidate, candidates_in, is_spoilered, is_stripped
-from cogs.img2img._download import download, download_link
-from cogs.img2img._links import DiscordLink, attachment_channel, parse_discord_link
+from cogs.requests.candidates import ImageCandidate, candidates_in, is_spoilered, is_stripped
+from cogs.requests.download import download, download_link
+from cogs.requests.links import DiscordLink, attachment_channel, parse_discord_link
 from cogs.shared.access import ChannelFacts, Decision, decide_message
 from cogs.shared.channel_facts import channel_facts, channel_here, fetch_channel
 from cogs.shared.errors import (

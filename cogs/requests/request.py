@@ -19,8 +19,8 @@ from bot.jobs.admission import Reservation
 from bot.jobs.job import Destination, Job, Variant, new_job_id
 from bot.moderation.place import place_of
 from bot.permissions import check_permissions
-from cogs.img2img._prompt import in_words
-from cogs.img2img._sources import StoredSource
+from cogs.requests.prompt import in_words
+from cogs.requests.sources import StoredSource
 from cogs.shared.access import ChannelFacts
 from cogs.shared.channel_facts import channel_here
 from cogs.shared.errors import EmptyPrompt, TooManySteps

@@ -1,0 +1,1 @@
+"""From a user's request, made with any command or button, to an accepted job."""
