@@ -17,7 +17,7 @@
     │   ├── QueueFull                bot.jobs.admission
     │   ├── TooSlowForPrivate        bot.jobs.admission
     │   └── JobFailure               bot.jobs.failures: why an accepted job has no picture
-    │       ├── WorkerDiedTwice, TooLargeForModel, NoValidPicture, WaitedTooLong,
+    │       ├── WorkerDiedTwice, TooLargeForModel, NoValidPicture, NoPartFound, WaitedTooLong,
     │       │   GenerationFailed                                            generation
     │       ├── SourceLost, ResultLost                                      storage
     │       ├── ResultRefused, ResultNotChecked                             moderation

@@ -14,6 +14,7 @@
     ├── ServiceStopped          the service is closing; the request may be sent again later
     ├── WorkerDied              the worker process ended while it worked on this request
     ├── OutOfMemory             the request does not fit the device's memory, not even alone
+    ├── FlatDepthMap            the depth map has no near and far part to choose from
     ├── NonFiniteOutput         the model's output has NaN or infinite values, also in float32
     └── DeadlineExceeded        the request's deadline passed before it was prepared
 
@@ -77,6 +78,10 @@ class WorkerDied(InferenceError):
 
 class OutOfMemory(InferenceError):
     """The request does not fit the device's memory, not even alone."""
+
+
+class FlatDepthMap(InferenceError):
+    """The depth map is flat: it cannot be divided into a foreground and a background."""
 
 
 class NonFiniteOutput(InferenceError):

@@ -9,6 +9,9 @@ Scheduler = Literal["dpmpp_2m_karras", "ddim", "euler", "unipc", "pndm"]
 """Names of the schedulers that a request may choose. `None` means the catalogue's scheduler for the
 model, or the scheduler in the model's repository if the catalogue has none."""
 
+Part = Literal["everything", "foreground", "background"]
+"""The part of a picture that a request redraws, found in its depth map."""
+
 Task = Literal["img2img", "text2img", "edit"]
 """What a model can do: redraw a picture, draw from text only, or edit by an instruction."""
 
@@ -42,6 +45,12 @@ class ImageRequest:
     `structure` is RGB of the same size, whose depth map steers the model; None is `pixels`.
     `control_scale` is the weight of a ControlNet's output (`controlnet_conditioning_scale` in
     diffusers); None is 1.
+
+    `mask` is 8-bit grey, `width * height` bytes: white is redrawn, black keeps the picture's own
+    pixels, grey blends the two. `part` redraws one part of the depth map, divided at
+    `part_threshold` (0 is far, 1 is near; None chooses it by Otsu's method). With both, a pixel is
+    redrawn as far as both allow. A request with `steps` 0 runs no step: its result has the
+    picture's own pixels, and the extra outputs that it asks for.
     """
 
     id: str
@@ -58,6 +67,10 @@ class ImageRequest:
     references: tuple[Picture, ...] = ()
     preview: bool = False
     return_depth: bool = False
+    mask: bytes | None = None
+    part: Part = "everything"
+    part_threshold: float | None = None
+    return_mask: bool = False
     deadline: float | None = None
     structure: bytes | None = None
     control_scale: float | None = None
@@ -107,8 +120,9 @@ class ImageResult:
     """The redrawn image: RGB, `width * height * 3` bytes, of the request's size.
 
     `depth` is the depth map that the model used, 8-bit grey, `width * height` bytes, near is
-    bright; only if `return_depth` was set. `ignored_prompt` is the end of the prompt beyond the
-    text encoder's window (77 tokens for CLIP), empty if the whole prompt was used.
+    bright; only if `return_depth` was set. `mask` has the same form and shows the part that the
+    request redraws; only if `return_mask` was set. `ignored_prompt` is the end of the prompt
+    beyond the text encoder's window (77 tokens for CLIP), empty if the whole prompt was used.
     """
 
     id: str
@@ -119,3 +133,4 @@ class ImageResult:
     timings: Timings
     ignored_prompt: str = ""
     depth: bytes | None = None
+    mask: bytes | None = None

@@ -6,7 +6,7 @@ The errors are not raised; `translate_error` turns them into `Job.error`. `bot.e
 from __future__ import annotations
 
 from bot.errors import UnavailableError
-from inference import DeadlineExceeded, InferenceError, NonFiniteOutput, OutOfMemory
+from inference import DeadlineExceeded, FlatDepthMap, InferenceError, NonFiniteOutput, OutOfMemory
 
 
 class JobFailure(UnavailableError):
@@ -31,6 +31,15 @@ class NoValidPicture(JobFailure):
     """The model's output is not finite."""
 
     text = "The model produced no valid picture. Try another seed."
+
+
+class NoPartFound(JobFailure):
+    """The depth map is flat, so that it has no foreground and background."""
+
+    text = (
+        "This picture has no foreground and background that the model can tell apart. "
+        "Redraw everything, or give a mask."
+    )
 
 
 class WaitedTooLong(JobFailure):
@@ -107,6 +116,8 @@ def failure_of(error: InferenceError) -> JobFailure:
             return TooLargeForModel()
         case NonFiniteOutput():
             return NoValidPicture()
+        case FlatDepthMap():
+            return NoPartFound()
         case DeadlineExceeded():
             return WaitedTooLong()
     return GenerationFailed()

@@ -21,6 +21,7 @@ from inference.engine.failures import attempt, failure_of
 from inference.engine.outputs import PREVIEW_SECONDS, Job, OutputStage, rows_of
 from inference.engine.policy import BatchItem, BatchPolicy
 from inference.engine.protocols import InputsT, RunningT, StepModel
+from inference.engine.statistics import CallStatistics
 from inference.errors import DeadlineExceeded
 from inference.pipelines.devices import is_out_of_memory
 from inference.types import ImageRequest, Preview, Progress
@@ -30,15 +31,11 @@ from inference.worker.messages import (
     Event,
     Failed,
     Started,
-    Statistics,
     Stop,
     Submit,
 )
 
 log = logging.getLogger(__name__)
-
-STATISTICS_SECONDS = 1.0
-"""Minimum time between two reports of the statistics while requests run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +74,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         self._meter = DeviceMeter(clock or HostClock())
         self._outputs = OutputStage(model, report, self._meter)
         self._stopping = False
-        self._statistics = self._reported_statistics = Statistics()
-        self._statistics_at = 0.0
+        self._statistics = CallStatistics(report)
 
     def post(self, command: Command) -> None:
         """Accept a command. May be called from any thread and never blocks."""
@@ -103,7 +99,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         # Waiting for a copy costs nothing when there is nothing else to launch.
         self._outputs.report_ready(wait=not self._has_work)
         self.turns += 1
-        self._report_statistics()
+        self._statistics.report(idle=not self._has_work)
 
     @property
     def _has_work(self) -> bool:
@@ -173,6 +169,9 @@ class SteppedEngine(Generic[InputsT, RunningT]):
                 self._jobs[item] = Job(item, running, admitted_at, now)
                 self.policy.start(item)
             self._meter.end(begin, [self._jobs[item] for item in items])
+            for item in items:
+                if self._jobs[item].finished:
+                    self._decode(self._jobs[item])
         elif len(items) > 1:
             for item in items:
                 self._prepare([item])
@@ -202,7 +201,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         error = attempt(lambda: self.model.predict([job.running for job in batch]))
         if error is None:
             self._meter.end(begin, batch)
-            self._statistics += Statistics(denoiser_calls=1, denoiser_rows=rows_of(batch))
+            self._statistics.count(rows_of(batch))
         return error
 
     def _recover(
@@ -261,17 +260,13 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         step, total = job.running.step, job.running.total_steps
         self._report(Progress(id=job.request.id, step=step, total=total, preview=preview))
         if job.finished:
-            job.denoised_at = time.monotonic()
-            self.policy.finish(job.item)
-            self._forget(job.item)
-            self._outputs.add(job)
+            self._decode(job)
 
-    def _report_statistics(self) -> None:
-        now = time.monotonic()
-        due = now - self._statistics_at >= STATISTICS_SECONDS or not self._has_work
-        if due and self._statistics != self._reported_statistics:
-            self._statistics_at, self._reported_statistics = now, self._statistics
-            self._report(self._statistics)
+    def _decode(self, job: Job[RunningT]) -> None:
+        job.denoised_at = time.monotonic()
+        self.policy.finish(job.item)
+        self._forget(job.item)
+        self._outputs.add(job)
 
     def _next_preview(self, job: Job[RunningT]) -> Preview | None:
         """Launch a preview if one is due; return one whose copy has arrived."""

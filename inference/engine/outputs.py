@@ -142,5 +142,6 @@ class OutputStage(Generic[RunningT]):
                 ),
                 ignored_prompt=job.running.ignored_prompt,
                 depth=extras.get("depth"),
+                mask=extras.get("mask"),
             )
         )

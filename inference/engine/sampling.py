@@ -33,13 +33,15 @@ class SamplingPlan:
     `numbers`, (T, 2), holds the timestep and the factor of the model's input. `transitions`,
     (T, SLOTS, SLOTS + 1), maps the state and the model's output to the next state; it is None if
     the scheduler is not linear. `signal` and `deviation` are the factors of the clean latents and
-    of the noise at the start.
+    of the noise at the start; `levels`, (T, 2), holds those after each step, (1, 0) after the last
+    one, and is None if the scheduler is not linear.
     """
 
     numbers: np.ndarray[Any, np.dtype[np.float32]]
     transitions: np.ndarray[Any, np.dtype[np.float32]] | None
     signal: float
     deviation: float
+    levels: np.ndarray[Any, np.dtype[np.float32]] | None
 
     @property
     def steps(self) -> int:
@@ -52,10 +54,10 @@ def read_plan(scheduler: Any, timesteps: torch.Tensor) -> SamplingPlan:
 
     `timesteps` are those of the schedule that will be taken.
     """
-    one, zero = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    signal = float(scheduler.add_noise(one, zero, timesteps[:1]))
-    deviation = float(scheduler.add_noise(zero, one, timesteps[:1]))
+    one = torch.ones(1, dtype=torch.float64)
+    signal, deviation = noise_level(scheduler, timesteps, 0)
     numbers = np.empty((len(timesteps), 2), np.float32)
+    levels = np.empty((len(timesteps), 2), np.float32)
     transitions: list[np.ndarray[Any, Any]] = []
     checked = 10.0
     linear = True
@@ -68,8 +70,23 @@ def read_plan(scheduler: Any, timesteps: torch.Tensor) -> SamplingPlan:
             else:
                 matrix, checked = step
                 transitions.append(matrix)
-    matrices = np.stack(transitions).astype(np.float32) if linear else None
-    return SamplingPlan(numbers, matrices, signal, deviation)
+                levels[index] = noise_level(scheduler, timesteps, index + 1)
+    if not linear:
+        return SamplingPlan(numbers, None, signal, deviation, None)
+    matrices = np.stack(transitions).astype(np.float32)
+    return SamplingPlan(numbers, matrices, signal, deviation, levels)
+
+
+def noise_level(scheduler: Any, timesteps: torch.Tensor, step: int) -> tuple[float, float]:
+    """The factors of the clean latents and of the noise once `step` of the timesteps are taken.
+
+    The scheduler has taken exactly these: some of them read their own position.
+    """
+    if step == len(timesteps):
+        return 1.0, 0.0
+    one, zero = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    time = timesteps[step : step + 1]
+    return float(scheduler.add_noise(one, zero, time)), float(scheduler.add_noise(zero, one, time))
 
 
 def predicted_original(out: Any, scheduler: Any) -> torch.Tensor | None:

@@ -22,6 +22,7 @@ def to_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class PendingTransfer(Generic[T]):
@@ -48,6 +49,14 @@ class PendingTransfer(Generic[T]):
         if self._copied is not None:
             self._copied.synchronize()
         return self._finish(self._values)
+
+    def then(self, convert: Callable[[T], U]) -> PendingTransfer[U]:
+        """The same copy with a further conversion of its result."""
+        following: PendingTransfer[U] = PendingTransfer.__new__(PendingTransfer)
+        finish = self._finish
+        following._values, following._copied = self._values, self._copied
+        following._finish = lambda values: convert(finish(values))
+        return following
 
 
 class NonBlocking(TorchFunctionMode):

@@ -25,32 +25,38 @@ embedding 158 kB."""
 class HostInputs:
     """What the host computes of a request's picture and prompts, without the device.
 
-    `pixels` is the VAE's input, (1, 3, H, W); `depth_pixels` the depth estimator's.
+    `pixels` is the VAE's input, (1, 3, H, W); `depth_pixels` the depth estimator's. `keep_relief`
+    asks for the depth map at the estimator's own resolution.
     """
 
     prompts: tuple[PromptTokens, ...]
     picture_key: Hashable
     pixels: torch.Tensor
     depth_pixels: torch.Tensor
+    keep_relief: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedPicture:
     """The VAE's posterior, mean and deviation (1, C, h, w), and the depth map (1, 1, h, w).
 
-    `depth_is_finite` arrives after the depth map has been used: the host does not wait for it.
+    `relief`, (1, 1, H, W) in float32, is the depth map as the estimator returned it, only for
+    requests that redraw a part. `depth_is_finite` arrives after the depth map has been used: the
+    host does not wait for it.
     """
 
     mean: torch.Tensor
     deviation: torch.Tensor
     depth: torch.Tensor
+    relief: torch.Tensor | None
     depth_is_finite: PendingTransfer[bool]
 
 
 def _bytes_of(value: torch.Tensor | EncodedPicture) -> int:
     if isinstance(value, torch.Tensor):
         return value.nbytes
-    return value.mean.nbytes + value.deviation.nbytes + value.depth.nbytes
+    relief = 0 if value.relief is None else value.relief.nbytes
+    return value.mean.nbytes + value.deviation.nbytes + value.depth.nbytes + relief
 
 
 class ConditioningEncoder:
@@ -72,16 +78,23 @@ class ConditioningEncoder:
         """The host's part: hashing, tokenizing, decoding and scaling pixels."""
         size = (request.width, request.height)
         image = Image.frombytes("RGB", size, request.pixels)
+        steering = image
+        key = [hashlib.sha256(request.pixels).digest()]
+        if request.structure is not None:
+            steering = Image.frombytes("RGB", size, request.structure)
+            key.append(hashlib.sha256(request.structure).digest())
+        keep_relief = request.part != "everything"
         prompts = [request.prompt]
         if request.guidance_scale > 1:
             prompts.append(request.negative_prompt)
         return HostInputs(
             prompts=tuple(tokenize(self.pipe.tokenizer, prompt) for prompt in prompts),
-            picture_key=(hashlib.sha256(request.pixels).digest(), size),
+            picture_key=(*key, size, keep_relief),
             pixels=self.pipe.image_processor.preprocess(image),
             depth_pixels=self.pipe.feature_extractor(
-                images=[image], return_tensors="pt"
+                images=[steering], return_tensors="pt"
             ).pixel_values,
+            keep_relief=keep_relief,
         )
 
     def encode_texts(self, batch: Sequence[HostInputs]) -> list[list[torch.Tensor]]:
@@ -121,7 +134,7 @@ class ConditioningEncoder:
     def _encode(self, batch: Sequence[HostInputs]) -> list[EncodedPicture]:
         """Pictures of one shape."""
         pipe = self.pipe
-        depths = self._depth_maps(batch)
+        relief, depths = self._depth_maps(batch)
         # Deviations from finite values become NaN or infinite in the sum, too.
         finite = torch.isfinite(depths.sum(dim=(1, 2, 3)))
         pixels = to_device(torch.cat([inputs.pixels for inputs in batch]), pipe.device)
@@ -131,24 +144,26 @@ class ConditioningEncoder:
                 posterior.mean[index : index + 1].clone(),
                 posterior.std[index : index + 1].clone(),
                 depths[index : index + 1].clone(),
+                relief[index : index + 1].clone() if inputs.keep_relief else None,
                 PendingTransfer(finite[index], bool),
             )
-            for index in range(len(batch))
+            for index, inputs in enumerate(batch)
         ]
 
-    def _depth_maps(self, batch: Sequence[HostInputs]) -> torch.Tensor:
-        """Relative depth in -1..1 at the latents' size, (N, 1, h, w): near is bright.
+    def _depth_maps(self, batch: Sequence[HostInputs]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The estimator's output, and relative depth in -1..1 at the latents' size, (N, 1, h, w).
 
-        What `StableDiffusionDepth2ImgPipeline.prepare_depth_map` computes, but in float32. A map
-        without relief, whose normalisation would divide by zero, becomes zero.
+        Near is bright. The second is what `StableDiffusionDepth2ImgPipeline.prepare_depth_map`
+        computes, but in float32. A map without relief, whose normalisation would divide by zero,
+        becomes zero.
         """
         pipe = self.pipe
         values = to_device(torch.cat([inputs.depth_pixels for inputs in batch]), pipe.device)
-        depth = pipe.depth_estimator(values.float()).predicted_depth
+        relief = pipe.depth_estimator(values.float()).predicted_depth.unsqueeze(1)
         height, width = batch[0].pixels.shape[2:]
         factor = pipe.vae_scale_factor
         depth = torch.nn.functional.interpolate(
-            depth.unsqueeze(1),
+            relief,
             size=(height // factor, width // factor),
             mode="bicubic",
             align_corners=False,
@@ -157,7 +172,7 @@ class ConditioningEncoder:
         high = torch.amax(depth, dim=(1, 2, 3), keepdim=True)
         normalised = 2.0 * (depth - low) / (high - low) - 1.0
         depth = torch.where(low == high, torch.zeros_like(depth), normalised)
-        return depth.to(pipe.unet.dtype)
+        return relief, depth.to(pipe.unet.dtype)
 
     def _cached(self, keys: Iterable[Hashable]) -> dict[Any, Any]:
         return {key: value for key in keys if (value := self.cache.get(key)) is not None}

@@ -27,6 +27,13 @@ from inference.families.conditioning import (
 )
 from inference.families.decoding import PictureDecoder
 from inference.families.latent_preview import LatentPreview
+from inference.families.masking import (
+    KeptLatents,
+    RequestMask,
+    compose,
+    mask_output,
+    request_mask,
+)
 from inference.families.sampling_state import Sampler, SamplingState
 from inference.types import ImageRequest, Preview
 
@@ -55,6 +62,7 @@ class Denoising:
     picture_key: Hashable
     text: torch.Tensor
     state: SamplingState
+    mask: RequestMask | None
     ignored_prompt: str
 
     @property
@@ -151,12 +159,16 @@ class Depth2ImgModel:
         clean = encoded.mean + encoded.deviation * sample
         clean = self.pipe.vae.config.scaling_factor * clean
         latents = inputs.plan.signal * clean + inputs.plan.deviation * noise
+        request = inputs.request
+        mask = request_mask(request, encoded.relief, self.pipe.vae_scale_factor, self.device)
+        kept = KeptLatents(mask.latent, clean.float(), noise.float()) if mask else None
         return Denoising(
-            request=inputs.request,
+            request=request,
             encoded=encoded,
             picture_key=inputs.host.picture_key,
             text=torch.cat(list(text)),
-            state=self.sampler.start(inputs.request, inputs.plan, latents, inputs.generator),
+            state=self.sampler.start(request, inputs.plan, latents, inputs.generator, kept),
+            mask=mask,
             ignored_prompt=inputs.host.prompts[0].ignored,
         )
 
@@ -169,6 +181,8 @@ class Depth2ImgModel:
         """
         for one in batch:
             self.encoder.check_depth(one.encoded, one.picture_key)
+            if one.mask is not None:
+                one.mask.check()
         # Guided requests first: row i of the second part belongs to row i of the first.
         batch = sorted(batch, key=lambda one: -one.rows)
         guided = sum(one.rows == 2 for one in batch)
@@ -189,15 +203,24 @@ class Depth2ImgModel:
 
     def decode(self, one: Denoising) -> PendingTransfer[bytes]:
         """The finished picture as RGB bytes, row-major; see `PictureDecoder.decode`."""
-        return self.decoder.decode(one.state.sample.to(self.dtype))
+        if not one.total_steps:
+            own = torch.frombuffer(bytearray(one.request.pixels), dtype=torch.uint8)
+            return PendingTransfer(own, lambda values: values.numpy().tobytes())
+        redrawn = self.decoder.decode(one.state.sample.to(self.dtype))
+        return redrawn if one.mask is None else compose(redrawn, one.mask, one.request)
 
     def preview(self, one: Denoising) -> PendingTransfer[Preview]:
         """The picture as it is expected to become, one pixel a latent."""
         return self.previews.render(one.state.predicted_original)
 
     def extra_outputs(self, one: Denoising) -> dict[str, PendingTransfer[bytes]]:
-        """`depth`, if the request asks for it: 8-bit grey of the request's size, near is bright."""
-        return {"depth": self._depth_picture(one)} if one.request.return_depth else {}
+        """`depth` and `mask`, if the request asks for them: 8-bit grey of the request's size."""
+        outputs = {}
+        if one.request.return_depth:
+            outputs["depth"] = self._depth_picture(one)
+        if one.request.return_mask:
+            outputs["mask"] = mask_output(one.mask, one.request)
+        return outputs
 
     @torch.no_grad()
     def _depth_picture(self, one: Denoising) -> PendingTransfer[bytes]:

@@ -20,15 +20,26 @@ from inference.engine.sampling import (
     SAMPLE,
     SLOTS,
     SamplingPlan,
+    noise_level,
     predicted_original,
     read_plan,
 )
 from inference.engine.transfers import to_device
+from inference.families.masking import KeptLatents
 from inference.pipelines.schedulers import new_scheduler
 from inference.types import ImageRequest
 
 PLANS = 256
 """Schedules whose plans are kept; a plan of 50 steps takes 11 kB."""
+
+NO_STEPS = SamplingPlan(
+    numbers=np.empty((0, 2), np.float32),
+    transitions=np.empty((0, SLOTS, SLOTS + 1), np.float32),
+    signal=1.0,
+    deviation=0.0,
+    levels=np.empty((0, 2), np.float32),
+)
+"""The plan of a request that runs no step."""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +48,8 @@ class SamplingState:
 
     `tensors`, (SLOTS, C, h, w) in float32, is the state that the plan's transitions map. Only a
     request whose scheduler is not linear has a `scheduler`; `must_restart` is set while that one
-    takes a step: if the step raises, its state is lost.
+    takes a step: if the step raises, its state is lost. `kept` replaces the latents outside a mask
+    after each step.
     """
 
     plan: SamplingPlan
@@ -45,6 +57,7 @@ class SamplingState:
     scheduler: Any = None
     timesteps: torch.Tensor | None = None
     options: dict[str, Any] | None = None
+    kept: KeptLatents | None = None
     step: int = 0
     must_restart: bool = False
 
@@ -87,6 +100,8 @@ class Sampler:
     def plan(self, request: ImageRequest) -> SamplingPlan:
         """The request's schedule. Called in the helper thread only."""
         key = (request.scheduler, request.steps, _steps_taken(request))
+        if request.steps == 0:
+            return NO_STEPS
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plans[key] = read_plan(*self._schedule(request))
@@ -98,11 +113,12 @@ class Sampler:
         plan: SamplingPlan,
         latents: torch.Tensor,
         generator: torch.Generator,
+        kept: KeptLatents | None = None,
     ) -> SamplingState:
         """The state before the first step, from noisy latents (1, C, h, w)."""
         tensors = latents.new_zeros((SLOTS, *latents.shape[1:]), dtype=torch.float32)
         tensors[SAMPLE] = tensors[ORIGINAL] = latents[0]
-        state = SamplingState(plan, tensors)
+        state = SamplingState(plan, tensors, kept=kept)
         if plan.transitions is None:
             state.scheduler, state.timesteps = self._schedule(request)
             accepted = inspect.signature(state.scheduler.step).parameters
@@ -145,9 +161,10 @@ class Sampler:
         outputs = unconditional + scales * (conditional - unconditional)
         before = torch.cat([step.tensors, outputs[:, None]], dim=1)
         after = torch.bmm(step.transitions, before.flatten(2)).view_as(step.tensors)
-        for index, state in enumerate(step.states):
+        tensors = [_keep(state, after[index]) for index, state in enumerate(step.states)]
+        for state, stepped in zip(step.states, tensors, strict=True):
             if state.scheduler is None:
-                state.tensors = after[index]
+                state.tensors = stepped
                 state.step += 1
         for index, state in enumerate(step.states):
             if state.scheduler is not None:
@@ -166,6 +183,9 @@ class Sampler:
         tensors = torch.zeros_like(state.tensors)
         tensors[SAMPLE] = out.prev_sample[0]
         tensors[ORIGINAL] = out.prev_sample[0] if original is None else original[0]
+        if state.kept is not None:
+            level = noise_level(state.scheduler, state.timesteps, state.step + 1)
+            tensors = state.kept.blend(tensors, *level)
         state.tensors = tensors
         state.step += 1
         state.must_restart = False
@@ -182,6 +202,14 @@ class Sampler:
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(begin)
         return scheduler, scheduler.timesteps[begin:]
+
+
+def _keep(state: SamplingState, tensors: torch.Tensor) -> torch.Tensor:
+    """The state after a linear step, blended with the source's latents outside the mask."""
+    if state.kept is None or state.plan.levels is None:
+        return tensors
+    signal, deviation = state.plan.levels[state.step]
+    return state.kept.blend(tensors, float(signal), float(deviation))
 
 
 def _steps_taken(request: ImageRequest) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -148,7 +149,7 @@ def test_linear_and_library_steps_share_a_batch(model: Depth2ImgModel) -> None:
     def alternate(one: Any) -> SamplingPlan:
         found = plan(one)
         odd = int(one.id[1:]) % 2
-        return SamplingPlan(found.numbers, None, found.signal, found.deviation) if odd else found
+        return replace(found, transitions=None, levels=None) if odd else found
 
     model.sampler.plan = alternate  # type: ignore[assignment, method-assign]
     latents: dict[str, torch.Tensor] = {}

@@ -1,0 +1,253 @@
+"""A masked request equals the library's pipeline whose latents are blended after each step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.filters import threshold_otsu
+
+from inference.errors import FlatDepthMap
+from inference.families.depth2img import Depth2ImgModel
+from inference.families.masking import foreground, otsu_threshold
+from inference.pipelines import random_tiny
+from inference.pipelines.schedulers import new_scheduler
+from inference.types import ImageRequest, Scheduler
+from inference.worker.messages import Submit
+from tests.support.engines import (
+    LIBRARY_WARNINGS,
+    SCHEDULERS,
+    array,
+    finish,
+    force_library_steps,
+    mixed,
+    new_engine,
+    prepare,
+    relative,
+    run_alone,
+)
+from tests.support.pictures import photo
+from tests.support.requests import request
+
+pytestmark = LIBRARY_WARNINGS
+
+ALONE = 1e-5
+BATCHED = 1e-4
+
+
+@pytest.fixture(scope="module")
+def model() -> Depth2ImgModel:
+    pipe: Any = random_tiny.build()
+    pipe.set_progress_bar_config(disable=True)
+    return Depth2ImgModel(pipe)
+
+
+def left_half(width: int = 64, height: int = 64) -> bytes:
+    """White on the left, a grey column, black on the right."""
+    grey = np.zeros((height, width), np.uint8)
+    grey[:, : width // 2] = 255
+    grey[:, width // 2] = 100
+    return grey.tobytes()
+
+
+def library_with_mask(pipe: Any, wanted: ImageRequest) -> torch.Tensor:
+    """The library's pipeline with the blending of its inpaint pipelines as the step callback.
+
+    See `StableDiffusionInpaintPipeline.__call__`: after each step the latents outside the mask are
+    those of the source, with the noise of the next timestep; without noise after the last step.
+    """
+    assert wanted.mask is not None
+    image = Image.frombytes("RGB", (wanted.width, wanted.height), wanted.pixels)
+    rows = np.frombuffer(wanted.mask, np.uint8).reshape(wanted.height // 8, 8, -1, 8) / 255
+    mask = torch.tensor(rows.mean(axis=(1, 3)), dtype=torch.float32)[None, None]
+    generator = torch.Generator("cpu").manual_seed(wanted.seed)
+    posterior = pipe.vae.encode(pipe.image_processor.preprocess(image)).latent_dist
+    clean = posterior.sample(generator) * pipe.vae.config.scaling_factor
+    noise = torch.randn(clean.shape, generator=generator)
+
+    def keep(pipe: Any, step: int, _time: Any, values: dict[str, Any]) -> dict[str, Any]:
+        taken = pipe.scheduler.timesteps[-pipe.num_timesteps :]
+        source = clean
+        if step + 1 < len(taken):
+            source = pipe.scheduler.add_noise(clean, noise, taken[step + 1 : step + 2])
+        return {"latents": (1 - mask) * source + mask * values["latents"]}
+
+    own = pipe.scheduler
+    pipe.scheduler = new_scheduler(own, wanted.scheduler)
+    try:
+        latents: torch.Tensor = pipe(
+            prompt=wanted.prompt,
+            negative_prompt=wanted.negative_prompt or None,
+            image=image,
+            strength=wanted.strength,
+            num_inference_steps=wanted.steps,
+            guidance_scale=wanted.guidance_scale,
+            generator=torch.Generator("cpu").manual_seed(wanted.seed),
+            output_type="latent",
+            callback_on_step_end=keep,
+        ).images
+    finally:
+        pipe.scheduler = own
+    return latents
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@torch.no_grad()
+def test_masked_latents_equal_the_library_s(model: Depth2ImgModel, scheduler: Scheduler) -> None:
+    wanted = request(scheduler=scheduler, steps=10, strength=0.7, mask=left_half())
+    expected = library_with_mask(model.pipe, wanted)
+    assert relative(run_alone(model, wanted), expected) <= ALONE
+    assert relative(run_alone(model, request(scheduler=scheduler)), expected) > 1e-2
+
+
+@torch.no_grad()
+def test_schedulers_that_the_library_steps_keep_the_same_latents() -> None:
+    model = Depth2ImgModel(random_tiny.build())
+    force_library_steps(model)
+    for scheduler in ("euler", "unipc"):
+        wanted = request(scheduler=scheduler, steps=8, mask=left_half())
+        expected = library_with_mask(model.pipe, wanted)
+        assert relative(run_alone(model, wanted), expected) <= ALONE
+
+
+def test_masked_and_unmasked_requests_share_calls_exactly(model: Depth2ImgModel) -> None:
+    wanted = mixed(12, seed=4)
+    wanted = [
+        request(
+            one.id,
+            seed=number,
+            scheduler=one.scheduler,
+            steps=one.steps,
+            strength=one.strength,
+            guidance_scale=one.guidance_scale,
+            mask=left_half() if number % 3 == 0 else None,
+            part="foreground" if number % 3 == 1 else "everything",
+        )
+        for number, one in enumerate(wanted)
+    ]
+    alone = {one.id: run_alone(model, one) for one in wanted}
+    batch = [prepare(model, one) for one in wanted]
+    while batch:
+        model.predict(batch)
+        for one in batch:
+            if one.finished:
+                got = one.state.sample
+                assert relative(got, alone[one.request.id]) <= BATCHED
+        batch = [one for one in batch if not one.finished]
+
+
+def result_of(model: Depth2ImgModel, wanted: ImageRequest) -> Any:
+    engine, recorder = new_engine(model)
+    engine.post(Submit(wanted))
+    finish(engine, recorder, [wanted.id])
+    return recorder.results.get(wanted.id) or recorder.failures[wanted.id]
+
+
+def test_outside_the_mask_the_picture_keeps_its_pixels(model: Depth2ImgModel) -> None:
+    wanted = request(mask=left_half())
+    made = array(result_of(model, wanted))
+    own = np.frombuffer(wanted.pixels, np.uint8).reshape(64, 64, 3)
+    assert np.array_equal(made[:, 33:], own[:, 33:])
+    assert np.abs(made[:, :32].astype(int) - own[:, :32]).mean() > 5
+
+
+@pytest.mark.parametrize("mask", [bytes(64 * 64), b"\xff" * (64 * 64)], ids=["black", "white"])
+def test_a_white_mask_redraws_everything_and_a_black_one_nothing(
+    model: Depth2ImgModel, mask: bytes
+) -> None:
+    made = result_of(model, request(mask=mask)).pixels
+    everything = result_of(model, request()).pixels
+    assert made == (everything if mask[0] else request().pixels)
+
+
+def test_the_foreground_and_the_background_are_one_another_s_complement(
+    model: Depth2ImgModel,
+) -> None:
+    masks = {}
+    for part in ("foreground", "background"):
+        result = result_of(model, request(part=part, steps=0, return_mask=True))
+        masks[part] = np.frombuffer(result.mask, np.uint8).astype(int)
+        assert result.steps_run == 0
+        assert result.pixels == request().pixels
+    assert np.abs(masks["foreground"] + masks["background"] - 255).max() <= 1
+    assert 0.02 < (masks["foreground"] > 127).mean() < 0.98
+
+
+def test_a_mask_and_a_part_redraw_what_both_allow(model: Depth2ImgModel) -> None:
+    def mask_of(**changes: Any) -> Any:
+        result = result_of(model, request(steps=0, return_mask=True, **changes))
+        return np.frombuffer(result.mask, np.uint8).astype(int)
+
+    own = np.frombuffer(left_half(), np.uint8).astype(int)
+    both = mask_of(mask=left_half(), part="foreground")
+    assert np.abs(both - own * mask_of(part="foreground") / 255).max() <= 1
+    assert np.array_equal(mask_of(), np.full(64 * 64, 255))
+
+
+def test_the_threshold_moves_the_border_between_near_and_far(model: Depth2ImgModel) -> None:
+    shares = []
+    for threshold in (0.2, 0.5, 0.8):
+        wanted = request(part="foreground", part_threshold=threshold, steps=0, return_mask=True)
+        shares.append(np.frombuffer(result_of(model, wanted).mask, np.uint8).mean())
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > shares[2]
+
+
+def test_a_flat_depth_map_fails_the_request_for_a_part_only() -> None:
+    pipe: Any = random_tiny.build()
+    for parameter in pipe.depth_estimator.head.parameters():
+        parameter.data.zero_()
+    model = Depth2ImgModel(pipe)
+    engine, recorder = new_engine(model, row_limit=8)
+    engine.post(Submit(request("part", part="background")))
+    engine.post(Submit(request("shown", part="background", steps=0, return_mask=True)))
+    engine.post(Submit(request("whole")))
+    finish(engine, recorder, ["part", "shown", "whole"])
+    assert set(recorder.results) == {"whole"}
+    assert all(isinstance(error, FlatDepthMap) for error in recorder.failures.values())
+
+
+@torch.no_grad()
+def test_a_structure_steers_instead_of_the_picture(model: Depth2ImgModel) -> None:
+    """The library's pipeline with the depth map of another picture."""
+    other = photo(64, 64, seed=99)
+    wanted = request(structure=other.tobytes())
+    pipe = model.pipe
+    values = pipe.feature_extractor(images=[other], return_tensors="pt").pixel_values
+    expected = pipe(
+        prompt=wanted.prompt,
+        image=Image.frombytes("RGB", (64, 64), wanted.pixels),
+        depth_map=pipe.depth_estimator(values).predicted_depth,
+        strength=wanted.strength,
+        num_inference_steps=wanted.steps,
+        guidance_scale=wanted.guidance_scale,
+        generator=torch.Generator("cpu").manual_seed(wanted.seed),
+        output_type="latent",
+    ).images
+    assert relative(run_alone(model, wanted), expected) <= ALONE
+    assert relative(run_alone(model, request()), expected) > 1e-4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_threshold_is_otsu_s(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = np.concatenate([rng.normal(0.3, 0.08, 900), rng.normal(0.7, 0.1, 400)]).clip(0, 1)
+    values[:2] = 0, 1
+    expected = threshold_otsu(values, nbins=256)
+    got = float(otsu_threshold(torch.tensor(values, dtype=torch.float32)))
+    assert abs(got - expected) <= 2 / 256
+
+
+def test_the_edge_of_a_part_is_soft_and_narrow() -> None:
+    depth = torch.zeros(1, 1, 64, 64)
+    depth[..., 32:] = 10.0
+    mask, flat = foreground(depth, (64, 64))
+    row = mask[0, 0, 32].numpy()
+    assert not bool(flat)
+    assert (row[:28] == 0).all()
+    assert (row[36:] == 1).all()
+    assert (np.diff(row) >= 0).all()
+    assert ((row > 0) & (row < 1)).sum() >= 2
