@@ -48,7 +48,11 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
         known = guild_id is not None and bot.get_guild(guild_id) is not None
         return known or settings.gallery_channel is not None
 
-    renderer = Img2ImgRenderer(lambda: inference.status.state is ServiceState.READY, can_share)
+    renderer = Img2ImgRenderer(
+        lambda: inference.status.state is ServiceState.READY,
+        can_share,
+        favourites=settings.favourites_per_user > 0,
+    )
 
     async def encode(job: Job, pictures: Sequence[Picture]) -> tuple[Upload, ...]:
         return await encode_job(

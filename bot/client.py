@@ -39,6 +39,7 @@ COGS = (
     "cogs.queue",
     "cogs.history",
     "cogs.gallery",
+    "cogs.defaults",
     "cogs.privacy",
     "cogs.settings",
     "cogs.moderation",
@@ -69,7 +70,13 @@ def intents(settings: Settings) -> discord.Intents:
     Without it, messages of other users have no attachments in a channel's history:
     https://discord.com/developers/docs/events/gateway#message-content-intent
     """
-    wanted = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
+    wanted = discord.Intents(
+        guilds=True,
+        guild_messages=True,
+        dm_messages=True,
+        guild_reactions=True,
+        dm_reactions=True,
+    )
     wanted.message_content = settings.message_content
     return wanted
 

@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     # Storage
     data_dir: Path = Path("data")
     retention_hours: float = Field(default=24.0, gt=0)
+    favourites_per_user: int = Field(default=50, ge=0)
     min_free_mib: int = Field(default=256, ge=0)
 
     # Pictures and links

@@ -5,20 +5,28 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-# A NULL parameter compares to nothing: each call sets one of the three.
-HASHES = """
-    SELECT DISTINCT hash FROM picture JOIN job ON seq = job_seq
-    WHERE user_id = :user OR finished_at < :before OR id = :job
+# A NULL parameter compares to nothing: each call sets one of the three. After the retention time
+# a job stays while it is a favourite of its own user.
+CHOSEN = """
+    user_id = :user OR id = :job OR finished_at < :before AND NOT EXISTS (
+        SELECT 1 FROM favourite WHERE job_seq = job.seq AND favourite.user_id = job.user_id
+    )
 """
-TALLY = """
+HASHES = f"SELECT DISTINCT hash FROM picture JOIN job ON seq = job_seq WHERE {CHOSEN}"  # noqa: S608
+TALLY = f"""
     INSERT INTO tally
     SELECT date(created_at, 'unixepoch'), state, count(DISTINCT seq), count(hash)
     FROM job LEFT JOIN picture ON seq = job_seq AND role LIKE 'result%'
-    WHERE user_id = :user OR finished_at < :before OR id = :job
+    WHERE {CHOSEN}
     GROUP BY 1, 2
     ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs, pictures = pictures + excluded.pictures
-"""
-DELETE = "DELETE FROM job WHERE user_id = :user OR finished_at < :before OR id = :job"
+"""  # noqa: S608
+DELETE = f"DELETE FROM job WHERE {CHOSEN}"  # noqa: S608
+# What is stored of a user beside their jobs.
+DELETE_OF_USER = (
+    "DELETE FROM favourite WHERE user_id = :user",
+    "DELETE FROM user_defaults WHERE user_id = :user",
+)
 
 
 def erase(
@@ -29,13 +37,16 @@ def erase(
     job: str | None = None,
 ) -> tuple[int, set[str]]:
     """Within a transaction: count and delete a user's jobs, jobs answered before a moment, or one
-    job.
+    job. A user's defaults and favourites are deleted with their jobs.
 
     Returns the number of jobs, and the content hashes that they named.
     """
     chosen = {"user": user, "before": before, "job": job}
     hashes = {hash_ for (hash_,) in db.execute(HASHES, chosen)}
     db.execute(TALLY, chosen)
+    if user is not None:
+        for statement in DELETE_OF_USER:
+            db.execute(statement, {"user": user})
     return db.execute(DELETE, chosen).rowcount, hashes
 
 

@@ -124,6 +124,27 @@ MIGRATIONS = (
     CREATE INDEX moderation_action_guild ON moderation_action (guild_id);
     CREATE INDEX moderation_action_case ON moderation_action (case_id);
     """,
+    """
+    CREATE TABLE user_defaults (
+        user_id INTEGER PRIMARY KEY,
+        strength REAL,
+        style TEXT,
+        steps INTEGER,
+        private INTEGER NOT NULL,
+        notification TEXT NOT NULL
+    );
+
+    CREATE TABLE favourite (
+        user_id INTEGER NOT NULL,
+        job_seq INTEGER NOT NULL REFERENCES job (seq) ON DELETE CASCADE,
+        at REAL NOT NULL,
+        PRIMARY KEY (user_id, job_seq)
+    ) WITHOUT ROWID;
+    CREATE INDEX favourite_job ON favourite (job_seq);
+
+    CREATE INDEX job_parent
+        ON job (iif(json_valid(request), json_extract(request, '$.parent_id'), NULL));
+    """,
 )
 
 

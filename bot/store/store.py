@@ -14,22 +14,19 @@ from bot.errors import JobNotActive
 from bot.jobs.job import Job, JobState
 from bot.store.database import Database, full_disk_as_storage_full, no_failpoint
 from bot.store.erasure import erase, scrub, unnamed
+from bot.store.favourites import Favourites
 from bot.store.guild_settings import GuildSettings
 from bot.store.opening import delete_copies, not_writable
 from bot.store.picture_files import PictureFiles
-from bot.store.rows import (
-    INSERT,
-    UnreadableRow,
-    job_pictures,
-    job_row,
-    result_role,
-    row_job,
-)
+from bot.store.rows import INSERT, UnreadableRow, job_pictures, job_row, result_role, row_job
+from bot.store.user_defaults import UserDefaultsTable
 
 log = logging.getLogger(__name__)
 
 RUNNABLE = (JobState.QUEUED, JobState.RUNNING)
 UNFINISHED = (*RUNNABLE, JobState.MADE)
+# As in the index `job_parent`.
+PARENT = "iif(json_valid(request), json_extract(request, '$.parent_id'), NULL)"
 FAIL = "state = 'failed', error = ?, request = json_set(request, '$.case_id', ?)"
 
 
@@ -44,6 +41,8 @@ class Store:
         self.database = self._db = db
         self.pictures = pictures
         self.guild_settings = GuildSettings(db)
+        self.user_defaults = UserDefaultsTable(db)
+        self.favourites = Favourites(db)
 
     @classmethod
     @asynccontextmanager
@@ -96,6 +95,12 @@ class Store:
             self._select, "user_id = ? ORDER BY seq DESC LIMIT ?", (user_id, limit)
         )
 
+    async def children_of(self, job_id: str, limit: int = 100) -> list[Job]:
+        """The jobs that were made from this one, oldest first."""
+        return await self._db.run(
+            self._select, f"{PARENT} = ? ORDER BY seq LIMIT ?", (job_id, limit)
+        )
+
     async def start(self, job_id: str, now: float) -> Job:
         """The job is started."""
         return await self._change(
@@ -109,10 +114,7 @@ class Store:
     async def worker_died(self, job_id: str) -> Job:
         """The worker process died while the job ran: it waits again, with one attempt used up."""
         return await self._change(
-            "death",
-            job_id,
-            (JobState.RUNNING,),
-            "state = 'queued', attempts = attempts + 1",
+            "death", job_id, (JobState.RUNNING,), "state = 'queued', attempts = attempts + 1"
         )
 
     async def variant_made(
@@ -140,13 +142,9 @@ class Store:
 
     async def posting(self, job_id: str, channel_id: int, now: float) -> Job:
         """The answer is about to be sent to that channel as a new message."""
-        return await self._change(
-            "posting",
-            job_id,
-            tuple(JobState),
-            "post_channel_id = ?, post_since = ?",
-            (channel_id, now),
-        )
+        assignments = "post_channel_id = ?, post_since = ?"
+        values = (channel_id, now)
+        return await self._change("posting", job_id, tuple(JobState), assignments, values)
 
     async def answered(self, job_id: str, now: float) -> Job:
         """The user has the pictures or the sentence. The interaction token is deleted."""
@@ -183,11 +181,13 @@ class Store:
         await self._db.run(self._transact, "shared message", job_id, statement, values, {})
 
     async def erase_before(self, moment: float) -> int:
-        """Reduce every job that was answered before `moment` to a count; how many."""
+        """Reduce every job that was answered before `moment` to a count, except favourites of
+        their own users; how many."""
         return await self._db.run(self._erase, before=moment)
 
     async def erase_user(self, user_id: int) -> int:
-        """Reduce every job of a user to a count, answered or not; how many."""
+        """Reduce every job of a user to a count, answered or not, and delete their defaults and
+        favourites; how many jobs."""
         return await self._db.run(self._erase, user=user_id)
 
     async def erase_job(self, job_id: str) -> None:
@@ -273,7 +273,7 @@ class Store:
             erased, hashes = erase(self._db.connection, user=user, before=before, job=job)
         self._delete_unnamed(hashes)
         delete_copies(self._folder, older_than=before)
-        if erased:
+        if erased or user is not None:
             with full_disk_as_storage_full():
                 scrub(self._db.connection)
         return erased

@@ -1,12 +1,13 @@
-"""`/history` and `/show`: a user's earlier pictures."""
+"""`/history`, `/favourites` and `/show`: earlier pictures."""
 
 from bot.client import RedrawBot
 from cogs.history._cog import History
+from cogs.history._favourite import Favourite
 from cogs.history._page import PageButton
 from cogs.history._show import Show
 
 
 async def setup(bot: RedrawBot) -> None:
     """Called by discord.py when the extension is loaded."""
-    bot.add_dynamic_items(PageButton, Show)
+    bot.add_dynamic_items(PageButton, Show, Favourite)
     await bot.add_cog(History(bot))

@@ -1,4 +1,4 @@
-"""`/history` and `/show`."""
+"""`/history`, `/favourites` and `/show`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from discord.ext import commands
 
 from bot.client import RedrawBot
 from bot.i18n.translate import localized_name
-from cogs.history._page import draw_page
+from cogs.history._page import JobList, draw_page
 from cogs.history._show import show_job
 from cogs.shared.access import AccessRule
 from cogs.shared.channel_facts import check_access
@@ -23,7 +23,7 @@ SEARCHED_JOBS = 100
 
 
 class History(commands.Cog):
-    """`/history` pages through the user's own pictures; `/show` shows one of them or of others."""
+    """`/history` and `/favourites` have pages; `/show` shows one picture, also of others."""
 
     def __init__(self, bot: RedrawBot) -> None:
         self.bot = bot
@@ -32,9 +32,20 @@ class History(commands.Cog):
         name=localized_name("history.command"), description=localized_name("history.description")
     )
     async def history(self, interaction: Interaction) -> None:
-        """Show the first page."""
+        """Show the first page of the user's own pictures."""
+        await self._reply(interaction, JobList.HISTORY)
+
+    @app_commands.command(
+        name=localized_name("favourites.command"),
+        description=localized_name("favourites.description"),
+    )
+    async def favourites(self, interaction: Interaction) -> None:
+        """Show the first page of the pictures that the user marked with the star."""
+        await self._reply(interaction, JobList.FAVOURITES)
+
+    async def _reply(self, interaction: Interaction, shown: JobList) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
-        view, files = await draw_page(interaction, 0)
+        view, files = await draw_page(interaction, shown, 0)
         await interaction.edit_original_response(view=view, attachments=files)
 
     @app_commands.command(

@@ -1,31 +1,32 @@
-"""Pages of `/history`: a user's own finished jobs, newest first."""
+"""Pages of `/history` and `/favourites`."""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import re
+from enum import StrEnum
 from typing import Any, Self
 
 import discord
 
 from bot.client import RedrawBot
-from bot.commands.allowed_places import check_place
-from bot.commands.command_tree import handle_error
 from bot.errors import StoredPictureMissing
 from bot.i18n.translate import translate
 from bot.images.compose import thumbnail
 from bot.images.encode import encode
 from bot.jobs.failures import JobFailure
 from bot.jobs.job import Job, JobState
+from bot.store.store import Store
 from cogs.shared.access import AccessRule, Decision, decide
 from cogs.shared.channel_facts import job_facts
+from cogs.shared.guard import run_guarded
 from cogs.shared.job_buttons import Action, JobButton, rows
 from cogs.shared.text import plain
 
 Interaction = discord.Interaction[RedrawBot]
 
-# A message holds 40 components; an entry takes six.
+# A message holds 40 components; an entry takes seven, the title and the page buttons four.
 # https://discord.com/developers/docs/components/reference#component-limits
 ENTRIES_PER_PAGE = 5
 THUMBNAIL_SIDE = 160
@@ -34,17 +35,46 @@ PROMPT_CHARACTERS = 200
 THUMBNAIL_BYTES = 2**20
 
 
+class JobList(StrEnum):
+    """The lists that have pages. The values stand in the custom ids of sent messages."""
+
+    HISTORY = "page"
+    FAVOURITES = "favourites"
+
+    def heading(self, locale: str, page: int, pages: int) -> str:
+        """The title of a page; `page` counts from 0."""
+        key = "history.title" if self is JobList.HISTORY else "favourites.title"
+        return translate(locale, key, page=page + 1, pages=pages)
+
+    def empty(self, locale: str) -> str:
+        """What an empty list says."""
+        key = "history.empty" if self is JobList.HISTORY else "favourites.empty"
+        return translate(locale, key)
+
+    async def jobs(self, store: Store, user_id: int) -> list[Job]:
+        """The user's own finished jobs, or their favourites; newest first."""
+        if self is JobList.HISTORY:
+            jobs = await store.jobs_of(user_id)
+        else:
+            found = [await store.job(job_id) for job_id in await store.favourites.of(user_id)]
+            jobs = [job for job in found if job is not None]
+        return [job for job in jobs if job.state is JobState.DELIVERED]
+
+
 class PageButton(
     discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]],
-    template=r"redraw:page:(?P<page>\d{1,4})",
+    template=r"redraw:(?P<list>page|favourites):(?P<page>\d{1,4})",
 ):
-    """Replaces the shown page of the history by another one."""
+    """Replaces the shown page of a list by another one."""
 
-    def __init__(self, page: int, label: str = "page", *, disabled: bool = False) -> None:
+    def __init__(
+        self, shown: JobList, page: int, label: str = "page", *, disabled: bool = False
+    ) -> None:
+        self.shown = shown
         self.page = page
         super().__init__(
             discord.ui.Button(
-                label=label, custom_id=f"redraw:page:{max(0, page)}", disabled=disabled
+                label=label, custom_id=f"redraw:{shown}:{max(0, page)}", disabled=disabled
             )
         )
 
@@ -57,47 +87,39 @@ class PageButton(
         /,
     ) -> Self:
         """Called by discord.py for every click on a button with a matching custom id."""
-        return cls(int(match["page"]))
+        return cls(JobList(match["list"]), int(match["page"]))
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Show the page in the same message."""
-        try:
-            check_place(interaction.client.services.settings, interaction.guild_id)
-            await interaction.response.defer()
-            view, files = await draw_page(interaction, self.page)
-            await interaction.edit_original_response(view=view, attachments=files)
-        except Exception as error:  # noqa: BLE001 - the one handler decides what the user reads
-            await handle_error(interaction, error)
+        await run_guarded(interaction, self._turn)
+
+    async def _turn(self, interaction: discord.Interaction[Any]) -> None:
+        await interaction.response.defer()
+        view, files = await draw_page(interaction, self.shown, self.page)
+        await interaction.edit_original_response(view=view, attachments=files)
 
 
 async def draw_page(
-    interaction: Interaction, page: int
+    interaction: Interaction, shown: JobList, page: int
 ) -> tuple[discord.ui.LayoutView, list[discord.File]]:
-    """Draw one page of the user's history.
+    """Draw one page of a list.
 
-    Pictures of age-restricted channels have no thumbnail in other channels.
+    Pictures that the user may not see in this channel have no thumbnail.
     `page` counts from 0; a number past the end gives the last page.
     """
     services = interaction.client.services
     locale = str(interaction.locale)
-    jobs = [
-        job
-        for job in await services.store.jobs_of(interaction.user.id)
-        if job.state is JobState.DELIVERED
-    ]
+    jobs = await shown.jobs(services.store, interaction.user.id)
     pages = max(1, -(-len(jobs) // ENTRIES_PER_PAGE))
     page = min(page, pages - 1)
     view = discord.ui.LayoutView(timeout=None)
-    title = (
-        translate(locale, "history.title", page=page + 1, pages=pages)
-        if jobs
-        else translate(locale, "history.empty")
-    )
+    title = shown.heading(locale, page, pages) if jobs else shown.empty(locale)
     view.add_item(discord.ui.TextDisplay(title))
     files = []
     for job in jobs[page * ENTRIES_PER_PAGE : (page + 1) * ENTRIES_PER_PAGE]:
-        text = _describe(job, locale)
         visible = decide(AccessRule.RESULT, await job_facts(interaction, job)) is Decision.ALLOWED
+        own = job.user_id == interaction.user.id
+        text = _describe(job, locale) if visible or own else translate(locale, "favourites.hidden")
         data = await _thumbnail(interaction, job) if visible else None
         if data is None:
             view.add_item(discord.ui.TextDisplay(text))
@@ -106,13 +128,14 @@ async def draw_page(
             files.append(file)
             picture = discord.ui.Thumbnail[discord.ui.LayoutView](file, spoiler=job.spoiler)
             view.add_item(discord.ui.Section(text, accessory=picture))
-        for row in rows([JobButton(Action.SHOW, job), JobButton(Action.USE, job)]):
+        actions = (Action.SHOW, Action.USE, Action.FAVOURITE)
+        for row in rows([JobButton(action, job) for action in actions]):
             view.add_item(row)
     if pages > 1:
         turn = discord.ui.ActionRow[discord.ui.LayoutView]()
-        turn.add_item(PageButton(page - 1, translate(locale, "history.newer"), disabled=page == 0))
-        last = page == pages - 1
-        turn.add_item(PageButton(page + 1, translate(locale, "history.older"), disabled=last))
+        newer, older = translate(locale, "history.newer"), translate(locale, "history.older")
+        turn.add_item(PageButton(shown, page - 1, newer, disabled=page == 0))
+        turn.add_item(PageButton(shown, page + 1, older, disabled=page == pages - 1))
         view.add_item(turn)
     return view, files
 

@@ -3,6 +3,7 @@
 from bot.client import RedrawBot
 from cogs.img2img._buttons import BUTTONS
 from cogs.img2img._cog import Img2Img
+from cogs.img2img._delete_reaction import DeleteReaction
 from cogs.img2img._mention import Mention
 
 
@@ -11,3 +12,4 @@ async def setup(bot: RedrawBot) -> None:
     bot.add_dynamic_items(*BUTTONS)
     await bot.add_cog(Img2Img(bot))
     await bot.add_cog(Mention(bot))
+    await bot.add_cog(DeleteReaction(bot))

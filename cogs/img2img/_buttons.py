@@ -23,7 +23,7 @@ from cogs.requests.sources import StoredSource
 from cogs.shared.access import AccessRule
 from cogs.shared.errors import AlreadyFinished, JobNotFound, NotDeleted
 from cogs.shared.job_buttons import Action, Interaction, JobAction, JobButton
-from cogs.shared.job_messages import delete_job_messages
+from cogs.shared.job_messages import delete_job
 from cogs.shared.selection import with_selection
 
 # The strength of "Vary": most of the picture stays as it is.
@@ -217,12 +217,9 @@ class Delete(JobAction):
             NotDeleted: Discord does not let the bot delete a message; the job is erased.
         """
         await self.run_without_job(interaction)
-        bot = interaction.client
         # In a server that has not added the bot, only the interaction can delete the message.
         pressed = interaction.message.id if interaction.message else None
-        deleted = await delete_job_messages(bot, job, deleted_id=pressed)
-        await bot.services.store.erase_job(job.id)
-        if not deleted:
+        if not await delete_job(interaction.client, job, deleted_id=pressed):
             raise NotDeleted
 
     async def run_without_job(self, interaction: Interaction) -> None:

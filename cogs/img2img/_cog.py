@@ -11,9 +11,10 @@ from discord.app_commands import Range
 from discord.ext import commands
 
 from bot.client import RedrawBot
-from bot.i18n.translate import localized_name
+from bot.i18n.translate import localized_name, translate
 from cogs.img2img._forms import PictureModal
 from cogs.requests.candidates import ImageCandidate, candidates_in
+from cogs.requests.defaults import NO_STYLE, with_defaults
 from cogs.requests.request import MAX_SEED, Draft, submit_request
 from cogs.requests.sources import RequestContext, find_source, store_candidate
 
@@ -93,7 +94,7 @@ class Img2Img(commands.Cog):
         seed: Range[int, 0, MAX_SEED] | None = None,
         count: Range[int, 1, 4] = 1,
         style: Range[str, 1, 100] | None = None,
-        private: bool = False,
+        private: bool | None = None,
     ) -> None:
         """Redraw one picture."""
         draft = Draft(
@@ -107,6 +108,7 @@ class Img2Img(commands.Cog):
             style=style,
             private=private,
         )
+        draft = await with_defaults(self.bot.services, interaction.user.id, draft)
         context = RequestContext.of(interaction)
         await submit_request(interaction, draft, partial(find_source, context, image, url))
 
@@ -117,11 +119,14 @@ class Img2Img(commands.Cog):
     )
 
     @img2img.autocomplete("style")
-    async def _styles(
-        self, _interaction: Interaction, typed: str
-    ) -> list[app_commands.Choice[str]]:
-        names = self.bot.services.styles.matching(typed)
-        return [app_commands.Choice(name=name, value=name) for name in list(names)[:MAX_CHOICES]]
+    async def _styles(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
+        names = list(self.bot.services.styles.matching(typed))[: MAX_CHOICES - 1]
+        choices = [app_commands.Choice(name=name, value=name) for name in names]
+        none = translate(interaction.locale, "defaults.no_style")
+        defaults = await self.bot.services.store.user_defaults.of(interaction.user.id)
+        if defaults.style is not None and typed.lower() in none.lower():
+            choices.append(app_commands.Choice(name=none, value=NO_STYLE))
+        return choices
 
     async def redraw_this(self, interaction: Interaction, message: discord.Message) -> None:
         """Open a form that asks what the message's picture should become."""
@@ -133,4 +138,5 @@ class Img2Img(commands.Cog):
     async def _redraw_candidate(
         self, interaction: Interaction, draft: Draft, candidate: ImageCandidate
     ) -> None:
+        draft = await with_defaults(self.bot.services, interaction.user.id, draft)
         await submit_request(interaction, draft, partial(store_candidate, self.bot, candidate))

@@ -21,6 +21,7 @@ from bot.moderation.appeal_button import AppealButton, appeal_button
 from bot.permissions import MissingPermissions
 from cogs.img2img._command_permissions import CommandPermissions
 from cogs.requests.candidates import candidates_in, is_spoilered, is_stripped
+from cogs.requests.defaults import with_defaults
 from cogs.requests.request import Draft, check_draft, check_user, submit
 from cogs.requests.sources import RequestContext, StoredSource, find_linked, store_candidate
 from cogs.shared.channel_facts import channel_of_message
@@ -102,8 +103,10 @@ class Mention(commands.Cog):
             if explain:
                 await self._reply_once(message, translate(locale, "img2img.mention"))
             return
+        # The reply to a message is public, whatever the author's default is.
+        written = Draft(prompt=prompt[:PROMPT_CHARACTERS], private=False)
         draft = check_draft(
-            Draft(prompt=prompt[:PROMPT_CHARACTERS]),
+            await with_defaults(services, message.author.id, written),
             services,
             guild=message.guild,
             users=[message.author, *message.mentions],

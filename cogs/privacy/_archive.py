@@ -13,34 +13,46 @@ from bot.errors import StoredPictureMissing
 from bot.jobs.job import Job
 from bot.moderation.model import Case
 from bot.store.picture_files import PictureFiles
+from bot.store.user_defaults import UserDefaults
 
 # The zip directory at the end of an archive needs about 200 bytes for each file.
 DIRECTORY_BYTES = 256
 
 
 class Export:
-    """A user's jobs and moderation cases, as archives of at most `limit` bytes.
+    """A user's jobs, settings and moderation cases, as archives of at most `limit` bytes.
 
     `missing` counts the pictures so far that could not be read or are too large for an archive.
     """
 
     def __init__(
-        self, pictures: PictureFiles, jobs: Sequence[Job], cases: Sequence[Case], limit: int
+        self,
+        pictures: PictureFiles,
+        jobs: Sequence[Job],
+        cases: Sequence[Case],
+        limit: int,
+        *,
+        defaults: UserDefaults,
+        favourites: Sequence[str],
     ) -> None:
         self._pictures = pictures
         self._jobs = jobs
-        self._cases = cases
         self._limit = limit
+        self._records: dict[str, object] = {
+            "settings.json": {"defaults": dataclasses.asdict(defaults), "favourites": favourites}
+        }
+        if cases:
+            self._records["moderation.json"] = [dataclasses.asdict(case) for case in cases]
         self.missing = 0
 
     def archives(self) -> Iterator[bytes]:
-        """The archives. The first one begins with `jobs.json`, and `moderation.json` if there are
-        cases; the pictures follow. Blocks."""
-        files = _files(self._pictures, self._jobs)
-        if self._cases:
-            cases = [dataclasses.asdict(case) for case in self._cases]
-            text = json.dumps(cases, indent=2, ensure_ascii=False, default=bytes.hex)
-            files = itertools.chain([("moderation.json", text.encode())], files)
+        """The archives. The first one begins with `jobs.json`, `settings.json`, and
+        `moderation.json` if there are cases; the pictures follow. Blocks."""
+        records = [
+            (name, json.dumps(record, indent=2, ensure_ascii=False, default=bytes.hex).encode())
+            for name, record in self._records.items()
+        ]
+        files = itertools.chain(records, _files(self._pictures, self._jobs))
         # Its compressed size is not known; it is far below the limit.
         first: tuple[str, bytes] | None = ("jobs.json", _records(self._jobs).encode())
         while first is not None:

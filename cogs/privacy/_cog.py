@@ -12,6 +12,7 @@ from discord.ext import commands
 from bot.client import RedrawBot
 from bot.delivery.attachments import REQUEST_BYTES
 from bot.i18n.translate import localized_name, translate
+from bot.store.user_defaults import UserDefaults
 from cogs.privacy._archive import Export
 
 # More jobs than a store can hold.
@@ -51,13 +52,17 @@ class Privacy(
         store = self.bot.services.store
         jobs = await store.jobs_of(interaction.user.id, limit=ALL_JOBS)
         cases = await self.bot.services.moderation.cases.of_user(interaction.user.id)
-        if not jobs and not cases:
+        defaults = await store.user_defaults.of(interaction.user.id)
+        favourites = await store.favourites.of(interaction.user.id)
+        if not jobs and not cases and not favourites and defaults == UserDefaults():
             await interaction.edit_original_response(
                 content=translate(interaction.locale, "privacy.nothing")
             )
             return
         limit = min(interaction.filesize_limit, REQUEST_BYTES)
-        export = Export(store.pictures, jobs, cases, limit)
+        export = Export(
+            store.pictures, jobs, cases, limit, defaults=defaults, favourites=favourites
+        )
         archives = export.archives()
         number = 0
         while archive := await asyncio.to_thread(next, archives, None):

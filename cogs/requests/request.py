@@ -37,7 +37,7 @@ GRID_STRENGTHS = (0.1, 0.4, 0.7, 1.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """The settings of a request. None stands for the model's default, and for a random seed."""
+    """The settings of a request. None stands for the default, and for a random seed."""
 
     prompt: str
     negative_prompt: str = ""
@@ -47,7 +47,7 @@ class Draft:
     seed: int | None = None
     count: int = 1
     style: str | None = None
-    private: bool = False
+    private: bool | None = None
     layout: Literal["pictures", "grid"] = "pictures"
     parent_id: str | None = None
 
@@ -184,7 +184,7 @@ async def submit_request(
     """
     services = interaction.client.services
     draft = check_draft(draft, services, guild=interaction.guild, users=[interaction.user])
-    destination = await acknowledge(interaction, private=draft.private)
+    destination = await acknowledge(interaction, private=bool(draft.private))
     async with services.runner.reserve(interaction.user.id, draft.pictures) as reservation:
         return await submit(
             services,

@@ -24,6 +24,7 @@
         ├── AgeRestricted           a picture of an age-restricted channel stays in such channels
         ├── AlreadyFinished         a finished job cannot be cancelled
         ├── AlreadyShared           the result is in the gallery
+        ├── TooManyFavourites       the user has as many favourites as they may
         ├── NotDeleted              Discord does not let the bot delete the message
         ├── NoGallery               no channel is set for sharing
         └── GalleryClosed           the bot cannot post in the gallery's channel
@@ -165,6 +166,12 @@ class AlreadyShared(RequestError):
     """The result is in the gallery."""
 
     text = "This picture is already shared in {channel}."
+
+
+class TooManyFavourites(RequestError):
+    """The user has `FAVOURITES_PER_USER` favourites."""
+
+    text = "At most {limit} favourites are allowed here. Remove one with its ⭐ first."
 
 
 class NotDeleted(RequestError):

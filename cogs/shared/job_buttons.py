@@ -45,6 +45,7 @@ class Action(StrEnum):
     DEPTH = "depth"
     LARGER = "larger"
     SHOW = "show"
+    FAVOURITE = "favourite"
     SHARE = "share"
     REPORT = "report"
     SELECT = "select"

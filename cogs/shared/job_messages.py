@@ -1,4 +1,4 @@
-"""Deletes the messages that show a job: its answer and its copy in the gallery."""
+"""Deletes a job with the messages that show it: its answer and its copy in the gallery."""
 
 from __future__ import annotations
 
@@ -32,6 +32,14 @@ async def delete_job_messages(bot: RedrawBot, job: Job, *, deleted_id: int | Non
             continue
         except discord.HTTPException:
             deleted = False
+    return deleted
+
+
+async def delete_job(bot: RedrawBot, job: Job, *, deleted_id: int | None = None) -> bool:
+    """Delete the messages of the job, then the stored job; the result is that of
+    `delete_job_messages`."""
+    deleted = await delete_job_messages(bot, job, deleted_id=deleted_id)
+    await bot.services.store.erase_job(job.id)
     return deleted
 
 

@@ -39,6 +39,7 @@ RESULT_ACTIONS = (
     Action.COMPARE,
     Action.DEPTH,
     Action.LARGER,
+    Action.FAVOURITE,
     Action.SHARE,
     Action.DELETE,
 )
@@ -51,9 +52,11 @@ def bar(fraction: float) -> str:
     return "▰" * full + "▱" * (BAR_CELLS - full)
 
 
-def _actions(job: Job, *, share: bool) -> list[Action]:
+def _actions(job: Job, *, share: bool, favourites: bool) -> list[Action]:
     """The buttons that the job's result has."""
     hidden: set[Action] = set()
+    if not favourites:
+        hidden.add(Action.FAVOURITE)
     if job.depth is None:
         hidden.add(Action.DEPTH)
     if job.layout == "grid":
@@ -78,14 +81,20 @@ def alt_text(job: Job) -> str:
 class Img2ImgRenderer:
     """Renders every state of a job as one Components V2 container.
 
-    `ready` tells whether the model is loaded, `can_share` whether a gallery may exist for a job.
+    `ready` tells whether the model is loaded, `can_share` whether a gallery may exist for a job,
+    `favourites` whether users may have any.
     """
 
     def __init__(
-        self, ready: Callable[[], bool], can_share: Callable[[Job], bool] = lambda _job: True
+        self,
+        ready: Callable[[], bool],
+        can_share: Callable[[Job], bool] = lambda _job: True,
+        *,
+        favourites: bool = True,
     ) -> None:
         self._ready = ready
         self._can_share = can_share
+        self._favourites = favourites
 
     def queued(self, job: Job, position: QueuePosition) -> MessageContent:
         """Waiting: the queue position, the estimate, a cancel button."""
@@ -168,7 +177,7 @@ class Img2ImgRenderer:
             ignored = plain(job.ignored_prompt, IGNORED_CHARACTERS)
             lines.append(translate(job.locale, "img2img.ignored", text=ignored))
         gallery = media_gallery(pictures)
-        actions = _actions(job, share=self._can_share(job))
+        actions = _actions(job, share=self._can_share(job), favourites=self._favourites)
         buttons = [JobButton(action, job) for action in actions]
         view = block(
             title(job), gallery, "\n".join(lines), selection=selection_row(job), buttons=buttons

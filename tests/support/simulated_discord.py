@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import discord
+import pytest
 import simcord
 from simcord.actors import MemberActor
 from simcord.builders import ChannelHandle
@@ -80,6 +81,22 @@ async def _discord(bot: RedrawBot, bugs_expected: int, shards: int) -> AsyncIter
         await env.shutdown()
     bugs = [e for e in env.errors if not isinstance(getattr(e, "original", e), UserError)]
     assert len(bugs) <= bugs_expected, bugs
+
+
+@asynccontextmanager
+async def open_shared_discord(
+    folder: Path, service: InferenceService, **changes: Any
+) -> AsyncIterator[SimulatedDiscord]:
+    """As `open_simulated_discord`, for a fixture that the tests of a module share.
+
+    Message edits have no rate limit: with it, a test would wait for those before it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bot.delivery.edit_limiter.EDITS", 10**6)
+        async with open_simulated_discord(
+            folder, service, queue_limit_per_user=50, **changes
+        ) as opened:
+            yield opened
 
 
 @asynccontextmanager

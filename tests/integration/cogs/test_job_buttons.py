@@ -30,7 +30,7 @@ from tests.support.simulated_discord import (
 CAT = ("cat.png", file_of(photo(160, 128)))
 FINISHED = {
     *("Again", "Vary", "Edit", "Use this", "Strengths", "Before/after", "Depth", "Larger"),
-    *("Share", "Delete"),
+    *("⭐", "Share", "Delete"),
 }
 
 
@@ -387,9 +387,9 @@ async def test_a_page_of_the_history_is_acknowledged_before_it_is_drawn(
     module = importlib.import_module("cogs.history._page")
     draw_page = module.draw_page
 
-    async def watched(interaction: Any, page: int) -> Any:
+    async def watched(interaction: Any, shown: Any, page: int) -> Any:
         acknowledged.append(interaction.response.is_done())
-        return await draw_page(interaction, page)
+        return await draw_page(interaction, shown, page)
 
     monkeypatch.setattr(module, "draw_page", watched)
     await press(discord_sim, discord_sim.alice, result.response.message, "Older")

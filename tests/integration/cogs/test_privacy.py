@@ -59,7 +59,7 @@ async def test_an_export_over_the_upload_limit_comes_in_parts(
         jobs = await sim.bot.services.store.jobs_of(sim.alice.id)
         pictures = {f"pictures/{name}.png" for job in jobs for name in job.pictures}
         assert len(names) == len(set(names))
-        assert set(names) == {"jobs.json"} | pictures
+        assert set(names) == {"jobs.json", "settings.json"} | pictures
         records = json.loads(parts[0].read("jobs.json"))
         assert [record["prompt"] for record in records] == [job.prompt for job in jobs]
         assert "token" not in records[0]["destination"]

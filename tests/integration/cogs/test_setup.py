@@ -21,7 +21,9 @@ async def test_every_action_has_exactly_one_handler(tmp_path: Path) -> None:
             assert len([p for p in patterns if p.fullmatch(custom_id)]) == 1, action
 
 
-@pytest.mark.parametrize("feature", ["img2img", "history", "gallery", "queue", "privacy"])
+@pytest.mark.parametrize(
+    "feature", ["img2img", "history", "gallery", "queue", "privacy", "defaults"]
+)
 def test_importing_a_feature_imports_no_other_feature(feature: str) -> None:
     code = (
         f"import sys, cogs.{feature}; "

@@ -97,3 +97,10 @@ async def test_links_and_invitations_in_a_prompt_are_not_clickable() -> None:
         text = str(content.view.to_components())  # type: ignore[no-untyped-call]
         assert "https://evil" not in text
         assert "discord.gg" not in text
+
+
+async def test_the_star_is_missing_where_favourites_are_turned_off() -> None:
+    for favourites in (True, False):
+        renderer = Img2ImgRenderer(lambda: True, favourites=favourites)
+        shown = str(renderer.made(job(), []).view.to_components())  # type: ignore[no-untyped-call]
+        assert ("redraw:favourite:" in shown) is favourites

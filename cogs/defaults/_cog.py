@@ -1,0 +1,29 @@
+"""`/defaults`."""
+
+from __future__ import annotations
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.client import RedrawBot
+from bot.i18n.translate import localized_name
+from cogs.defaults._panel import draw_panel
+
+
+class Defaults(commands.Cog):
+    """`/defaults` shows the user's defaults and lets them change each."""
+
+    def __init__(self, bot: RedrawBot) -> None:
+        self.bot = bot
+
+    @app_commands.command(
+        name=localized_name("defaults.command"),
+        description=localized_name("defaults.description"),
+    )
+    async def defaults(self, interaction: discord.Interaction[RedrawBot]) -> None:
+        """Reply with the panel."""
+        services = self.bot.services
+        defaults = await services.store.user_defaults.of(interaction.user.id)
+        view = draw_panel(services, defaults, str(interaction.locale))
+        await interaction.response.send_message(view=view, ephemeral=True)

@@ -1,0 +1,122 @@
+"""The panel of `/defaults`: one select menu for each default. A choice is stored at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Self
+
+import discord
+
+from bot.client import Services
+from bot.i18n.translate import translate
+from bot.store.user_defaults import Notification, UserDefaults
+from cogs.shared.guard import run_guarded
+
+# https://discord.com/developers/docs/components/reference#string-select
+MAX_OPTIONS = 25
+LABEL_CHARACTERS = 100
+STRENGTHS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+STEPS = (10, 15, 20, 25, 30, 40, 50, 75, 100, 150)
+# The value of the option that stands for no default.
+NONE = "-"
+
+
+class _Menu(discord.ui.Select[discord.ui.LayoutView]):
+    def is_dispatchable(self) -> bool:
+        """False: `DefaultMenu` handles the choices, so discord.py need not keep the sent view."""
+        return False
+
+
+class DefaultMenu(
+    discord.ui.DynamicItem[discord.ui.Select[discord.ui.LayoutView]],
+    template=r"redraw:default:(?P<field>strength|style|steps|private|notification)",
+):
+    """Stores the choice in one of the menus."""
+
+    def __init__(self, field: str, menu: discord.ui.Select[discord.ui.LayoutView]) -> None:
+        super().__init__(menu)
+        self.field = field
+
+    @classmethod
+    async def from_custom_id(
+        cls,
+        interaction: discord.Interaction[Any],
+        item: discord.ui.Item[Any],
+        match: re.Match[str],
+        /,
+    ) -> Self:
+        """Called by discord.py for every choice in a menu with a matching custom id."""
+        assert isinstance(item, discord.ui.Select)
+        return cls(match["field"], item)
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """Store the choice and show it."""
+        await run_guarded(interaction, self._store)
+
+    async def _store(self, interaction: discord.Interaction[Any]) -> None:
+        services = interaction.client.services
+        defaults = await services.store.user_defaults.change(
+            interaction.user.id, **{self.field: _value(self.field, self.item.values[0])}
+        )
+        view = draw_panel(services, defaults, str(interaction.locale))
+        await interaction.response.edit_message(view=view)
+
+
+def draw_panel(services: Services, defaults: UserDefaults, locale: str) -> discord.ui.LayoutView:
+    """The panel with the user's defaults selected."""
+    view = discord.ui.LayoutView(timeout=None)
+    view.add_item(discord.ui.TextDisplay(translate(locale, "defaults.title")))
+    for field, current, options in _fields(services, defaults, locale):
+        menu = _Menu(
+            custom_id=f"redraw:default:{field}",
+            options=[
+                discord.SelectOption(
+                    label=translate(locale, f"defaults.{field}", value=text)[:LABEL_CHARACTERS],
+                    value=value,
+                    default=value == current,
+                )
+                for value, text in options.items()
+            ],
+        )
+        view.add_item(discord.ui.ActionRow[discord.ui.LayoutView](menu))
+    return view
+
+
+def _fields(
+    services: Services, defaults: UserDefaults, locale: str
+) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Of each field: its name, the value of the selected option, and value → text."""
+    none = {NONE: translate(locale, "defaults.none")}
+    strength = NONE if defaults.strength is None else f"{defaults.strength:g}"
+    yield "strength", strength, none | {f"{each:g}": f"{each:g}" for each in STRENGTHS}
+    names = list(services.styles.matching(""))[: MAX_OPTIONS - 1]
+    style = defaults.style if defaults.style in names else NONE
+    yield (
+        "style",
+        style or NONE,
+        {NONE: translate(locale, "defaults.no_style")} | {name: name for name in names},
+    )
+    limit = services.settings.max_steps
+    steps = sorted({limit, *(each for each in STEPS if each < limit)})
+    chosen = NONE if defaults.steps is None else str(min(defaults.steps, limit))
+    yield "steps", chosen, none | {str(each): str(each) for each in steps}
+    yes, no = translate(locale, "defaults.yes"), translate(locale, "defaults.no")
+    yield "private", str(int(defaults.private)), {"0": no, "1": yes}
+    yield (
+        "notification",
+        defaults.notification,
+        {kind: translate(locale, f"defaults.notification.{kind}") for kind in Notification},
+    )
+
+
+def _value(field: str, chosen: str) -> object:
+    """The value of an option, as it is stored."""
+    if field == "notification":
+        return Notification(chosen)
+    if field == "private":
+        return bool(int(chosen))
+    if chosen == NONE:
+        return None
+    kinds = {"strength": float, "steps": int, "style": str}
+    return kinds[field](chosen)
