@@ -14,6 +14,7 @@ from bot.backoff import Backoff
 from bot.delivery.edit_limiter import EditRateLimiter
 from bot.delivery.error_policy import ErrorAction, action_for, describe, retry_after
 from bot.delivery.message import EncodePictures, JobRenderer, MessageContent
+from bot.delivery.notification import Notifier
 from bot.delivery.progress import MAX_AGE, ProgressUpdater
 from bot.delivery.routes import DeliveryRoute, RouteSender, open_routes
 from bot.errors import JobNotActive, RenderFailed, StorageFull, StoredPictureMissing
@@ -82,6 +83,7 @@ class Delivery:
         self._monotonic = monotonic
         self._sleep = sleep
         self._sender = RouteSender(client, store, clock, failpoint)
+        self._notifier = Notifier(client, store)
         self._progress = ProgressUpdater(renderer, self._sender, self._edit_limiter, checks, clock)
         self._token_refused = False
 
@@ -209,6 +211,7 @@ class Delivery:
         now = self._clock()
         answered = await self._store.answered(job.id, now)
         self._metrics.answered(answered, now)
+        await self._notifier.notify(answered)
 
     async def _fail(self, job: Job, failure: JobFailure) -> Job:
         sentence = translate_error(job.locale, failure)

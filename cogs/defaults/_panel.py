@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Self
 
 import discord
@@ -18,6 +18,7 @@ MAX_OPTIONS = 25
 LABEL_CHARACTERS = 100
 STRENGTHS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 STEPS = (10, 15, 20, 25, 30, 40, 50, 75, 100, 150)
+FIELDS = ("strength", "style", "steps", "private", "notification")
 # The value of the option that stands for no default.
 NONE = "-"
 
@@ -30,7 +31,7 @@ class _Menu(discord.ui.Select[discord.ui.LayoutView]):
 
 class DefaultMenu(
     discord.ui.DynamicItem[discord.ui.Select[discord.ui.LayoutView]],
-    template=r"redraw:default:(?P<field>strength|style|steps|private|notification)",
+    template=rf"redraw:default:(?P<field>{'|'.join(FIELDS)})",
 ):
     """Stores the choice in one of the menus."""
 
@@ -59,15 +60,21 @@ class DefaultMenu(
         defaults = await services.store.user_defaults.change(
             interaction.user.id, **{self.field: _value(self.field, self.item.values[0])}
         )
-        view = draw_panel(services, defaults, str(interaction.locale))
+        view = draw_panel(
+            services, defaults, str(interaction.locale), fields=_shown(interaction.message)
+        )
         await interaction.response.edit_message(view=view)
 
 
-def draw_panel(services: Services, defaults: UserDefaults, locale: str) -> discord.ui.LayoutView:
-    """The panel with the user's defaults selected."""
+def draw_panel(
+    services: Services, defaults: UserDefaults, locale: str, *, fields: Collection[str] = FIELDS
+) -> discord.ui.LayoutView:
+    """The panel with the user's defaults selected: all menus, or those of some fields."""
     view = discord.ui.LayoutView(timeout=None)
     view.add_item(discord.ui.TextDisplay(translate(locale, "defaults.title")))
     for field, current, options in _fields(services, defaults, locale):
+        if field not in fields:
+            continue
         menu = _Menu(
             custom_id=f"redraw:default:{field}",
             options=[
@@ -81,6 +88,15 @@ def draw_panel(services: Services, defaults: UserDefaults, locale: str) -> disco
         )
         view.add_item(discord.ui.ActionRow[discord.ui.LayoutView](menu))
     return view
+
+
+def _shown(message: discord.Message | None) -> set[str]:
+    """The fields whose menus the panel's message has."""
+    assert message is not None
+    view = discord.ui.LayoutView.from_message(message, timeout=None)
+    view.stop()
+    menus = [item for item in view.walk_children() if isinstance(item, discord.ui.Select)]
+    return {menu.custom_id.rsplit(":", 1)[-1] for menu in menus}
 
 
 def _fields(

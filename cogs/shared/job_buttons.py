@@ -36,6 +36,7 @@ class Action(StrEnum):
     """What a button does. The values stand in the custom ids of sent messages."""
 
     CANCEL = "cancel"
+    NOTIFY = "notify"
     AGAIN = "again"
     VARY = "vary"
     EDIT = "edit"

@@ -9,6 +9,7 @@ import discord
 from PIL import Image
 
 from bot.delivery.message import MessageContent, Upload
+from bot.delivery.notification import LONG_SECONDS
 from bot.i18n.durations import duration
 from bot.i18n.translate import notice_of, translate
 from bot.images.compose import shown_factor
@@ -108,7 +109,7 @@ class Img2ImgRenderer:
         if not self._ready():
             text += "\n-# " + translate(job.locale, "img2img.loading")
         text += _notice(job)
-        return MessageContent(view=block(text, buttons=[JobButton(Action.CANCEL, job)]))
+        return MessageContent(view=block(text, buttons=_waiting(job, position.seconds)))
 
     def running(self, job: Job, progress: JobProgress) -> MessageContent:
         """Running: a progress bar, the estimate, and the preview if there is one."""
@@ -132,7 +133,7 @@ class Img2ImgRenderer:
             source=job.source_name,
         )
         text += _notice(job)
-        buttons = [JobButton(Action.CANCEL, job)]
+        buttons = _waiting(job, progress.seconds_left)
         if progress.preview is None:
             return MessageContent(view=block(text, buttons=buttons))
         upload = Upload(
@@ -245,6 +246,14 @@ def _enlarged(preview: Preview, job: Job) -> bytes:
     out = io.BytesIO()
     image.save(out, "JPEG", quality=80)
     return out.getvalue()
+
+
+def _waiting(job: Job, seconds: float | None) -> list[JobButton]:
+    """The buttons of a job that waits or runs for about so long: a long one offers to notify."""
+    actions = [Action.CANCEL]
+    if seconds is not None and seconds > LONG_SECONDS:
+        actions.append(Action.NOTIFY)
+    return [JobButton(action, job) for action in actions]
 
 
 def _notice(job: Job) -> str:

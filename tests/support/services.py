@@ -66,6 +66,7 @@ class ScriptedService(FakeLifecycle):
     requests: list[ImageRequest] = field(default_factory=list)
     steps: int = 3
     step_seconds: float = 0.0
+    reported_seconds: float = 0.3
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -87,6 +88,6 @@ class ScriptedService(FakeLifecycle):
             width=request.width,
             height=request.height,
             steps_run=self.steps,
-            timings=Timings(prepare=0.1, steps=0.3, decode=0.1),
+            timings=Timings(prepare=0.1, steps=self.reported_seconds, decode=0.1),
             depth=request.pixels[::3] if request.return_depth else None,
         )

@@ -49,6 +49,8 @@ class Message:
     mentions: list[int] = field(default_factory=list)
     mention_roles: list[int] = field(default_factory=list)
     replied_to: int | None = None
+    # What a message of a bot may mention, as it was sent.
+    allowed_mentions: dict[str, Any] = field(default_factory=dict)
     # Recorded parts: forwards, stickers, link previews.
     snapshots: list[dict[str, Any]] = field(default_factory=list)
     stickers: list[dict[str, Any]] = field(default_factory=list)

@@ -194,6 +194,9 @@ class DiscordState(GuildState):
                 return self.messages[message_id]
         self._check(payload, files, was_v2=False)
         message = self.add(channel_id, bot_id, 0)
+        replied_to = int((payload.get("message_reference") or {}).get("message_id", 0))
+        message.replied_to = replied_to if replied_to in self.messages else None
+        message.allowed_mentions = payload.get("allowed_mentions", {})
         self._nonces[key] = (self.now(), message.id)
         return self._show(message, payload, files)
 

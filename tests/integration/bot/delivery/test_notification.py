@@ -1,0 +1,141 @@
+"""A user is told once, as they chose, that a picture that took long is finished."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.jobs.job import Job
+from bot.store.user_defaults import Notification
+from tests.support.bots.delivery_fixture import (
+    BOT,
+    EDIT_TOKEN,
+    OPEN_DM,
+    POST,
+    Case,
+    DeliveryFixture,
+    Site,
+)
+from tests.support.bots.minimal_bot import open_bot, point_discord_py_at
+from tests.support.fake_discord.faults import Fault
+from tests.support.fake_discord.objects import Message, Refusal
+from tests.support.fake_discord.server import fake_discord
+from tests.support.fake_discord.state import DiscordState
+
+
+@pytest.fixture
+async def fixture(tmp_path: Path) -> AsyncIterator[DeliveryFixture]:
+    async with fake_discord(DiscordState()) as discord:
+        point_discord_py_at(discord.port)
+        async with open_bot(tmp_path, BOT) as bot:
+            yield DeliveryFixture(discord, bot)
+
+
+@pytest.fixture
+def case(fixture: DeliveryFixture) -> Case:
+    return fixture.case()
+
+
+async def answer(
+    case: Case, wanted: Notification, *, seconds: float = 61.0, **kind: bool
+) -> tuple[Job, list[Message]]:
+    """Answer a job so long after its request; the messages beside the answer."""
+    job = await case.made_job(**kind)
+    await case.fixture.bot.store.user_defaults.change(case.user, notification=wanted)
+    case.clock_error = seconds
+    await case.deliver(job)
+    others = [
+        message
+        for message in case.discord_state.messages.values()
+        if message.author_id == BOT and message.id != job.destination.message_id
+    ]
+    return job, others
+
+
+async def test_a_mention_replies_to_the_answer_and_pings_its_user_only(case: Case) -> None:
+    job, [message] = await answer(case, Notification.MENTION)
+    assert message.text == f"<@{case.user}>, your picture is finished."
+    assert message.channel_id == case.channel
+    assert message.replied_to == job.destination.message_id
+    allowed = message.allowed_mentions
+    assert [int(user) for user in allowed["users"]] == [case.user]
+    assert allowed["parse"] == []
+    assert not allowed.get("replied_user")
+
+
+async def test_a_direct_message_links_to_the_answer(case: Case) -> None:
+    job, [message] = await answer(case, Notification.DIRECT)
+    assert message.channel_id == case.user + 1
+    assert message.text.endswith(
+        f"https://discord.com/channels/7/{case.channel}/{job.destination.message_id}"
+    )
+    assert message.allowed_mentions == {"parse": []}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seconds"),
+    [
+        (Notification.NONE, 3600.0),
+        (Notification.MENTION, 55.0),
+        (Notification.DIRECT, 55.0),
+    ],
+)
+async def test_no_message_is_sent_after_a_short_time_or_unless_it_is_wanted(
+    case: Case, wanted: Notification, seconds: float
+) -> None:
+    _, others = await answer(case, wanted, seconds=seconds)
+    assert others == []
+
+
+async def test_a_refused_direct_message_becomes_a_mention(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    case.discord_state.closed_users.add(case.user)
+    _, [message] = await answer(case, Notification.DIRECT)
+    assert message.channel_id == case.channel
+    assert f"<@{case.user}>" in message.text
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize("wanted", [Notification.MENTION, Notification.DIRECT])
+async def test_a_private_picture_is_never_mentioned_in_the_channel(
+    case: Case, wanted: Notification
+) -> None:
+    _, [message] = await answer(case, wanted, private=True)
+    assert message.channel_id == case.user + 1
+    assert message.text.endswith(f"<#{case.channel}>")
+    other = case.fixture.case()
+    other.discord_state.closed_users.add(other.user)
+    _, others = await answer(other, wanted, private=True)
+    assert [m for m in others if m.channel_id == other.channel] == []
+
+
+@pytest.mark.parametrize("fault", [Refusal(403, 50013, "No permission"), Fault.RESET])
+async def test_a_notification_that_cannot_be_sent_costs_the_answer_nothing(
+    case: Case, fault: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    case.discord.faults[POST] = [fault] * 9
+    case.discord.faults[OPEN_DM] = [Refusal(403, 50007, "No direct messages")]
+    job, _ = await answer(case, Notification.DIRECT)
+    assert (await case.state(job)).finished_at is not None
+    assert len(case.answers()) == 1
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_an_answer_that_mentions_its_user_is_the_only_message(case: Case) -> None:
+    job = await case.job_at(Site.CHANNEL_POST)
+    await case.fixture.bot.store.user_defaults.change(case.user, notification=Notification.MENTION)
+    case.clock_error = 61.0
+    await case.deliver(job)
+    mentions = [m for m in case.discord_state.messages.values() if f"<@{case.user}>" in m.text]
+    assert len(mentions) == 1
+    assert "finished" not in mentions[0].text
+
+
+async def test_a_failure_is_told_as_one(case: Case) -> None:
+    case.discord.faults[EDIT_TOKEN] = [Refusal(400, 20009, "Explicit content")]
+    _, [message] = await answer(case, Notification.MENTION)
+    assert "could not be made" in message.text
