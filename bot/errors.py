@@ -8,6 +8,11 @@
     │   ├── ServerNotAllowed, DirectMessagesOff    bot.commands.allowed_places
     │   ├── UserQueueLimitReached, TooManyPictures, ErasedMeanwhile    bot.jobs.admission
     │   ├── ModerationRefusal        `bot.moderation.errors` draws this branch
+    │   ├── LimitExceeded            bot.jobs.budgets: the user's roles do not allow the request
+    │   │   ├── TooManyStepsForRole, TooManyPicturesForRole, PictureTooLargeForRole
+    │   │   └── ModelNotForRole, PrivateNotForRole
+    │   ├── BudgetExceeded           bot.jobs.budgets: the day's budget does not allow the request
+    │   │   └── BudgetSpent, BudgetTooSmall, ServerBudgetSpent, ServerBudgetTooSmall
     │   └── DoesNotFit               bot.images.encode
     ├── UnavailableError             not the user's fault; trying again later may help
     │   ├── ModelFailed

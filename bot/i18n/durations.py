@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import discord
 
@@ -18,12 +19,32 @@ def duration(locale: str | discord.Locale, seconds: float) -> str:
     return translate(locale, "duration.hours", n=round(seconds / 3600))
 
 
+@runtime_checkable
+class Localized(Protocol):
+    """A parameter of an error that is translated together with the error's sentence."""
+
+    def localized(self, locale: str | discord.Locale) -> str:
+        """The parameter in that language."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A duration in seconds, as `duration` words it."""
+
+    seconds: float
+
+    def localized(self, locale: str | discord.Locale) -> str:
+        """In that language: `8 s`, `3 min`, `2 h`."""
+        return duration(locale, self.seconds)
+
+    def __str__(self) -> str:
+        return self.localized("en")
+
+
 @dataclass(frozen=True, slots=True)
 class WaitTime:
-    """An estimated waiting time, rounded up. `seconds` is None if there is no estimate.
-
-    As a parameter of an error it is translated together with the error's sentence.
-    """
+    """An estimated waiting time, rounded up. `seconds` is None if there is no estimate."""
 
     seconds: float | None
 

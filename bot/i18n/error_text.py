@@ -5,7 +5,7 @@ from __future__ import annotations
 import discord
 
 from bot.errors import UserError
-from bot.i18n.durations import WaitTime
+from bot.i18n.durations import Localized
 from bot.i18n.translate import catalogue, language_of
 
 
@@ -13,7 +13,7 @@ def translate_error(locale: str | discord.Locale, error: UserError) -> str:
     """The error's sentence, found under `errors.<class name>`; in English if not translated."""
     template = catalogue(language_of(str(locale))).get(f"errors.{type(error).__name__}")
     params = {
-        name: value.localized(locale) if isinstance(value, WaitTime) else value
+        name: value.localized(locale) if isinstance(value, Localized) else value
         for name, value in error.params.items()
     }
     return (template or error.text).format(**params)

@@ -6,13 +6,16 @@ The errors are not raised; `translate_error` turns them into `Job.error`. `bot.e
 from __future__ import annotations
 
 from bot.errors import UnavailableError
+from bot.jobs.budgets import Charge
 from inference import DeadlineExceeded, FlatDepthMap, InferenceError, NonFiniteOutput, OutOfMemory
 
 
 class JobFailure(UnavailableError):
-    """Base of this module's errors. `case_id` is the moderation case that the user may appeal."""
+    """Base of this module's errors. `case_id` is the moderation case that the user may appeal,
+    `charge` the cost of a picture that was made and is not shown."""
 
     case_id: int | None = None
+    charge: Charge | None = None
 
 
 class WorkerDiedTwice(JobFailure):

@@ -21,12 +21,14 @@ from bot.jobs.estimate import JobEstimates
 from bot.jobs.failures import (
     GenerationFailed,
     JobFailure,
+    ResultRefused,
     SourceLost,
     WorkerDiedTwice,
     failure_of,
 )
 from bot.jobs.job import Job, JobProgress
 from bot.monitoring.metrics import Metrics
+from bot.runner.accounting import Accounting
 from bot.runner.batch_slots import BatchSlots, Slot
 from bot.store.store import Store
 from inference import (
@@ -72,6 +74,7 @@ class JobAttempt:
         delivery: Delivery,
         checks: JobChecks,
         estimates: JobEstimates,
+        accounting: Accounting,
         slots: BatchSlots,
         request_dispatch: Callable[[], None],
         metrics: Metrics,
@@ -82,6 +85,7 @@ class JobAttempt:
         self._delivery = delivery
         self._checks = checks
         self._estimates = estimates
+        self._accounting = accounting
         self._slots = slots
         self._request_dispatch = request_dispatch
         self._metrics = metrics
@@ -153,7 +157,7 @@ class JobAttempt:
     async def _fail(self, job: Job, failure: JobFailure) -> AttemptOutcome:
         try:
             sentence = translate_error(job.locale, failure)
-            failed = await self._store.fail(job.id, sentence, case_id=failure.case_id)
+            failed = await self._store.fail(job.id, sentence, failure.case_id, failure.charge)
         except JobNotActive:
             return AttemptOutcome()
         self._metrics.job_failed(failure)
@@ -201,13 +205,23 @@ class JobAttempt:
         self._estimates.step_times.measure(result)
         self._metrics.picture_made(result)
         self._estimates.report_steps(job, number, 0)
+        charge = self._accounting.charge(job, result)
         made = Picture(result.pixels, result.width, result.height)
-        await self._checks.check_result(job, source, made)
+        try:
+            await self._checks.check_result(job, source, made)
+        except ResultRefused as refusal:
+            refusal.charge = charge
+            raise
         writing = asyncio.create_task(self._put_pictures(made, result))
         try:
             name, depth = await asyncio.shield(writing)
             await self._store.variant_made(
-                job.id, number, name, ignored_prompt=result.ignored_prompt, depth=depth
+                job.id,
+                number,
+                name,
+                ignored_prompt=result.ignored_prompt,
+                depth=depth,
+                charge=charge,
             )
         except BaseException:
             # Cancelled or erased meanwhile. A thread that writes a file cannot be interrupted.

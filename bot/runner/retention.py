@@ -16,11 +16,12 @@ INTERVAL_SECONDS = 600.0
 
 
 async def erase_expired_jobs(store: Store, hours: float, clock: Callable[[], float]) -> None:
-    """Now and every ten minutes: erase jobs that were answered more than `hours` ago. Runs until
-    cancelled."""
+    """Now and every ten minutes: erase jobs that were answered more than `hours` ago, and the users
+    of past days in the ledger. Runs until cancelled."""
     while True:
         try:
             erased = await store.erase_before(clock() - hours * 3600)
+            await store.ledger.expire(clock())
         except (StorageFull, OSError, sqlite3.Error) as error:
             log.error("old jobs could not be erased; trying again later: %s", error)
         else:

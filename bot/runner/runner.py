@@ -13,9 +13,10 @@ from typing import Self
 
 from bot.backoff import Backoff
 from bot.delivery.delivery import Delivery
-from bot.errors import JobNotActive, ModelFailed, Stopping, StorageFull
+from bot.errors import JobNotActive
 from bot.i18n.error_text import translate_error
 from bot.jobs.admission import Admission, Reservation
+from bot.jobs.budgets import UNLIMITED, Allowance
 from bot.jobs.checks import JobChecks
 from bot.jobs.estimate import JobEstimates
 from bot.jobs.failures import WorkerDiedTwice
@@ -23,13 +24,15 @@ from bot.jobs.job import Job, JobState, QueuePosition
 from bot.jobs.queue import FairQueue
 from bot.logs.job_context import CURRENT_JOB
 from bot.monitoring.metrics import Metrics
+from bot.runner.acceptance import Acceptance
+from bot.runner.accounting import Accounting
 from bot.runner.attempt import MAX_ATTEMPTS, AttemptOutcome, JobAttempt
 from bot.runner.batch_slots import BatchSlots
 from bot.runner.positions import PositionUpdater
 from bot.runner.retention import erase_expired_jobs
 from bot.runner.task_group import BackgroundTasks
 from bot.store.store import Store
-from inference import InferenceService, ServiceState
+from inference import InferenceService
 
 log = logging.getLogger(__name__)
 
@@ -68,15 +71,23 @@ class Runner:
         self._store = store
         self._service = service
         self._delivery = delivery
-        self._checks = checks
         self._retention_hours = retention_hours
-        self._min_free_bytes = min_free_bytes
         self._metrics = metrics or Metrics()
         self._clock = clock
         self.queue = FairQueue()
         self._estimates = JobEstimates(self.queue)
         self._admission = Admission(
             self.queue, self._estimates, limit=queue_limit, limit_per_user=queue_limit_per_user
+        )
+        self.accounting = Accounting(store.ledger, self.queue, clock)
+        self._acceptance = Acceptance(
+            store=store,
+            service=service,
+            checks=checks,
+            queue=self.queue,
+            admission=self._admission,
+            accounting=self.accounting,
+            min_free_bytes=min_free_bytes,
         )
         self._slots = BatchSlots()
         self._wake = asyncio.Event()
@@ -86,6 +97,7 @@ class Runner:
             delivery=delivery,
             checks=checks,
             estimates=self._estimates,
+            accounting=self.accounting,
             slots=self._slots,
             request_dispatch=self._wake.set,
             metrics=self._metrics,
@@ -96,13 +108,13 @@ class Runner:
         self._loops: list[asyncio.Task[None]] = []
         self._idle = asyncio.Event()
         self._positions = PositionUpdater(self.queue, self._estimates, delivery)
-        self._stopping = False
         self._service_stopped = False
         self._storage_backoff = Backoff(FIRST_STORAGE_PAUSE, LONGEST_STORAGE_PAUSE)
         self._resume: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         self._tasks = BackgroundTasks(self._update_idle)
+        await self.accounting.load()
         started: list[Job] = []
         for job in await self._store.unanswered():
             if job.state is JobState.QUEUED:
@@ -130,7 +142,7 @@ class Runner:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._stopping = True
+        self._acceptance.stopping = True
         for task in self._loops:
             task.cancel()
         if self._resume is not None:
@@ -145,13 +157,17 @@ class Runner:
         Raises:
             UserError: there is no place, or no request is accepted now.
         """
-        self._check_open()
-        async with self._admission.place(user_id, pictures) as reservation:
+        async with self._acceptance.reserve(user_id, pictures) as reservation:
             yield reservation
 
-    async def accept(self, job: Job, reservation: Reservation | None = None) -> QueuePosition:
+    async def accept(
+        self,
+        job: Job,
+        reservation: Reservation | None = None,
+        allowance: Allowance = UNLIMITED,
+    ) -> QueuePosition:
         """Accept a job: once this returns, its user will be answered. Without a `reservation` of
-        its place, one is made now.
+        its place, one is made now. `allowance` holds the budgets that apply to it.
 
         Raises:
             UserError: why not. Whatever is raised, the job's source is deleted unless another job
@@ -159,31 +175,12 @@ class Runner:
         """
         # The rest of the caller's task is about this job, too.
         CURRENT_JOB.set(job.id)
-        try:
-            if reservation is not None:
-                # Before the checks, which record what they refuse.
-                self._admission.check(job, reservation)
-            await self._checks.check_request(job)
-            if reservation is None:
-                async with self.reserve(job.user_id, len(job.missing)) as reservation:
-                    await self._accept(job, reservation)
-            else:
-                await self._accept(job, reservation)
-        except BaseException:
-            await self._store.discard(job.source)
-            raise
+        await self._acceptance.accept(job, reservation, allowance)
+        self._idle.clear()
         position = self._estimates.positions()[job.id]
         self._tasks.call(self._positions.show, job, position)
         self._wake.set()
         return position
-
-    async def _accept(self, job: Job, reservation: Reservation) -> None:
-        self._check_open()
-        self._admission.check(job, reservation)
-        await self._store.accept(job)
-        self.queue.add(job)
-        self._admission.release(reservation)
-        self._idle.clear()
 
     async def cancel(self, job_id: str) -> bool:
         """Cancel a waiting or running job; False if it is neither. The caller checks access."""
@@ -223,15 +220,6 @@ class Runner:
         """Wait until no job waits, runs or is unanswered."""
         self._update_idle()
         await self._idle.wait()
-
-    def _check_open(self) -> None:
-        if self._stopping:
-            raise Stopping
-        if self._service.status.state is ServiceState.FAILED:
-            raise ModelFailed
-        if self._store.free_bytes() < self._min_free_bytes:
-            log.error("a request was refused: less than %d bytes are free", self._min_free_bytes)
-            raise StorageFull
 
     async def _dispatch(self) -> None:
         while True:

@@ -1,8 +1,35 @@
-"""Settings of a server that its managers change: the gallery channel."""
+"""Settings of a server that its managers change, one JSON object for each server."""
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bot.jobs.budgets import RoleLimits
 from bot.store.database import Database
+
+
+class GuildOptions(BaseModel):
+    """The settings of one server. None and empty: the operator's or the model's default.
+
+    `channels` and `roles` are those in which and with which the bot may be used; none listed means
+    all. `limits` has the id of a role, or `EVERYONE`, as its key. `server_seconds` is the server's
+    own budget for a day.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gallery: int | None = None
+    channels: tuple[int, ...] = ()
+    roles: tuple[int, ...] = ()
+    style: str | None = None
+    strength: float | None = Field(default=None, ge=0.05, le=1)
+    mentions: bool = True
+    language: Literal["en", "de", "fr", "es", "ja"] | None = None
+    retention_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    server_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    limits: dict[int, RoleLimits] = Field(default_factory=dict)
 
 
 class GuildSettings:
@@ -11,21 +38,51 @@ class GuildSettings:
     def __init__(self, db: Database) -> None:
         self._db = db
 
+    async def options(self, guild_id: int | None) -> GuildOptions:
+        """The server's settings; the defaults where it has changed none, and in direct messages."""
+        return GuildOptions() if guild_id is None else await self._db.run(self._load, guild_id)
+
+    async def save(self, guild_id: int, options: GuildOptions) -> None:
+        """Replace the server's settings."""
+        await self._db.execute(
+            "settings",
+            "REPLACE INTO guild_settings VALUES (?, ?)",
+            (guild_id, options.model_dump_json(exclude_defaults=True)),
+        )
+
+    async def change(self, guild_id: int, **changes: object) -> GuildOptions:
+        """Change some settings of a server; returns all of them.
+
+        Raises:
+            pydantic.ValidationError: a value is not valid; nothing is changed.
+        """
+        values = (await self.options(guild_id)).model_dump() | changes
+        options = GuildOptions.model_validate(values)
+        await self.save(guild_id, options)
+        return options
+
     async def gallery(self, guild_id: int) -> int | None:
         """The server's channel for shared pictures; None if it has none."""
-        return await self._db.run(self._gallery, guild_id)
+        return (await self.options(guild_id)).gallery
 
     async def set_gallery(self, guild_id: int, channel_id: int | None) -> None:
         """Set the server's channel for shared pictures; None removes it."""
-        if channel_id is None:
-            statement, values = "DELETE FROM gallery WHERE guild_id = ?", (guild_id,)
-            await self._db.execute("gallery", statement, values)
-        else:
-            await self._db.execute(
-                "gallery", "REPLACE INTO gallery VALUES (?, ?)", (guild_id, channel_id)
-            )
+        await self.change(guild_id, gallery=channel_id)
 
-    def _gallery(self, guild_id: int) -> int | None:
-        query = "SELECT channel_id FROM gallery WHERE guild_id = ?"
+    async def with_retention(self) -> dict[int, float]:
+        """Server → the hours after which its pictures are deleted, where it has set them."""
+        return await self._db.run(self._with_retention)
+
+    # From here on everything runs on the database's thread.
+
+    def _load(self, guild_id: int) -> GuildOptions:
+        query = "SELECT settings FROM guild_settings WHERE guild_id = ?"
         row = self._db.connection.execute(query, (guild_id,)).fetchone()
-        return row["channel_id"] if row else None
+        return GuildOptions.model_validate_json(row["settings"]) if row else GuildOptions()
+
+    def _with_retention(self) -> dict[int, float]:
+        query = (
+            "SELECT guild_id, json_extract(settings, '$.retention_hours') AS hours "
+            "FROM guild_settings WHERE hours IS NOT NULL"
+        )
+        return {row["guild_id"]: row["hours"] for row in self._db.connection.execute(query)}

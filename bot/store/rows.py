@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,6 +11,8 @@ from typing import Any
 
 from bot.errors import InternalError
 from bot.jobs.job import Destination, Job, JobState, Variant
+
+log = logging.getLogger(__name__)
 
 # Values that change, are searched for or are secret have a column; the rest is in `request`.
 COLUMNS = (
@@ -67,6 +70,18 @@ def job_pictures(job: Job) -> dict[str, str]:
 def result_role(number: int) -> str:
     """The role of a variant's result."""
     return f"result {number}"
+
+
+def select_jobs(db: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[Job]:
+    """The jobs of a condition. One that cannot be read is logged and left out."""
+    jobs = []
+    for row in db.execute(f"SELECT * FROM job WHERE {where}", values).fetchall():  # noqa: S608
+        query = "SELECT role, hash FROM picture WHERE job_seq = ?"
+        try:
+            jobs.append(row_job(row, dict(db.execute(query, (row["seq"],)))))
+        except UnreadableRow as error:
+            log.error("a job cannot be read: %s", error, extra={"job": row["id"]})
+    return jobs
 
 
 def row_job(row: sqlite3.Row, pictures: Mapping[str, str]) -> Job:

@@ -145,6 +145,32 @@ MIGRATIONS = (
     CREATE INDEX job_parent
         ON job (iif(json_valid(request), json_extract(request, '$.parent_id'), NULL));
     """,
+    """
+    CREATE TABLE usage (
+        day TEXT NOT NULL,
+        guild_id INTEGER NOT NULL,
+        user_id INTEGER NOT NULL,
+        model TEXT NOT NULL,
+        requests INTEGER NOT NULL,
+        pictures INTEGER NOT NULL,
+        work REAL NOT NULL,
+        seconds REAL NOT NULL,
+        PRIMARY KEY (day, guild_id, user_id, model)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE last_request (
+        guild_id INTEGER NOT NULL,
+        user_id INTEGER NOT NULL,
+        at REAL NOT NULL,
+        PRIMARY KEY (guild_id, user_id)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE guild_settings (guild_id INTEGER PRIMARY KEY, settings TEXT NOT NULL);
+    INSERT INTO guild_settings SELECT guild_id, json_object('gallery', channel_id) FROM gallery;
+    DROP TABLE gallery;
+
+    CREATE TABLE operator_state (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    """,
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -11,17 +10,17 @@ from pathlib import Path
 from typing import Self
 
 from bot.errors import JobNotActive
+from bot.jobs.budgets import Charge
 from bot.jobs.job import Job, JobState
 from bot.store.database import Database, full_disk_as_storage_full, no_failpoint
 from bot.store.erasure import erase, scrub, unnamed
 from bot.store.favourites import Favourites
 from bot.store.guild_settings import GuildSettings
+from bot.store.ledger import Ledger, charge_job, count_request
 from bot.store.opening import delete_copies, not_writable
 from bot.store.picture_files import PictureFiles
-from bot.store.rows import INSERT, UnreadableRow, job_pictures, job_row, result_role, row_job
+from bot.store.rows import INSERT, job_pictures, job_row, result_role, select_jobs
 from bot.store.user_defaults import UserDefaultsTable
-
-log = logging.getLogger(__name__)
 
 RUNNABLE = (JobState.QUEUED, JobState.RUNNING)
 UNFINISHED = (*RUNNABLE, JobState.MADE)
@@ -43,6 +42,7 @@ class Store:
         self.guild_settings = GuildSettings(db)
         self.user_defaults = UserDefaultsTable(db)
         self.favourites = Favourites(db)
+        self.ledger = Ledger(db)
 
     @classmethod
     @asynccontextmanager
@@ -118,12 +118,20 @@ class Store:
         )
 
     async def variant_made(
-        self, job_id: str, number: int, result: str, *, ignored_prompt: str, depth: str | None
+        self,
+        job_id: str,
+        number: int,
+        result: str,
+        *,
+        ignored_prompt: str,
+        depth: str | None,
+        charge: Charge | None = None,
     ) -> Job:
-        """One of the job's pictures is stored."""
+        """One of the job's pictures is stored, and charged to its user and server."""
         named = {result_role(number): result} | ({"depth": depth} if depth else {})
+        values = (ignored_prompt,)
         return await self._change(
-            "variant", job_id, (JobState.RUNNING,), "ignored_prompt = ?", (ignored_prompt,), named
+            "variant", job_id, (JobState.RUNNING,), "ignored_prompt = ?", values, named, charge
         )
 
     async def made(self, job_id: str, seconds: float) -> Job:
@@ -132,9 +140,13 @@ class Store:
             "made", job_id, (JobState.RUNNING,), "state = 'made', seconds = ?", (seconds,)
         )
 
-    async def fail(self, job_id: str, sentence: str, *, case_id: int | None = None) -> Job:
-        """The job has no picture to show; `sentence` says why, `case_id` what may be appealed."""
-        return await self._change("fail", job_id, UNFINISHED, FAIL, (sentence, case_id))
+    async def fail(
+        self, job_id: str, sentence: str, case_id: int | None = None, charge: Charge | None = None
+    ) -> Job:
+        """The job has no picture to show; `sentence` says why, `case_id` what may be appealed.
+        `charge` is for a picture that was made and refused."""
+        values = (sentence, case_id)
+        return await self._change("fail", job_id, UNFINISHED, FAIL, values, charge=charge)
 
     async def cancel(self, job_id: str) -> Job:
         """The owner or a moderator ended the job before it was made."""
@@ -206,11 +218,18 @@ class Store:
         assignments: str,
         values: tuple[object, ...] = (),
         named: dict[str, str] | None = None,
+        charge: Charge | None = None,
     ) -> Job:
         marks = ", ".join("?" * len(allowed))
         statement = f"UPDATE job SET {assignments} WHERE id = ? AND state IN ({marks})"  # noqa: S608
         changed = await self._db.run(
-            self._transact, name, job_id, statement, (*values, job_id, *allowed), named or {}
+            self._transact,
+            name,
+            job_id,
+            statement,
+            (*values, job_id, *allowed),
+            named or {},
+            charge,
         )
         if changed is None:
             raise JobNotActive(f"Job {job_id} is erased or past {name!r}.")
@@ -225,11 +244,14 @@ class Store:
         statement: str,
         values: tuple[object, ...],
         named: dict[str, str],
+        charge: Charge | None = None,
     ) -> Job | None:
         with self._db.transaction(name):
             changed = self._db.connection.execute(statement, values).rowcount
             if changed:
                 self._name(job_id, named)
+            if changed and charge:
+                charge_job(self._db.connection, job_id, charge)
         self.pictures.named(named.values())
         return self._find(job_id) if changed else None
 
@@ -237,6 +259,7 @@ class Store:
         with self._db.transaction("accept"):
             self._db.connection.execute(INSERT, job_row(job))
             self._name(job.id, job_pictures(job))
+            count_request(self._db.connection, job)
         self.pictures.named(job_pictures(job).values())
 
     def _name(self, job_id: str, named: dict[str, str]) -> None:
@@ -250,18 +273,7 @@ class Store:
         return found[0] if found else None
 
     def _select(self, where: str, values: tuple[object, ...]) -> list[Job]:
-        rows = self._db.connection.execute(f"SELECT * FROM job WHERE {where}", values)  # noqa: S608
-        jobs = []
-        for row in rows.fetchall():
-            try:
-                jobs.append(row_job(row, self._named(row["seq"])))
-            except UnreadableRow as error:
-                log.error("a job cannot be read: %s", error, extra={"job": row["id"]})
-        return jobs
-
-    def _named(self, seq: int) -> dict[str, str]:
-        query = "SELECT role, hash FROM picture WHERE job_seq = ?"
-        return dict(self._db.connection.execute(query, (seq,)))
+        return select_jobs(self._db.connection, where, values)
 
     def _delete_unnamed(self, hashes: Iterable[str]) -> None:
         self.pictures.delete(unnamed(self._db.connection, hashes))

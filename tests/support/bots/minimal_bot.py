@@ -41,6 +41,8 @@ from tests.support.services import FakeLifecycle
 
 SIZE = 8
 STEP_SECONDS = 0.004
+# Sums of it are exact.
+DEVICE_SECONDS = 1 / 128
 
 
 class FastEngine(FakeLifecycle):
@@ -75,7 +77,7 @@ class FastEngine(FakeLifecycle):
             width=request.width,
             height=request.height,
             steps_run=2,
-            timings=Timings(prepare=0.0, steps=2 * STEP_SECONDS, decode=0.0),
+            timings=Timings(prepare=0.0, steps=2 * STEP_SECONDS, decode=0.0, device=DEVICE_SECONDS),
         )
 
 

@@ -13,6 +13,7 @@ from random import Random
 import pytest
 
 from tests.support.bots.crash_campaign import Campaign
+from tests.support.bots.minimal_bot import DEVICE_SECONDS
 from tests.support.fake_discord.objects import Message
 from tests.support.fake_discord.server import fake_discord
 from tests.support.fake_discord.state import DiscordState
@@ -82,7 +83,7 @@ async def bots_to_kill(
 
 
 def check(bot: Campaign) -> None:
-    """No job was lost, none was answered twice, and the database is intact."""
+    """No job was lost, none was answered or charged twice, and the database is intact."""
     print(f"{len(bot.seen)} jobs, {sum(bot.killed_at.values())} kills")
     assert {job_id: seen for job_id, seen in bot.seen.items() if not seen.answers} == {}
     assert {job_id: seen for job_id, seen in bot.seen.items() if len(seen.answers) > 1} == {}
@@ -90,6 +91,17 @@ def check(bot: Campaign) -> None:
     db = sqlite3.connect(bot.folder / "redraw.sqlite3")
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert db.execute("SELECT count(*) FROM job WHERE finished_at IS NULL").fetchone() == (0,)
+    # Each picture is charged once, at the price that the engine measured, and each request counted.
+    query = "SELECT sum(pictures), sum(seconds), sum(requests) FROM usage"
+    pictures, seconds, requests = db.execute(query).fetchone()
+    made = "SELECT count(*) FROM picture WHERE role LIKE 'result%'"
+    erased = "SELECT ifnull(sum(pictures), 0), ifnull(sum(jobs), 0) FROM tally"
+    (stored,) = db.execute(made).fetchone()
+    erased_pictures, erased_jobs = db.execute(erased).fetchone()
+    (jobs,) = db.execute("SELECT count(*) FROM job").fetchone()
+    assert pictures == stored + erased_pictures > 0
+    assert seconds == pictures * DEVICE_SECONDS
+    assert requests == jobs + erased_jobs
     db.close()
 
 

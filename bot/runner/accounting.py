@@ -1,0 +1,109 @@
+"""Prices of requests from measured pictures, and the check of budgets before acceptance."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from bot.jobs.budgets import Allowance, Charge, Spent, check_budget
+from bot.jobs.job import Job
+from bot.jobs.queue import FairQueue
+from bot.store.ledger import Ledger, day_of, renewal
+from inference import ImageResult
+
+# The weight of the newest picture in the running average, as in `bot.jobs.estimate`.
+NEWEST = 0.37
+# Prices at the start come from the pictures of so many days.
+RATE_DAYS = timedelta(days=7)
+
+
+class Accounting:
+    """Prices jobs in device seconds, and holds a job's price until it is in the queue.
+
+    `clock` gives seconds since the epoch.
+    """
+
+    def __init__(
+        self, ledger: Ledger, queue: FairQueue, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._ledger = ledger
+        self._queue = queue
+        self._clock = clock
+        # Model → seconds of the device for a step of one pixel.
+        self._rates: dict[str, float] = {}
+        self._held: dict[str, Job] = {}
+        # The work of a running job's pictures that were charged.
+        self._charged: dict[str, float] = {}
+
+    async def load(self) -> None:
+        """Read the prices of the last days."""
+        since = day_of(self._clock() - RATE_DAYS.total_seconds())
+        self._rates = await self._ledger.rates(since)
+
+    def charge(self, job: Job, result: ImageResult) -> Charge:
+        """The charge for a picture that was made; it also makes the next prices more exact."""
+        work = float(result.steps_run * result.width * result.height)
+        seconds = result.timings.device
+        rate = seconds / work
+        before = self._rates.get(job.model, rate)
+        self._rates[job.model] = before + NEWEST * (rate - before)
+        self._charged[job.id] = self._charged.get(job.id, 0.0) + work
+        return Charge(seconds=seconds, work=work, at=self._clock())
+
+    def price(self, job: Job) -> float | None:
+        """The device seconds that the job's missing pictures will take; None before a picture of
+        its model was measured."""
+        rate = self._rates.get(job.model)
+        return None if rate is None else rate * job.cost
+
+    async def spent(self, user_id: int, guild_id: int | None) -> Spent:
+        """What was charged today, and the prices of accepted jobs that are not finished."""
+        charged = await self._ledger.spent(user_id, guild_id, day_of(self._clock()))
+        jobs = [*self._queue.running, *self._queue.order(), *self._held.values()]
+        running = {job.id for job in self._queue.running}
+        self._charged = {id_: work for id_, work in self._charged.items() if id_ in running}
+        here = [job for job in jobs if job.destination.guild_id == guild_id]
+        own = [job for job in jobs if job.user_id == user_id]
+        own_here = [job for job in here if job.user_id == user_id]
+        return Spent(
+            user=charged.user + self._left(own),
+            user_here=charged.user_here + self._left(own_here),
+            server=charged.server + self._left(here),
+        )
+
+    @property
+    def renews_at(self) -> float:
+        """When budgets renew, in seconds since the epoch."""
+        return renewal(self._clock())
+
+    async def check(self, job: Job, allowance: Allowance) -> None:
+        """Check that the budgets allow a job.
+
+        Raises:
+            BudgetExceeded: they do not.
+        """
+        spent = await self.spent(job.user_id, job.destination.guild_id)
+        check_budget(allowance, spent, self.price(job), self.renews_at)
+
+    @asynccontextmanager
+    async def hold(self, job: Job, allowance: Allowance) -> AsyncIterator[None]:
+        """Check that the budgets allow a job, and count its price until the block is left.
+
+        Raises:
+            BudgetExceeded: they do not.
+        """
+        await self.check(job, allowance)
+        self._held[job.id] = job
+        try:
+            yield
+        finally:
+            del self._held[job.id]
+
+    def _left(self, jobs: list[Job]) -> float:
+        """The prices of these jobs' pictures that were not charged yet."""
+        return sum(
+            self._rates.get(job.model, 0.0) * max(0.0, job.cost - self._charged.get(job.id, 0.0))
+            for job in jobs
+        )

@@ -1,0 +1,153 @@
+"""The ledger: requests, pictures and device seconds of each day, and times of last requests.
+
+A day is a day in UTC. The server 0 stands for direct messages.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from bot.jobs.budgets import Charge, Spent
+from bot.jobs.job import Job
+from bot.store.database import Database
+
+# Slow mode and cool-downs are shorter than a day.
+KEEP_REQUEST_TIMES_SECONDS = 24 * 3600.0
+DIRECT_MESSAGES = 0
+# Stands for the users of past days, whose shares are not kept.
+ALL_USERS = 0
+
+_ADD = """
+    ON CONFLICT DO UPDATE SET requests = requests + excluded.requests,
+        pictures = pictures + excluded.pictures, work = work + excluded.work,
+        seconds = seconds + excluded.seconds
+"""
+_CHARGE = f"""
+    INSERT INTO usage
+    SELECT date(:at, 'unixepoch'), ifnull(json_extract(request, '$.destination.guild_id'), 0),
+        user_id, json_extract(request, '$.model'), 0, 1, :work, :seconds
+    FROM job WHERE id = :job {_ADD}
+"""  # noqa: S608
+_REQUEST = f"INSERT INTO usage VALUES (date(?, 'unixepoch'), ?, ?, ?, 1, 0, 0, 0) {_ADD}"  # noqa: S608
+_MERGE_USERS = f"""
+    INSERT INTO usage
+    SELECT day, guild_id, 0, model, sum(requests), sum(pictures), sum(work), sum(seconds)
+    FROM usage WHERE day < :day AND user_id != 0 GROUP BY day, guild_id, model {_ADD}
+"""  # noqa: S608
+_REQUEST_TIME = """
+    INSERT INTO last_request VALUES (:guild, :user, :now)
+    ON CONFLICT DO UPDATE SET at = excluded.at WHERE at + :wait <= excluded.at
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """A row of the ledger: one day, server, user and model."""
+
+    day: str
+    guild_id: int
+    user_id: int
+    model: str
+    requests: int
+    pictures: int
+    work: float
+    seconds: float
+
+
+def day_of(moment: float) -> str:
+    """The day of a moment in seconds since the epoch, as `2026-11-26`."""
+    return datetime.fromtimestamp(moment, UTC).date().isoformat()
+
+
+def renewal(moment: float) -> float:
+    """The end of the moment's day, in seconds since the epoch."""
+    day = datetime.fromtimestamp(moment, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return (day + timedelta(days=1)).timestamp()
+
+
+def charge_job(db: sqlite3.Connection, job_id: str, charge: Charge) -> None:
+    """Within a transaction: charge one picture to the job's user and server."""
+    values = {"job": job_id, "at": charge.at, "work": charge.work, "seconds": charge.seconds}
+    db.execute(_CHARGE, values)
+
+
+def count_request(db: sqlite3.Connection, job: Job) -> None:
+    """Within a transaction: count an accepted request."""
+    guild_id = job.destination.guild_id or DIRECT_MESSAGES
+    db.execute(_REQUEST, (job.created_at, guild_id, job.user_id, job.model))
+
+
+class Ledger:
+    """Reads the ledger. Each changing method is one transaction."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def spent(self, user_id: int, guild_id: int | None, day: str) -> Spent:
+        """What a user and a server used on a day."""
+        query = (
+            "SELECT ifnull(sum(iif(user_id = :user, seconds, 0)), 0) AS user, "
+            "ifnull(sum(iif(user_id = :user AND guild_id = :guild, seconds, 0)), 0) AS user_here, "
+            "ifnull(sum(iif(guild_id = :guild, seconds, 0)), 0) AS server "
+            "FROM usage WHERE day = :day AND (user_id = :user OR guild_id = :guild)"
+        )
+        values = {"user": user_id, "guild": guild_id or DIRECT_MESSAGES, "day": day}
+        return await self._db.run(
+            lambda: Spent(**dict(self._db.connection.execute(query, values).fetchone()))
+        )
+
+    async def rates(self, since: str) -> dict[str, float]:
+        """Model → device seconds for a step of one pixel, measured from that day on."""
+        query = (
+            "SELECT model, sum(seconds) / sum(work) FROM usage WHERE day >= ? "
+            "GROUP BY model HAVING sum(work) > 0"
+        )
+        return await self._db.run(lambda: dict(map(tuple, self._rows(query, (since,)))))
+
+    async def usage(self, since: str, user_id: int | None = None) -> list[Usage]:
+        """The rows from a day on, oldest first; those of one user, or all."""
+        query = "SELECT * FROM usage WHERE day >= :day AND (:user IS NULL OR user_id = :user)"
+        values = {"day": since, "user": user_id}
+        return await self._db.run(lambda: [Usage(**dict(row)) for row in self._rows(query, values)])
+
+    async def begin_request(self, guild_id: int, user_id: int, now: float, wait: float) -> float:
+        """Record that a user asks for a picture now, unless they asked less than `wait` seconds
+        ago.
+
+        Returns the seconds that are left, 0 if the request may begin.
+        """
+        return await self._db.run(self._begin_request, guild_id, user_id, now, wait)
+
+    async def expire(self, now: float) -> None:
+        """Merge the users of past days into one, and delete times of requests that are over."""
+        await self._db.run(self._expire, now)
+
+    # From here on everything runs on the database's thread.
+
+    def _rows(
+        self, query: str, values: tuple[object, ...] | Mapping[str, object]
+    ) -> sqlite3.Cursor:
+        return self._db.connection.execute(query, values)
+
+    def _begin_request(self, guild_id: int, user_id: int, now: float, wait: float) -> float:
+        values = {"guild": guild_id, "user": user_id, "now": now, "wait": wait}
+        with self._db.transaction("request time"):
+            if self._db.connection.execute(_REQUEST_TIME, values).rowcount:
+                return 0.0
+        query = "SELECT at FROM last_request WHERE guild_id = ? AND user_id = ?"
+        (at,) = self._db.connection.execute(query, (guild_id, user_id)).fetchone()
+        return float(at + wait - now)
+
+    def _expire(self, now: float) -> None:
+        today = {"day": day_of(now)}
+        with self._db.transaction("usage"):
+            self._db.connection.execute(_MERGE_USERS, today)
+            self._db.connection.execute(
+                "DELETE FROM usage WHERE day < :day AND user_id != 0", today
+            )
+            self._db.connection.execute(
+                "DELETE FROM last_request WHERE at < ?", (now - KEEP_REQUEST_TIMES_SECONDS,)
+            )
