@@ -78,6 +78,7 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
         moderation = Moderation(
             lists=lists,
             cases=cases,
+            ledger=store.ledger,
             classifier=classifier,
             threshold=settings.moderation_threshold,
             age_restricted_threshold=settings.moderation_age_restricted_threshold,

@@ -8,10 +8,18 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bot.jobs.budgets import EVERYONE, RoleLimits
+
 
 def _split(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _everyone(value: object) -> object:
+    if isinstance(value, dict):
+        return {EVERYONE if key == "everyone" else key: limits for key, limits in value.items()}
     return value
 
 
@@ -54,6 +62,10 @@ class Settings(BaseSettings):
     styles_file: Path | None = None
     gallery_channel: int | None = None
     role_weights: dict[int, int] = Field(default_factory=dict)
+    role_limits: Annotated[dict[int, RoleLimits], BeforeValidator(_everyone)] = Field(
+        default_factory=dict
+    )
+    server_seconds_a_day: float | None = Field(default=None, ge=0)
 
     # Moderation
     moderation: bool = True

@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 
-from cachetools import LRUCache
-
 from bot.images.picture import Picture
 from bot.moderation.assessment import Assessment, PictureAssessor, hash_of
 from bot.moderation.cases import ModerationCases, NewCase
@@ -24,11 +22,10 @@ from bot.moderation.errors import (
 from bot.moderation.lists import ModerationLists
 from bot.moderation.model import EVERYWHERE, Case, CaseKind, Place
 from bot.moderation.restrictions import check_restrictions
+from bot.store.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
-# Times of last requests, for slow mode.
-REMEMBERED_USERS = 10_000
 # A preview is small and blurred, so that its score says less: it is shown up to this fraction of
 # the threshold, and not at all if the source reaches it.
 PREVIEW_FRACTION = 0.5
@@ -50,6 +47,7 @@ class Moderation:
         *,
         lists: ModerationLists,
         cases: ModerationCases,
+        ledger: Ledger,
         classifier: ImageClassifier | None,
         threshold: float,
         age_restricted_threshold: float,
@@ -58,21 +56,29 @@ class Moderation:
     ) -> None:
         self.lists = lists
         self.cases = cases
+        self._ledger = ledger
         self._assessor = PictureAssessor(classifier) if classifier else None
         self._threshold = threshold
         self._age_restricted_threshold = age_restricted_threshold
         self._on_case = on_case
         self._clock = clock
-        self._last_request: LRUCache[tuple[int, int], float] = LRUCache(REMEMBERED_USERS)
 
-    async def check_user(self, place: Place, user_id: int, role_ids: Collection[int]) -> None:
-        """Check the lists and slow mode. A request that passes starts slow mode's wait.
+    async def check_user(
+        self,
+        place: Place,
+        user_id: int,
+        role_ids: Collection[int],
+        *,
+        cooldown_seconds: float = 0,
+    ) -> None:
+        """Check the lists, and the time since the user's last request here: slow mode's, or
+        `cooldown_seconds` if that is longer. A request that passes starts the wait.
 
         Raises:
             UserBanned, UserTimedOut, UserNotAllowed, SlowMode: the user may not ask now.
         """
         await self.check_lists(place, user_id, role_ids)
-        await self._check_slow_mode(place, user_id, self._clock())
+        await self._check_slow_mode(place, user_id, self._clock(), cooldown_seconds)
 
     async def check_lists(self, place: Place, user_id: int, role_ids: Collection[int]) -> None:
         """Check the lists of users and roles.
@@ -236,15 +242,16 @@ class Moderation:
             self._on_case(case, pictures)
         return case, new
 
-    async def _check_slow_mode(self, place: Place, user_id: int, now: float) -> None:
-        wait = (await self.lists.policy(place.guild_id)).slow_mode_seconds
+    async def _check_slow_mode(
+        self, place: Place, user_id: int, now: float, cooldown_seconds: float
+    ) -> None:
+        slow_mode = (await self.lists.policy(place.guild_id)).slow_mode_seconds
+        wait = max(slow_mode, cooldown_seconds)
         if not wait:
             return
-        key = (place.guild_id or EVERYWHERE, user_id)
-        left = self._last_request.get(key, 0.0) + wait - now
+        left = await self._ledger.begin_request(place.guild_id or EVERYWHERE, user_id, now, wait)
         if left > 0:
             raise SlowMode(seconds=int(left) + 1)
-        self._last_request[key] = now
 
     async def _assess(self, picture: Picture, place: Place) -> tuple[str, Assessment] | None:
         """Why the picture is refused in this place; None if it is not."""

@@ -125,6 +125,12 @@ class Ledger:
         """Merge the users of past days into one, and delete times of requests that are over."""
         await self._db.run(self._expire, now)
 
+    async def tally(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """The counts of erased jobs: (day, state) → (jobs, pictures)."""
+        query = "SELECT day, state, jobs, pictures FROM tally"
+        rows = await self._db.run(lambda: self._rows(query, ()).fetchall())
+        return {(row["day"], row["state"]): (row["jobs"], row["pictures"]) for row in rows}
+
     # From here on everything runs on the database's thread.
 
     def _rows(

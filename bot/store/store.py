@@ -178,9 +178,7 @@ class Store:
             "WHERE id = ? AND json_extract(request, '$.share_channel_id') IS NULL"
         )
         values = (channel_id, job_id)
-        return (
-            await self._db.run(self._transact, "share", job_id, statement, values, {}) is not None
-        )
+        return bool(await self._db.run(self._transact, "share", job_id, statement, values, {}))
 
     async def set_shared_message(self, job_id: str, message_id: int | None) -> None:
         """The result was posted in the gallery as this message; None if it is not there."""
@@ -190,7 +188,7 @@ class Store:
             "json_extract(request, '$.share_channel_id'))) WHERE id = ?2"
         )
         values = (message_id, job_id)
-        await self._db.run(self._transact, "shared message", job_id, statement, values, {})
+        await self._db.run(self._transact, "share", job_id, statement, values, {})
 
     async def erase_before(self, moment: float) -> int:
         """Reduce every job that was answered before `moment` to a count, except favourites of
@@ -205,10 +203,6 @@ class Store:
     async def erase_job(self, job_id: str) -> None:
         """Reduce one job to a count."""
         await self._db.run(self._erase, job=job_id)
-
-    async def tally(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """The counts of erased jobs: (day, state) → (jobs, pictures)."""
-        return await self._db.run(self._tally)
 
     async def _change(
         self,
@@ -289,10 +283,6 @@ class Store:
             with full_disk_as_storage_full():
                 scrub(self._db.connection)
         return erased
-
-    def _tally(self) -> dict[tuple[str, str], tuple[int, int]]:
-        rows = self._db.connection.execute("SELECT day, state, jobs, pictures FROM tally")
-        return {(row["day"], row["state"]): (row["jobs"], row["pictures"]) for row in rows}
 
     def _sweep(self) -> None:
         """Delete what a crash left: a file without a row, and erased rows in the log. End

@@ -1,4 +1,4 @@
-"""`/queue` and `/cancel`."""
+"""`/queue`, `/quota` and `/cancel`."""
 
 from bot.client import RedrawBot
 from cogs.queue._cog import Queue

@@ -1,4 +1,5 @@
-"""`/queue` shows the queue; `/cancel` ends the user's jobs, or all that a moderator may end."""
+"""`/queue` shows the queue, `/quota` the user's budget; `/cancel` ends the user's jobs, or all
+that a moderator may end."""
 
 from __future__ import annotations
 
@@ -9,9 +10,11 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.client import RedrawBot
+from bot.i18n.durations import duration
 from bot.i18n.translate import localized_name, translate
 from bot.jobs.job import Job
 from bot.replies import reply_privately
+from cogs.queue._quota import quota_text
 from cogs.shared.access import AccessRule, Decision, decide
 from cogs.shared.channel_facts import job_facts
 from cogs.shared.text import plain, position_text
@@ -22,7 +25,7 @@ PROMPT_CHARACTERS = 80
 
 
 class Queue(commands.Cog):
-    """`/queue` and `/cancel`."""
+    """`/queue`, `/quota` and `/cancel`."""
 
     def __init__(self, bot: RedrawBot) -> None:
         self.bot = bot
@@ -53,8 +56,22 @@ class Queue(commands.Cog):
         own = [job for job in services.runner.queue.order() if job.user_id == interaction.user.id]
         for job in own[:LISTED_JOBS]:
             position = position_text(locale, positions[job.id])
-            lines.append(translate(locale, "queue.waiting", prompt=_short(job), position=position))
+            line = translate(locale, "queue.waiting", prompt=_short(job), position=position)
+            price = services.runner.accounting.price(job)
+            if price is not None:
+                line += translate(locale, "queue.price", price=duration(locale, price))
+            lines.append(line)
         await reply_privately(interaction, "\n".join(lines))
+
+    @app_commands.command(
+        name=localized_name("quota.command"), description=localized_name("quota.description")
+    )
+    async def quota(self, interaction: discord.Interaction[RedrawBot]) -> None:
+        """Show the user's budget, and what the user's roles allow here."""
+        text = await quota_text(
+            self.bot.services, interaction.user, interaction.guild_id, str(interaction.locale)
+        )
+        await reply_privately(interaction, text)
 
     @app_commands.command(
         name=localized_name("cancel.command"), description=localized_name("cancel.description")

@@ -16,11 +16,13 @@ from bot.commands.allowed_places import check_place
 from bot.errors import ModelFailed
 from bot.i18n.translate import translate
 from bot.jobs.admission import Reservation
+from bot.jobs.budgets import check_limits, check_pictures, check_private
 from bot.jobs.job import Destination, Job, Variant, new_job_id
 from bot.moderation.place import place_of
 from bot.permissions import check_permissions
 from cogs.requests.prompt import in_words
 from cogs.requests.sources import StoredSource
+from cogs.requests.terms import Terms, check_server_place, role_ids_of, terms_for
 from cogs.shared.access import ChannelFacts
 from cogs.shared.channel_facts import channel_here
 from cogs.shared.errors import EmptyPrompt, TooManySteps
@@ -28,6 +30,8 @@ from inference import ServiceState
 
 # Seeds have 32 bits, so that users can read and type them and other tools take them.
 MAX_SEED = 2**32 - 1
+# The highest number of steps that a command takes.
+MAX_STEPS = 150
 # An interaction token is valid for 15 minutes.
 # https://discord.com/developers/docs/interactions/receiving-and-responding#followup-messages
 TOKEN_SECONDS = 15 * 60
@@ -127,14 +131,21 @@ def check_draft(
 async def check_user(
     bot: RedrawBot, user: discord.User | discord.Member, guild_id: int | None, channel_id: int
 ) -> None:
-    """Check bans, allow lists and slow mode, before anything is fetched.
+    """Check bans, allow lists, the server's channels and roles, and the time since the user's last
+    request, before anything is fetched.
 
     Raises:
+        NotInThisChannel, RoleNeeded: the server does not let the user use the bot here.
         ModerationRefusal: the user may not use the bot here, or not yet.
     """
-    roles = user.roles if isinstance(user, discord.Member) else []
-    place = place_of(bot, guild_id, channel_id)
-    await bot.services.moderation.check_user(place, user.id, {role.id for role in roles})
+    terms = await terms_for(bot.services, user, guild_id)
+    check_server_place(terms.options, user, channel_id, bot.get_channel(channel_id))
+    await bot.services.moderation.check_user(
+        place_of(bot, guild_id, channel_id),
+        user.id,
+        role_ids_of(user),
+        cooldown_seconds=terms.limits.cooldown_seconds or 0,
+    )
 
 
 async def acknowledge(
@@ -184,6 +195,10 @@ async def submit_request(
     """
     services = interaction.client.services
     draft = check_draft(draft, services, guild=interaction.guild, users=[interaction.user])
+    terms = await terms_for(services, interaction.user, interaction.guild_id)
+    check_pictures(terms.limits, draft.pictures)
+    if draft.private:
+        check_private(terms.limits)
     destination = await acknowledge(interaction, private=bool(draft.private))
     async with services.runner.reserve(interaction.user.id, draft.pictures) as reservation:
         return await submit(
@@ -217,11 +232,13 @@ async def submit(
         UserError: the queue does not accept the job; the source is deleted.
     """
     try:
-        job = _new_job(services, draft, source, destination, user, locale, here)
+        terms = await terms_for(services, user, destination.guild_id)
+        job = _new_job(services, draft, source, destination, user, locale, here, terms)
+        check_limits(terms.limits, job, private=bool(draft.private))
     except BaseException:
         await services.store.discard(source.stored)
         raise
-    await services.runner.accept(job, reservation)
+    await services.runner.accept(job, reservation, terms.allowance)
     return job
 
 
@@ -233,10 +250,12 @@ def _new_job(
     user: discord.User | discord.Member,
     locale: str,
     here: ChannelFacts,
+    terms: Terms,
 ) -> Job:
     model = services.model
     styled = services.styles.apply(draft.style, draft.prompt, draft.negative_prompt)
-    strength = draft.strength or styled.strength or model.strength
+    strength = draft.strength or styled.strength or terms.options.strength or model.strength
+    most_steps = min(services.settings.max_steps, terms.limits.steps or MAX_STEPS)
     seed = secrets.randbelow(MAX_SEED + 1) if draft.seed is None else draft.seed
     if draft.layout == "grid":
         variants = tuple(Variant(seed=seed, strength=each) for each in GRID_STRENGTHS)
@@ -255,7 +274,7 @@ def _new_job(
         height=source.height,
         prompt=styled.prompt,
         negative_prompt=styled.negative_prompt,
-        steps=draft.steps or min(model.steps, services.settings.max_steps),
+        steps=draft.steps or min(model.steps, most_steps),
         guidance_scale=model.guidance_scale if draft.guidance is None else draft.guidance,
         variants=variants,
         layout=draft.layout,
@@ -266,7 +285,7 @@ def _new_job(
         age_restricted=source.age_restricted or here.age_restricted,
         source_channel_id=source.channel_id if source.channel_id != here.id else None,
         parent_id=draft.parent_id,
-        locale=locale,
+        locale=locale if destination.private else terms.options.language or locale,
         weight=weight_of(user, services.settings.role_weights),
         model=model.name,
         created_at=time.time(),
@@ -275,5 +294,4 @@ def _new_job(
 
 def weight_of(user: discord.User | discord.Member, weights: dict[int, int]) -> int:
     """The turns that the user gets in a round of the queue: the highest of their roles' weights."""
-    roles = user.roles if isinstance(user, discord.Member) else []
-    return max((weights[role.id] for role in roles if role.id in weights), default=1)
+    return max((weights[id_] for id_ in role_ids_of(user) if id_ in weights), default=1)

@@ -17,6 +17,8 @@
         ├── EmptyPrompt             the prompt is only white space
         ├── TwoSources              both an attachment and a link
         ├── TooManySteps            more steps than the operator allows
+        ├── NotInThisChannel        the server uses the bot in other channels
+        ├── RoleNeeded              the server uses the bot with certain roles
         ├── AttachFilesNeeded       the user may not attach files here
         ├── NotANumberBetween       a form field is not a number in its range
         ├── JobNotFound             the job is not stored, or is not visible to the user
@@ -118,6 +120,18 @@ class AttachFilesNeeded(RequestError):
     """The author of a mention may not attach files, so they may not have the bot do it."""
 
     text = "You need the permission Attach Files in this channel to get pictures here."
+
+
+class NotInThisChannel(RequestError):
+    """The server's managers chose other channels."""
+
+    text = "In this server I may be used in these channels only: {channels}."
+
+
+class RoleNeeded(RequestError):
+    """The server's managers chose roles, and the user has none of them."""
+
+    text = "In this server I may be used with one of these roles only: {roles}."
 
 
 class EmptyPrompt(RequestError):

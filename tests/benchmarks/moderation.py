@@ -88,6 +88,7 @@ async def measure(requests: int) -> dict[str, object]:
             moderation = Moderation(
                 lists=lists,
                 cases=ModerationCases(store.database),
+                ledger=store.ledger,
                 classifier=classifier,
                 threshold=THRESHOLD,
                 age_restricted_threshold=0.8,

@@ -60,6 +60,7 @@ async def open_moderation(
             Moderation(
                 lists=ModerationLists(store.database),
                 cases=ModerationCases(store.database),
+                ledger=store.ledger,
                 classifier=classifier if enabled else None,
                 threshold=THRESHOLD,
                 age_restricted_threshold=AGE_RESTRICTED_THRESHOLD,

@@ -385,4 +385,4 @@ async def test_an_erased_users_jobs_end_and_nothing_of_them_is_kept(
         with pytest.raises(StoredPictureMissing):
             await running_bot.bot.store.pictures.get(job.source)
     assert (await running_bot.state(other)).state is JobState.DELIVERED
-    assert sum(jobs for jobs, _ in (await running_bot.bot.store.tally()).values()) == 6
+    assert sum(jobs for jobs, _ in (await running_bot.bot.store.ledger.tally()).values()) == 6

@@ -51,7 +51,7 @@ async def test_an_earlier_store_opens_with_all_of_its_jobs(tmp_path: Path, relea
         assert jobs[f"{6:016x}"].layout == "grid"
         assert len(jobs[f"{6:016x}"].variants) == 4
         assert await store.guild_settings.gallery(3) == 9
-        assert sum(jobs for jobs, _ in (await store.tally()).values()) == 1
+        assert sum(jobs for jobs, _ in (await store.ledger.tally()).values()) == 1
         await store.start(f"{1:016x}", 1.0)
     assert schema_version(folder / FILE_NAME) == VERSION
     copy = folder / f"{FILE_NAME}.version-{SCHEMA_VERSIONS[release]}.bak"

@@ -310,7 +310,7 @@ async def test_old_answered_jobs_become_counts_and_their_pictures_are_deleted(st
     assert await store.erase_before(20.0) == 1
     assert await store.job(old.id) is None
     assert {one.id for one in await store.jobs_of(7)} == {new.id, waiting.id}
-    assert await store.tally() == {("1970-01-01", "delivered"): (1, 1)}
+    assert await store.ledger.tally() == {("1970-01-01", "delivered"): (1, 1)}
     assert await store.pictures.get(shared)
     assert await store.pictures.get(new_result)
     with pytest.raises(StoredPictureMissing):
@@ -322,7 +322,7 @@ async def test_counts_of_one_day_add_up(store: Store) -> None:
     for moment in (1.0, 2.0, 3.0):
         await answer(store, job(result, created_at=moment), moment, result)
         await store.erase_before(moment + 0.5)
-    assert await store.tally() == {("1970-01-01", "delivered"): (3, 3)}
+    assert await store.ledger.tally() == {("1970-01-01", "delivered"): (3, 3)}
 
 
 async def test_nothing_of_an_erased_user_stays_on_the_disk(tmp_path: Path) -> None:
