@@ -213,9 +213,9 @@ async def test_a_run_that_is_cancelled_before_its_first_step_frees_its_slot(
     spawn = runner._tasks.spawn
 
     def spawn_and_cancel(
-        work: Coroutine[Any, Any, None], name: str, clean_up: Any = None
+        work: Coroutine[Any, Any, None], name: str, clean_up: Any = None, **options: str
     ) -> asyncio.Task[None]:
-        task = spawn(work, name, clean_up)
+        task = spawn(work, name, clean_up, **options)
         if name.startswith("job"):
             task.cancel()
             monkeypatch.undo()
