@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
 
 from bot.errors import StorageFull
+from bot.store.lock import locked
 from bot.store.opening import connect
 
 P = ParamSpec("P")
@@ -42,16 +43,16 @@ class Database:
     @classmethod
     @asynccontextmanager
     async def open(cls, folder: Path, failpoint: Callable[[str], None]) -> AsyncIterator[Self]:
-        """Open or create the database in `folder`, exclusively.
+        """Open or create the database in `folder`, which is locked until this block is left.
 
         Raises:
-            StoreLocked: another process has it open.
+            StoreLocked: another process has locked it.
             StoreTooNew: a newer version of the bot wrote it.
             StoreDamaged: the file is damaged, or is not a job store.
             StartError: the folder cannot be written to.
         """
         loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, "store") as thread:
+        with locked(folder), ThreadPoolExecutor(1, "store") as thread:
             connection = await loop.run_in_executor(thread, connect, folder)
             try:
                 yield cls(thread, connection, failpoint)

@@ -56,7 +56,11 @@ def unnamed(db: sqlite3.Connection, hashes: Iterable[str]) -> list[str]:
     return [hash_ for hash_ in hashes if db.execute(query, (hash_,)).fetchone() is None]
 
 
-def scrub(db: sqlite3.Connection) -> None:
+def scrub(db: sqlite3.Connection) -> bool:
     """Write the log back and truncate it: it still holds erased rows. `secure_delete` has zeroed
-    the freed pages of the database itself."""
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    the freed pages of the database itself.
+
+    False if another process, such as a backup, reads the log: try again later.
+    """
+    busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy

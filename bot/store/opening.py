@@ -1,8 +1,9 @@
-"""Opens the database file: permissions, exclusive access, integrity, migration."""
+"""Opens the database file: permissions, integrity, migration."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -12,6 +13,12 @@ from bot.store.schema import VERSION, migrate, version_of
 
 FILE_NAME = "redraw.sqlite3"
 COPY_NAME = FILE_NAME + ".version-{version}.bak"
+# Seconds to wait for another process, such as a backup, to finish reading.
+BUSY_SECONDS = 2.0
+# Exists while a restore replaces files, so that no bot starts with a part of them.
+RESTORE_MARKER = "restore-incomplete"
+# Data that a restore has replaced.
+REPLACED_NAME = "replaced-{time}"
 # A folder and files that only the bot's own user can read, whatever the umask.
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 NOT_WRITABLE = {
@@ -25,6 +32,12 @@ NOT_WRITABLE = {
 
 class StoreLocked(StartError):
     """Another process has this data directory open."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"Another bot is already running with DATA_DIR {folder}: stop it, or give this one "
+            "a folder of its own."
+        )
 
 
 class StoreDamaged(StartError):
@@ -40,19 +53,27 @@ def private_folder(folder: Path) -> None:
 
 
 def connect(folder: Path) -> sqlite3.Connection:
-    """Open or create the database in `folder`, exclusively, at the present schema version.
+    """Open or create the database in `folder` at the present schema version. The caller holds the
+    folder's lock.
 
     Raises:
-        StoreLocked: another process has it open.
+        StoreLocked: a bot of version 0.1 has it open, which has no lock file.
         StoreTooNew: a newer version of the bot wrote it.
         StoreDamaged: the file is damaged, or is not a job store.
         StartError: the folder cannot be written to.
     """
     path = folder / FILE_NAME
+    if (folder / RESTORE_MARKER).exists():
+        raise StartError(
+            f"The last restore into DATA_DIR {folder} was interrupted. Run `python -m bot restore` "
+            "again; until then the bot does not start, because some files are missing."
+        )
     try:
         private_folder(folder)
         _private_file(path)
-        db = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(
+            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
     except (OSError, sqlite3.OperationalError) as error:
         raise not_writable(folder, error) from error
     try:
@@ -62,10 +83,7 @@ def connect(folder: Path) -> sqlite3.Connection:
         # The lower byte of an extended result code: https://www.sqlite.org/rescode.html
         code = error.sqlite_errorcode & 0xFF
         if code == sqlite3.SQLITE_BUSY:
-            raise StoreLocked(
-                f"Another bot is already running with DATA_DIR {folder}: stop it, or give this one "
-                "a folder of its own."
-            ) from error
+            raise StoreLocked(folder) from error
         if code in NOT_WRITABLE:
             raise not_writable(folder, error) from error
         raise
@@ -88,9 +106,6 @@ def not_writable(folder: Path, error: Exception) -> StartError:
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.row_factory = sqlite3.Row
-    # Set before the first access: the lock is then held until the process ends, and a second
-    # process cannot even read (https://www.sqlite.org/wal.html#noshm).
-    db.execute("PRAGMA locking_mode = EXCLUSIVE")
     # Before the first change: a file that is not the bot's stays as it is.
     [(result,), *_] = db.execute("PRAGMA quick_check(1)").fetchall()
     if result != "ok":
@@ -104,20 +119,24 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("PRAGMA secure_delete = ON")
-    db.execute("BEGIN EXCLUSIVE")
-    db.execute("COMMIT")
     if 0 < version < VERSION:
         _back_up(db, path.with_name(COPY_NAME.format(version=version)))
     migrate(db)
 
 
 def delete_copies(folder: Path, *, older_than: float | None = None) -> None:
-    """Delete the copies that were made before migrations: they hold data that is being erased.
+    """Delete the copies that were made before migrations, and the data that a restore replaced:
+    they hold data that is being erased.
 
     `older_than`, in seconds since the epoch, keeps newer ones.
     """
-    for copy in folder.glob(COPY_NAME.format(version="*")):
-        if older_than is None or copy.stat().st_mtime < older_than:
+    copies = folder.glob(COPY_NAME.format(version="*"))
+    for copy in (*copies, *folder.glob(REPLACED_NAME.format(time="*"))):
+        if older_than is not None and copy.stat().st_mtime >= older_than:
+            continue
+        if copy.is_dir():
+            shutil.rmtree(copy)
+        else:
             copy.unlink()
 
 

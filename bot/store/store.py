@@ -43,13 +43,15 @@ class Store:
         self.user_defaults = UserDefaultsTable(db)
         self.favourites = Favourites(db)
         self.ledger = Ledger(db)
+        # Whether the database's log is free of erased rows.
+        self._scrubbed = False
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls, folder: Path, *, failpoint: Callable[[str], None] = no_failpoint
     ) -> AsyncIterator[Self]:
-        """Open or create the store in `folder`, exclusively.
+        """Open or create the store in `folder`, which is locked until this block is left.
 
         `failpoint` is called, on any thread, with the name of each point between two writes.
 
@@ -279,15 +281,15 @@ class Store:
             erased, hashes = erase(self._db.connection, user=user, before=before, job=job)
         self._delete_unnamed(hashes)
         delete_copies(self._folder, older_than=before)
-        if erased or user is not None:
+        if erased or user is not None or not self._scrubbed:
             with full_disk_as_storage_full():
-                scrub(self._db.connection)
+                self._scrubbed = scrub(self._db.connection)
         return erased
 
     def _sweep(self) -> None:
         """Delete what a crash left: a file without a row, and erased rows in the log. End
         unanswered jobs that cannot be read: their users cannot be told."""
-        scrub(self._db.connection)
+        self._scrubbed = scrub(self._db.connection)
         readable = {job.id for job in self._select("finished_at IS NULL", ())}
         open_ids = self._db.connection.execute("SELECT id FROM job WHERE finished_at IS NULL")
         unreadable = [(time.time(), id_) for (id_,) in open_ids.fetchall() if id_ not in readable]

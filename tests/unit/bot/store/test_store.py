@@ -241,7 +241,7 @@ async def test_the_database_uses_a_durable_write_ahead_log(store: Store) -> None
         "journal_mode": "wal",
         "synchronous": 2,
         "secure_delete": 1,
-        "locking_mode": "exclusive",
+        "locking_mode": "normal",
     }
 
 
