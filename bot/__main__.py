@@ -1,4 +1,4 @@
-"""The command line: `python -m bot run | demo | render | check | models`."""
+"""The command line: `python -m bot run | demo | render | check | models | backup | restore`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="run the bot with the settings in .env")
     commands.add_parser("demo", help="try the bot in a simulated Discord in your browser")
-    commands.add_parser("check", help="report what would stop the bot from starting")
+    check = commands.add_parser("check", help="report what would stop the bot from starting")
+    check.add_argument("--deep", action="store_true", help="read every stored job and picture, too")
+    for name, text in (
+        ("backup", "write all jobs and pictures to a file; the bot may be running"),
+        ("restore", "put a backup in the place of the present data; the bot must be stopped"),
+    ):
+        commands.add_parser(name, help=text).add_argument("file", type=Path, metavar="FILE")
     models = commands.add_parser("models", help="list, download and remove models")
     actions = models.add_subparsers(dest="action", required=True)
     actions.add_parser("list", help="the models with licence, size, memory, and what is here")
@@ -106,7 +112,15 @@ async def perform(arguments: argparse.Namespace, settings: Settings) -> int:
         case "check":
             from bot.cli.check import check
 
-            return await check(settings)
+            return await check(settings, deep=arguments.deep)
+        case "backup":
+            from bot.cli.backup import back_up
+
+            return await back_up(settings, arguments.file)
+        case "restore":
+            from bot.cli.backup import restore_backup
+
+            return await restore_backup(settings, arguments.file)
         case "models":
             from bot.cli import models
 

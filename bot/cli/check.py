@@ -21,6 +21,8 @@ from bot.cli.onboarding import missing_token_help
 from bot.config import Settings
 from bot.errors import StartError
 from bot.permissions import invite_link
+from bot.store.inspection import inspect
+from bot.store.opening import FILE_NAME
 from inference import ModelEntry, ModelUnavailable, find_local_model, find_model, hub_cache
 
 # Below this, the report has a note.
@@ -30,7 +32,7 @@ OK, BAD, NOTE = "[green]ok  [/]", "[red]bad [/]", "[yellow]note[/]"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. `fatal`: if it is not good, the bot cannot start."""
+    """One line of the report. `fatal`: if it is not good, it cannot start, or data is lost."""
 
     name: str
     good: bool
@@ -38,19 +40,22 @@ class Finding:
     fatal: bool = True
 
 
-async def check(settings: Settings) -> int:
-    """Print each finding as soon as it is known; return 1 if the bot could not start, else 0."""
+async def check(settings: Settings, *, deep: bool = False) -> int:
+    """Print each finding as soon as it is known; return 1 if one is fatal, else 0."""
     console = Console(highlight=False)
     failed = False
-    async for finding in findings(settings):
+    async for finding in findings(settings, deep=deep):
         mark = OK if finding.good else BAD if finding.fatal else NOTE
         console.print(f"{mark} {finding.name}: {finding.text}", soft_wrap=True)
         failed = failed or (finding.fatal and not finding.good)
     return 1 if failed else 0
 
 
-async def findings(settings: Settings) -> AsyncIterator[Finding]:
-    """Settings, token, model, device and storage, in the order in which the bot needs them."""
+async def findings(settings: Settings, *, deep: bool = False) -> AsyncIterator[Finding]:
+    """Settings, token, model, device and storage, in the order in which the bot needs them.
+
+    `deep` adds the integrity of the store; every picture is read.
+    """
     use_hub_environment(settings)
     yield Finding("settings", True, "read and valid")
     for sentence in unknown_names():
@@ -66,6 +71,9 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     async for finding in _device(settings, model):
         yield finding
     yield await asyncio.to_thread(_storage, settings)
+    if deep:
+        for finding in await asyncio.to_thread(_store, settings.data_dir):
+            yield finding
 
 
 async def _token(settings: Settings) -> Finding:
@@ -149,3 +157,35 @@ def _storage(settings: Settings) -> Finding:
         text += "; sources and results are stored there until RETENTION_HOURS have passed"
         return Finding("storage", False, text, fatal=False)
     return Finding("storage", True, text)
+
+
+def _store(folder: Path) -> list[Finding]:
+    """The integrity of the stored jobs and pictures."""
+    if not (folder / FILE_NAME).exists():
+        return [Finding("store", True, f"{folder} holds no jobs yet")]
+    try:
+        found = inspect(folder)
+    except StartError as error:
+        return [Finding("store", False, str(error))]
+    findings = []
+    if found.database:
+        text = f"the database is damaged ({found.database}): restore a backup"
+        findings.append(Finding("store", False, text))
+    for names, text in (
+        (found.unreadable, "jobs cannot be read; their users get no answer"),
+        (found.missing, "pictures of jobs have no file"),
+        (found.damaged, "picture files are damaged"),
+    ):
+        if names:
+            findings.append(Finding("store", False, f"{len(names)} {text}: {_some(names)}"))
+    if found.stray:
+        text = f"{len(found.stray)} files belong to no job; the next start of the bot deletes them"
+        findings.append(Finding("store", False, f"{text}: {_some(found.stray)}", fatal=False))
+    if found.intact:
+        text = f"{found.jobs} jobs and {found.pictures} pictures, all intact"
+        findings.append(Finding("store", True, text))
+    return findings
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(name[:16] for name in names[:5]) + (" …" if len(names) > 5 else "")

@@ -17,7 +17,8 @@ COPY_NAME = FILE_NAME + ".version-{version}.bak"
 BUSY_SECONDS = 2.0
 # Exists while a restore replaces files, so that no bot starts with a part of them.
 RESTORE_MARKER = "restore-incomplete"
-# Data that a restore has replaced.
+# A restore's unpacked backup, and the data that it has replaced.
+UNPACKED_NAME = "restore-unpacked"
 REPLACED_NAME = "replaced-{time}"
 # A folder and files that only the bot's own user can read, whatever the umask.
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
@@ -42,6 +43,12 @@ class StoreLocked(StartError):
 
 class StoreDamaged(StartError):
     """The file is damaged, or is not a job store."""
+
+    def __init__(self, path: Path, detail: str) -> None:
+        super().__init__(
+            f"{path} is damaged or is not a job store ({detail}). Restore a copy of it, or move it "
+            "away: the bot then starts with an empty one."
+        )
 
 
 def private_folder(folder: Path) -> None:
@@ -70,7 +77,9 @@ def connect(folder: Path) -> sqlite3.Connection:
         )
     try:
         private_folder(folder)
-        _private_file(path)
+        # Left by a restore that was interrupted before it replaced anything.
+        shutil.rmtree(folder / UNPACKED_NAME, ignore_errors=True)
+        private_file(path)
         db = sqlite3.connect(
             path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
@@ -89,11 +98,20 @@ def connect(folder: Path) -> sqlite3.Connection:
         raise
     except sqlite3.DatabaseError as error:
         db.close()
-        raise _damaged(path, str(error)) from error
+        raise StoreDamaged(path, str(error)) from error
     except BaseException:
         db.close()
         raise
     return db
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new directory entries durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def not_writable(folder: Path, error: Exception) -> StartError:
@@ -109,11 +127,11 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     # Before the first change: a file that is not the bot's stays as it is.
     [(result,), *_] = db.execute("PRAGMA quick_check(1)").fetchall()
     if result != "ok":
-        raise _damaged(path, result)
+        raise StoreDamaged(path, result)
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     version = version_of(db)
     if bool(version) is not ({"job", "picture"} <= tables) or (not version and tables):
-        raise _damaged(path, "its tables are not those of a job store")
+        raise StoreDamaged(path, "its tables are not those of a job store")
     with closing(db.execute("PRAGMA journal_mode = WAL")) as mode:
         mode.fetchone()
     db.execute("PRAGMA synchronous = FULL")
@@ -142,20 +160,13 @@ def delete_copies(folder: Path, *, older_than: float | None = None) -> None:
 
 def _back_up(db: sqlite3.Connection, copy: Path) -> None:
     copy.unlink(missing_ok=True)
-    _private_file(copy)
+    private_file(copy)
     with closing(sqlite3.connect(copy)) as target:
         db.backup(target)
 
 
-def _private_file(path: Path) -> None:
+def private_file(path: Path) -> None:
     """Create the file if there is none. SQLite gives its side files the same mode."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
     with suppress(PermissionError):
         path.chmod(FILE_MODE)
-
-
-def _damaged(path: Path, detail: str) -> StoreDamaged:
-    return StoreDamaged(
-        f"{path} is damaged or is not a job store ({detail}). Restore a copy of it, or move it "
-        "away: the bot then starts with an empty one."
-    )

@@ -16,7 +16,13 @@ from PIL import Image
 
 from bot.errors import StorageFull, StoredPictureMissing
 from bot.images.picture import Picture
-from bot.store.opening import FILE_MODE, private_folder
+from bot.store.opening import FILE_MODE, private_folder, sync_folder
+
+
+def content_name(picture: Picture) -> str:
+    """The SHA-256 of size and pixels: 64 hex digits."""
+    size = f"{picture.width}x{picture.height}:".encode()
+    return hashlib.sha256(size + picture.pixels).hexdigest()
 
 
 class PictureFiles:
@@ -86,12 +92,11 @@ class PictureFiles:
         return len(strays)
 
     def _put(self, picture: Picture) -> str:
-        size = f"{picture.width}x{picture.height}:".encode()
-        name = hashlib.sha256(size + picture.pixels).hexdigest()
+        name = content_name(picture)
         with self._changing:
             self._unnamed[name] += 1
             if self._path(name).exists():
-                self._sync_folder()
+                sync_folder(self._folder)
                 return name
         try:
             self._write(picture, self._path(name))
@@ -118,15 +123,7 @@ class PictureFiles:
         finally:
             part.unlink(missing_ok=True)
         self._failpoint("picture renamed")
-        self._sync_folder()
-
-    def _sync_folder(self) -> None:
-        """Make the new directory entry durable."""
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self._folder)
 
     def _get(self, name: str) -> Picture:
         try:

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -210,6 +211,19 @@ async def test_a_second_process_is_refused_with_a_sentence(tmp_path: Path) -> No
     await first.wait()
     async with Store.open(tmp_path):
         pass
+
+
+async def test_erased_rows_leave_the_log_once_another_process_has_read_it(tmp_path: Path) -> None:
+    async with Store.open(tmp_path) as store:
+        await store._db.run(store._db.connection.execute, "PRAGMA busy_timeout = 0")
+        await store.accept(job())
+        with closing(sqlite3.connect(tmp_path / "redraw.sqlite3", isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM job").fetchone()
+            await store.erase_user(7)
+            assert TOKEN.encode() in everything_in(tmp_path)
+        await store.erase_before(0.0)
+        assert TOKEN.encode() not in everything_in(tmp_path)
 
 
 async def test_a_store_of_a_newer_bot_is_not_opened(tmp_path: Path) -> None:

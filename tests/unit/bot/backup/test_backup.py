@@ -1,0 +1,319 @@
+"""A backup has one moment's state; a restore replaces everything or nothing, and keeps the rest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import stat
+import tarfile
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.backup import create as creation
+from bot.backup.create import create
+from bot.backup.restore import DATA, restore
+from bot.errors import StartError
+from bot.jobs.job import Job
+from bot.store.inspection import inspect
+from bot.store.opening import FILE_NAME, RESTORE_MARKER, UNPACKED_NAME, StoreLocked
+from bot.store.store import Store
+from tests.support.bots.crash_campaign import FORKS
+from tests.support.jobs import job, picture
+
+
+async def accepted(store: Store, number: int, **changes: Any) -> Job:
+    """A stored job whose source is the picture of that number."""
+    one = job(await store.pictures.put(picture(number)), **changes)
+    await store.accept(one)
+    return one
+
+
+async def filled(folder: Path, number: int) -> Job:
+    """A closed store with one job; the job."""
+    async with Store.open(folder) as store:
+        return await accepted(store, number)
+
+
+async def jobs_in(folder: Path) -> list[Job]:
+    """The jobs of a closed store, whose pictures are intact."""
+    async with Store.open(folder) as store:
+        found = await store.unanswered()
+        for one in found:
+            await store.pictures.get(one.source)
+        return found
+
+
+def content(file: Path) -> bytes:
+    return file.read_bytes()
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+async def test_a_backup_of_a_running_bot_restores_its_jobs_and_pictures(tmp_path: Path) -> None:
+    async with Store.open(tmp_path / "data") as store:
+        jobs = [await accepted(store, number) for number in range(3)]
+        await store.guild_settings.set_gallery(3, 9)
+        contents = create(tmp_path / "data", tmp_path / "backup.tar")
+        await accepted(store, 4)
+    assert (contents.jobs, contents.pictures, contents.missing) == (3, 3, ())
+    assert stat.S_IMODE((tmp_path / "backup.tar").stat().st_mode) == 0o600
+    assert names_in(tmp_path) == {"backup.tar", "data"}
+    restored = restore(tmp_path / "backup.tar", tmp_path / "new")
+    assert restored.replaced is None
+    assert await jobs_in(tmp_path / "new") == jobs
+    async with Store.open(tmp_path / "new") as store:
+        assert await store.guild_settings.gallery(3) == 9
+
+
+async def test_jobs_that_are_erased_during_a_backup_are_not_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Store.open(tmp_path) as store:
+        kept = await accepted(store, 1)
+        await accepted(store, 2, user_id=8)
+        add = creation._add
+
+        def add_after_erasure(*args: Any) -> bool:
+            monkeypatch.setattr(creation, "_add", add)
+            store._erase(user=8)
+            return add(*args)
+
+        monkeypatch.setattr(creation, "_add", add_after_erasure)
+        contents = create(tmp_path, tmp_path / "backup.tar")
+    assert (contents.jobs, contents.missing) == (1, ())
+    restore(tmp_path / "backup.tar", tmp_path / "new")
+    assert await jobs_in(tmp_path / "new") == [kept]
+
+
+async def test_a_backup_says_which_pictures_have_no_file(tmp_path: Path) -> None:
+    one = await filled(tmp_path / "data", 1)
+    (tmp_path / "data" / "pictures" / f"{one.source}.png").unlink()
+    assert create(tmp_path / "data", tmp_path / "backup.tar").missing == (one.source,)
+    restored = restore(tmp_path / "backup.tar", tmp_path / "new")
+    assert restored.contents.missing == (one.source,)
+
+
+async def test_a_backup_replaces_no_file(tmp_path: Path) -> None:
+    await filled(tmp_path / "data", 1)
+    file = tmp_path / "backup.tar"
+    create(tmp_path / "data", file)
+    earlier = content(file)
+    with pytest.raises(StartError, match="exists already"):
+        create(tmp_path / "data", file)
+    assert content(file) == earlier
+
+
+async def test_files_of_a_killed_backup_do_not_disturb_the_next_one(tmp_path: Path) -> None:
+    one = await filled(tmp_path / "data", 1)
+    for name in ("backup.tar.part", "backup.tar.database.part"):
+        write_text(tmp_path / name)
+    create(tmp_path / "data", tmp_path / "backup.tar")
+    assert names_in(tmp_path) == {"backup.tar", "data"}
+    restore(tmp_path / "backup.tar", tmp_path / "new")
+    assert await jobs_in(tmp_path / "new") == [one]
+
+
+@pytest.mark.parametrize("place", ["no store", "no folder for the file"])
+async def test_a_backup_that_is_not_possible_is_one_sentence(tmp_path: Path, place: str) -> None:
+    if place == "no folder for the file":
+        await filled(tmp_path / "data", 1)
+    file = tmp_path / "missing" / "backup.tar" if place != "no store" else tmp_path / "backup.tar"
+    with pytest.raises(StartError):
+        create(tmp_path / "data", file)
+    assert names_in(tmp_path) <= {"data"}
+
+
+async def test_a_restore_refuses_while_a_bot_runs(tmp_path: Path) -> None:
+    await filled(tmp_path, 1)
+    create(tmp_path, tmp_path / "backup.tar")
+    async with Store.open(tmp_path) as store:
+        with pytest.raises(StoreLocked):
+            restore(tmp_path / "backup.tar", tmp_path)
+        assert len(await store.unanswered()) == 1
+
+
+async def test_a_restore_keeps_what_it_replaces(tmp_path: Path) -> None:
+    old = await filled(tmp_path / "old", 1)
+    create(tmp_path / "old", tmp_path / "backup.tar")
+    newer = await filled(tmp_path / "data", 2)
+    restored = restore(tmp_path / "backup.tar", tmp_path / "data")
+    assert await jobs_in(tmp_path / "data") == [old]
+    assert restored.replaced is not None
+    assert await jobs_in(restored.replaced) == [newer]
+
+
+async def test_replaced_data_is_erased_with_its_user(tmp_path: Path) -> None:
+    await filled(tmp_path / "data", 1)
+    create(tmp_path / "data", tmp_path / "backup.tar")
+    replaced = restore(tmp_path / "backup.tar", tmp_path / "data").replaced
+    assert replaced is not None
+    async with Store.open(tmp_path / "data") as store:
+        await store.erase_before(replaced.stat().st_mtime - 1)
+        assert replaced.exists()
+        await store.erase_user(7)
+    assert not replaced.exists()
+
+
+async def test_a_damaged_store_is_replaced_too(tmp_path: Path) -> None:
+    old = await filled(tmp_path / "data", 1)
+    create(tmp_path / "data", tmp_path / "backup.tar")
+    (tmp_path / "data" / FILE_NAME).write_text("not a database")
+    restore(tmp_path / "backup.tar", tmp_path / "data")
+    assert await jobs_in(tmp_path / "data") == [old]
+
+
+def truncate(file: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def write_text(file: Path) -> None:
+    file.write_text("hello " * 1000)
+
+
+def empty_tar(file: Path) -> None:
+    tarfile.open(file, "w").close()
+
+
+def edit(change: Callable[[Path], None]) -> Callable[[Path], None]:
+    """Unpack the backup, change its files, and pack it again."""
+
+    def damage(file: Path) -> None:
+        folder = file.with_suffix(".unpacked")
+        with tarfile.open(file) as archive:
+            archive.extractall(folder, filter="data")
+        change(folder)
+        with tarfile.open(file, "w") as archive:
+            for path in folder.rglob("*"):
+                if path.is_file():
+                    archive.add(path, path.relative_to(folder).as_posix())
+        shutil.rmtree(folder)
+
+    return damage
+
+
+def other_pixels(folder: Path) -> None:
+    [path] = (folder / "pictures").iterdir()
+    path.write_bytes(path.read_bytes()[:50])
+
+
+def random_pages(folder: Path) -> None:
+    with (folder / FILE_NAME).open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\x7f" * 4096)
+
+
+def newer_version(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / FILE_NAME)) as db:
+        db.execute("PRAGMA user_version = 999")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        truncate,
+        write_text,
+        empty_tar,
+        Path.unlink,
+        pytest.param(edit(other_pixels), id="a damaged picture"),
+        pytest.param(edit(random_pages), id="a damaged database"),
+        pytest.param(edit(newer_version), id="a newer version"),
+    ],
+)
+async def test_a_damaged_backup_is_one_sentence_and_replaces_nothing(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    present = await filled(tmp_path / "data", 1)
+    create(tmp_path / "data", tmp_path / "backup.tar")
+    damage(tmp_path / "backup.tar")
+    with pytest.raises(StartError):
+        restore(tmp_path / "backup.tar", tmp_path / "data")
+    assert names_in(tmp_path / "data") <= {*DATA, "redraw.lock"}
+    assert await jobs_in(tmp_path / "data") == [present]
+
+
+def restore_and_die(file: Path, folder: Path, point: str) -> None:
+    """Restore in this process, which kills itself at the failpoint."""
+
+    def failpoint(name: str) -> None:
+        if name == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    restore(file, folder, failpoint=failpoint)
+
+
+POINTS = (
+    *("unpacked", "marked", f"moved {FILE_NAME}", "moved pictures"),
+    *("replaced pictures", f"replaced {FILE_NAME}"),
+)
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_killed_restore_loses_nothing_and_can_be_repeated(
+    tmp_path: Path, point: str
+) -> None:
+    old = await filled(tmp_path / "old", 1)
+    create(tmp_path / "old", tmp_path / "backup.tar")
+    newer = await filled(tmp_path / "data", 2)
+    process = FORKS.Process(
+        target=restore_and_die, args=(tmp_path / "backup.tar", tmp_path / "data", point)
+    )
+    process.start()
+    process.join(20)
+    assert process.exitcode == -signal.SIGKILL
+    if point == "unpacked":
+        assert await jobs_in(tmp_path / "data") == [newer]
+    else:
+        with pytest.raises(StartError, match="was interrupted"):
+            await jobs_in(tmp_path / "data")
+    restore(tmp_path / "backup.tar", tmp_path / "data")
+    assert await jobs_in(tmp_path / "data") == [old]
+    assert not (tmp_path / "data" / RESTORE_MARKER).exists()
+    assert not (tmp_path / "data" / UNPACKED_NAME).exists()
+    # The files of the newer job, in one folder or two.
+    databases = [*(tmp_path / "data").glob(f"replaced-*/{FILE_NAME}")]
+    assert any(holds(path, newer) for path in databases)
+    assert [*(tmp_path / "data").glob(f"replaced-*/pictures/{newer.source}.png")]
+
+
+def holds(database: Path, one: Job) -> bool:
+    with closing(sqlite3.connect(database)) as db:
+        return bool(db.execute("SELECT 1 FROM job WHERE id = ?", (one.id,)).fetchone())
+
+
+async def test_an_intact_store_is_reported_as_intact(tmp_path: Path) -> None:
+    async with Store.open(tmp_path) as store:
+        await accepted(store, 1)
+        # A picture that no job names yet.
+        await store.pictures.put(picture(2))
+        found = inspect(tmp_path)
+    assert found.intact
+    assert (found.jobs, found.pictures, found.stray) == (1, 1, ())
+
+
+async def test_an_inspection_names_missing_damaged_stray_and_unreadable(tmp_path: Path) -> None:
+    async with Store.open(tmp_path) as store:
+        jobs = [await accepted(store, number) for number in range(4)]
+    pictures = tmp_path / "pictures"
+    (pictures / f"{jobs[0].source}.png").unlink()
+    shutil.copy(pictures / f"{jobs[2].source}.png", pictures / f"{jobs[1].source}.png")
+    stray = pictures / "left.part"
+    stray.touch()
+    os.utime(stray, (0, 0))
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as db:
+        db.execute("UPDATE job SET request = '{}' WHERE id = ?", (jobs[3].id,))
+        db.execute("INSERT INTO picture VALUES (999, 'source', ?)", (jobs[2].source,))
+    found = inspect(tmp_path)
+    assert found.missing == (jobs[0].source,)
+    assert found.damaged == (jobs[1].source,)
+    assert found.stray == ("left.part",)
+    assert found.unreadable == (jobs[3].id,)
+    assert "missing row of job" in found.database
+    assert not found.intact
