@@ -9,9 +9,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.backup.inspection import PICTURES, named_pictures, reading
 from bot.errors import StartError
 from bot.store.erasure import erase
-from bot.store.inspection import PICTURES, named_pictures, reading
 from bot.store.opening import FILE_MODE, FILE_NAME, private_file, sync_folder
 
 

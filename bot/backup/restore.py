@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.backup.inspection import PICTURES, Inspection, inspect, named_pictures, reading
 from bot.errors import StartError
 from bot.store.database import no_failpoint
-from bot.store.inspection import PICTURES, Inspection, inspect, named_pictures, reading
 from bot.store.lock import locked
 from bot.store.opening import (
     FILE_NAME,

@@ -13,6 +13,7 @@ import aiohttp
 import discord
 from rich.console import Console
 
+from bot.backup.inspection import inspect
 from bot.cli.device import find_device
 from bot.cli.inference_service import use_hub_environment
 from bot.cli.load_settings import unknown_names
@@ -21,7 +22,6 @@ from bot.cli.onboarding import missing_token_help
 from bot.config import Settings
 from bot.errors import StartError
 from bot.permissions import invite_link
-from bot.store.inspection import inspect
 from bot.store.opening import FILE_NAME
 from inference import ModelEntry, ModelUnavailable, find_local_model, find_model, hub_cache
 

@@ -17,10 +17,10 @@ import pytest
 
 from bot.backup import create as creation
 from bot.backup.create import create
+from bot.backup.inspection import inspect
 from bot.backup.restore import DATA, restore
 from bot.errors import StartError
 from bot.jobs.job import Job
-from bot.store.inspection import inspect
 from bot.store.opening import FILE_NAME, RESTORE_MARKER, UNPACKED_NAME, StoreLocked
 from bot.store.store import Store
 from tests.support.bots.crash_campaign import FORKS
