@@ -17,27 +17,13 @@ import pytest
 
 from bot.backup import create as creation
 from bot.backup.create import create
-from bot.backup.inspection import inspect
 from bot.backup.restore import DATA, restore
 from bot.errors import StartError
 from bot.jobs.job import Job
 from bot.store.opening import FILE_NAME, RESTORE_MARKER, UNPACKED_NAME, StoreLocked
 from bot.store.store import Store
 from tests.support.bots.crash_campaign import FORKS
-from tests.support.jobs import job, picture
-
-
-async def accepted(store: Store, number: int, **changes: Any) -> Job:
-    """A stored job whose source is the picture of that number."""
-    one = job(await store.pictures.put(picture(number)), **changes)
-    await store.accept(one)
-    return one
-
-
-async def filled(folder: Path, number: int) -> Job:
-    """A closed store with one job; the job."""
-    async with Store.open(folder) as store:
-        return await accepted(store, number)
+from tests.support.stores import accepted, filled
 
 
 async def jobs_in(folder: Path) -> list[Job]:
@@ -286,34 +272,3 @@ async def test_a_killed_restore_loses_nothing_and_can_be_repeated(
 def holds(database: Path, one: Job) -> bool:
     with closing(sqlite3.connect(database)) as db:
         return bool(db.execute("SELECT 1 FROM job WHERE id = ?", (one.id,)).fetchone())
-
-
-async def test_an_intact_store_is_reported_as_intact(tmp_path: Path) -> None:
-    async with Store.open(tmp_path) as store:
-        await accepted(store, 1)
-        # A picture that no job names yet.
-        await store.pictures.put(picture(2))
-        found = inspect(tmp_path)
-    assert found.intact
-    assert (found.jobs, found.pictures, found.stray) == (1, 1, ())
-
-
-async def test_an_inspection_names_missing_damaged_stray_and_unreadable(tmp_path: Path) -> None:
-    async with Store.open(tmp_path) as store:
-        jobs = [await accepted(store, number) for number in range(4)]
-    pictures = tmp_path / "pictures"
-    (pictures / f"{jobs[0].source}.png").unlink()
-    shutil.copy(pictures / f"{jobs[2].source}.png", pictures / f"{jobs[1].source}.png")
-    stray = pictures / "left.part"
-    stray.touch()
-    os.utime(stray, (0, 0))
-    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as db:
-        db.execute("UPDATE job SET request = '{}' WHERE id = ?", (jobs[3].id,))
-        db.execute("INSERT INTO picture VALUES (999, 'source', ?)", (jobs[2].source,))
-    found = inspect(tmp_path)
-    assert found.missing == (jobs[0].source,)
-    assert found.damaged == (jobs[1].source,)
-    assert found.stray == ("left.part",)
-    assert found.unreadable == (jobs[3].id,)
-    assert "missing row of job" in found.database
-    assert not found.intact
