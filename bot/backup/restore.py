@@ -14,13 +14,13 @@ from pathlib import Path
 from bot.backup.inspection import PICTURES, Inspection, inspect, named_pictures, reading
 from bot.errors import StartError
 from bot.store.database import no_failpoint
-from bot.store.lock import locked
 from bot.store.opening import (
     FILE_NAME,
     REPLACED_NAME,
     RESTORE_MARKER,
     UNPACKED_NAME,
     StoreDamaged,
+    locked,
     private_file,
     private_folder,
     sync_folder,

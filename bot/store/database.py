@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
 
 from bot.errors import StorageFull
-from bot.store.lock import locked
-from bot.store.opening import connect
+from bot.store.opening import connect, locked
 
 P = ParamSpec("P")
 T = TypeVar("T")

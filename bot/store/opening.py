@@ -1,17 +1,22 @@
-"""Opens the database file: permissions, integrity, migration."""
+"""Locks the data folder and opens the database file: permissions, integrity, migration."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from bot.errors import StartError
 from bot.store.schema import VERSION, migrate, version_of
 
 FILE_NAME = "redraw.sqlite3"
+# Its lock is released by the system when the process ends.
+LOCK_NAME = "redraw.lock"
 COPY_NAME = FILE_NAME + ".version-{version}.bak"
 # Seconds to wait for another process, such as a backup, to finish reading.
 BUSY_SECONDS = 2.0
@@ -57,6 +62,29 @@ def private_folder(folder: Path) -> None:
     # Another owner's folder keeps its mode.
     with suppress(PermissionError):
         folder.chmod(FOLDER_MODE)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of the data folder, which is created if there is none. May be left in another
+    thread.
+
+    Raises:
+        StoreLocked: another process holds it.
+        StartError: the folder cannot be written to.
+    """
+    lock = FileLock(folder / LOCK_NAME, timeout=0.0, mode=FILE_MODE, thread_local=False)
+    try:
+        private_folder(folder)
+        lock.acquire()
+    except Timeout as error:
+        raise StoreLocked(folder) from error
+    except OSError as error:
+        raise not_writable(folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def connect(folder: Path) -> sqlite3.Connection:

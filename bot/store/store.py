@@ -20,6 +20,7 @@ from bot.store.ledger import Ledger, charge_job, count_request
 from bot.store.opening import delete_copies, not_writable
 from bot.store.picture_files import PictureFiles
 from bot.store.rows import INSERT, job_pictures, job_row, result_role, select_jobs
+from bot.store.sharing import Sharing
 from bot.store.user_defaults import UserDefaultsTable
 
 RUNNABLE = (JobState.QUEUED, JobState.RUNNING)
@@ -40,6 +41,7 @@ class Store:
         self.database = self._db = db
         self.pictures = pictures
         self.guild_settings = GuildSettings(db)
+        self.sharing = Sharing(db)
         self.user_defaults = UserDefaultsTable(db)
         self.favourites = Favourites(db)
         self.ledger = Ledger(db)
@@ -169,28 +171,6 @@ class Store:
             "state = iif(state = 'made', 'delivered', state), finished_at = ?, token = NULL",
             (now,),
         )
-
-    async def start_sharing(self, job_id: str, channel_id: int) -> bool:
-        """The result is about to be posted in a gallery; False if it was shared before.
-
-        Of two calls at the same time, one gets True.
-        """
-        statement = (
-            "UPDATE job SET request = json_set(request, '$.share_channel_id', ?) "
-            "WHERE id = ? AND json_extract(request, '$.share_channel_id') IS NULL"
-        )
-        values = (channel_id, job_id)
-        return bool(await self._db.run(self._transact, "share", job_id, statement, values, {}))
-
-    async def set_shared_message(self, job_id: str, message_id: int | None) -> None:
-        """The result was posted in the gallery as this message; None if it is not there."""
-        statement = (
-            "UPDATE job SET request = json_set(request, '$.share_message_id', ?1, "
-            "'$.share_channel_id', iif(?1 IS NULL, NULL, "
-            "json_extract(request, '$.share_channel_id'))) WHERE id = ?2"
-        )
-        values = (message_id, job_id)
-        await self._db.run(self._transact, "share", job_id, statement, values, {})
 
     async def erase_before(self, moment: float) -> int:
         """Reduce every job that was answered before `moment` to a count, except favourites of

@@ -47,7 +47,7 @@ class Share(JobAction):
         if gallery is None:
             raise GalleryClosed
         raise_refusal(decide_share(await job_facts(interaction, job), gallery))
-        if not await store.start_sharing(job.id, channel_id):
+        if not await store.sharing.start(job.id, channel_id):
             raise AlreadyShared(channel=f"<#{job.share_channel_id or channel_id}>")
         message_id = None
         try:
@@ -64,7 +64,7 @@ class Share(JobAction):
         except discord.HTTPException as error:
             raise GalleryClosed from error
         finally:
-            await store.set_shared_message(job.id, message_id)
+            await store.sharing.set_message(job.id, message_id)
         await reply_privately(
             interaction,
             translate(interaction.locale, "img2img.shared", channel=f"<#{channel_id}>"),
@@ -81,7 +81,7 @@ class Remove(JobAction):
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Delete the message; the result can be shared again."""
         await self.run_without_job(interaction)
-        await interaction.client.services.store.set_shared_message(job.id, None)
+        await interaction.client.services.store.sharing.set_message(job.id, None)
 
     async def run_without_job(self, interaction: Interaction) -> None:
         """Delete the message."""

@@ -421,13 +421,13 @@ async def test_a_server_has_one_gallery(store: Store) -> None:
 async def test_a_job_is_shared_once_until_its_gallery_message_is_gone(store: Store) -> None:
     accepted = job(await store.pictures.put(picture(1)))
     await store.accept(accepted)
-    assert await store.start_sharing(accepted.id, 6)
-    assert not await store.start_sharing(accepted.id, 7)
-    await store.set_shared_message(accepted.id, 60)
+    assert await store.sharing.start(accepted.id, 6)
+    assert not await store.sharing.start(accepted.id, 7)
+    await store.sharing.set_message(accepted.id, 60)
     shared = await store.job(accepted.id)
     assert shared is not None
     assert (shared.share_channel_id, shared.share_message_id) == (6, 60)
-    await store.set_shared_message(accepted.id, None)
+    await store.sharing.set_message(accepted.id, None)
     assert await store.job(accepted.id) == accepted
-    assert await store.start_sharing(accepted.id, 7)
-    assert not await store.start_sharing("0" * 16, 7)
+    assert await store.sharing.start(accepted.id, 7)
+    assert not await store.sharing.start("0" * 16, 7)
