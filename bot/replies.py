@@ -44,7 +44,8 @@ async def refuse(
     """
     view: discord.ui.View = discord.utils.MISSING
     if button is not None:
-        view = discord.ui.View(timeout=None)
+        # discord.py keeps a button that it dispatches itself for as long as the reply can be used.
+        view = discord.ui.View(timeout=GIVE_UP_SECONDS if button.is_dispatchable() else None)
         view.add_item(button)
     try:
         if not interaction.response.is_done():

@@ -18,10 +18,15 @@ from bot.replies import refuse
 log = logging.getLogger(__name__)
 
 
-async def handle_error(interaction: discord.Interaction[Any], error: Exception) -> None:
+async def handle_error(
+    interaction: discord.Interaction[Any],
+    error: Exception,
+    button: discord.ui.Button[Any] | None = None,
+) -> None:
     """Reply to an error: an expected one with its sentence, a bug with a reference to the log.
 
-    The interaction's client is a `RedrawBot`, which this module cannot import: it uses the tree.
+    The reply has the `button`, unless the error can be appealed. The interaction's client is a
+    `RedrawBot`, which this module cannot import: it uses the tree.
     """
     if isinstance(error, app_commands.CommandInvokeError):
         error = error.original if isinstance(error.original, Exception) else error
@@ -31,7 +36,7 @@ async def handle_error(interaction: discord.Interaction[Any], error: Exception) 
         error = Unexpected(reference=reference)
     interaction.client.metrics.request_refused(error)
     sentence = translate_error(interaction.locale, error)
-    await refuse(interaction, sentence, appeal_button(error, str(interaction.locale)))
+    await refuse(interaction, sentence, appeal_button(error, str(interaction.locale)) or button)
 
 
 class RedrawTree(app_commands.CommandTree[discord.Client]):

@@ -99,11 +99,7 @@ class Edit(JobAction):
         draft = dataclasses.replace(
             draft_of(job), seed=variant.seed, strength=variant.strength, count=1
         )
-        await interaction.response.send_modal(
-            RequestModal(
-                draft, source_of(job, interaction), str(interaction.locale), submitted=_submit
-            )
-        )
+        await _open_form(interaction, draft, source_of(job, interaction))
 
 
 class Use(JobAction):
@@ -116,10 +112,7 @@ class Use(JobAction):
         """Open the form."""
         result = _selected_result(job, self)
         draft = dataclasses.replace(draft_of(job), strength=None, count=1)
-        source = _result_as_source(interaction, job, result)
-        await interaction.response.send_modal(
-            RequestModal(draft, source, str(interaction.locale), submitted=_submit)
-        )
+        await _open_form(interaction, draft, _result_as_source(interaction, job, result))
 
 
 class Compare(JobAction):
@@ -230,6 +223,14 @@ class Delete(JobAction):
 
 
 BUTTONS = (Cancel, Again, Vary, Strengths, Edit, Use, Compare, Depth, Larger, Select, Delete)
+
+
+async def _open_form(interaction: Interaction, draft: Draft, source: StoredSource) -> None:
+    async def submitted(answer: Interaction, draft: Draft) -> None:
+        await _submit(answer, draft, source)
+
+    form = RequestModal(draft, str(interaction.locale), submitted=submitted)
+    await interaction.response.send_modal(form)
 
 
 async def _submit(interaction: Interaction, draft: Draft, source: StoredSource) -> None:

@@ -14,9 +14,7 @@ from bot.delivery.attachments import REQUEST_BYTES
 from bot.i18n.translate import localized_name, translate
 from bot.store.user_defaults import UserDefaults
 from cogs.privacy._archive import Export
-
-# More jobs than a store can hold.
-ALL_JOBS = 2**62
+from cogs.privacy._delete import ALL_JOBS, confirmation, stored_data
 
 
 class Privacy(
@@ -33,15 +31,16 @@ class Privacy(
         name=localized_name("privacy.delete.command"), description=localized_name("privacy.delete")
     )
     async def delete(self, interaction: discord.Interaction[RedrawBot]) -> None:
-        """End the user's jobs and delete all of their stored data."""
+        """Say what would be deleted, and ask."""
         await interaction.response.defer(ephemeral=True, thinking=True)
-        services = self.bot.services
-        count = await services.runner.erase(interaction.user.id)
-        await services.moderation.cases.forget(interaction.user.id)
-        services.moderation_log.clean()
-        await interaction.edit_original_response(
-            content=translate(interaction.locale, "privacy.deleted", count=count)
-        )
+        data = await stored_data(self.bot.services, interaction.user.id)
+        locale = str(interaction.locale)
+        if data.empty:
+            text = translate(locale, "privacy.nothing_to_delete")
+            await interaction.edit_original_response(content=text)
+            return
+        view = confirmation(data, locale)
+        await interaction.edit_original_response(view=view)
 
     @app_commands.command(
         name=localized_name("privacy.export.command"), description=localized_name("privacy.export")

@@ -14,10 +14,16 @@ from bot.commands.command_tree import handle_error
 async def run_guarded(
     interaction: discord.Interaction[Any],
     action: Callable[[discord.Interaction[Any]], Awaitable[None]],
+    *,
+    anywhere: bool = False,
 ) -> None:
-    """Run the action of a button or menu; an error becomes a reply, as with commands."""
+    """Run the action of a button or menu; an error becomes a reply, as with commands.
+
+    `anywhere`: also in a server or direct message where the operator does not let the bot work.
+    """
     try:
-        check_place(interaction.client.services.settings, interaction.guild_id)
+        if not anywhere:
+            check_place(interaction.client.services.settings, interaction.guild_id)
         await action(interaction)
     except Exception as error:  # noqa: BLE001 - the one handler decides what the user reads
         await handle_error(interaction, error)

@@ -12,7 +12,7 @@ from simcord.builders import ChannelHandle
 
 from bot.jobs.job import Job
 from tests.support.pictures import file_of, photo
-from tests.support.simulated_discord import SimulatedDiscord, buttons_of
+from tests.support.simulated_discord import SimulatedDiscord, buttons_of, text_of
 
 CAT = ("cat.png", file_of(photo(160, 128)))
 
@@ -57,6 +57,14 @@ def reply_of(result: Any) -> str:
     assert reply is not None
     assert reply.ephemeral
     return str(reply.content)
+
+
+async def delete_data(user: MemberActor, channel: ChannelHandle) -> str:
+    """Use `/privacy delete` and confirm it; the sentence about what was deleted."""
+    asked = await slash(user, channel, "privacy delete")
+    message = asked.response.message
+    await user.click(message, custom_id="redraw:erase:delete")
+    return text_of(asked.response.message)
 
 
 async def picture_of(attachment: Any) -> Image.Image:

@@ -18,6 +18,7 @@ from bot.jobs.job import JobState
 from tests.support.pictures import file_of, photo
 from tests.support.services import ScriptedService
 from tests.support.simulated_discord import SimulatedDiscord, open_simulated_discord
+from tests.support.simulated_users import delete_data
 
 MINE, OTHERS = file_of(photo(160, 128)), file_of(photo(128, 160))
 WORDS = ("zebra crossing", "purple haze", "very private words")
@@ -79,7 +80,7 @@ async def test_no_byte_of_an_erased_user_stays_on_the_disk(
     before = await contents(folder)
     assert secrets[0] in before
     assert secrets[-1] in before
-    await alice.slash(discord_sim.channel, "privacy delete")
+    await delete_data(alice, discord_sim.channel)
     service.gate.set()
     await discord_sim.settled()
     after = await contents(folder)

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from simcord import interactions
 
-from cogs.img2img._forms import FORM_SECONDS
+from cogs.shared.forms import FORM_SECONDS
 from tests.support.services import ScriptedService
 from tests.support.simulated_discord import (
     SimulatedDiscord,

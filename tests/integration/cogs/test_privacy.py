@@ -15,8 +15,21 @@ from PIL import Image
 
 from tests.support.pictures import file_of
 from tests.support.services import ScriptedService
-from tests.support.simulated_discord import SimulatedDiscord, open_simulated_discord
-from tests.support.simulated_users import CAT, newest_job, redraw, reply_of, slash
+from tests.support.simulated_discord import (
+    SimulatedDiscord,
+    open_shared_discord,
+    open_simulated_discord,
+    text_of,
+)
+from tests.support.simulated_users import (
+    CAT,
+    delete_data,
+    newest_job,
+    press,
+    redraw,
+    reply_of,
+    slash,
+)
 
 
 def noise(seed: int) -> tuple[str, bytes]:
@@ -153,7 +166,7 @@ async def test_delete_leaves_no_byte_of_the_user(tmp_path: Path) -> None:
             sim.alice, sim.channel, "img2img", prompt=prompt, image=CAT, style="no such style"
         )
         mine = await newest_job(sim, sim.alice)
-        assert "settings: 1." in reply_of(await slash(sim.alice, sim.channel, "privacy delete"))
+        assert "1 requests" in await delete_data(sim.alice, sim.channel)
         kept = {f"{name}.png" for name in bob.pictures}
         assert {path.name for path in (tmp_path / "data/pictures").iterdir()} == kept
         assert mine.pictures & bob.pictures, "equal pictures of two users share a file"
@@ -167,3 +180,31 @@ async def test_delete_leaves_no_byte_of_the_user(tmp_path: Path) -> None:
             )
         ]
         assert found == []
+
+
+async def test_delete_says_what_it_deletes_and_asks_first(tmp_path: Path) -> None:
+    async with open_shared_discord(tmp_path, service := ScriptedService()) as sim:
+        await redraw(sim)
+        await press(sim, sim.alice, sim.last, "⭐")
+        await sim.bot.services.store.user_defaults.change(sim.alice.id, strength=0.5)
+        service.gate.clear()
+        await slash(sim.alice, sim.channel, "img2img", prompt="waits", image=CAT)
+        asked = await slash(sim.alice, sim.channel, "privacy delete")
+        question = text_of(asked.response.message)
+        jobs = await sim.bot.services.store.jobs_of(sim.alice.id)
+        stored = {name for job in jobs for name in job.pictures}
+        assert "settings: 2, of which 1 are waiting" in question
+        assert f"depth maps): {len(stored)}" in question
+        assert "Favourites: 1" in question
+        assert "Defaults: yes" in question
+        await sim.alice.click(asked.response.message, custom_id="redraw:erase:keep")
+        assert text_of(asked.response.message) == "Nothing was deleted."
+        assert len(await sim.bot.services.store.jobs_of(sim.alice.id)) == 2
+        deleted = await delete_data(sim.alice, sim.channel)
+        assert deleted.startswith(
+            f"Deleted: 2 requests with their prompts and settings, {len(stored)}"
+        )
+        assert await sim.bot.services.store.jobs_of(sim.alice.id) == []
+        result = await slash(sim.alice, sim.channel, "privacy delete")
+        assert "Nothing of you is stored that can be deleted" in reply_of(result)
+        service.gate.set()

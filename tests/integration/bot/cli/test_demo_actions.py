@@ -208,6 +208,8 @@ class Walk:
                 ("show", {"id": "0123456789abcdef"}),
                 ("privacy export", {}),
                 ("privacy delete", {}),
+                ("favourites", {}),
+                ("defaults", {}),
                 ("settings gallery", {"channel": gallery}),
                 ("settings gallery", {}),
             ]

@@ -1,0 +1,142 @@
+"""The confirmation of `/privacy delete`: what will be deleted, and the button that does it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Self
+
+import discord
+
+from bot.client import RedrawBot, Services
+from bot.i18n.translate import translate
+from bot.jobs.job import JobState
+from bot.store.user_defaults import UserDefaults
+from cogs.shared.guard import run_guarded
+
+Interaction = discord.Interaction[RedrawBot]
+
+# More jobs than a store can hold.
+ALL_JOBS = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class StoredData:
+    """How much is stored of a user: requests and their pictures, and the rest.
+
+    `pending` counts the requests that wait or run; `cases` those of moderation whose prompts or
+    hashes are stored.
+    """
+
+    requests: int
+    pictures: int
+    pending: int
+    favourites: int
+    cases: int
+    defaults: bool
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is stored that can be deleted."""
+        return not (self.requests or self.favourites or self.cases or self.defaults)
+
+
+async def stored_data(services: Services, user_id: int) -> StoredData:
+    """Count what `erase` would delete."""
+    store = services.store
+    jobs = await store.jobs_of(user_id, limit=ALL_JOBS)
+    cases = await services.moderation.cases.of_user(user_id)
+    return StoredData(
+        requests=len(jobs),
+        pictures=len({name for job in jobs for name in job.pictures}),
+        pending=sum(job.state in (JobState.QUEUED, JobState.RUNNING) for job in jobs),
+        favourites=len(await store.favourites.of(user_id)),
+        cases=sum(not case.stripped for case in cases),
+        defaults=await store.user_defaults.of(user_id) != UserDefaults(),
+    )
+
+
+def confirmation(data: StoredData, locale: str) -> discord.ui.LayoutView:
+    """What will be deleted, and what stays; the buttons."""
+    view = discord.ui.LayoutView(timeout=None)
+    text = translate(
+        locale,
+        "privacy.confirm",
+        requests=data.requests,
+        pictures=data.pictures,
+        pending=data.pending,
+        favourites=data.favourites,
+        cases=data.cases,
+        defaults=translate(locale, "defaults.yes" if data.defaults else "defaults.no"),
+    )
+    view.add_item(discord.ui.TextDisplay(text))
+    view.add_item(
+        discord.ui.ActionRow[discord.ui.LayoutView](
+            _Button("delete", locale), _Button("keep", locale)
+        )
+    )
+    return view
+
+
+class _Button(discord.ui.Button[discord.ui.LayoutView]):
+    def __init__(self, choice: str, locale: str) -> None:
+        danger = choice == "delete"
+        super().__init__(
+            label=translate(locale, f"privacy.button.{choice}"),
+            style=discord.ButtonStyle.danger if danger else discord.ButtonStyle.secondary,
+            custom_id=f"redraw:erase:{choice}",
+        )
+
+    def is_dispatchable(self) -> bool:
+        """False: `EraseButton` handles the clicks."""
+        return False
+
+
+class EraseButton(
+    discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]],
+    template=r"redraw:erase:(?P<choice>delete|keep)",
+):
+    """Deletes the data of the user who pressed it, or does not."""
+
+    def __init__(self, item: discord.ui.Button[discord.ui.LayoutView], choice: str) -> None:
+        super().__init__(item)
+        self._choice = choice
+
+    @classmethod
+    async def from_custom_id(
+        cls,
+        interaction: discord.Interaction[Any],
+        item: discord.ui.Item[Any],
+        match: re.Match[str],
+        /,
+    ) -> Self:
+        """Called by discord.py for every click on a button with a matching custom id."""
+        assert isinstance(item, discord.ui.Button)
+        return cls(item, match["choice"])
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """Do what the button says, and replace the question by a sentence."""
+        # Also where the operator no longer lets the bot work: the data is the user's own.
+        await run_guarded(interaction, self._run, anywhere=True)
+
+    async def _run(self, interaction: Interaction) -> None:
+        await interaction.response.defer()
+        text = translate(interaction.locale, "privacy.kept")
+        if self._choice == "delete":
+            text = await _erase(interaction)
+        view = discord.ui.LayoutView(timeout=None)
+        view.add_item(discord.ui.TextDisplay(text))
+        await interaction.edit_original_response(view=view)
+
+
+async def _erase(interaction: Interaction) -> str:
+    """End the user's jobs and delete all of their stored data; the sentence about it."""
+    services = interaction.client.services
+    user_id = interaction.user.id
+    data = await stored_data(services, user_id)
+    await services.runner.erase(user_id)
+    await services.moderation.cases.forget(user_id)
+    services.moderation_log.clean()
+    return translate(
+        interaction.locale, "privacy.deleted", requests=data.requests, pictures=data.pictures
+    )
