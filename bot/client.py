@@ -35,6 +35,7 @@ discord.VoiceClient.warn_nacl = False
 discord.VoiceClient.warn_dave = False
 
 COGS = (
+    "cogs.help",
     "cogs.img2img",
     "cogs.queue",
     "cogs.history",

@@ -82,6 +82,9 @@ class Settings(BaseSettings):
 
     # Pictures and links
     links: Literal["any", "discord", "off"] = "any"
+    operator: str = Field(default="", max_length=100)
+    privacy_url: str = Field(default="", pattern=r"^(https?://[!-~]{1,400})?$")
+    terms_url: str = Field(default="", pattern=r"^(https?://[!-~]{1,400})?$")
     contact: str = Field(default="", pattern=r"^[!-~]{0,200}$")
     allowed_ports: Numbers = (80, 443)
     allowed_hosts: Hosts = ()

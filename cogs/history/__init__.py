@@ -1,7 +1,7 @@
 """`/history`, `/favourites` and `/show`: earlier pictures."""
 
 from bot.client import RedrawBot
-from cogs.history._cog import History
+from cogs.history._cog import History, OpenHistory
 from cogs.history._favourite import Favourite
 from cogs.history._page import PageButton
 from cogs.history._show import Show
@@ -9,5 +9,5 @@ from cogs.history._show import Show
 
 async def setup(bot: RedrawBot) -> None:
     """Called by discord.py when the extension is loaded."""
-    bot.add_dynamic_items(PageButton, Show, Favourite)
+    bot.add_dynamic_items(PageButton, Show, Favourite, OpenHistory)
     await bot.add_cog(History(bot))

@@ -13,6 +13,7 @@ from cogs.history._show import show_job
 from cogs.shared.access import AccessRule
 from cogs.shared.channel_facts import check_access
 from cogs.shared.errors import JobNotFound
+from cogs.shared.open_button import OpenAction, Target
 
 Interaction = discord.Interaction[RedrawBot]
 
@@ -33,7 +34,7 @@ class History(commands.Cog):
     )
     async def history(self, interaction: Interaction) -> None:
         """Show the first page of the user's own pictures."""
-        await self._reply(interaction, JobList.HISTORY)
+        await _reply(interaction, JobList.HISTORY)
 
     @app_commands.command(
         name=localized_name("favourites.command"),
@@ -41,12 +42,7 @@ class History(commands.Cog):
     )
     async def favourites(self, interaction: Interaction) -> None:
         """Show the first page of the pictures that the user marked with the star."""
-        await self._reply(interaction, JobList.FAVOURITES)
-
-    async def _reply(self, interaction: Interaction, shown: JobList) -> None:
-        await interaction.response.defer(thinking=True, ephemeral=True)
-        view, files = await draw_page(interaction, shown, 0)
-        await interaction.edit_original_response(view=view, attachments=files)
+        await _reply(interaction, JobList.FAVOURITES)
 
     @app_commands.command(
         name=localized_name("show.command"), description=localized_name("show.description")
@@ -75,3 +71,19 @@ class History(commands.Cog):
             for job in jobs
             if wanted in job.id or wanted in job.shown_prompt.lower()
         ][:MAX_CHOICES]
+
+
+class OpenHistory(OpenAction):
+    """Show the first page of the user's own pictures, for the button of `/help`."""
+
+    target = Target.HISTORY
+
+    async def run(self, interaction: Interaction) -> None:
+        """Reply with the page."""
+        await _reply(interaction, JobList.HISTORY)
+
+
+async def _reply(interaction: Interaction, shown: JobList) -> None:
+    await interaction.response.defer(thinking=True, ephemeral=True)
+    view, files = await draw_page(interaction, shown, 0)
+    await interaction.edit_original_response(view=view, attachments=files)

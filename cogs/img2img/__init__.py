@@ -5,11 +5,12 @@ from cogs.img2img._buttons import BUTTONS
 from cogs.img2img._cog import Img2Img
 from cogs.img2img._delete_reaction import DeleteReaction
 from cogs.img2img._mention import Mention
+from cogs.img2img._try import TrySample, TryUpload
 
 
 async def setup(bot: RedrawBot) -> None:
     """Called by discord.py when the extension is loaded."""
-    bot.add_dynamic_items(*BUTTONS)
+    bot.add_dynamic_items(*BUTTONS, TrySample, TryUpload)
     await bot.add_cog(Img2Img(bot))
     await bot.add_cog(Mention(bot))
     await bot.add_cog(DeleteReaction(bot))

@@ -13,10 +13,11 @@ from discord.ext import commands
 from bot.client import RedrawBot
 from bot.i18n.translate import localized_name, translate
 from cogs.img2img._forms import PictureModal
-from cogs.requests.candidates import ImageCandidate, candidates_in
+from cogs.img2img._try import redraw_candidate
+from cogs.requests.candidates import candidates_in
 from cogs.requests.defaults import NO_STYLE, with_defaults
 from cogs.requests.request import MAX_SEED, Draft, submit_request
-from cogs.requests.sources import RequestContext, find_source, store_candidate
+from cogs.requests.sources import RequestContext, find_source
 
 Interaction = discord.Interaction[RedrawBot]
 
@@ -132,11 +133,5 @@ class Img2Img(commands.Cog):
         """Open a form that asks what the message's picture should become."""
         candidates = list(candidates_in(message))
         await interaction.response.send_modal(
-            PictureModal(candidates, str(interaction.locale), submitted=self._redraw_candidate)
+            PictureModal(candidates, str(interaction.locale), submitted=redraw_candidate)
         )
-
-    async def _redraw_candidate(
-        self, interaction: Interaction, draft: Draft, candidate: ImageCandidate
-    ) -> None:
-        draft = await with_defaults(self.bot.services, interaction.user.id, draft)
-        await submit_request(interaction, draft, partial(store_candidate, self.bot, candidate))

@@ -14,6 +14,8 @@ DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
+    "docs/PRIVACY.md",
+    "docs/TERMS.md",
     "docs/architecture.md",
     "docs/benchmarks.md",
     "inference/pocket/README.md",

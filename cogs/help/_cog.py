@@ -1,0 +1,89 @@
+"""`/help`."""
+
+from __future__ import annotations
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.client import RedrawBot
+from bot.config import Settings
+from bot.i18n.durations import duration
+from bot.i18n.translate import localized_name, translate
+from cogs.shared.open_button import OpenButton, Target
+from cogs.shared.renderer import ACCENT
+from cogs.shared.text import plain
+
+BUTTONS = {
+    Target.SAMPLE: "help.button.sample",
+    Target.UPLOAD: "help.button.upload",
+    Target.HISTORY: "help.button.history",
+    Target.DEFAULTS: "help.button.defaults",
+}
+COMMANDS = ("img2img", "history", "favourites", "show", "queue", "cancel", "defaults", "privacy")
+
+
+class Help(commands.Cog):
+    """`/help` explains the bot, with buttons that try it."""
+
+    def __init__(self, bot: RedrawBot) -> None:
+        self.bot = bot
+
+    @app_commands.command(
+        name=localized_name("help.command"), description=localized_name("help.description")
+    )
+    async def help(self, interaction: discord.Interaction[RedrawBot]) -> None:
+        """Reply with the explanation."""
+        view = draw_help(self.bot.services.settings, str(interaction.locale))
+        await interaction.response.send_message(view=view, ephemeral=True)
+
+
+def draw_help(settings: Settings, locale: str) -> discord.ui.LayoutView:
+    """What the bot can do with buttons to try it, what it keeps and how long, who runs it."""
+    names = {name: f"`/{translate(locale, f'{name}.command')}`" for name in COMMANDS}
+    menu = translate(locale, "img2img.menu")
+    container = discord.ui.Container[discord.ui.LayoutView](accent_colour=ACCENT)
+    container.add_item(discord.ui.TextDisplay(translate(locale, "help.use", menu=menu, **names)))
+    row = discord.ui.ActionRow[discord.ui.LayoutView]()
+    for target, label in BUTTONS.items():
+        first = target is Target.SAMPLE
+        style = discord.ButtonStyle.primary if first else discord.ButtonStyle.secondary
+        row.add_item(OpenButton(target, translate(locale, label), style))
+    container.add_item(row)
+    container.add_item(discord.ui.Separator())
+    container.add_item(discord.ui.TextDisplay(_kept(settings, locale)))
+    container.add_item(discord.ui.Separator())
+    container.add_item(discord.ui.TextDisplay(_operator(settings, locale)))
+    view = discord.ui.LayoutView(timeout=None)
+    view.add_item(container)
+    return view
+
+
+def _kept(settings: Settings, locale: str) -> str:
+    privacy = translate(locale, "privacy.command")
+    lines = [
+        translate(locale, "help.kept", duration=duration(locale, settings.retention_hours * 3600))
+    ]
+    if settings.favourites_per_user:
+        lines.append(translate(locale, "help.kept_favourites"))
+    lines.append(
+        translate(
+            locale,
+            "help.kept_otherwise",
+            export=f"`/{privacy} {translate(locale, 'privacy.export.command')}`",
+            delete=f"`/{privacy} {translate(locale, 'privacy.delete.command')}`",
+        )
+    )
+    return "\n".join(lines)
+
+
+def _operator(settings: Settings, locale: str) -> str:
+    operator = plain(settings.operator) or translate(locale, "help.unnamed")
+    lines = [translate(locale, "help.operator", operator=operator)]
+    if settings.contact:
+        lines.append(translate(locale, "help.contact", contact=settings.contact))
+    if settings.privacy_url:
+        lines.append(translate(locale, "help.privacy_policy", url=settings.privacy_url))
+    if settings.terms_url:
+        lines.append(translate(locale, "help.terms", url=settings.terms_url))
+    return "\n".join(lines)

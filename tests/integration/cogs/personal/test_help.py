@@ -1,0 +1,118 @@
+"""`/help` explains the bot in five languages; its buttons try it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import discord
+import pytest
+import pytest_asyncio
+
+from bot.config import Settings
+from cogs.help._cog import draw_help
+from tests.support.pictures import file_of, photo
+from tests.support.services import ScriptedService
+from tests.support.simulated_discord import (
+    SimulatedDiscord,
+    buttons_of,
+    open_shared_discord,
+    settings_for,
+    text_of,
+)
+from tests.support.simulated_users import newest_job, slash
+
+# https://discord.com/developers/docs/components/reference#component-limits
+TEXT_LIMIT, COMPONENT_LIMIT = 4000, 40
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sim(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedDiscord]:
+    async with open_shared_discord(
+        tmp_path_factory.mktemp("help"),
+        ScriptedService(),
+        operator="Ada *Lovelace*",
+        contact="ada@example.org",
+    ) as opened:
+        yield opened
+
+
+def texts(settings: Settings, locale: str) -> str:
+    view = draw_help(settings, locale)
+    assert view.total_children_count <= COMPONENT_LIMIT
+    return "\n".join(
+        item.content for item in view.walk_children() if isinstance(item, discord.ui.TextDisplay)
+    )
+
+
+@pytest.mark.parametrize(
+    ("locale", "history"),
+    [
+        ("en-US", "/history"),
+        ("de", "/verlauf"),
+        ("fr", "/historique"),
+        ("es-ES", "/historial"),
+        ("ja", "/履歴"),
+    ],
+)
+async def test_help_fits_and_names_the_commands_of_the_language(
+    tmp_path: Path, locale: str, history: str
+) -> None:
+    settings = settings_for(tmp_path, operator="x" * 100, contact="y" * 200, retention_hours=48)
+    text = texts(settings, locale)
+    assert len(text) <= TEXT_LIMIT
+    assert f"`{history}`" in text
+    assert "48" in text
+    assert "x" * 100 in text
+
+
+async def test_help_says_only_what_holds_for_the_settings(tmp_path: Path) -> None:
+    bare = texts(settings_for(tmp_path, favourites_per_user=0), "en-US")
+    assert "⭐" not in bare
+    assert "Contact" not in bare
+    assert "has given no name" in bare
+    urls = {"privacy_url": "https://example.org/p", "terms_url": "https://example.org/t"}
+    full = texts(settings_for(tmp_path, **urls), "en-US")
+    assert "⭐" in full
+    assert "Privacy policy: https://example.org/p" in full
+    assert "Terms of use: https://example.org/t" in full
+
+
+@pytest.mark.asyncio(loop_scope="module")
+class TestButtons:
+    async def test_help_names_the_operator_as_plain_text(self, sim: SimulatedDiscord) -> None:
+        result = await slash(sim.alice, sim.channel, "help")
+        assert result.response.ephemeral
+        text = text_of(result.response.message)
+        assert r"Ada \*Lovelace\*" in text
+        assert "ada@example.org" in text
+
+    async def press(self, sim: SimulatedDiscord, label: str) -> Any:
+        shown = await slash(sim.alice, sim.channel, "help")
+        message = shown.response.message
+        return await sim.alice.click(message, custom_id=buttons_of(message)[label])
+
+    async def test_a_sample_is_redrawn_with_two_clicks(self, sim: SimulatedDiscord) -> None:
+        form = await self.press(sim, "Try it with a sample")
+        fields = [label["component"] for label in form.modal["components"]]
+        assert fields[0]["value"] == "a panda on a pink background"
+        values = {field["custom_id"]: field.get("value") or "" for field in fields}
+        await sim.alice.submit_modal(form, values)
+        await sim.settled()
+        assert (await newest_job(sim, sim.alice)).source_name == "fox.png"
+        assert sim.last.attachments
+
+    async def test_an_own_picture_is_redrawn(self, sim: SimulatedDiscord) -> None:
+        form = await self.press(sim, "Redraw my picture")
+        ids = [label["component"]["custom_id"] for label in form.modal["components"]]
+        own = ("own.png", file_of(photo(100, 100)))
+        await sim.alice.submit_modal(form, {ids[0]: "an owl", ids[3]: own})
+        await sim.settled()
+        assert (await newest_job(sim, sim.alice)).source_name == "own.png"
+
+    async def test_the_lists_and_defaults_open(self, sim: SimulatedDiscord) -> None:
+        pictures = await self.press(sim, "My pictures")
+        assert pictures.response.ephemeral
+        defaults = await self.press(sim, "My defaults")
+        assert "Your defaults" in text_of(defaults.response.message)
