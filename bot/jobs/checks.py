@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from bot.images.picture import Picture
@@ -13,15 +14,15 @@ class JobChecks(Protocol):
     """A check that cannot run refuses. `bot.moderation.job_checks` implements it."""
 
     async def check_request(self, job: Job) -> None:
-        """Check the prompts and the source of a job that is not accepted yet.
+        """Check the prompts and the pictures of a job that is not accepted yet.
 
         Raises:
             UserError: they are refused, or cannot be checked.
         """
         ...
 
-    async def check_result(self, job: Job, source: Picture, result: Picture) -> None:
-        """Check a new result before it is stored.
+    async def check_result(self, job: Job, sources: Sequence[Picture], result: Picture) -> None:
+        """Check a new result before it is stored. `sources` are the pictures that the user gave.
 
         Raises:
             ResultRefused: it is refused; moderators see it.

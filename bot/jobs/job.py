@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from inference import Preview
+from inference import Preview, Task
 
 
 class JobState(StrEnum):
@@ -42,6 +42,18 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A further picture of a job that edits: its content hash, its size, its name as users read
+    it, and the channel of the message that it was taken from."""
+
+    stored: str
+    width: int
+    height: int
+    name: str
+    channel_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
     """The message that will be edited into the answer.
 
@@ -64,6 +76,9 @@ class Destination:
 class Job:
     """One accepted request. Times are seconds since the epoch; pictures are content hashes.
 
+    A job that draws from text has no `source`, and an empty `source_name`. `references` are the
+    further pictures of a job that edits. `width` and `height` are the size of the result.
+
     `attempts` counts the attempts that ended with the worker's death. `seconds` is the duration of
     the last attempt.
     `finished_at` is when its user was answered. `post_channel_id` and `post_since` are set before
@@ -74,7 +89,7 @@ class Job:
     id: str
     user_id: int
     destination: Destination
-    source: str
+    source: str | None
     source_name: str
     width: int
     height: int
@@ -83,6 +98,8 @@ class Job:
     steps: int
     guidance_scale: float
     variants: tuple[Variant, ...]
+    task: Task = "img2img"
+    references: tuple[Reference, ...] = ()
     layout: Literal["pictures", "grid"] = "pictures"
     style: str | None = None
     # What the user wrote, where a style made `prompt` and `negative_prompt` of it.
@@ -142,15 +159,38 @@ class Job:
 
     @property
     def cost(self) -> float:
-        """The work that is left, to compare jobs with: denoising steps times pixels."""
+        """The work that is left, to compare jobs with: denoising steps times pixels. A model that
+        edits reads the pixels of every picture in every step."""
         steps = sum(self.steps_of(self.variants[number]) for number in self.missing)
-        return float(steps * self.width * self.height)
+        pixels = self.width * self.height
+        if self.task == "edit":
+            pixels *= 2
+        pixels += sum(reference.width * reference.height for reference in self.references)
+        return float(steps * pixels)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The pictures that the user gave, in their order."""
+        first = () if self.source is None else (self.source,)
+        return *first, *(reference.stored for reference in self.references)
+
+    @property
+    def source_channel_ids(self) -> frozenset[int]:
+        """The channels of the messages that the user's pictures were taken from."""
+        found = {self.source_channel_id, *(reference.channel_id for reference in self.references)}
+        return frozenset(channel_id for channel_id in found if channel_id is not None)
+
+    @property
+    def source_names(self) -> str:
+        """The names of the pictures that the user gave, as users read them."""
+        names = (self.source_name, *(reference.name for reference in self.references))
+        return ", ".join(name for name in names if name)
 
     @property
     def pictures(self) -> frozenset[str]:
         """Every stored picture that belongs to this job."""
         results = {variant.result for variant in self.variants}
-        return frozenset(name for name in {self.source, self.depth, *results} if name)
+        return frozenset(name for name in {*self.sources, self.depth, *results} if name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

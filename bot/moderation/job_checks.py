@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import discord
 
 from bot.errors import StoredPictureMissing
@@ -30,10 +32,11 @@ class ModerationChecks:
         place = place_of_job(self._client, job)
         texts = (job.prompt, job.negative_prompt, job.shown_prompt, job.shown_negative_prompt)
         await self._moderation.check_prompt(place, job.user_id, job.shown_prompt, texts)
-        source = await self._pictures.get(job.source)
-        await self._moderation.check_source(place, job.user_id, job.shown_prompt, source)
+        for name in job.sources:
+            source = await self._pictures.get(name)
+            await self._moderation.check_source(place, job.user_id, job.shown_prompt, source)
 
-    async def check_result(self, job: Job, source: Picture, result: Picture) -> None:
+    async def check_result(self, job: Job, sources: Sequence[Picture], result: Picture) -> None:
         """As the protocol says."""
         try:
             await self._moderation.check_result(
@@ -41,7 +44,7 @@ class ModerationChecks:
                 job.user_id,
                 job.shown_prompt,
                 job.id,
-                source=source,
+                sources=sources,
                 result=result,
             )
         except PictureRefused as error:
@@ -62,8 +65,9 @@ class ModerationChecks:
     async def may_preview(self, job: Job, preview: Preview) -> bool:
         """As the protocol says."""
         try:
-            source = await self._pictures.get(job.source)
+            sources = [await self._pictures.get(name) for name in job.sources]
         except StoredPictureMissing:
             return False
         small = Picture(preview.pixels, preview.width, preview.height)
-        return await self._moderation.may_preview(place_of_job(self._client, job), source, small)
+        place = place_of_job(self._client, job)
+        return await self._moderation.may_preview(place, sources, small)

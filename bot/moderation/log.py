@@ -93,7 +93,7 @@ class ModerationLog:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def post_case(self, case: Case, pictures: Sequence[Picture]) -> None:
-        """Post a new case. Of several pictures the first is the source, the last the result."""
+        """Post a new case. In a case about a job the last picture is the result."""
         self._spawn(self._post_case(case, pictures))
 
     def post_action(self, action: Action) -> None:
@@ -227,10 +227,12 @@ class ModerationLog:
 
 
 def _thumbnails(case: Case, pictures: Sequence[Picture]) -> tuple[Upload, ...]:
-    # A case about a job has its result last; its source may not be stored any more.
-    first = 2 - len(pictures) if case.job_id else 0
+    # A case about a job has its result last. A job may have no source or several.
+    names = [f"source-{number}" for number in range(1, len(pictures) + 1)]
+    if case.job_id and pictures:
+        names[-1] = "result"
     uploads = []
-    for name, picture in zip(("source", "result")[first:], pictures, strict=False):
+    for name, picture in zip(names, pictures, strict=True):
         file = encode(thumbnail(picture, THUMBNAIL_SIDE), limit_bytes=THUMBNAIL_BYTES)
         uploads.append(
             Upload(

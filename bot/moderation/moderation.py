@@ -159,10 +159,10 @@ class Moderation:
         prompt: str,
         job_id: str,
         *,
-        source: Picture,
+        sources: Sequence[Picture],
         result: Picture,
     ) -> None:
-        """Check a picture that the model made, before it is stored or shown.
+        """Check a picture that the model made of `sources`, before it is stored or shown.
 
         Raises:
             PictureRefused: it is not allowed in this place.
@@ -185,7 +185,7 @@ class Moderation:
                 prompt=prompt,
                 bits=await hash_of(result),
             ),
-            source,
+            *sources,
             result,
         )
         if refused:
@@ -201,13 +201,13 @@ class Moderation:
         if await self._assess(picture, place):
             raise PictureRefused
 
-    async def may_preview(self, place: Place, source: Picture, preview: Picture) -> bool:
+    async def may_preview(self, place: Place, sources: Sequence[Picture], preview: Picture) -> bool:
         """Whether a preview may be shown. False also where that cannot be checked."""
         if self._assessor is None:
             return True
         limit = PREVIEW_FRACTION * await self._limit(place)
         try:
-            scores = [(await self._assessor.assess(each)).score for each in (source, preview)]
+            scores = [(await self._assessor.assess(each)).score for each in (*sources, preview)]
         except ChecksUnavailable:
             return False
         return max(scores) <= limit

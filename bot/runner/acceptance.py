@@ -63,7 +63,8 @@ class Acceptance:
             else:
                 await self._accept(job, reservation, allowance)
         except BaseException:
-            await self._store.discard(job.source)
+            for name in job.sources:
+                await self._store.discard(name)
             raise
 
     async def _accept(self, job: Job, reservation: Reservation, allowance: Allowance) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from PIL import Image
@@ -41,6 +41,7 @@ from inference import (
     ServiceStopped,
     WorkerDied,
 )
+from inference import Picture as ReferencePicture
 
 log = logging.getLogger(__name__)
 
@@ -164,12 +165,12 @@ class JobAttempt:
         return AttemptOutcome(answer=failed)
 
     async def _generate_all(self, job: Job, slots: Slots) -> None:
-        source = await self._store.pictures.get(job.source)
+        sources = [await self._store.pictures.get(name) for name in job.sources]
         steps: dict[int, Progress] = {}
         try:
             async with asyncio.TaskGroup() as group:
                 for number in tuple(slots):
-                    group.create_task(self._generate(job, number, source, slots, steps))
+                    group.create_task(self._generate(job, number, sources, slots, steps))
         except ExceptionGroup as failures:
             # The others were cancelled because of the first, or failed for the same reason.
             raise failures.exceptions[0] from failures
@@ -178,7 +179,7 @@ class JobAttempt:
         self,
         job: Job,
         number: int,
-        source: Picture,
+        sources: Sequence[Picture],
         slots: Slots,
         steps: dict[int, Progress],
     ) -> None:
@@ -198,7 +199,7 @@ class JobAttempt:
 
         try:
             await slots[number]
-            result = await self._service.generate(_request(job, number, source), on_progress)
+            result = await self._service.generate(_request(job, number, sources), on_progress)
         finally:
             self._slots.release(slots.pop(number))
             self._request_dispatch()
@@ -208,7 +209,7 @@ class JobAttempt:
         charge = self._accounting.charge(job, result)
         made = Picture(result.pixels, result.width, result.height)
         try:
-            await self._checks.check_result(job, source, made)
+            await self._checks.check_result(job, sources, made)
         except ResultRefused as refusal:
             refusal.charge = charge
             raise
@@ -257,14 +258,19 @@ class JobAttempt:
         )
 
 
-def _request(job: Job, number: int, source: Picture) -> ImageRequest:
+def _request(job: Job, number: int, sources: Sequence[Picture]) -> ImageRequest:
     variant = job.variants[number]
+    own = 0 if job.source is None else 1
     return ImageRequest(
         # Each attempt has its own id, so that late messages of the first are not mistaken.
         id=f"{job.id}-{number}-{job.attempts + 1}",
-        pixels=source.pixels,
-        width=source.width,
-        height=source.height,
+        pixels=b"".join(source.pixels for source in sources[:own]),
+        width=job.width,
+        height=job.height,
+        references=tuple(
+            ReferencePicture(pixels=each.pixels, width=each.width, height=each.height)
+            for each in sources[own:]
+        ),
         prompt=job.prompt,
         negative_prompt=job.negative_prompt,
         strength=variant.strength,

@@ -170,8 +170,8 @@ class Runner:
         its place, one is made now. `allowance` holds the budgets that apply to it.
 
         Raises:
-            UserError: why not. Whatever is raised, the job's source is deleted unless another job
-                names it.
+            UserError: why not. Whatever is raised, the job's pictures are deleted, except those
+                that another job names.
         """
         # The rest of the caller's task is about this job, too.
         CURRENT_JOB.set(job.id)

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bot.errors import InternalError
-from bot.jobs.job import Destination, Job, JobState, Variant
+from bot.jobs.job import Destination, Job, JobState, Reference, Variant
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,9 @@ COLUMNS = (
 INSERT = f"INSERT INTO job ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{c}' for c in COLUMNS)})"  # noqa: S608
 
 
-# Version 1, of bot 0.1.0, is unmarked. The fields that were added since have defaults.
-REQUEST_VERSION = 2
+# Version 1, of bot 0.1.0, is unmarked. The fields that were added since have defaults. Version 3
+# knows jobs without a source and with further pictures, which an older bot must not run.
+REQUEST_VERSION = 3
 
 
 class UnreadableRow(InternalError):
@@ -57,6 +58,8 @@ def job_row(job: Job) -> dict[str, Any]:
     del request["source"], request["depth"]
     for variant in request["variants"]:
         del variant["result"]
+    for reference in request["references"]:
+        del reference["stored"]
     return columns | {"request": json.dumps({"version": REQUEST_VERSION, **request})}
 
 
@@ -64,12 +67,18 @@ def job_pictures(job: Job) -> dict[str, str]:
     """Role → content hash of every picture that the job names."""
     named = {"source": job.source, "depth": job.depth}
     named |= {result_role(n): variant.result for n, variant in enumerate(job.variants)}
+    named |= {reference_role(n): each.stored for n, each in enumerate(job.references)}
     return {role: hash_ for role, hash_ in named.items() if hash_ is not None}
 
 
 def result_role(number: int) -> str:
     """The role of a variant's result."""
     return f"result {number}"
+
+
+def reference_role(number: int) -> str:
+    """The role of a further picture."""
+    return f"reference {number}"
 
 
 def select_jobs(db: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[Job]:
@@ -110,6 +119,10 @@ def _job(row: sqlite3.Row, pictures: Mapping[str, str]) -> Job:
         Variant(**variant, result=pictures.get(result_role(n)))
         for n, variant in enumerate(request.pop("variants"))
     )
+    references = tuple(
+        Reference(**reference, stored=pictures[reference_role(n)])
+        for n, reference in enumerate(request.pop("references", ()))
+    )
     columns = {
         name: row[name]
         for name in COLUMNS
@@ -121,6 +134,8 @@ def _job(row: sqlite3.Row, pictures: Mapping[str, str]) -> Job:
         state=JobState(row["state"]),
         destination=destination,
         variants=variants,
-        source=pictures["source"],
+        references=references,
+        # Only a job that draws from text has none.
+        source=pictures.get("source") if request.get("task") == "text2img" else pictures["source"],
         depth=pictures.get("depth"),
     )

@@ -122,7 +122,13 @@ class Compare(JobAction):
     access = AccessRule.SOURCE
 
     async def run(self, interaction: Interaction, job: Job) -> None:
-        """Show both."""
+        """Show both.
+
+        Raises:
+            JobNotFound: the job has no source.
+        """
+        if job.source is None:
+            raise JobNotFound
         result = _selected_result(job, self)
         await interaction.response.defer(thinking=True, ephemeral=True)
         both = [

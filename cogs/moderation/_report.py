@@ -78,13 +78,13 @@ class ReportMenu(commands.Cog):
 async def report(interaction: Interaction, job: Job) -> None:
     """Record a user's report of a result and thank them; a second one changes nothing.
 
-    The source of a private job was shown to its owner only; moderators do not see it either.
+    The sources of a private job were shown to its owner only; moderators do not see them either.
     """
     await interaction.response.defer(thinking=True, ephemeral=True)
     services = interaction.client.services
     pictures = []
     result = job.variants[0].result
-    for name in (result,) if job.destination.private else (job.source, result):
+    for name in (result,) if job.destination.private else (*job.sources, result):
         try:
             pictures.append(await services.store.pictures.get(name or ""))
         except StoredPictureMissing:

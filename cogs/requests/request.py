@@ -82,6 +82,7 @@ def source_of(job: Job, interaction: discord.Interaction[RedrawBot]) -> StoredSo
     In another channel than the job's, the source counts as taken from the job's channel, and its
     name does not tell where the job found it.
     """
+    assert job.source is not None
     elsewhere = job.destination.channel_id != interaction.channel_id
     name = translate(interaction.locale, "img2img.source.earlier") if elsewhere else job.source_name
     return StoredSource(

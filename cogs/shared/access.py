@@ -51,17 +51,17 @@ class JobFacts:
     """A job as one user finds it now.
 
     `here` is the channel in which the user acts and in which the reply is posted. `origin` is the
-    channel in which the job was requested, None if the bot cannot see it any more. `source` is
-    the channel of the message that the source picture was taken from; None for an uploaded file,
-    a link, or a result. `source_known` is False if there was such a channel and the bot cannot
-    see it any more. `stored` is False after the retention time.
+    channel in which the job was requested, None if the bot cannot see it any more. `sources` are
+    the channels of the messages that the source pictures were taken from; none for an uploaded
+    file, a link, or a result. `sources_known` is False if there was such a channel and the bot
+    cannot see it any more. `stored` is False after the retention time.
     """
 
     owner: bool
     here: ChannelFacts
     origin: ChannelFacts | None
-    source: ChannelFacts | None = None
-    source_known: bool = True
+    sources: tuple[ChannelFacts, ...] = ()
+    sources_known: bool = True
     stored: bool = True
     private: bool = False
     age_restricted: bool = False
@@ -153,11 +153,13 @@ def _see_source(job: JobFacts) -> Decision:
         return decision
     if job.owner:
         return Decision.ALLOWED
-    if not job.source_known:
+    if not job.sources_known:
         return Decision.NOT_FOUND
-    if job.source is None:
-        return Decision.ALLOWED
-    return decide_message(job.source, job.here)
+    decisions = {decide_message(channel, job.here) for channel in job.sources}
+    for refusal in (Decision.NOT_FOUND, Decision.AGE_RESTRICTED):
+        if refusal in decisions:
+            return refusal
+    return Decision.ALLOWED
 
 
 def _moderates(job: JobFacts) -> bool:

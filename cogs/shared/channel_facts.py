@@ -45,17 +45,16 @@ async def job_facts(interaction: Interaction, job: Job) -> JobFacts:
         reader = None if owner else user
         known = job.destination.guild_id is not None
         origin = await channel_facts(bot, reader, job.destination.channel_id) if known else None
-    source: ChannelFacts | None = None
-    if job.source_channel_id is not None and not owner:
-        source = here
-        if job.source_channel_id != here.id:
-            source = await channel_facts(bot, user, job.source_channel_id)
+    sources: list[ChannelFacts | None] = []
+    for channel_id in job.source_channel_ids if not owner else ():
+        elsewhere = channel_id != here.id
+        sources.append(await channel_facts(bot, user, channel_id) if elsewhere else here)
     return JobFacts(
         owner=owner,
         here=here,
         origin=origin,
-        source=source,
-        source_known=job.source_channel_id is None or source is not None,
+        sources=tuple(source for source in sources if source is not None),
+        sources_known=None not in sources,
         private=job.destination.private,
         age_restricted=job.age_restricted,
     )

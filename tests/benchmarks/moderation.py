@@ -108,7 +108,9 @@ async def measure(requests: int) -> dict[str, object]:
                 await moderation.check_user(PLACE, 3, [])
                 await moderation.check_prompt(PLACE, 3, PROMPT, [PROMPT, ""])
                 await moderation.check_source(PLACE, 3, PROMPT, source)
-                await moderation.check_result(PLACE, 3, PROMPT, "job", source=source, result=result)
+                await moderation.check_result(
+                    PLACE, 3, PROMPT, "job", sources=[source], result=result
+                )
                 # Again when the answer is built, from memory.
                 await moderation.check_upload(PLACE, result)
                 added.append((time.perf_counter() - began) * 1000)

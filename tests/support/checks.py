@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bot.images.picture import Picture
 from bot.jobs.job import Job
 from inference import Preview
@@ -13,7 +15,7 @@ class NoChecks:
     async def check_request(self, job: Job) -> None:
         pass
 
-    async def check_result(self, job: Job, source: Picture, result: Picture) -> None:
+    async def check_result(self, job: Job, sources: Sequence[Picture], result: Picture) -> None:
         pass
 
     async def check_post(self, picture: Picture, guild_id: int | None, channel_id: int) -> None:

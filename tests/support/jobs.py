@@ -18,7 +18,7 @@ def picture(number: int = 0, width: int = 16, height: int = 8) -> Picture:
     return Picture(number.to_bytes(24) * (width * height // 8), width, height)
 
 
-def job(source: str = "0" * 64, **changes: Any) -> Job:
+def job(source: str | None = "0" * 64, **changes: Any) -> Job:
     """A job that was just accepted."""
     values: dict[str, Any] = {
         "id": new_job_id(),

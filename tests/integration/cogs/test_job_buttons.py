@@ -165,7 +165,7 @@ async def test_compare_shows_the_source_and_the_result_side_by_side(
     assert result.response.ephemeral
     sheet = Image.open(io.BytesIO(await result.response.attachments[0].read()))
     job = (await jobs(discord_sim))[0]
-    source = await discord_sim.bot.services.store.pictures.get(job.source)
+    source = await discord_sim.bot.services.store.pictures.get(job.sources[0])
     before = shown(source)
     left = sheet.crop((8, 8, 8 + before.width, 8 + before.height))
     assert left.tobytes() == before.pixels
@@ -176,7 +176,7 @@ async def test_depth_shows_the_depth_map(discord_sim: SimulatedDiscord) -> None:
     result = await press(discord_sim, discord_sim.bob, message, "Depth")
     posted = Image.open(io.BytesIO(await result.response.attachments[0].read())).convert("L")
     job = (await jobs(discord_sim))[0]
-    source = await discord_sim.bot.services.store.pictures.get(job.source)
+    source = await discord_sim.bot.services.store.pictures.get(job.sources[0])
     # The depth of the scripted engine is the red channel of the source; it is posted enlarged.
     size = (job.width, job.height)
     red = Image.frombytes("RGB", size, source.pixels).getchannel("R")

@@ -124,7 +124,7 @@ class Case:
         )
         await store.accept(job)
         await store.start(job.id, discord_state.now())
-        await store.variant_made(job.id, 0, job.source, ignored_prompt="", depth=None)
+        await store.variant_made(job.id, 0, job.sources[0], ignored_prompt="", depth=None)
         return await store.made(job.id, discord_state.now())
 
     async def job_at(self, site: Site) -> Job:

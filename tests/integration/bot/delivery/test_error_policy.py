@@ -345,7 +345,7 @@ async def test_a_failed_progress_edit_does_not_affect_the_answer(
                 token_expires_at=interaction.created_at + TOKEN_SECONDS,
             )
             again = job_for(
-                place, user_id=case.user, source=made.source, now=case.discord_state.now()
+                place, user_id=case.user, source=made.sources[0], now=case.discord_state.now()
             )
             await fixture.bot.runner.accept(again)
             async with asyncio.timeout(30):

@@ -174,7 +174,7 @@ async def test_a_request_under_way_is_not_accepted_after_the_erasure_of_its_user
             await runner.accept(job, reservation)
     assert await store.jobs_of(1) == []
     with pytest.raises(StoredPictureMissing):
-        await store.pictures.get(job.source)
+        await store.pictures.get(job.sources[0])
 
 
 async def test_whatever_ends_an_acceptance_the_source_is_deleted(running_bot: RunningBot) -> None:
@@ -188,7 +188,7 @@ async def test_whatever_ends_an_acceptance_the_source_is_deleted(running_bot: Ru
     with pytest.raises(StoredPictureMissing):
         await store.pictures.get(source)
     await running_bot.idle()
-    assert await store.pictures.get(job.source)
+    assert await store.pictures.get(job.sources[0])
 
 
 async def test_kills_of_the_bot_use_up_no_attempt(tmp_path: Path) -> None:
@@ -362,7 +362,7 @@ async def test_requests_at_the_same_moment_do_not_exceed_the_limit(tmp_path: Pat
             assert (kept is None) is isinstance(outcome, UserError)
             if kept is None:
                 with pytest.raises(StoredPictureMissing):
-                    await running_bot.bot.store.pictures.get(job.source)
+                    await running_bot.bot.store.pictures.get(job.sources[0])
         running_bot.engine.gate.set()
         await running_bot.idle()
         assert len(running_bot.engine.begun) == 5 + len(busy)
@@ -383,6 +383,6 @@ async def test_an_erased_users_jobs_end_and_nothing_of_them_is_kept(
         [answer] = running_bot.answers(job)
         assert "cancelled" in answer.text
         with pytest.raises(StoredPictureMissing):
-            await running_bot.bot.store.pictures.get(job.source)
+            await running_bot.bot.store.pictures.get(job.sources[0])
     assert (await running_bot.state(other)).state is JobState.DELIVERED
     assert sum(jobs for jobs, _ in (await running_bot.bot.store.ledger.tally()).values()) == 6

@@ -67,7 +67,7 @@ async def test_an_own_favourite_is_kept_after_the_retention_time(sim: SimulatedD
     await expire(sim)
     store = sim.bot.services.store
     assert [job.id for job in await store.jobs_of(sim.alice.id)] == [kept.id]
-    assert await store.pictures.get(kept.source)
+    assert await store.pictures.get(kept.sources[0])
     assert await store.job(lost.id) is None
     await press(sim, sim.alice, message, "⭐")
     await expire(sim)

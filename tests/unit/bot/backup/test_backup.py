@@ -31,7 +31,7 @@ async def jobs_in(folder: Path) -> list[Job]:
     async with Store.open(folder) as store:
         found = await store.unanswered()
         for one in found:
-            await store.pictures.get(one.source)
+            await store.pictures.get(one.sources[0])
         return found
 
 

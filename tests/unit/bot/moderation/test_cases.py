@@ -32,7 +32,7 @@ async def test_refused_sources_and_results_are_cases_with_their_pictures(
         await opened.moderation.check_source(HERE, USER, "a fox", OTHER)
     with pytest.raises(PictureRefused):
         await opened.moderation.check_result(
-            HERE, USER, "a fox", "job", source=PICTURE, result=OTHER
+            HERE, USER, "a fox", "job", sources=[PICTURE], result=OTHER
         )
     (source, source_pictures), (result, result_pictures) = opened.heard
     assert (source.kind, source.score, source.reason) == (CaseKind.SOURCE, 0.9, "score")
@@ -45,10 +45,10 @@ async def test_refused_sources_and_results_are_cases_with_their_pictures(
 async def test_every_picture_is_listed_only_if_the_server_wants_it(
     opened: ModerationFixture,
 ) -> None:
-    await opened.moderation.check_result(HERE, USER, "x", "job", source=OTHER, result=PICTURE)
+    await opened.moderation.check_result(HERE, USER, "x", "job", sources=[OTHER], result=PICTURE)
     assert not opened.heard
     await opened.moderation.lists.set_policy(GuildPolicy(guild_id=GUILD, log_pictures=True))
-    await opened.moderation.check_result(HERE, USER, "x", "job", source=OTHER, result=PICTURE)
+    await opened.moderation.check_result(HERE, USER, "x", "job", sources=[OTHER], result=PICTURE)
     assert [case.kind for case, _ in opened.heard] == [CaseKind.PICTURE]
 
 

@@ -99,11 +99,11 @@ async def test_a_check_that_cannot_run_refuses_everything(opened: ModerationFixt
             await opened.moderation.check_source(place, USER, "a fox", PICTURE)
         with pytest.raises(ChecksUnavailable):
             await opened.moderation.check_result(
-                place, USER, "a fox", "job", source=OTHER, result=PICTURE
+                place, USER, "a fox", "job", sources=[OTHER], result=PICTURE
             )
         with pytest.raises(ChecksUnavailable):
             await opened.moderation.check_upload(place, PICTURE)
-        assert not await opened.moderation.may_preview(place, PICTURE, OTHER)
+        assert not await opened.moderation.may_preview(place, [PICTURE], OTHER)
 
 
 async def test_a_failed_check_is_not_remembered_as_a_pass(opened: ModerationFixture) -> None:
@@ -130,12 +130,12 @@ async def test_previews_are_withheld_where_source_or_preview_come_near_the_thres
 ) -> None:
     scores = {PICTURE: 0.0, OTHER: 0.0}
     opened.classifier.score_of = lambda each: scores[each]
-    assert await opened.moderation.may_preview(HERE, PICTURE, OTHER)
+    assert await opened.moderation.may_preview(HERE, [PICTURE], OTHER)
     for suspicious in (PICTURE, OTHER):
         opened.moderation._assessor = PictureAssessor(opened.classifier)
         scores.update({PICTURE: 0.0, OTHER: 0.0} | {suspicious: 0.11})
-        assert not await opened.moderation.may_preview(HERE, PICTURE, OTHER)
-        assert await opened.moderation.may_preview(ADULT, PICTURE, OTHER)
+        assert not await opened.moderation.may_preview(HERE, [PICTURE], OTHER)
+        assert await opened.moderation.may_preview(ADULT, [PICTURE], OTHER)
 
 
 async def test_without_a_classifier_pictures_pass_and_rules_and_bans_hold(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ async def test_without_a_classifier_pictures_pass_and_rules_and_bans_hold(tmp_pa
         moderation = opened.moderation
         await moderation.check_source(HERE, USER, "a fox", PICTURE)
         await moderation.check_upload(HERE, PICTURE)
-        assert await moderation.may_preview(HERE, PICTURE, OTHER)
+        assert await moderation.may_preview(HERE, [PICTURE], OTHER)
         await moderation.lists.add_rule(GUILD, RuleKind.WORD, "fox")
         await moderation.lists.restrict(entry(Effect.BAN))
         with pytest.raises(PromptRefused):

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from bot.errors import JobNotActive, StorageFull, StoredPictureMissing
-from bot.jobs.job import Destination, Job, JobState, Variant
-from bot.store.opening import StoreLocked
+from bot.jobs.job import Destination, Job, JobState, Reference, Variant
+from bot.store.opening import FILE_NAME, StoreLocked
 from bot.store.schema import MIGRATIONS, StoreTooNew
 from bot.store.store import Store
 from tests.support.jobs import TOKEN, job, picture
@@ -73,7 +73,7 @@ def everything_in(folder: Path) -> bytes:
 
 async def test_every_field_of_a_job_survives(tmp_path: Path) -> None:
     async with Store.open(tmp_path) as store:
-        names = [await store.pictures.put(picture(n)) for n in range(4)]
+        names = [await store.pictures.put(picture(n)) for n in range(6)]
         full = Job(
             id="0123456789abcdef",
             user_id=2**63 - 1,
@@ -98,6 +98,11 @@ async def test_every_field_of_a_job_survives(tmp_path: Path) -> None:
             variants=(
                 Variant(seed=2**63 - 1, strength=0.1, result=names[1]),
                 Variant(seed=1, strength=1.0, result=names[2]),
+            ),
+            task="edit",
+            references=(
+                Reference(stored=names[4], width=16, height=8, name="hat", channel_id=28),
+                Reference(stored=names[5], width=32, height=8, name="a link"),
             ),
             layout="grid",
             style="ink",
@@ -132,6 +137,61 @@ async def test_every_field_of_a_job_survives(tmp_path: Path) -> None:
     async with Store.open(tmp_path) as store:
         assert await store.job(full.id) == full
         assert await store.unanswered() == [full]
+
+
+async def test_a_job_that_draws_from_text_has_no_source(tmp_path: Path) -> None:
+    drawn = job(source=None, source_name="", task="text2img")
+    async with Store.open(tmp_path) as store:
+        await store.accept(drawn)
+    async with Store.open(tmp_path) as store:
+        assert await store.unanswered() == [drawn]
+        assert drawn.sources == ()
+
+
+@pytest.mark.parametrize("role", ["source", "reference 1"])
+async def test_a_job_that_lost_the_row_of_a_picture_is_ended(tmp_path: Path, role: str) -> None:
+    async with Store.open(tmp_path) as store:
+        edit = await edit_job(store)
+        await store.accept(edit)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as db, db:
+        db.execute("DELETE FROM picture WHERE role = ?", (role,))
+    async with Store.open(tmp_path) as store:
+        assert await store.unanswered() == []
+
+
+@pytest.mark.parametrize("erasure", ["job", "user", "retention"])
+async def test_erasure_deletes_every_reference_picture(tmp_path: Path, erasure: str) -> None:
+    async with Store.open(tmp_path) as store:
+        edit = await edit_job(store)
+        await store.accept(edit)
+        await store.fail(edit.id, "No.")
+        await store.answered(edit.id, 10.0)
+        assert len(list((tmp_path / "pictures").iterdir())) == 3
+        match erasure:
+            case "job":
+                await store.erase_job(edit.id)
+            case "user":
+                await store.erase_user(edit.user_id)
+            case "retention":
+                await store.erase_before(11.0)
+        assert list((tmp_path / "pictures").iterdir()) == []
+
+
+async def test_a_reference_that_another_job_names_is_kept(tmp_path: Path) -> None:
+    async with Store.open(tmp_path) as store:
+        first, second = await edit_job(store), await edit_job(store)
+        assert first.sources == second.sources
+        await store.accept(first)
+        await store.accept(second)
+        await store.erase_job(first.id)
+        assert len(list((tmp_path / "pictures").iterdir())) == 3
+
+
+async def edit_job(store: Store) -> Job:
+    """A job with three pictures, which are put but not named yet."""
+    source, *others = [await store.pictures.put(picture(n)) for n in range(3)]
+    references = (Reference(stored=name, width=16, height=8, name="x") for name in others)
+    return job(source=source, task="edit", references=tuple(references))
 
 
 @pytest.mark.parametrize("state", JobState)
