@@ -14,6 +14,8 @@ from inference.errors import (
     InferenceError,
     InvalidModel,
     ModelGated,
+    ModelNotConfigured,
+    ModelNotLoaded,
     ModelNotOnHub,
     ModelTooLarge,
     ModelUnavailable,
@@ -27,8 +29,15 @@ from inference.errors import (
 from inference.fleet.config import FleetConfig
 from inference.fleet.service import RayService
 from inference.model_entry import ExtraRepository, MemoryNeeds, ModelEntry
-from inference.models import MODELS, POCKET, find_model
-from inference.service import DownloadProgress, InferenceService, ServiceState, ServiceStatus
+from inference.models import MODELS, POCKET, find_model, find_models
+from inference.service import (
+    DownloadProgress,
+    InferenceService,
+    ModelState,
+    ModelStatus,
+    ServiceState,
+    ServiceStatus,
+)
 from inference.types import (
     ImageRequest,
     ImageResult,
@@ -65,7 +74,11 @@ __all__ = [
     "MemoryNeeds",
     "ModelEntry",
     "ModelGated",
+    "ModelNotConfigured",
+    "ModelNotLoaded",
     "ModelNotOnHub",
+    "ModelState",
+    "ModelStatus",
     "ModelTooLarge",
     "ModelUnavailable",
     "NonFiniteOutput",
@@ -86,6 +99,7 @@ __all__ = [
     "WorkerFailed",
     "find_local_model",
     "find_model",
+    "find_models",
     "hub_cache",
     "remove_model",
 ]

@@ -11,6 +11,8 @@
     │   ├── ModelTooLarge       the model does not fit the memory of the device
     │   ├── DeviceNotFound      the requested device is not on this machine
     │   └── WorkerFailed        the worker process ended several times in a row
+    ├── ModelNotConfigured      the request names a model that the service does not run
+    ├── ModelNotLoaded          one of several models cannot be loaded; the others run
     ├── ServiceStopped          the service is closing; the request may be sent again later
     ├── WorkerDied              the worker process ended while it worked on this request
     ├── OutOfMemory             the request does not fit the device's memory, not even alone
@@ -66,6 +68,14 @@ class DeviceNotFound(ModelUnavailable):
 
 class WorkerFailed(ModelUnavailable):
     """The worker process ended several times in a row without a finished request."""
+
+
+class ModelNotConfigured(InferenceError):
+    """The request names a model that the service does not run."""
+
+
+class ModelNotLoaded(InferenceError):
+    """One of several models cannot be loaded; the requests of the others are not concerned."""
 
 
 class ServiceStopped(InferenceError):

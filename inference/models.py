@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,3 +135,16 @@ def find_model(name: str) -> ModelEntry:
             "with a model_index.json, nor a repository of the model hub."
         )
     return replace(entry, revision=revision) if revision else entry
+
+
+def find_models(names: Sequence[str]) -> tuple[ModelEntry, ...]:
+    """The entries for several names, which one service runs.
+
+    Raises:
+        UnknownModel: as `find_model`, or two names are those of one model.
+    """
+    entries = tuple(map(find_model, names))
+    for name, number in Counter(entry.name for entry in entries).items():
+        if number > 1:
+            raise UnknownModel(f"The model {name!r} is named twice.")
+    return entries

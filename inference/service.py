@@ -44,14 +44,45 @@ class DownloadProgress:
         return f"{text}, {self.seconds_left / 60:.0f} min left"
 
 
+class ModelState(StrEnum):
+    """Where one of several models is. `UNLOADED`: it is loaded when a request needs it. `FAILED`:
+    its last loading failed; its requests fail, and after some minutes the next one tries again."""
+
+    LOADED = "loaded"
+    LOADING = "loading"
+    UNLOADED = "unloaded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStatus:
+    """One of the models that a service runs.
+
+    `slots` is the number of its requests that the service runs at once, 1 until it is known.
+    `load_seconds` is how long its last loading took, None before the first one. `serve_seconds` is
+    how long other models may be served before this one is loaded, when all have requests.
+    `loads` counts how often it was loaded. `failure` is the sentence of a failed loading.
+    """
+
+    name: str
+    state: ModelState
+    slots: int = 1
+    load_seconds: float | None = None
+    serve_seconds: float = 0.0
+    loads: int = 0
+    failure: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
     """A snapshot of a service.
 
     `detail` describes the state in a few words, e.g. "loading the model"; during a download it
     includes `download`. `slots` is the number of requests that the service runs at once, 1 until it
-    is known. `restarts` counts the workers after the first one; `denoiser_calls` and
-    `denoiser_rows` count the denoiser's calls, and the rows in them, of all workers.
+    is known; with several models it is that of the default model. `models` has one element for each
+    of several models, and none for a service with one model. `restarts` counts the workers after
+    the first one; `denoiser_calls` and `denoiser_rows` count the denoiser's calls, and the rows in
+    them, of all workers.
     """
 
     state: ServiceState
@@ -64,6 +95,15 @@ class ServiceStatus:
     restarts: int = 0
     denoiser_calls: int = 0
     denoiser_rows: int = 0
+    models: tuple[ModelStatus, ...] = ()
+
+    def model(self, name: str) -> ModelStatus:
+        """The status of a model by its name; an empty name is the default model."""
+        for status in self.models:
+            if name in ("", status.name):
+                return status
+        state = ModelState.LOADED if self.state is ServiceState.READY else ModelState.LOADING
+        return ModelStatus(name=name, state=state, slots=self.slots)
 
 
 class InferenceService(Protocol):

@@ -18,13 +18,13 @@ from typing import Generic
 
 from inference.engine.device_time import DeviceClock, DeviceMeter, HostClock
 from inference.engine.failures import attempt, failure_of
-from inference.engine.outputs import PREVIEW_SECONDS, Job, OutputStage, rows_of
+from inference.engine.outputs import Job, OutputStage, rows_of
 from inference.engine.policy import BatchItem, BatchPolicy
 from inference.engine.protocols import InputsT, RunningT, StepModel
 from inference.engine.statistics import CallStatistics
 from inference.errors import DeadlineExceeded
 from inference.pipelines.devices import is_out_of_memory
-from inference.types import ImageRequest, Preview, Progress
+from inference.types import ImageRequest, Progress
 from inference.worker.messages import (
     Cancel,
     Command,
@@ -86,7 +86,17 @@ class SteppedEngine(Generic[InputsT, RunningT]):
             while not self._stopping:
                 self.turn()
         finally:
-            self._executor.shutdown(wait=False, cancel_futures=True)
+            self.close()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no command and no request is left."""
+        left = self._loading or self._has_work or not self._outputs.is_empty
+        return not left and self._inbox.empty()
+
+    def close(self) -> None:
+        """End the thread that loads inputs."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
     def turn(self) -> None:
         """Handle commands, admit requests, step one batch, decode at most one request."""
@@ -250,7 +260,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         self.policy.requeue_first(job.item)
 
     def _report_step(self, job: Job[RunningT]) -> None:
-        preview = attempt(lambda: self._next_preview(job))
+        preview = attempt(lambda: job.next_preview(self.model))
         if isinstance(preview, Exception):
             if not is_out_of_memory(preview):
                 self._drop(job, preview)
@@ -267,18 +277,6 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         self.policy.finish(job.item)
         self._forget(job.item)
         self._outputs.add(job)
-
-    def _next_preview(self, job: Job[RunningT]) -> Preview | None:
-        """Launch a preview if one is due; return one whose copy has arrived."""
-        now = time.monotonic()
-        due = now - job.previewed_at > PREVIEW_SECONDS
-        if job.request.preview and due and not job.finished:
-            job.previewed_at = now
-            job.preview = self.model.preview(job.running)
-        if job.preview is None or not job.preview.ready:
-            return None
-        preview, job.preview = job.preview.result(), None
-        return preview
 
     def _drop(self, job: Job[RunningT], error: Exception) -> None:
         self._fail(job.request, error)

@@ -47,6 +47,18 @@ class Job(Generic[RunningT]):
         """Whether no step is left."""
         return self.running.step == self.running.total_steps
 
+    def next_preview(self, model: StepModel[Any, RunningT]) -> Preview | None:
+        """Launch a preview if one is due; return one whose copy has arrived."""
+        now = time.monotonic()
+        due = now - self.previewed_at > PREVIEW_SECONDS
+        if self.request.preview and due and not self.finished:
+            self.previewed_at = now
+            self.preview = model.preview(self.running)
+        if self.preview is None or not self.preview.ready:
+            return None
+        preview, self.preview = self.preview.result(), None
+        return preview
+
 
 def rows_of(batch: Sequence[Job[Any]]) -> int:
     """The rows of a call for these jobs."""

@@ -6,6 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from diffusers import StableDiffusionDepth2ImgPipeline
@@ -26,10 +27,11 @@ from inference.pipelines.devices import (
     cpu_count,
     free_memory,
     is_out_of_memory,
+    weights_on,
 )
 from inference.pipelines.load import load_pipeline
 from inference.types import ImageRequest
-from inference.worker.messages import Engine, Event, Loading, Ready, WorkerConfig
+from inference.worker.messages import Event, Loading, ModelEngine, Ready, WorkerConfig
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ ADMISSIONS = 4
 
 def build_engine(
     config: WorkerConfig, report: Callable[[Event | Loading], None]
-) -> tuple[Engine, Ready]:
+) -> tuple[ModelEngine, Ready]:
     """Load the model, warm it up and measure how many rows fit its device.
 
     Raises:
@@ -71,15 +73,17 @@ def build_engine(
             report(Loading(f"loading the model in {name}"))
         pipe = load_pipeline(config.entry, device, dtype, config.cache_dir, report)
         pipe.set_progress_bar_config(disable=True)
+        weights = weights_on(device, pipe.components.values())
         if not isinstance(pipe, StableDiffusionDepth2ImgPipeline):
-            ready = Ready(slots=1, device=device.type, dtype=_name(dtype))
+            ready = Ready(slots=1, device=device.type, dtype=_name(dtype), weights=weights)
             return WholeCallEngine(pipe, report), ready
         if device.type == "cuda":
             pipe.unet.to(memory_format=torch.channels_last)
             pipe.vae.to(memory_format=torch.channels_last)
         model = Depth2ImgModel(pipe)
         if gives_finite_values(model, config.entry.pixels):
-            return _stepped_engine(config, model, report)
+            engine, ready = _stepped_engine(config, model, report)
+            return engine, replace(ready, weights=weights)
         del pipe, model
         free_memory()
     raise InvalidModel(f"{config.entry.name} gives invalid values, in every precision.")
@@ -98,7 +102,7 @@ def _name(dtype: torch.dtype) -> str:
 
 def _stepped_engine(
     config: WorkerConfig, model: Depth2ImgModel, report: Callable[[Event | Loading], None]
-) -> tuple[Engine, Ready]:
+) -> tuple[ModelEngine, Ready]:
     entry, cuda = config.entry, model.device.type == "cuda"
     if config.batch_rows:
         rows = requests = config.batch_rows

@@ -69,14 +69,29 @@ class WholeCallEngine:
 
     def run(self) -> None:
         """Serve until stopped. Raises the errors of a broken device."""
-        while (request := self._inbox.get()) is not None and not self._stopping:
-            if request.deadline is not None and time.time() > request.deadline:
-                error = DeadlineExceeded("It waited too long and was dropped.")
-                self.report(Failed(request.id, error))
-            elif request.id not in self._cancelled:
-                self._serve(request)
-            self._present.discard(request.id)
-            self._cancelled.discard(request.id)
+        while not self._stopping:
+            self.turn()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request waits."""
+        return self._inbox.empty()
+
+    def turn(self) -> None:
+        """Serve one request, or wait for one."""
+        request = self._inbox.get()
+        if request is None or self._stopping:
+            return
+        if request.deadline is not None and time.time() > request.deadline:
+            error = DeadlineExceeded("It waited too long and was dropped.")
+            self.report(Failed(request.id, error))
+        elif request.id not in self._cancelled:
+            self._serve(request)
+        self._present.discard(request.id)
+        self._cancelled.discard(request.id)
+
+    def close(self) -> None:
+        """Nothing to release: the engine has no thread of its own."""
 
     def _preview(self, latents: torch.Tensor) -> Preview | None:
         now = time.monotonic()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 
 import psutil
 import torch
@@ -128,6 +130,18 @@ def available_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
+
+
+def weights_on(device: torch.device, components: Iterable[object]) -> int:
+    """The size of the components' weights that are in the device's memory, in bytes."""
+    modules = [each for each in components if isinstance(each, torch.nn.Module)]
+    tensors = {
+        tensor.data_ptr(): tensor.nbytes
+        for module in modules
+        for tensor in itertools.chain(module.parameters(), module.buffers())
+        if tensor.device.type == device.type
+    }
+    return sum(tensors.values())
 
 
 # Error texts of the CPU allocator, of Apple's GPU and of cuBLAS. CUDA has an exception class.

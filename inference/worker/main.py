@@ -14,6 +14,7 @@ import os
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
@@ -70,13 +71,11 @@ def main(pipe: Connection, config: WorkerConfig) -> None:
     # A thread of its own, so that pickling a result does not delay the engine.
     writer = threading.Thread(target=_write_messages, args=(pipe, messages), daemon=True)
     writer.start()
-    loaded = threading.Event()
-    threading.Thread(target=_report_activity, args=(messages, loaded), daemon=True).start()
+    threading.Thread(target=_report_activity, args=(messages,), daemon=True).start()
     try:
         module, function = config.factory.split(":")
         factory: EngineFactory = getattr(importlib.import_module(module), function)
         engine, ready = factory(config, messages.put)
-        loaded.set()
     except ModelUnavailable as error:
         messages.put(LoadFailed(error))
     except Exception as error:
@@ -109,11 +108,12 @@ def _read_commands(pipe: Connection, commands: queue.SimpleQueue[Command]) -> No
             os._exit(0)
 
 
-def _report_activity(messages: queue.SimpleQueue[Any], loaded: threading.Event) -> None:
+def _report_activity(messages: queue.SimpleQueue[Any]) -> None:
     """Send `Active` while the process works, so that slow loading differs from a hang."""
     process = psutil.Process()
     before = _work_done(process)
-    while not loaded.wait(ACTIVITY_SECONDS):
+    while True:
+        time.sleep(ACTIVITY_SECONDS)
         now = _work_done(process)
         if any(new - old > least for new, old, least in zip(now, before, ACTIVITY, strict=True)):
             messages.put(Active())

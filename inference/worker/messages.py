@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from inference.errors import InferenceError, ModelUnavailable
 from inference.model_entry import ModelEntry
-from inference.service import DownloadProgress
+from inference.service import DownloadProgress, ModelStatus
 from inference.types import ImageRequest, ImageResult, Progress
 
 
@@ -18,6 +18,8 @@ from inference.types import ImageRequest, ImageResult, Progress
 class WorkerConfig:
     """What a worker process is started with.
 
+    `entry` is the default model. With `others`, one process runs several models, which take at most
+    `model_memory` bytes; 0 stands for the device's free memory at the start.
     `factory` is `module:function`. The worker calls it with this configuration and a function that
     sends messages to the supervisor; it returns the engine to run and the `Ready` message to send.
     `factory_options` are further arguments for that factory.
@@ -26,6 +28,8 @@ class WorkerConfig:
     """
 
     entry: ModelEntry
+    others: tuple[ModelEntry, ...] = ()
+    model_memory: int = 0
     device: str = "auto"
     dtype: str = "auto"
     batch_rows: int = 0
@@ -75,16 +79,26 @@ class Loading:
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """While loading, the process has used CPU time or has read files since the last message."""
+    """The process has used CPU time or has read files since the last message. Only while a model is
+    being loaded is that a sign of life: a hanging step may use CPU time, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """The model is loaded and warmed up; `slots` requests run at once."""
+    """The model is loaded and warmed up; `slots` requests run at once. `weights` is the size of its
+    weights in the device's memory, in bytes."""
 
     slots: int
     device: str
     dtype: str
+    weights: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStates:
+    """The state of one of several models has changed; all of them, the default model first."""
+
+    models: tuple[ModelStatus, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,4 +165,21 @@ class Engine(Protocol):
 
     def run(self) -> None:
         """Serve until a `Stop` arrives. Raises the device's error if the device is broken."""
+        ...
+
+
+class ModelEngine(Engine, Protocol):
+    """An engine that can share its thread with the engines of other models."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no command and no request is left."""
+        ...
+
+    def turn(self) -> None:
+        """Handle the commands and do one unit of work; wait for a command if idle."""
+        ...
+
+    def close(self) -> None:
+        """Release what the engine holds besides the model. It must be idle or stopped."""
         ...

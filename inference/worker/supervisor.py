@@ -11,28 +11,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from inference.errors import (
     InferenceError,
+    ModelNotConfigured,
+    ModelNotLoaded,
     ModelUnavailable,
     ServiceStopped,
     WorkerDied,
     WorkerFailed,
 )
-from inference.models import find_model
-from inference.service import DownloadProgress, ServiceState, ServiceStatus
+from inference.models import find_models
+from inference.service import ServiceState, ServiceStatus
 from inference.types import ImageRequest, ImageResult, Progress
 from inference.worker.messages import (
+    Active,
     Cancel,
     Capacity,
     Failed,
     LoadFailed,
     Loading,
+    ModelStates,
     Ready,
     Started,
     Statistics,
@@ -43,12 +46,13 @@ from inference.worker.messages import (
 )
 from inference.worker.pending import PendingRequest
 from inference.worker.process import WorkerProcess
+from inference.worker.status import StatusKeeper
 from inference.worker.watchdog import LOAD_SILENCE_SECONDS, Watchdog
 
 log = logging.getLogger(__name__)
 
-# Between two log lines about the same download.
-DOWNLOAD_LOG_SECONDS = 10.0
+# The factory of a worker with several models; the given factory then builds each one's engine.
+POOL_FACTORY = "inference.pool.build:build_engine"
 MAX_CONSECUTIVE_DEATHS = 3
 STOP_SECONDS = 5.0
 
@@ -56,19 +60,23 @@ STOP_SECONDS = 5.0
 class LocalService:
     """`async with LocalService(model="pocket") as service`: an `InferenceService` on one device.
 
-    `model` is a name that `find_model` accepts. `step_deadline` is the number of seconds without a
+    `model` is a name that `find_model` accepts. With `other_models` the worker runs all of them;
+    those in memory take at most `model_memory` bytes, 0 stands for most of the device's free
+    memory. `step_deadline` is the number of seconds without a
     message, while requests run, after which the worker counts as hung; `load_deadline` is the same
     for the time in which it loads the model. `environment` holds environment variables to set in
     the worker, or to remove if None. Leaving the block ends the worker within about ten seconds.
 
     Raises:
-        UnknownModel: by the constructor, if `model` is neither.
+        UnknownModel: by the constructor, if a model is none of these, or is named twice.
     """
 
     def __init__(
         self,
         *,
         model: str,
+        other_models: Sequence[str] = (),
+        model_memory: int = 0,
         device: str = "auto",
         dtype: str = "auto",
         batch_rows: int = 0,
@@ -79,53 +87,44 @@ class LocalService:
         step_deadline: float | None = None,
         load_deadline: float = LOAD_SILENCE_SECONDS,
     ) -> None:
+        entries = find_models([model, *other_models])
+        options = dict(factory_options or {})
+        if len(entries) > 1:
+            factory, options["model_factory"] = POOL_FACTORY, factory
         self._config = WorkerConfig(
-            entry=find_model(model),
+            entry=entries[0],
+            others=entries[1:],
+            model_memory=model_memory,
             device=device,
             dtype=dtype,
             batch_rows=batch_rows,
             cache_dir=cache_dir,
             factory=factory,
-            factory_options=dict(factory_options or {}),
+            factory_options=options,
             environment=dict(environment or {}),
             log_level=logging.getLogger().getEffectiveLevel(),
         )
         self._step_deadline = step_deadline
         self._load_deadline = load_deadline
         self._pending: dict[str, PendingRequest] = {}
-        self._status = ServiceStatus(state=ServiceState.LOADING, detail="loading the model")
-        self._status_changed = asyncio.Event()
+        self._model_names = [entry.name for entry in entries]
+        self._status = StatusKeeper(self._model_names)
         self._failure: ModelUnavailable | None = None
         self._process: WorkerProcess | None = None
         self._watchdog: Watchdog | None = None
-        self._download_logged = 0.0
         self._consecutive_deaths = 0
-        self._restarts = 0
-        # Of the workers that have ended, and of the current one.
-        self._ended_statistics = self._worker_statistics = Statistics()
         self._stopping = False
         self._supervisor: asyncio.Task[None] | None = None
 
     @property
     def status(self) -> ServiceStatus:
         """The current state; never blocks."""
-        total = self._statistics
-        return replace(
-            self._status,
-            worker_pid=self.worker_pid,
-            restarts=self._restarts,
-            denoiser_calls=total.denoiser_calls,
-            denoiser_rows=total.denoiser_rows,
-        )
+        return self._status.snapshot(self.worker_pid)
 
     @property
     def worker_pid(self) -> int | None:
         """The worker's process id, None while there is no worker."""
         return self._process.pid if self._process else None
-
-    @property
-    def _statistics(self) -> Statistics:
-        return self._ended_statistics + self._worker_statistics
 
     async def __aenter__(self) -> Self:
         self._supervisor = asyncio.create_task(self._supervise(), name="inference supervisor")
@@ -156,7 +155,7 @@ class LocalService:
         while self._status.state is not ServiceState.READY:
             if self._failure is not None:
                 raise self._failure
-            await self._status_changed.wait()
+            await self._status.changed.wait()
 
     async def wait_failed(self) -> None:
         """Wait until the service has failed, then raise the reason.
@@ -165,7 +164,7 @@ class LocalService:
             ModelUnavailable: always.
         """
         while self._failure is None:
-            await self._status_changed.wait()
+            await self._status.changed.wait()
         raise self._failure
 
     async def generate(
@@ -178,6 +177,8 @@ class LocalService:
             raise ServiceStopped("The service is stopping.")
         if self._failure is not None:
             raise self._failure
+        if request.model and request.model not in self._model_names:
+            raise ModelNotConfigured(f"The model {request.model} is not one of this service's.")
         pending = PendingRequest(request, on_progress, asyncio.get_running_loop().create_future())
         self._pending[request.id] = pending
         if self._status.state is ServiceState.READY:
@@ -208,14 +209,12 @@ class LocalService:
             log.error("the worker process ended: %s", reason)
             for pending in [each for each in self._pending.values() if each.started]:
                 pending.resolve(WorkerDied("The model stopped while it ran this request."))
+            self._fail_loading_model(reason)
             if self._consecutive_deaths >= MAX_CONSECUTIVE_DEATHS:
                 text = f"The worker process ended {self._consecutive_deaths} times in a row"
                 self._fail(WorkerFailed(f"{text}, the last time because {reason}."))
                 return
-            self._restarts += 1
-            self._ended_statistics = self._statistics
-            self._worker_statistics = Statistics()
-            self._set_status(ServiceState.RESTARTING, "restarting the model")
+            self._status.worker_restarts()
 
     async def _run_worker(self) -> ModelUnavailable | str:
         """Run one worker process until it ends; the reason why it ended."""
@@ -234,7 +233,8 @@ class LocalService:
                             break
                         case _:
                             self._handle(message, watchdog)
-                    watchdog.reset(busy=bool(self._pending))
+                    if watchdog.loading or not isinstance(message, Active):
+                        watchdog.reset(busy=bool(self._pending))
         except TimeoutError:
             reason = watchdog.reason
         finally:
@@ -250,17 +250,19 @@ class LocalService:
 
     def _handle(self, message: object, watchdog: Watchdog) -> None:
         match message:
-            case Statistics():
-                self._worker_statistics = message
-            case Loading(detail=detail, download=download):
+            case Statistics() | Capacity():
+                self._status.apply(message)
+            case Loading(detail=detail):
                 watchdog.start_phase(detail)
-                self._report_loading(detail, download)
-            case Capacity(slots=slots, detail=detail):
-                self._status = replace(self._status, slots=slots, detail=detail)
-            case Ready(slots=slots, device=device, dtype=dtype):
-                self._set_status(
-                    ServiceState.READY, "ready", slots=slots, device=device, dtype=dtype
-                )
+                self._status.apply(message)
+            case ModelStates():
+                self._status.apply(message)
+                if (name := self._status.loading_model) is not None:
+                    watchdog.start_phase(f"loading {name}")
+                elif self._status.state is ServiceState.READY:
+                    watchdog.end_loading()
+            case Ready(device=device):
+                self._status.apply(message)
                 watchdog.end_loading(device)
                 for waiting in self._pending.values():
                     self._submit(waiting)
@@ -270,29 +272,23 @@ class LocalService:
                 if (pending := self._pending.get(id_)) is not None:
                     pending.handle(message)
 
-    def _report_loading(self, detail: str, download: DownloadProgress | None) -> None:
-        if download is not None:
-            detail = f"{detail}: {download}"
-        now = asyncio.get_running_loop().time()
-        if download is None:
-            log.debug("%s", detail)
-        elif now - self._download_logged >= DOWNLOAD_LOG_SECONDS:
-            self._download_logged = now
-            log.info("%s", detail)
-        self._set_status(self._status.state, detail, download=download)
+    def _fail_loading_model(self, reason: str) -> None:
+        """The worker ended while it loaded one of several models: the next worker would end for the
+        same reason, so the requests of that model fail."""
+        if self._status.state is not ServiceState.READY or not self._status.loading_model:
+            return
+        name = self._status.loading_model
+        error = ModelNotLoaded(f"{name} cannot be loaded: {reason}.")
+        for pending in self._pending.values():
+            if (pending.request.model or self._model_names[0]) == name:
+                pending.resolve(error)
 
     def _fail(self, error: ModelUnavailable) -> None:
         log.critical("%s", error)
         self._failure = error
-        self._set_status(ServiceState.FAILED, str(error))
+        self._status.set_state(ServiceState.FAILED, str(error))
         self._fail_pending(error)
 
     def _fail_pending(self, error: InferenceError) -> None:
         for pending in self._pending.values():
             pending.resolve(error)
-
-    def _set_status(self, state: ServiceState, detail: str, **fields: Any) -> None:
-        self._status = ServiceStatus(state=state, detail=detail, **fields)
-        # A new event for each change: waiting tasks wake up once.
-        self._status_changed.set()
-        self._status_changed = asyncio.Event()

@@ -51,10 +51,15 @@ class Watchdog:
         self._phase_end = self._now() + LOAD_PHASE_SECONDS
         self.reset(busy=False)
 
-    def end_loading(self, device: str) -> None:
-        """The worker serves requests on `device` from now on."""
+    @property
+    def loading(self) -> bool:
+        """Whether the worker loads a model."""
+        return self._phase is not None
+
+    def end_loading(self, device: str | None = None) -> None:
+        """The worker serves requests from now on; on `device`, unless that is known already."""
         self._phase = None
-        self._device = device
+        self._device = device or self._device
 
     def reset(self, *, busy: bool) -> None:
         """A message has arrived. `busy`: requests are in the worker."""

@@ -1,0 +1,1 @@
+"""Several models in one worker: loads and unloads them under a memory budget."""

@@ -1,0 +1,48 @@
+"""The worker's factory for several models: a pool around the factory of each model's engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import import_module
+
+from inference.model_entry import ModelEntry
+from inference.pipelines.devices import available_memory, choose_device
+from inference.pool.pool import ModelPool, Report
+from inference.pool.sizes import model_size
+from inference.pool.switching import SwitchPolicy
+from inference.worker.messages import ModelEngine, Ready, WorkerConfig
+
+MEMORY_SHARE = 0.8
+"""Share of the free memory that all models together may take by default. The rest is for other
+programs and for fragmentation."""
+
+
+def build_engine(config: WorkerConfig, report: Report) -> tuple[ModelPool, Ready]:
+    """A pool of the configuration's models, with the first one that can be loaded in memory.
+
+    `config.factory_options["model_factory"]` is the factory of each model's engine, as
+    `module:function`.
+
+    Raises:
+        ModelUnavailable: no model can be loaded.
+    """
+    options = dict(config.factory_options)
+    module, function = options.pop("model_factory").split(":")
+    factory = getattr(import_module(module), function)
+
+    def load(entry: ModelEntry, report: Report) -> tuple[ModelEngine, Ready]:
+        alone = replace(config, entry=entry, others=(), factory_options=options)
+        engine, ready = factory(alone, report)
+        return engine, ready
+
+    device = choose_device(config.device)
+    budget = config.model_memory or int(MEMORY_SHARE * available_memory(device))
+    policy = SwitchPolicy(budget=budget)
+    entries = (config.entry, *config.others)
+    pool = ModelPool(entries, load, policy, report)
+    ready = pool.start()
+    half = ready.dtype != "float32"
+    for entry in entries:
+        if entry.name not in policy.loaded and (entry.memory or entry.parameters):
+            policy.set_size(entry.name, model_size(entry, ready.device, half))
+    return pool, ready

@@ -1,0 +1,276 @@
+"""Several models in one worker: one thread, one engine for each loaded model, loaded on demand.
+
+The thread owns the device. It gives each loaded engine with work one turn after the other (a
+denoiser call, or a whole pipeline call), holds the requests of the other models back, and executes
+the decisions of `inference.pool.switching`.
+
+A model that moves out is dropped and loaded again from its files when it is needed: safetensors
+files are mapped into memory, so that the system keeps them in its cache as long as nothing else
+needs that memory, and a second place for weights would need a second budget. On a CPU there is no
+other place anyway.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import queue
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+from inference.engine.failures import failure_of
+from inference.errors import DeviceNotFound, ModelNotLoaded, ModelTooLarge, ModelUnavailable
+from inference.model_entry import ModelEntry
+from inference.pipelines.devices import free_memory, is_device_fault, is_out_of_memory
+from inference.pool.member import PooledModel
+from inference.pool.sizes import model_size
+from inference.pool.switching import ModelSize, Switch, SwitchPolicy
+from inference.types import ImageResult
+from inference.worker.messages import (
+    Cancel,
+    Command,
+    Event,
+    Failed,
+    Loading,
+    ModelEngine,
+    ModelStates,
+    Ready,
+    Started,
+    Statistics,
+    Stop,
+    Submit,
+)
+
+log = logging.getLogger(__name__)
+
+Report = Callable[[Event | Loading | ModelStates], None]
+Load = Callable[[ModelEntry, Report], tuple[ModelEngine, Ready]]
+
+RETRY_SECONDS = 300.0
+"""A model whose loading failed is tried again for the first request after this time."""
+
+
+class ModelPool:
+    """An engine that runs requests of several models; the first of `entries` is the default.
+
+    `load` builds a model's engine, which then reports to the given function; `clock` gives seconds.
+    """
+
+    def __init__(
+        self,
+        entries: tuple[ModelEntry, ...],
+        load: Load,
+        policy: SwitchPolicy,
+        report: Report,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.policy = policy
+        self._load = load
+        self._report = report
+        self._clock = clock
+        self._models = {entry.name: PooledModel(entry) for entry in entries}
+        self._default = entries[0].name
+        self._inbox: queue.SimpleQueue[tuple[float, Command]] = queue.SimpleQueue()
+        # Replaced, not changed, because `post` reads it in other threads.
+        self._engines: tuple[ModelEngine, ...] = ()
+        # Models that move out as soon as their engines are idle.
+        self._leaving: tuple[str, ...] = ()
+        self._ended_statistics = Statistics()
+        self._stopping = False
+
+    def post(self, command: Command) -> None:
+        """Accept a command. May be called from any thread and never blocks."""
+        self._inbox.put((self._clock(), command))
+        if not isinstance(command, Submit):
+            # A turn may take long; an engine notices these during its turn.
+            for engine in self._engines:
+                engine.post(command)
+
+    def start(self) -> Ready:
+        """Load the default model or, if that fails, the next one that can be loaded.
+
+        Raises:
+            ModelUnavailable: none can be loaded; the error of the default model.
+        """
+        first: ModelUnavailable | None = None
+        for model in self._models.values():
+            try:
+                return self._load_model(model)
+            except DeviceNotFound:
+                raise
+            except ModelUnavailable as error:
+                first = first or error
+                self._set_failed(model, error)
+        assert first is not None
+        raise first
+
+    def run(self) -> None:
+        """Serve until stopped. Raises the error of a device fault."""
+        try:
+            while not self._stopping:
+                self.turn()
+        finally:
+            for engine in self._engines:
+                engine.close()
+
+    def turn(self) -> None:
+        """Handle commands, switch models if it is time, and give each engine one turn."""
+        self._receive()
+        if self._stopping:
+            return
+        self._switch()
+        for model in self._models.values():
+            self._forward(model)
+            if model.engine is not None and not model.engine.idle:
+                model.engine.turn()
+
+    @property
+    def _idle(self) -> bool:
+        return all(engine.idle for engine in self._engines) and not any(
+            model.waiting for model in self._models.values()
+        )
+
+    def _receive(self) -> None:
+        block = self._idle
+        while True:
+            try:
+                arrived_at, command = self._inbox.get(block=block)
+            except queue.Empty:
+                return
+            block = False
+            match command:
+                case Submit(request=request):
+                    name = request.model or self._default
+                    self._models[name].waiting.append((arrived_at, request))
+                case Cancel(id=request_id):
+                    self._cancel(request_id)
+                case Stop():
+                    self._stopping = True
+                    return
+
+    def _cancel(self, request_id: str) -> None:
+        for model in self._models.values():
+            model.waiting = deque(each for each in model.waiting if each[1].id != request_id)
+            if request_id in model.in_engine:
+                model.in_engine.remove(request_id)
+                # Sent again: the first one may have come before the request.
+                if model.engine is not None:
+                    model.engine.post(Cancel(request_id))
+
+    def _forward(self, model: PooledModel) -> None:
+        """Give waiting requests to the model's engine, as many as it runs at once."""
+        if model.engine is None or model.entry.name in self._leaving:
+            return
+        while model.waiting and len(model.in_engine) < model.slots:
+            _, request = model.waiting.popleft()
+            model.in_engine.add(request.id)
+            model.engine.post(Submit(request))
+
+    def _switch(self) -> None:
+        now = self._clock()
+        waiting = {}
+        for name, model in self._models.items():
+            if model.waiting and model.failure and now < model.retry_at:
+                self._fail_waiting(model)
+            elif model.waiting:
+                waiting[name] = model.waiting[0][0]
+        running = [
+            name
+            for name, model in self._models.items()
+            if model.engine is not None and not model.engine.idle
+        ]
+        switch = self.policy.next_switch(waiting, running, now)
+        self._leaving = switch.unload if switch is not None else ()
+        if switch is not None and switch.ready:
+            self._perform(switch)
+
+    def _perform(self, switch: Switch) -> None:
+        for name in switch.unload:
+            self._unload(self._models[name])
+        self._leaving = ()
+        model = self._models[switch.load]
+        try:
+            self._load_model(model)
+        except Exception as error:
+            memory = isinstance(error, ModelTooLarge) or is_out_of_memory(error)
+            if memory and self.policy.loaded:
+                # It may fit alone: it is loaded again when all others have moved out.
+                self.policy.set_size(switch.load, ModelSize(weights=self.policy.budget))
+            elif is_device_fault(error):
+                raise
+            else:
+                if not isinstance(error, ModelUnavailable):
+                    log.exception("%s cannot be loaded", switch.load)
+                self._set_failed(model, error)
+        free_memory()
+
+    def _load_model(self, model: PooledModel) -> Ready:
+        name = model.entry.name
+        model.loading_since, model.failure = self._clock(), ""
+        self._report_states()
+        try:
+            engine, ready = self._load(model.entry, partial(self._handle, model))
+            now = self._clock()
+            seconds = now - model.loading_since
+        finally:
+            model.loading_since = None
+        model.engine, model.slots = engine, ready.slots
+        model.loads += 1
+        self._engines = (*self._engines, engine)
+        half = ready.dtype != "float32"
+        self.policy.set_size(name, model_size(model.entry, ready.device, half, ready.weights))
+        self.policy.was_loaded(name, seconds=seconds, now=now)
+        log.info("%s was loaded in %.1f s", name, seconds)
+        self._report_states()
+        return ready
+
+    def _unload(self, model: PooledModel) -> None:
+        log.info("%s moves out of memory", model.entry.name)
+        assert model.engine is not None
+        model.engine.close()
+        self._engines = tuple(each for each in self._engines if each is not model.engine)
+        model.engine = None
+        model.in_engine.clear()
+        self._ended_statistics += model.statistics
+        model.statistics = Statistics()
+        self.policy.was_unloaded(model.entry.name)
+        # Hooks and compiled functions refer to their modules in cycles.
+        gc.collect()
+        free_memory()
+
+    def _set_failed(self, model: PooledModel, error: Exception) -> None:
+        sentence = str(error) if isinstance(error, ModelUnavailable) else "an unexpected error."
+        log.error("%s cannot be loaded: %s", model.entry.name, sentence)
+        model.failure = sentence
+        model.retry_at = self._clock() + RETRY_SECONDS
+        self._fail_waiting(model)
+        self._report_states()
+
+    def _fail_waiting(self, model: PooledModel) -> None:
+        error = ModelNotLoaded(f"{model.entry.name} cannot be loaded: {model.failure}")
+        for _, request in model.waiting:
+            self._report(Failed(request.id, failure_of(request, error)))
+        model.waiting.clear()
+
+    def _handle(self, model: PooledModel, event: Event | Loading | ModelStates) -> None:
+        """Pass on what the model's engine reports."""
+        match event:
+            case Started():
+                self.policy.was_used(model.entry.name, self._clock())
+            case ImageResult(id=request_id) | Failed(id=request_id):
+                model.in_engine.discard(request_id)
+            case Loading(download=download) if download is not None:
+                model.loading_since = self._clock()
+            case Statistics():
+                model.statistics = event
+                event = sum(
+                    (each.statistics for each in self._models.values()), self._ended_statistics
+                )
+        self._report(event)
+
+    def _report_states(self) -> None:
+        seconds = self.policy.load_seconds
+        states = [model.status(seconds(name)) for name, model in self._models.items()]
+        self._report(ModelStates(tuple(states)))
