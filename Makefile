@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # pytest's options: `make unit PYTEST='-k queue'`.
 PYTEST ?=
 
-.PHONY: run demo lint format types unit test coverage bench clean
+.PHONY: run demo lint format types unit test coverage bench licences clean
 
 run: $(VENV)/.run
 	$(BIN)/python -m bot run
@@ -45,6 +45,10 @@ coverage: lint types
 bench: $(VENV)/.test
 	$(BIN)/python -m inference.bench
 	$(BIN)/python -m tests.benchmarks.interactions --interactions 1000
+
+# docs/licences.md, after a change of the dependencies.
+licences: $(VENV)/.test
+	$(BIN)/python -m tests.licences
 
 clean:
 	rm -rf $(VENV)
