@@ -51,10 +51,15 @@ class History(commands.Cog):
     async def show(
         self,
         interaction: Interaction,
-        id: app_commands.Range[str, 16, 16],  # noqa: A002 - the option's name in Discord
+        # The option's name in Discord.
+        id: app_commands.Range[str, 16, 16] | None = None,  # noqa: A002
     ) -> None:
-        """Show one job, by its id."""
-        job = await self.bot.services.store.job(id)
+        """Show one job by its id, or the user's newest one."""
+        if id is None:
+            jobs = await JobList.HISTORY.jobs(self.bot.services.store, interaction.user.id)
+            job = jobs[0] if jobs else None
+        else:
+            job = await self.bot.services.store.job(id)
         if job is None:
             raise JobNotFound
         await check_access(interaction, job, AccessRule.RESULT)
