@@ -53,7 +53,10 @@ class Notifier:
 
     async def _send_directly(self, job: Job) -> bool:
         key = "notification.made" if job.state is JobState.DELIVERED else "notification.failed"
-        text = translate(job.locale, key, link=_link(job))
+        # A private answer has no address.
+        private = job.destination.private
+        link = f"<#{job.destination.channel_id}>" if private else message_link(job)
+        text = translate(job.locale, key, link=link)
         try:
             async with asyncio.timeout(POST_SECONDS):
                 channel = await self._client.create_dm(discord.Object(job.user_id))
@@ -96,11 +99,9 @@ def _took_long(job: Job) -> bool:
     return finished and (job.finished_at or 0.0) - job.created_at > LONG_SECONDS
 
 
-def _link(job: Job) -> str:
-    """A link to the answer; to its channel if the answer is private, which has no link."""
+def message_link(job: Job) -> str:
+    """The address of the message that shows the job. A private one has no address."""
     destination = job.destination
-    if destination.private:
-        return f"<#{destination.channel_id}>"
     return MESSAGE_LINK.format(
         guild=destination.guild_id or "@me",
         channel=destination.channel_id,

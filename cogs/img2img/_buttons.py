@@ -7,6 +7,7 @@ import dataclasses
 
 import discord
 
+from bot.delivery.notification import message_link
 from bot.i18n.translate import translate
 from bot.jobs.job import Job
 from bot.replies import reply_privately
@@ -172,6 +173,17 @@ def _result_as_source(interaction: Interaction, job: Job, result: str) -> Stored
     return dataclasses.replace(
         source_of(job, interaction),
         stored=result,
-        name=translate(interaction.locale, "img2img.source.result", job=job.id),
+        name=_result_name(interaction, job),
         channel_id=job.destination.channel_id,
+    )
+
+
+def _result_name(interaction: Interaction, job: Job) -> str:
+    """The name of a result as a source: a link to its message, if that is public and here."""
+    destination = job.destination
+    here = destination.channel_id == interaction.channel_id
+    if destination.private or not here or job.post_channel_id is not None:
+        return translate(interaction.locale, "img2img.source.result", job=job.id)
+    return translate(
+        interaction.locale, "img2img.source.result_message", job=job.id, url=message_link(job)
     )

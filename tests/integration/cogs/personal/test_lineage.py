@@ -16,7 +16,7 @@ from tests.support.simulated_discord import (
     open_shared_discord,
     text_of,
 )
-from tests.support.simulated_users import newest_job, press, redraw, reply_of, slash
+from tests.support.simulated_users import CAT, newest_job, press, redraw, reply_of, slash
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -116,3 +116,21 @@ async def test_the_ids_of_own_pictures_are_offered_before_anything_is_typed(
     job = await redraw(sim)
     choices = await sim.alice.autocomplete(sim.channel, "show", "id", "")
     assert [choice["value"] for choice in choices] == [job.id]
+
+
+async def test_from_links_to_the_message_of_the_result(sim: SimulatedDiscord) -> None:
+    first = await redraw(sim)
+    message = sim.last
+    await press(sim, sim.bob, message, "Vary")
+    assert f"from [result {first.id}]({message.jump_url})" in text_of(sim.last)
+
+
+async def test_from_does_not_link_to_a_private_message(sim: SimulatedDiscord) -> None:
+    result = await slash(
+        sim.alice, sim.channel, "img2img", prompt="secret", image=CAT, private=True
+    )
+    await sim.settled()
+    shown = await press(sim, sim.alice, result.response.message, "Vary")
+    first = (await sim.bot.services.store.jobs_of(sim.alice.id))[1]
+    text = text_of(shown.response.message)
+    assert f"from result {first.id}" in text
