@@ -7,9 +7,9 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
-from diffusers import StableDiffusionDepth2ImgPipeline
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
@@ -19,7 +19,7 @@ from inference.engine.device_time import CudaClock, HostClock
 from inference.engine.loop import SteppedEngine
 from inference.engine.policy import BatchPolicy
 from inference.errors import InvalidModel
-from inference.families.depth2img import Denoising, Depth2ImgModel
+from inference.families.registry import DeviceModel, build_model
 from inference.families.whole_call import WholeCallEngine
 from inference.pipelines.devices import (
     choose_device,
@@ -74,13 +74,12 @@ def build_engine(
         pipe = load_pipeline(config.entry, device, dtype, config.cache_dir, report)
         pipe.set_progress_bar_config(disable=True)
         weights = weights_on(device, pipe.components.values())
-        if not isinstance(pipe, StableDiffusionDepth2ImgPipeline):
+        if device.type == "cuda":
+            _use_channels_last(pipe)
+        model = build_model(pipe)
+        if model is None:
             ready = Ready(slots=1, device=device.type, dtype=_name(dtype), weights=weights)
             return WholeCallEngine(pipe, report), ready
-        if device.type == "cuda":
-            pipe.unet.to(memory_format=torch.channels_last)
-            pipe.vae.to(memory_format=torch.channels_last)
-        model = Depth2ImgModel(pipe)
         if gives_finite_values(model, config.entry.pixels):
             engine, ready = _stepped_engine(config, model, report)
             return engine, replace(ready, weights=weights)
@@ -96,12 +95,19 @@ def _precisions(wanted: torch.dtype) -> Sequence[torch.dtype]:
     return order[order.index(wanted) :]
 
 
+def _use_channels_last(pipe: Any) -> None:
+    """Convolutions are faster in this memory format on NVIDIA GPUs."""
+    for name in ("unet", "controlnet", "vae"):
+        if (component := getattr(pipe, name, None)) is not None:
+            component.to(memory_format=torch.channels_last)
+
+
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
 def _stepped_engine(
-    config: WorkerConfig, model: Depth2ImgModel, report: Callable[[Event | Loading], None]
+    config: WorkerConfig, model: DeviceModel[Any], report: Callable[[Event | Loading], None]
 ) -> tuple[ModelEngine, Ready]:
     entry, cuda = config.entry, model.device.type == "cuda"
     if config.batch_rows:
@@ -114,9 +120,8 @@ def _stepped_engine(
         rows = 2 * requests
     if cuda:
         report(Loading("warming up"))
-        if rows >= GRAPH_MIN_ROWS:
-            model.use_cuda_graphs()
-        _warm_up_sizes(model, entry.sizes, rows)
+        graphs = rows >= GRAPH_MIN_ROWS and model.use_cuda_graphs()
+        _warm_up_sizes(model, entry.sizes, rows, graphs=graphs)
     policy = BatchPolicy(
         row_limit=rows, request_limit=requests, admission_limit=ADMISSIONS if cuda else 1
     )
@@ -138,30 +143,30 @@ def _use_all_cores() -> None:
         torch.set_num_threads(cpu_count())
 
 
-def _prepare(model: Depth2ImgModel, pixels: int, requests: int) -> list[Denoising]:
-    return model.prepare(
-        [model.load_inputs(_warm_up_request(pixels, number)) for number in range(requests)]
-    )
+def _prepare(model: DeviceModel[Any], pixels: int, requests: int) -> list[Any]:
+    inputs = [model.load_inputs(_warm_up_request(pixels, number)) for number in range(requests)]
+    return list(model.prepare(inputs))
 
 
 @torch.no_grad()
-def gives_finite_values(model: Depth2ImgModel, pixels: int) -> bool:
+def gives_finite_values(model: DeviceModel[Any], pixels: int) -> bool:
     """Whether the latents and the decoded picture of a short request are finite."""
     (one,) = _prepare(model, pixels, 1)
-    while not one.finished:
+    while one.step < one.total_steps:
         model.predict([one])
-    decoded = model.decoder.decode_values(one.state.sample.to(model.dtype))
-    return bool(torch.isfinite(one.state.sample).all() and torch.isfinite(decoded).all())
+    return model.is_finite(one)
 
 
-def _warm_up_sizes(model: Depth2ImgModel, sizes: Sequence[tuple[int, int]], rows: int) -> None:
+def _warm_up_sizes(
+    model: DeviceModel[Any], sizes: Sequence[tuple[int, int]], rows: int, *, graphs: bool = False
+) -> None:
     """Use every usual shape, so that no request waits for its first call, which takes about 0.5 s
     (docs/benchmarks.md), and capture the CUDA graphs. Shapes for which there is no memory are left
     out: the engine itself can run out of memory without harm."""
     counts = sorted({min(rows, count) for count in WARM_UP_ROWS})
     for width, height in sizes:
         for count in counts:
-            captured = model.graphs is not None and count <= GRAPH_ROWS[-1]
+            captured = graphs and count <= GRAPH_ROWS[-1]
             try:
                 for _ in range(CALLS_BEFORE_CAPTURE + 1 if captured else 1):
                     model.warm_up(width, height, count)
@@ -187,7 +192,7 @@ def _warm_up_request(pixels: int, number: int) -> ImageRequest:
     )
 
 
-def _measure_rows(model: Depth2ImgModel, pixels: int) -> int:
+def _measure_rows(model: DeviceModel[Any], pixels: int) -> int:
     """How many rows fit a GPU, from the memory peaks of calls with two and with four rows."""
     peaks = []
     for requests in (1, 2):

@@ -5,117 +5,173 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from cachetools import LRUCache
 from PIL import Image
 
 from inference.engine.transfers import PendingTransfer, to_device
-from inference.errors import NonFiniteOutput
-from inference.families.prompts import PromptTokens, embed, tokenize
+from inference.errors import InferenceError, NonFiniteOutput
+from inference.pipelines.depth import DepthEstimator, relative_depth
 from inference.types import ImageRequest
 
 CACHE_BYTES = 64 * 2**20
 """At 512 × 512 in half precision one picture's latents and depth map take 36 kB, one prompt's
 embedding 158 kB."""
 
+Embeddings = tuple[torch.Tensor, ...]
+
+
+class Prompt(Protocol):
+    """A prompt as its encoder reads it: a hashable value."""
+
+    def __hash__(self) -> int: ...
+
+    @property
+    def ignored(self) -> str:
+        """The end of the prompt that the text encoder's window had no room for."""
+        ...
+
+
+class PromptEncoder(Protocol):
+    """The text encoders of a pipeline."""
+
+    def tokenize(self, prompt: str, *, negative: bool) -> Prompt:
+        """The host's part."""
+        ...
+
+    def embed(self, prompts: Sequence[Any]) -> list[Embeddings]:
+        """For each prompt the tensors that the denoiser needs of it, (1, ...) each."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HostInputs:
     """What the host computes of a request's picture and prompts, without the device.
 
-    `pixels` is the VAE's input, (1, 3, H, W); `depth_pixels` the depth estimator's. `keep_relief`
-    asks for the depth map at the estimator's own resolution.
+    `pixels` is the VAE's input, (1, 3, H, W), None without a source picture; `depth_pixels` the
+    depth estimator's, None if the model needs no depth map. `size` is (H, W). `keep_relief` asks
+    for the depth map at the estimator's own resolution.
     """
 
-    prompts: tuple[PromptTokens, ...]
+    prompts: tuple[Prompt, ...]
     picture_key: Hashable
-    pixels: torch.Tensor
-    depth_pixels: torch.Tensor
+    size: tuple[int, int]
+    pixels: torch.Tensor | None
+    depth_pixels: torch.Tensor | None
     keep_relief: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedPicture:
-    """The VAE's posterior, mean and deviation (1, C, h, w), and the depth map (1, 1, h, w).
+    """The VAE's posterior, mean and deviation (1, C, h, w), and the depth map in -1..1.
 
-    `relief`, (1, 1, H, W) in float32, is the depth map as the estimator returned it, only for
-    requests that redraw a part. `depth_is_finite` arrives after the depth map has been used: the
-    host does not wait for it.
+    Without a source picture both are None; a VAE without a distribution, such as `AutoencoderTiny`,
+    has no deviation. The depth map is None if the model needs none. `relief`, (1, 1, H, W) in
+    float32, is the depth map as the estimator returned it, only for requests that redraw a part.
+    `depth_is_finite` arrives after the depth map has been used: the host does not wait for it.
     """
 
-    mean: torch.Tensor
-    deviation: torch.Tensor
-    depth: torch.Tensor
-    relief: torch.Tensor | None
-    depth_is_finite: PendingTransfer[bool]
+    mean: torch.Tensor | None = None
+    deviation: torch.Tensor | None = None
+    depth: torch.Tensor | None = None
+    relief: torch.Tensor | None = None
+    depth_is_finite: PendingTransfer[bool] | None = None
 
 
-def _bytes_of(value: torch.Tensor | EncodedPicture) -> int:
-    if isinstance(value, torch.Tensor):
-        return value.nbytes
-    relief = 0 if value.relief is None else value.relief.nbytes
-    return value.mean.nbytes + value.deviation.nbytes + value.depth.nbytes + relief
+def _bytes_of(value: Embeddings | EncodedPicture) -> int:
+    if isinstance(value, EncodedPicture):
+        parts = (value.mean, value.deviation, value.depth, value.relief)
+        return sum(part.nbytes for part in parts if part is not None)
+    return sum(part.nbytes for part in value)
+
+
+def encode_pixels(vae: Any, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Mean and deviation of the posterior of pictures (N, 3, H, W) in -1..1, unscaled.
+
+    The deviation is None for a VAE that gives latents instead of a distribution.
+    """
+    encoded = vae.encode(pixels.to(vae.dtype))
+    if hasattr(encoded, "latents"):
+        return encoded.latents, None
+    return encoded.latent_dist.mean, encoded.latent_dist.std
 
 
 class ConditioningEncoder:
-    """Runs the text encoder, the VAE's encoder and the depth estimator of `pipe`.
+    """Runs the text encoders, the VAE's encoder and the depth estimator of a pipeline.
 
-    The depth estimator runs in float32 on every device: its batch normalisation is not made for
-    half precision. `cache_bytes` bounds the memory of results kept for repeated prompts and
-    pictures.
+    A depth map has one value for each `depth_scale` × `depth_scale` pixels. `cache_bytes` bounds
+    the memory of results kept for repeated prompts and pictures.
     """
 
-    def __init__(self, pipe: Any, *, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        pipe: Any,
+        prompts: PromptEncoder,
+        depth: DepthEstimator | None = None,
+        *,
+        depth_scale: int = 1,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
         self.pipe = pipe
-        self.cache: LRUCache[Hashable, torch.Tensor | EncodedPicture] = LRUCache(
+        self.prompts = prompts
+        self.depth = depth
+        self.cache: LRUCache[Hashable, Embeddings | EncodedPicture] = LRUCache(
             cache_bytes, _bytes_of
         )
-        pipe.depth_estimator.to(torch.float32)
+        self._depth_scale = depth_scale
 
     def load_inputs(self, request: ImageRequest) -> HostInputs:
-        """The host's part: hashing, tokenizing, decoding and scaling pixels."""
-        size = (request.width, request.height)
-        image = Image.frombytes("RGB", size, request.pixels)
-        steering = image
-        key = [hashlib.sha256(request.pixels).digest()]
-        if request.structure is not None:
-            steering = Image.frombytes("RGB", size, request.structure)
-            key.append(hashlib.sha256(request.structure).digest())
-        keep_relief = request.part != "everything"
-        prompts = [request.prompt]
+        """The host's part: hashing, tokenizing, decoding and scaling pixels.
+
+        Raises:
+            InferenceError: the request redraws a part that is found by depth, without a depth map.
+        """
+        prompts = [self.prompts.tokenize(request.prompt, negative=False)]
         if request.guidance_scale > 1:
-            prompts.append(request.negative_prompt)
+            prompts.append(self.prompts.tokenize(request.negative_prompt, negative=True))
+        size = (request.width, request.height)
+        structure = request.structure or request.pixels
+        pixels = depth_pixels = None
+        if request.pixels:
+            image = Image.frombytes("RGB", size, request.pixels)
+            pixels = self.pipe.image_processor.preprocess(image)
+        if self.depth is not None and structure:
+            depth_pixels = self.depth.load_pixels(Image.frombytes("RGB", size, structure))
+        keep_relief = request.part != "everything"
+        if keep_relief and depth_pixels is None:
+            raise InferenceError("This model has no depth map to find the foreground by.")
+        digests = [hashlib.sha256(part).digest() for part in (request.pixels, structure)]
         return HostInputs(
-            prompts=tuple(tokenize(self.pipe.tokenizer, prompt) for prompt in prompts),
-            picture_key=(*key, size, keep_relief),
-            pixels=self.pipe.image_processor.preprocess(image),
-            depth_pixels=self.pipe.feature_extractor(
-                images=[steering], return_tensors="pt"
-            ).pixel_values,
+            prompts=tuple(prompts),
+            picture_key=(*digests, size, keep_relief),
+            size=(request.height, request.width),
+            pixels=pixels,
+            depth_pixels=depth_pixels,
             keep_relief=keep_relief,
         )
 
-    def encode_texts(self, batch: Sequence[HostInputs]) -> list[list[torch.Tensor]]:
-        """For each request the embeddings of its prompts, (1, window, D) each."""
+    def encode_texts(self, batch: Sequence[HostInputs]) -> list[list[Embeddings]]:
+        """For each request the embeddings of its prompts."""
         unique = dict.fromkeys(prompt for inputs in batch for prompt in inputs.prompts)
-        found = self._cached(unique)
+        found = self._cached(unique.keys())
         if missing := [prompt for prompt in unique if prompt not in found]:
-            embeddings = torch.split(embed(self.pipe, missing), 1)
+            embeddings = self.prompts.embed(missing)
             found |= dict(zip(missing, embeddings, strict=True))
             self._keep(zip(missing, embeddings, strict=True))
         return [[found[prompt] for prompt in inputs.prompts] for inputs in batch]
 
     def encode_pictures(self, batch: Sequence[HostInputs]) -> list[EncodedPicture]:
-        """For each request the latent distribution and the depth map of its picture."""
+        """For each request the latent distribution and the depth map of its pictures."""
         unique = {inputs.picture_key: inputs for inputs in batch}
         found = self._cached(unique)
-        by_shape: dict[torch.Size, dict[Hashable, HostInputs]] = {}
+        by_kind: dict[Hashable, dict[Hashable, HostInputs]] = {}
         for key, inputs in unique.items():
             if key not in found:
-                by_shape.setdefault(inputs.pixels.shape, {})[key] = inputs
-        for missing in by_shape.values():
+                kind = (inputs.size, inputs.pixels is None, inputs.depth_pixels is None)
+                by_kind.setdefault(kind, {})[key] = inputs
+        for missing in by_kind.values():
             encoded = self._encode(list(missing.values()))
             found |= dict(zip(missing, encoded, strict=True))
             self._keep(zip(missing, encoded, strict=True))
@@ -127,57 +183,64 @@ class ConditioningEncoder:
         Raises:
             NonFiniteOutput: it has.
         """
-        if encoded.depth_is_finite.ready and not encoded.depth_is_finite.result():
+        finite = encoded.depth_is_finite
+        if finite is not None and finite.ready and not finite.result():
             self.cache.pop(key, None)
             raise NonFiniteOutput("The depth estimator's output was not valid for this picture.")
 
     def _encode(self, batch: Sequence[HostInputs]) -> list[EncodedPicture]:
-        """Pictures of one shape."""
-        pipe = self.pipe
+        """Pictures of one size, all with a source or none, all with a depth map or none."""
         relief, depths = self._depth_maps(batch)
+        mean, deviation = self._posteriors(batch)
         # Deviations from finite values become NaN or infinite in the sum, too.
-        finite = torch.isfinite(depths.sum(dim=(1, 2, 3)))
-        pixels = to_device(torch.cat([inputs.pixels for inputs in batch]), pipe.device)
-        posterior = pipe.vae.encode(pixels.to(pipe.unet.dtype)).latent_dist
+        finite = None if depths is None else torch.isfinite(depths.sum(dim=(1, 2, 3)))
         return [
             EncodedPicture(
-                posterior.mean[index : index + 1].clone(),
-                posterior.std[index : index + 1].clone(),
-                depths[index : index + 1].clone(),
-                relief[index : index + 1].clone() if inputs.keep_relief else None,
-                PendingTransfer(finite[index], bool),
+                _row(mean, index),
+                _row(deviation, index),
+                _row(depths, index),
+                _row(relief, index) if inputs.keep_relief else None,
+                None if finite is None else PendingTransfer(finite[index], bool),
             )
             for index, inputs in enumerate(batch)
         ]
 
-    def _depth_maps(self, batch: Sequence[HostInputs]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The estimator's output, and relative depth in -1..1 at the latents' size, (N, 1, h, w).
-
-        Near is bright. The second is what `StableDiffusionDepth2ImgPipeline.prepare_depth_map`
-        computes, but in float32. A map without relief, whose normalisation would divide by zero,
-        becomes zero.
-        """
+    def _posteriors(
+        self, batch: Sequence[HostInputs]
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        if batch[0].pixels is None:
+            return None, None
         pipe = self.pipe
-        values = to_device(torch.cat([inputs.depth_pixels for inputs in batch]), pipe.device)
-        relief = pipe.depth_estimator(values.float()).predicted_depth.unsqueeze(1)
-        height, width = batch[0].pixels.shape[2:]
-        factor = pipe.vae_scale_factor
-        depth = torch.nn.functional.interpolate(
-            relief,
-            size=(height // factor, width // factor),
-            mode="bicubic",
-            align_corners=False,
+        pixels = to_device(
+            torch.cat([inputs.pixels for inputs in batch if inputs.pixels is not None]),
+            pipe.device,
         )
-        low = torch.amin(depth, dim=(1, 2, 3), keepdim=True)
-        high = torch.amax(depth, dim=(1, 2, 3), keepdim=True)
-        normalised = 2.0 * (depth - low) / (high - low) - 1.0
-        depth = torch.where(low == high, torch.zeros_like(depth), normalised)
-        return relief, depth.to(pipe.unet.dtype)
+        mean, deviation = encode_pixels(pipe.vae, pixels)
+        dtype = pipe.unet.dtype
+        return mean.to(dtype), None if deviation is None else deviation.to(dtype)
+
+    def _depth_maps(
+        self, batch: Sequence[HostInputs]
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """The estimator's output, and relative depth in -1..1 of the size that the model needs."""
+        if self.depth is None or batch[0].depth_pixels is None:
+            return None, None
+        values = to_device(
+            torch.cat([inputs.depth_pixels for inputs in batch if inputs.depth_pixels is not None]),
+            self.pipe.device,
+        )
+        height, width = (side // self._depth_scale for side in batch[0].size)
+        relief = self.depth.estimate(values)
+        return relief, relative_depth(relief, height, width).to(self.pipe.unet.dtype)
 
     def _cached(self, keys: Iterable[Hashable]) -> dict[Any, Any]:
         return {key: value for key in keys if (value := self.cache.get(key)) is not None}
 
-    def _keep(self, values: Iterable[tuple[Hashable, torch.Tensor | EncodedPicture]]) -> None:
+    def _keep(self, values: Iterable[tuple[Hashable, Embeddings | EncodedPicture]]) -> None:
         for key, value in values:
             if _bytes_of(value) <= self.cache.maxsize:
                 self.cache[key] = value
+
+
+def _row(values: torch.Tensor | None, index: int) -> torch.Tensor | None:
+    return None if values is None else values[index : index + 1].clone()

@@ -1,4 +1,5 @@
-"""Latents to RGB bytes through the VAE; in tiles or in float32 where the first attempt fails."""
+"""Latents to RGB bytes through the VAE, in tiles or in float32 where the first attempt fails, and
+depth maps to grey bytes."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from inference.engine.transfers import PendingTransfer
 from inference.errors import NonFiniteOutput
@@ -57,7 +59,9 @@ class PictureDecoder:
         return self._decode_in_tiles(latents)
 
     def _decode_whole(self, latents: torch.Tensor) -> torch.Tensor:
-        decoded: torch.Tensor = self.pipe.vae.decode(latents, return_dict=False)[0]
+        decoded: torch.Tensor = self.pipe.vae.decode(
+            latents.to(self.pipe.vae.dtype), return_dict=False
+        )[0]
         return decoded
 
     def _decode_in_tiles(self, latents: torch.Tensor) -> torch.Tensor:
@@ -93,6 +97,18 @@ class PictureDecoder:
                 raise error
         pixels = self.pipe.image_processor.postprocess(values, output_type="np")[0]
         return bytes((pixels * 255).round().astype(np.uint8).tobytes())
+
+
+@torch.no_grad()
+def depth_picture(depth: torch.Tensor, size: tuple[int, int]) -> PendingTransfer[bytes]:
+    """A depth map (1, 1, h, w) in -1..1 as 8-bit grey of this width and height, row-major."""
+    grey = ((depth[0, 0].float() + 1) * 127.5).round().clamp(0, 255).byte()
+
+    def resize(values: torch.Tensor) -> bytes:
+        small = Image.fromarray(values.numpy(), "L")
+        return small.resize(size, Image.Resampling.BICUBIC).tobytes()
+
+    return PendingTransfer(grey, resize)
 
 
 def _is_finite(values: torch.Tensor) -> bool:

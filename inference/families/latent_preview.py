@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from inference.engine.transfers import PendingTransfer
+from inference.families.conditioning import encode_pixels
 from inference.families.decoding import scaling_factor
 from inference.models import POCKET
 from inference.types import Preview
@@ -48,7 +49,7 @@ class LatentPreview:
         pictures = pipe.image_processor.preprocess(
             [Image.open(path).convert("RGB").resize(SAMPLE_SIZE) for path in sorted(SAMPLES)]
         )
-        mean = pipe.vae.encode(pictures.to(pipe.device, pipe.vae.dtype)).latent_dist.mean
+        mean, _ = encode_pixels(pipe.vae, pictures.to(pipe.device))
         latents = (mean * scaling_factor(pipe)).float().cpu().movedim(1, -1).flatten(0, 2)
         small = torch.nn.functional.avg_pool2d(pictures, pipe.vae_scale_factor)
         colours = (small / 2 + 0.5).movedim(1, -1).flatten(0, 2)

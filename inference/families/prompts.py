@@ -1,8 +1,8 @@
-"""Prompts to tokens on the host, and tokens to embeddings on the device, for one CLIP encoder."""
+"""Prompts to tokens on the host, and tokens to embeddings on the device, with CLIP encoders."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,23 +58,48 @@ def tokenize(tokenizer: Any, prompt: str) -> PromptTokens:
     )
 
 
-def embed(pipe: Any, prompts: Sequence[PromptTokens]) -> torch.Tensor:
-    """The prompts' embeddings, (N, window, D).
+def embed_weighted(
+    prompts: Sequence[PromptTokens],
+    empty: PromptTokens,
+    encode: Callable[[torch.Tensor], torch.Tensor],
+    device: torch.device,
+) -> torch.Tensor:
+    """The prompts' embeddings, (N, window, D); `encode` maps token ids (N, window) to them.
 
     A token of weight w is moved to `empty + w * (token - empty)`, where `empty` is the embedding of
     the empty prompt at its position (ComfyUI, `comfy/sd1_clip.py`, `encode_token_weights`).
     """
-    device, dtype = pipe.device, pipe.unet.dtype
     weighted = any(prompt.is_weighted for prompt in prompts)
     ids = [prompt.ids for prompt in prompts]
     if weighted:
-        ids.append(tokenize(pipe.tokenizer, "").ids)
-    embeddings = pipe.text_encoder(to_device(torch.tensor(ids), device))[0]
+        ids.append(empty.ids)
+    embeddings = encode(to_device(torch.tensor(ids), device))
     if weighted:
         weights = to_device(torch.tensor([prompt.weights for prompt in prompts])[..., None], device)
-        tokens, empty = embeddings[:-1], embeddings[-1:]
-        moved = empty + weights.to(embeddings.dtype) * (tokens - empty)
+        tokens, empty_tokens = embeddings[:-1], embeddings[-1:]
+        moved = empty_tokens + weights.to(embeddings.dtype) * (tokens - empty_tokens)
         embeddings = torch.where(weights == 1, tokens, moved)
-    expected = (len(prompts), pipe.tokenizer.model_max_length)
-    assert embeddings.shape[:2] == expected, embeddings.shape
-    return torch.as_tensor(embeddings.to(dtype))
+    assert embeddings.shape[:2] == (len(prompts), len(empty.ids)), embeddings.shape
+    return embeddings
+
+
+class ClipPrompts:
+    """The one CLIP text encoder of Stable Diffusion 1 and 2. The UNet needs the last hidden state,
+    (1, window, D)."""
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe = pipe
+        self._empty = tokenize(pipe.tokenizer, "")
+
+    def tokenize(self, prompt: str, *, negative: bool) -> PromptTokens:
+        """Tokens with their weights. An empty negative prompt is the empty prompt."""
+        del negative
+        return tokenize(self._pipe.tokenizer, prompt)
+
+    def embed(self, prompts: Sequence[PromptTokens]) -> list[tuple[torch.Tensor, ...]]:
+        """For each prompt its embeddings, (1, window, D)."""
+        pipe = self._pipe
+        embeddings = embed_weighted(
+            prompts, self._empty, lambda ids: pipe.text_encoder(ids)[0], pipe.device
+        )
+        return [(each,) for each in torch.split(embeddings.to(pipe.unet.dtype), 1)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -99,12 +99,18 @@ class Sampler:
 
     def plan(self, request: ImageRequest) -> SamplingPlan:
         """The request's schedule. Called in the helper thread only."""
-        key = (request.scheduler, request.steps, _steps_taken(request))
         if request.steps == 0:
             return NO_STEPS
+        from_noise = not request.pixels
+        key = (request.scheduler, request.steps, _steps_taken(request), from_noise)
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = read_plan(*self._schedule(request))
+            scheduler, timesteps = self._schedule(request)
+            sigma = float(scheduler.init_noise_sigma)
+            plan = read_plan(scheduler, timesteps)
+            if from_noise:
+                plan = replace(plan, signal=0.0, deviation=sigma)
+            self._plans[key] = plan
         return plan
 
     def start(
@@ -213,5 +219,7 @@ def _keep(state: SamplingState, tensors: torch.Tensor) -> torch.Tensor:
 
 
 def _steps_taken(request: ImageRequest) -> int:
-    """The last steps of the schedule that run; at least one."""
+    """The last steps of the schedule that run; at least one, and all without a source picture."""
+    if not request.pixels:
+        return request.steps
     return max(1, min(int(request.steps * request.strength), request.steps))

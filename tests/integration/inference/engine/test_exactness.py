@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from inference.families.depth2img import Denoising, Depth2ImgModel
+from inference.families.depth2img import Depth2ImgModel
+from inference.families.latent_diffusion import Denoising
 from inference.pipelines import random_tiny
 from inference.types import Scheduler
 from inference.worker.messages import Submit

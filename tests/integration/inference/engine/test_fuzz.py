@@ -107,13 +107,13 @@ def test_any_settings_at_their_limits_give_a_picture_or_a_sentence(
 def batch_invariant(model: Depth2ImgModel) -> Depth2ImgModel:
     """Make the numbers independent of the batch: libraries choose other algorithms for one row than
     for several, and the last bits of the results differ."""
-    call = model._call_unet
+    call = model._call_denoiser
 
-    def row_by_row(inputs: torch.Tensor, times: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
-        rows = zip(inputs.split(1), times.split(1), text.split(1), strict=True)  # type: ignore[no-untyped-call]
+    def row_by_row(*inputs: torch.Tensor) -> torch.Tensor:
+        rows = zip(*(part.split(1) for part in inputs), strict=True)  # type: ignore[no-untyped-call]
         return torch.cat([call(*row) for row in rows])
 
-    model._call_unet = row_by_row  # type: ignore[method-assign]
+    model._call_denoiser = row_by_row  # type: ignore[assignment, method-assign]
     return model
 
 

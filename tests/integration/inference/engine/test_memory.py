@@ -43,8 +43,8 @@ def test_out_of_memory_in_a_step_lowers_the_limit_and_loses_no_step(
         return decode(one)
 
     model.decode = keep  # type: ignore[method-assign]
-    model._unet = failing(  # type: ignore[method-assign]
-        model._unet, OUT_OF_MEMORY, lambda inputs, *_: len(inputs) > 6
+    model._denoise = failing(  # type: ignore[method-assign]
+        model._denoise, OUT_OF_MEMORY, lambda inputs, *_: len(inputs) > 6
     )
     engine, recorder = new_engine(model, row_limit=12)
     for one in wanted:
@@ -94,12 +94,12 @@ def widths(model: Depth2ImgModel, part: str) -> Any:
     """Where the latent width stands in the arguments of a method of the model or its decoder."""
     return {
         "prepare": lambda batch: batch[0].noise.shape[3],
-        "_unet": lambda inputs, *_: inputs.shape[3],
+        "_denoise": lambda inputs, *_: inputs.shape[3],
         "_decode_whole": lambda latents: latents.shape[3],
     }[part]
 
 
-@pytest.mark.parametrize("part", ["prepare", "_unet", "_decode_whole"])
+@pytest.mark.parametrize("part", ["prepare", "_denoise", "_decode_whole"])
 def test_only_a_request_that_does_not_fit_alone_fails(model: Depth2ImgModel, part: str) -> None:
     width = widths(model, part)
     holder = model.decoder if part == "_decode_whole" else model
@@ -116,7 +116,7 @@ def test_only_a_request_that_does_not_fit_alone_fails(model: Depth2ImgModel, par
     assert engine.policy.row_limit == 8
 
 
-@pytest.mark.parametrize("part", ["prepare", "_unet"])
+@pytest.mark.parametrize("part", ["prepare", "_denoise"])
 def test_a_request_that_fits_alone_waits_until_nothing_else_runs(
     model: Depth2ImgModel, part: str
 ) -> None:
@@ -124,7 +124,7 @@ def test_a_request_that_fits_alone_waits_until_nothing_else_runs(
     engine, recorder = new_engine(model, row_limit=8)
 
     def does_not_fit(*arguments: Any) -> bool:
-        return width(*arguments) > 8 and len(engine.policy.running) > (part == "_unet")
+        return width(*arguments) > 8 and len(engine.policy.running) > (part == "_denoise")
 
     setattr(model, part, failing(getattr(model, part), OUT_OF_MEMORY, does_not_fit))
     ids = ["a", "b", "large", "c"]

@@ -57,7 +57,7 @@ def test_a_preview_has_the_colours_of_the_picture(model: Depth2ImgModel, channel
     def encode(pictures: torch.Tensor) -> Any:
         small = torch.nn.functional.avg_pool2d(pictures, 8)
         latents = torch.einsum("oc,bchw->bohw", mixture, small)
-        return SimpleNamespace(latent_dist=SimpleNamespace(mean=latents))
+        return SimpleNamespace(latent_dist=SimpleNamespace(mean=latents, std=None))
 
     one = prepare(model, request())
     model.pipe.vae.encode = encode

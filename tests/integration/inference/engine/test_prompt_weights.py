@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from inference.families.prompts import embed, tokenize
+from inference.families.prompts import ClipPrompts, tokenize
 from inference.pipelines import random_tiny
 
 PLAIN = "a red fox in the snow"
@@ -20,7 +20,9 @@ def pipe() -> Any:
 
 @torch.no_grad()
 def embedding(pipe: Any, *prompts: str) -> torch.Tensor:
-    return embed(pipe, [tokenize(pipe.tokenizer, prompt) for prompt in prompts])
+    encoder = ClipPrompts(pipe)
+    tokens = [encoder.tokenize(prompt, negative=False) for prompt in prompts]
+    return torch.cat([each[0] for each in encoder.embed(tokens)])
 
 
 @torch.no_grad()

@@ -26,10 +26,10 @@ def test_thirty_two_mixed_requests_take_at_most_two_fifths_of_the_unet_calls(
     engine, recorder = new_engine(model, row_limit=32)
     for one in wanted:
         engine.post(Submit(one))
-    model.unet_calls = 0
+    model.denoiser_calls = 0
     finish(engine, recorder, [one.id for one in wanted])
     assert not recorder.failures
-    assert model.unet_calls <= 0.4 * one_at_a_time
+    assert model.denoiser_calls <= 0.4 * one_at_a_time
 
 
 @pytest.mark.parametrize("sizes", [1, 2, 3, 4])

@@ -1,0 +1,59 @@
+"""The registry of model families: which class steps the requests of a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from diffusers import StableDiffusionDepth2ImgPipeline
+
+from inference.engine.protocols import RunningT, StepModel
+from inference.families.depth2img import Depth2ImgModel
+from inference.pipelines.depth import DepthEstimator
+
+
+class DeviceModel(StepModel[Any, RunningT], Protocol[RunningT]):
+    """A loaded model that the worker can measure and warm up."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    def is_finite(self, running: RunningT) -> bool:
+        """Whether a finished request's latents and its decoded picture are finite."""
+        ...
+
+    def warm_up(self, width: int, height: int, rows: int) -> None:
+        """Call the denoiser once for this size and number of rows."""
+        ...
+
+    def use_cuda_graphs(self) -> bool:
+        """Replay small denoiser calls as CUDA graphs from now on; false if the family cannot."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A model family: its pipelines, and how a model is built of one of them."""
+
+    pipelines: tuple[type[Any], ...]
+    build: Callable[[Any, DepthEstimator | None], DeviceModel[Any]]
+
+
+FAMILIES: dict[str, Family] = {
+    "depth2img": Family(
+        (StableDiffusionDepth2ImgPipeline,), lambda pipe, depth: Depth2ImgModel(pipe)
+    ),
+}
+
+
+def build_model(pipe: Any, depth: DepthEstimator | None = None) -> DeviceModel[Any] | None:
+    """The model that steps requests of this pipeline; None if no family serves its class.
+
+    `depth` is the estimator for pipelines that do not have one of their own.
+    """
+    for family in FAMILIES.values():
+        if isinstance(pipe, family.pipelines):
+            return family.build(pipe, depth)
+    return None
