@@ -156,8 +156,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         check_encoding(given)
         arguments = parser().parse_args(given)
-        overrides = {"model": arguments.model} if getattr(arguments, "model", None) else {}
-        settings = load_settings(overrides)
+        settings = load_settings()
+        if model := getattr(arguments, "model", None):
+            settings = settings.with_model(model)
     except StartError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

@@ -13,6 +13,7 @@ from bot.delivery.message import Upload
 from bot.images.picture import Picture
 from bot.intake import Intake, IntakeLimits
 from bot.jobs.job import Job
+from bot.models import ConfiguredModels
 from bot.moderation.actions import ModeratorActions
 from bot.moderation.cases import ModerationCases
 from bot.moderation.detectors.classifier import ClassifierProcess, ImageClassifier
@@ -26,7 +27,7 @@ from bot.store.store import Store
 from bot.styles import SHIPPED, Styles
 from cogs.moderation.renderer import LogRenderer
 from cogs.shared.renderer import Img2ImgRenderer, alt_text
-from inference import InferenceService, ServiceState, find_model
+from inference import InferenceService, ServiceState
 
 
 @asynccontextmanager
@@ -38,9 +39,9 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
 
     Raises:
         StoreLocked: another bot process has this data directory open.
-        ModelUnavailable: `MODEL` is neither a catalogue name nor a folder.
+        ModelUnavailable: a model is neither a catalogue name nor a repository nor a folder.
     """
-    model = find_model(settings.model)
+    models = ConfiguredModels.from_names(settings.models)
 
     def can_share(job: Job) -> bool:
         """Not in servers without the bot, unless the operator has set a gallery for all."""
@@ -88,7 +89,7 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
         delivery = Delivery(bot, renderer, store, encode, checks, metrics=metrics)
         bot.services = Services(
             settings=settings,
-            model=model,
+            models=models,
             intake=intake,
             store=store,
             delivery=delivery,

@@ -18,6 +18,7 @@ from bot.event_guard import skip_unreadable_events
 from bot.i18n.translate import CommandTranslator
 from bot.intake import Intake
 from bot.jobs.checks import JobChecks
+from bot.models import ConfiguredModels
 from bot.moderation.actions import ModeratorActions
 from bot.moderation.log import ModerationLog
 from bot.moderation.moderation import Moderation
@@ -52,7 +53,7 @@ class Services:
     """The services that cogs use. The composition root opens and closes them."""
 
     settings: Settings
-    model: ModelEntry
+    models: ConfiguredModels
     intake: Intake
     store: Store
     delivery: Delivery
@@ -63,6 +64,11 @@ class Services:
     moderation_log: ModerationLog
     styles: Styles
     inference: InferenceService
+
+    @property
+    def model(self) -> ModelEntry:
+        """The default model."""
+        return self.models.default
 
 
 def intents(settings: Settings) -> discord.Intents:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.jobs.budgets import EVERYONE, RoleLimits
@@ -29,6 +29,9 @@ Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Labels = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
+DEFAULT_MODEL = "sd2-depth"
+
+
 class Settings(BaseSettings):
     """All settings. `.env.example` lists each with its default and a reason."""
 
@@ -44,7 +47,9 @@ class Settings(BaseSettings):
     message_content: bool = False
 
     # Model
-    model: str = "sd2-depth"
+    model: str = DEFAULT_MODEL
+    models: Labels = ()
+    model_memory_gib: float = Field(default=0, ge=0)
     demo_model: str = "pocket"
     device: str = Field(default="auto", pattern=r"^(auto|cuda(:\d+)?|mps|cpu)$")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
@@ -106,3 +111,20 @@ class Settings(BaseSettings):
     # Monitoring
     metrics_port: int = Field(default=0, ge=0, le=65535)
     metrics_host: str = "127.0.0.1"
+
+    @model_validator(mode="after")
+    def _complete_models(self) -> Self:
+        """`models` holds all models, the default one first; `model` is the default one."""
+        if not self.models:
+            self.models = (self.model,)
+        elif "model" in self.model_fields_set and self.model != self.models[0]:
+            raise ValueError(
+                f"MODEL={self.model} and MODELS={','.join(self.models)} name different default "
+                "models: set only one of them"
+            )
+        self.model = self.models[0]
+        return self
+
+    def with_model(self, name: str) -> Self:
+        """The settings with this model only."""
+        return self.model_copy(update={"model": name, "models": (name,)})

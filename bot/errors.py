@@ -5,6 +5,7 @@
     ├── RequestError                 the request itself: options, limits, permissions
     │   ├── MissingPermissions       bot.permissions
     │   ├── NoSuchStyle              bot.styles
+    │   ├── ModelNotOffered          bot.models
     │   ├── ServerNotAllowed, DirectMessagesOff    bot.commands.allowed_places
     │   ├── UserQueueLimitReached, TooManyPictures, ErasedMeanwhile    bot.jobs.admission
     │   ├── ModerationRefusal        `bot.moderation.errors` draws this branch

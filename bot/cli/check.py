@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from bot.config import Settings
 from bot.errors import StartError
 from bot.permissions import invite_link
 from bot.store.opening import FILE_NAME
-from inference import ModelEntry, ModelUnavailable, find_local_model, find_model, hub_cache
+from inference import ModelEntry, ModelUnavailable, find_local_model, find_models, hub_cache
 
 # Below this, the report has a note.
 FREE_BYTES = 1e9
@@ -61,14 +61,14 @@ async def findings(settings: Settings, *, deep: bool = False) -> AsyncIterator[F
     for sentence in unknown_names():
         yield Finding("settings", False, sentence, fatal=False)
     yield await _token(settings)
-    model = None
+    models: tuple[ModelEntry, ...] = ()
     try:
-        model = find_model(settings.model)
+        models = find_models(settings.models)
     except ModelUnavailable as error:
         yield Finding("model", False, explain(error))
-    else:
+    for model in models:
         yield await asyncio.to_thread(_model, settings, model)
-    async for finding in _device(settings, model):
+    async for finding in _device(settings, models):
         yield finding
     yield await asyncio.to_thread(_storage, settings)
     if deep:
@@ -121,7 +121,7 @@ def _existing(folder: Path) -> Path:
     return next(each for each in (folder, *folder.parents) if each.exists())
 
 
-async def _device(settings: Settings, model: ModelEntry | None) -> AsyncIterator[Finding]:
+async def _device(settings: Settings, models: Sequence[ModelEntry]) -> AsyncIterator[Finding]:
     try:
         device = await find_device(settings)
     except StartError as error:
@@ -133,7 +133,9 @@ async def _device(settings: Settings, model: ModelEntry | None) -> AsyncIterator
     yield Finding("device", True, text)
     if device.warning:
         yield Finding("device", False, device.warning, fatal=False)
-    if model is not None and model.memory is not None:
+    for model in models:
+        if model.memory is None:
+            continue
         needed, least = model.memory.on(device.kind, half=device.half_precision)
         if device.memory_gib < needed:
             fits = device.memory_gib >= least

@@ -32,10 +32,13 @@ def local_service(settings: Settings) -> LocalService:
     """The service with one worker process on this machine, not started yet.
 
     Raises:
-        UnknownModel: `MODEL` is neither a catalogue name nor a repository nor a folder.
+        UnknownModel: a model is neither a catalogue name nor a repository nor a folder, or is
+            named twice.
     """
     return LocalService(
         model=settings.model,
+        other_models=settings.models[1:],
+        model_memory=int(settings.model_memory_gib * 2**30),
         device=settings.device,
         dtype=settings.dtype,
         batch_rows=settings.batch_rows,
@@ -49,10 +52,14 @@ def inference_service(settings: Settings) -> LocalService:
 
     Raises:
         UnknownModel: as `local_service`.
-        StartError: `SERVICE` needs Ray, which is not installed.
+        StartError: `SERVICE` needs Ray, which is not installed, or runs one model only.
     """
     if settings.service == "local":
         return local_service(settings)
+    if len(settings.models) > 1:
+        raise StartError(
+            f"SERVICE={settings.service} runs one model: name one in MODELS, or set SERVICE=local."
+        )
     if importlib.util.find_spec("ray") is None:
         raise StartError(
             "SERVICE needs Ray, which is not installed: run `.venv/bin/pip install --constraint "

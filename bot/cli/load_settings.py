@@ -23,14 +23,14 @@ PATTERNS = {"background": "a colour such as #ffffff", "device": "auto, cuda, cud
 SIMILARITY = 0.7
 
 
-def load_settings(overrides: dict[str, Any]) -> Settings:
-    """The settings from the environment and `.env`; `overrides` come first.
+def load_settings() -> Settings:
+    """The settings from the environment and `.env`.
 
     Raises:
         StartError: a value is not valid; one sentence for each.
     """
     try:
-        return Settings(**overrides)
+        return Settings()
     except ValidationError as error:
         sentences = [_sentence(problem) for problem in error.errors()]
         raise StartError("\n".join(dict.fromkeys(sentences))) from error
@@ -57,6 +57,9 @@ def _sentence(problem: Any) -> str:
 
     The types: https://docs.pydantic.dev/latest/errors/validation_errors/
     """
+    if not problem["loc"]:
+        # About several settings; the sentence is in bot.config.
+        return f"{problem['ctx']['error']}."
     field = str(problem["loc"][0])
     limits = problem.get("ctx", {})
     rules = {

@@ -29,7 +29,8 @@ async def list_models(settings: Settings) -> None:
     use_hub_environment(settings)
     table = Table("name", "licence", "download", "memory", "on this machine", "source")
     entries = dict(MODELS)
-    entries.setdefault(settings.model, find_model(settings.model))
+    for name in settings.models:
+        entries.setdefault(name, find_model(name))
     for name, entry in entries.items():
         local = await asyncio.to_thread(_local_models, entry, settings)
         table.add_row(

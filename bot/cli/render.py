@@ -74,7 +74,7 @@ async def render(settings: Settings, options: RenderOptions) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     # Progress goes to standard error; the result's line alone goes to standard output.
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
-    async with local_service(settings) as service:
+    async with local_service(settings.with_model(settings.model)) as service:
         await wait_ready(service, console)
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("Redrawing", total=None)

@@ -24,10 +24,9 @@ async def run_demo(settings: Settings) -> None:
     """
     stop = stop_event(*ENDINGS)
     with tempfile.TemporaryDirectory(prefix="redraw-demo-") as folder:
-        settings = settings.model_copy(
+        settings = settings.with_model(settings.demo_model).model_copy(
             update={
                 "data_dir": Path(folder),
-                "model": settings.demo_model,
                 # Without a file or a link, the newest picture in the channel is redrawn, also
                 # where another user posted it.
                 "message_content": True,

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from bot.cli.load_settings import load_settings
 from bot.config import Settings
+from bot.errors import StartError
 
 EXAMPLE = Path(__file__).parents[3] / ".env.example"
 
@@ -67,3 +69,37 @@ def test_the_token_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     read = settings(monkeypatch, DISCORD_TOKEN="very.secret.token")
     assert "secret" not in repr(read).replace("SecretStr", "")
     assert "very.secret.token" not in str(read.model_dump())
+
+
+@pytest.mark.parametrize(
+    ("env", "model", "models"),
+    [
+        ({}, "sd2-depth", ("sd2-depth",)),
+        ({"MODEL": "noise"}, "noise", ("noise",)),
+        ({"MODELS": "pocket, noise"}, "pocket", ("pocket", "noise")),
+        ({"MODEL": "pocket", "MODELS": "pocket,noise"}, "pocket", ("pocket", "noise")),
+    ],
+)
+def test_the_first_of_several_models_is_the_default(
+    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], model: str, models: tuple[str, ...]
+) -> None:
+    read = settings(monkeypatch, **env)
+    assert (read.model, read.models) == (model, models)
+
+
+def test_two_settings_with_different_default_models_are_explained(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODEL", "noise")
+    monkeypatch.setenv("MODELS", "pocket,noise")
+    with pytest.raises(StartError) as raised:
+        load_settings()
+    assert str(raised.value) == (
+        "MODEL=noise and MODELS=pocket,noise name different default models: set only one of them."
+    )
+
+
+def test_one_model_replaces_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = settings(monkeypatch, MODELS="pocket,noise").with_model("sd15")
+    assert (read.model, read.models) == ("sd15", ("sd15",))

@@ -19,7 +19,7 @@ async def device_lines(
         return device
 
     monkeypatch.setattr(check, "find_device", found)
-    findings = check._device(Settings(_env_file=None), find_model("sd2-depth"))
+    findings = check._device(Settings(_env_file=None), [find_model("sd2-depth")])
     return [(each.good, each.fatal, each.text) async for each in findings]
 
 

@@ -1,0 +1,56 @@
+"""The models that the operator has configured, and their lookup by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bot.errors import RequestError
+from inference import ModelEntry, find_models
+
+
+class ModelNotOffered(RequestError):
+    """A request names a model that is not configured: a typed name, or that of an earlier job."""
+
+    text = "The model {model} is not available here. Available models: {models}."
+
+
+class ConfiguredModels:
+    """The models of `MODELS`, in its order; the first one is the default."""
+
+    def __init__(self, entries: Sequence[ModelEntry]) -> None:
+        self._entries = {entry.name: entry for entry in entries}
+
+    @classmethod
+    def from_names(cls, names: Sequence[str]) -> ConfiguredModels:
+        """The models of a setting.
+
+        Raises:
+            UnknownModel: a name is not that of a model, or is given twice.
+        """
+        return cls(find_models(names))
+
+    def __iter__(self) -> Iterator[ModelEntry]:
+        return iter(self._entries.values())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def default(self) -> ModelEntry:
+        """The model of a request that names none."""
+        return next(iter(self))
+
+    def find(self, name: str) -> ModelEntry | None:
+        """The model of that name, the default for an empty name; None if it is not configured."""
+        return self._entries.get(name) if name else self.default
+
+    def get(self, name: str | None) -> ModelEntry:
+        """The model of that name; the default without one.
+
+        Raises:
+            ModelNotOffered: it is not configured.
+        """
+        entry = self.find(name or "")
+        if entry is None:
+            raise ModelNotOffered(model=name, models=", ".join(self._entries))
+        return entry
