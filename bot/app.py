@@ -9,6 +9,7 @@ from bot.client import RedrawBot, Services
 from bot.config import Settings
 from bot.delivery.attachments import encode_job
 from bot.delivery.delivery import Delivery
+from bot.delivery.edit_limiter import EditRateLimiter
 from bot.delivery.message import Upload
 from bot.images.picture import Picture
 from bot.intake import Intake, IntakeLimits
@@ -31,11 +32,16 @@ from inference import InferenceService, ServiceState
 
 
 @asynccontextmanager
-async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIterator[RedrawBot]:
+async def open_bot(
+    settings: Settings,
+    inference: InferenceService,
+    *,
+    edit_limiter: EditRateLimiter | None = None,
+) -> AsyncIterator[RedrawBot]:
     """A bot with all of its services open, not yet connected to Discord.
 
     Its runner is not running yet: enter it once the bot has logged in, and leave it before the bot
-    closes.
+    closes. Tests pass an `edit_limiter` that does not wait.
 
     Raises:
         StoreLocked: another bot process has this data directory open.
@@ -86,7 +92,9 @@ async def open_bot(settings: Settings, inference: InferenceService) -> AsyncIter
             on_case=moderation_log.post_case,
         )
         checks = ModerationChecks(bot, moderation, store.pictures)
-        delivery = Delivery(bot, renderer, store, encode, checks, metrics=metrics)
+        delivery = Delivery(
+            bot, renderer, store, encode, checks, edit_limiter=edit_limiter, metrics=metrics
+        )
         bot.services = Services(
             settings=settings,
             models=models,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from bot.client import RedrawBot
 from bot.config import Settings
 from bot.errors import UserError
 from inference import InferenceService
+from tests.support.clocks import instant_edit_limiter
 
 
 @dataclass
@@ -39,7 +40,7 @@ class SimulatedDiscord:
         settings = self.bot.services.settings
         await self.runner.aclose()
         await self.services.aclose()
-        self.bot = await self.services.enter_async_context(open_bot(settings, service))
+        self.bot = await self.services.enter_async_context(_open_bot(settings, service))
         await self.env.restart_bot(self.bot)
         await self.runner.enter_async_context(self.bot.services.runner)
 
@@ -67,6 +68,12 @@ def settings_for(folder: Path, **changes: Any) -> Settings:
     """Settings that do not depend on the environment or on `.env`."""
     values = {"data_dir": folder / "data", "model": "noise", "moderation": False, **changes}
     return Settings(_env_file=None, **values)
+
+
+def _open_bot(
+    settings: Settings, service: InferenceService
+) -> AbstractAsyncContextManager[RedrawBot]:
+    return open_bot(settings, service, edit_limiter=instant_edit_limiter())
 
 
 @asynccontextmanager
@@ -110,7 +117,9 @@ async def open_simulated_discord(
 ) -> AsyncIterator[SimulatedDiscord]:
     """The bot with these settings in a new simulated Discord. Unexpected errors fail the test."""
     async with AsyncExitStack() as services:
-        bot = await services.enter_async_context(open_bot(settings_for(folder, **changes), service))
+        bot = await services.enter_async_context(
+            _open_bot(settings_for(folder, **changes), service)
+        )
         async with _discord(bot, bugs_expected, shards) as env, AsyncExitStack() as runner:
             await runner.enter_async_context(bot.services.runner)
             guild = env.create_guild("Test")

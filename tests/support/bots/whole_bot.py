@@ -17,6 +17,7 @@ from bot.cli.connection import log_in, stay_connected
 from bot.client import RedrawBot
 from bot.config import Settings
 from tests.support.bots.minimal_bot import point_discord_py_at
+from tests.support.clocks import instant_edit_limiter
 from tests.support.fake_discord.objects import LOADING, Interaction, Message
 from tests.support.fake_discord.server import FakeDiscord, fake_discord
 from tests.support.fake_discord.state import DiscordState
@@ -152,7 +153,8 @@ async def open_whole_bot(
     values = {"data_dir": folder / "data", "model": "noise", "moderation": False, **changes}
     async with fake_discord(state) as server:
         point_discord_py_at(server.port)
-        async with open_bot(Settings(_env_file=None, **values), service) as bot, bot:
+        settings = Settings(_env_file=None, **values)
+        async with open_bot(settings, service, edit_limiter=instant_edit_limiter()) as bot, bot:
             # discord.py waits so long for further guilds before it reports that it is ready.
             bot._connection.guild_ready_timeout = 0.05
             await log_in(bot, f"token-of-{BOT}")

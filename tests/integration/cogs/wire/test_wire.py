@@ -20,6 +20,7 @@ from bot.app import open_bot
 from bot.client import RedrawBot
 from bot.jobs.job import Job, JobState
 from tests.support.bots.minimal_bot import point_discord_py_at
+from tests.support.clocks import instant_edit_limiter
 from tests.support.fake_discord.guild import Channel, ChannelType, Guild, Overwrite, Permission
 from tests.support.fake_discord.guild_state import HOME_GUILD
 from tests.support.fake_discord.objects import Message
@@ -95,11 +96,15 @@ async def wired(folder: Path, state: DiscordState, **settings: Any) -> AsyncIter
     async with (
         fake_discord(state) as server,
         open_bot(
-            settings_for(folder, allowed_ports=[server.port], **settings), ScriptedService()
+            settings_for(folder, allowed_ports=[server.port], **settings),
+            ScriptedService(),
+            edit_limiter=instant_edit_limiter(),
         ) as bot,
         bot,
     ):
         point_discord_py_at(server.port)
+        # discord.py waits so long for further guilds before it reports that it is ready.
+        bot._connection.guild_ready_timeout = 0.05
         await bot.login(f"token-of-{BOT}")
         gateway = asyncio.create_task(bot.connect())
         try:
