@@ -9,12 +9,31 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # No test may contact the model hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from collections.abc import AsyncIterator
+import multiprocessing
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from inference import LocalService
+from inference.worker import process
+from tests.support.forks import FORKS
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_workers() -> Iterator[None]:
+    """Fork workers from a process that has imported torch: the import takes seconds of CPU time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "CONTEXT", FORKS)
+        yield
+
+
+@pytest.fixture
+def spawned_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker starts as it does outside of tests: with this test's environment, and without any
+    import."""
+    monkeypatch.setattr(process, "CONTEXT", multiprocessing.get_context("spawn"))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

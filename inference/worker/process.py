@@ -9,6 +9,7 @@ import queue
 import signal
 import threading
 from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pickle import UnpicklingError
 from typing import Any, Self
@@ -17,6 +18,8 @@ from inference.worker.logs import LogLine, write
 from inference.worker.main import main as worker_main
 from inference.worker.messages import Command, WorkerConfig
 
+# CUDA does not survive a fork. Tests fork their workers from a process that has imported torch.
+CONTEXT: BaseContext = multiprocessing.get_context("spawn")
 # A killed process ends at once, unless it hangs in a driver.
 KILL_SECONDS = 5.0
 
@@ -48,9 +51,8 @@ class WorkerProcess:
         Raises:
             OSError: the system cannot start another process.
         """
-        context = multiprocessing.get_context("spawn")
-        parent_end, child_end = context.Pipe()
-        process = context.Process(
+        parent_end, child_end = CONTEXT.Pipe()
+        process = CONTEXT.Process(
             target=worker_main, args=(child_end, config), name="redraw-worker", daemon=True
         )
         try:

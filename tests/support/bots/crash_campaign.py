@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import re
 import signal
@@ -18,10 +17,7 @@ from random import Random
 from tests.support.bots import bot_process
 from tests.support.fake_discord.objects import Message
 from tests.support.fake_discord.server import FakeDiscord
-
-# A process that has imported everything once and forks, so that a restart takes milliseconds.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.support.bots.bot_process"])
+from tests.support.forks import FORKS
 
 PROMPTS = ("grey", "grey", "grey", "grey", "slow", "too large", "dies once")
 SHOWN = re.compile(r"(queued|running|answer made|answer failed|answer cancelled) ([0-9a-f]{16})")

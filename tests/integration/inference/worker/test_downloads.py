@@ -31,6 +31,9 @@ from tests.support.hub.fake_hub import COMMIT, REPOSITORY, FakeHub
 from tests.support.hub.model_repositories import copy_of, save_old_layout
 from tests.support.requests import request
 
+# The hub's client reads its environment when it is imported.
+pytestmark = pytest.mark.usefixtures("spawned_workers")
+
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
 

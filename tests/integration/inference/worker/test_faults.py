@@ -143,6 +143,7 @@ async def test_two_hundred_faults_that_end_the_worker_each_cost_one_retry_at_mos
         assert await inject(service, worker_faults=200, request_faults=200) == 400
 
 
+@pytest.mark.usefixtures("spawned_workers")
 async def test_the_worker_is_back_within_ten_seconds() -> None:
     """The fake engine imports torch and nothing else."""
     async with serving() as service:
@@ -302,6 +303,7 @@ async def test_stopping_fails_requests_and_leaves_no_process(
     assert not psutil.pid_exists(pid)
 
 
+@pytest.mark.usefixtures("spawned_workers")
 async def test_a_stop_signal_to_the_whole_group_does_not_lose_a_request() -> None:
     """A service manager signals every process; the parent decides when the worker ends."""
     async with serving() as service:
@@ -403,6 +405,7 @@ async def test_the_status_counts_restarts_and_the_denoiser_s_work_of_all_workers
         assert service.status.denoiser_calls == before + 10
 
 
+@pytest.mark.usefixtures("spawned_workers")
 async def test_environment_variables_are_set_and_removed_in_the_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
