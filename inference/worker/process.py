@@ -9,7 +9,6 @@ import queue
 import signal
 import threading
 from multiprocessing.connection import Connection
-from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pickle import UnpicklingError
 from typing import Any, Self
@@ -19,7 +18,7 @@ from inference.worker.main import main as worker_main
 from inference.worker.messages import Command, WorkerConfig
 
 # CUDA does not survive a fork. Tests fork their workers from a process that has imported torch.
-CONTEXT: BaseContext = multiprocessing.get_context("spawn")
+CONTEXT = multiprocessing.get_context("spawn")
 # A killed process ends at once, unless it hangs in a driver.
 KILL_SECONDS = 5.0
 
