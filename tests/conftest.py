@@ -18,7 +18,7 @@ import pytest_asyncio
 
 from inference import LocalService
 from inference.worker import process
-from tests.support.forks import FORKS
+from tests.support.processes.forks import FORKS
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,7 +20,7 @@ from bot.client import RedrawBot
 from bot.config import Settings
 from bot.errors import UserError
 from inference import InferenceService
-from tests.support.clocks import instant_edit_limiter
+from tests.support.bots.edit_limiter import instant_edit_limiter
 
 
 @dataclass

@@ -17,7 +17,7 @@ from random import Random
 from tests.support.bots import bot_process
 from tests.support.fake_discord.objects import Message
 from tests.support.fake_discord.server import FakeDiscord
-from tests.support.forks import FORKS
+from tests.support.processes.forks import FORKS
 
 PROMPTS = ("grey", "grey", "grey", "grey", "slow", "too large", "dies once")
 SHOWN = re.compile(r"(queued|running|answer made|answer failed|answer cancelled) ([0-9a-f]{16})")

@@ -16,8 +16,8 @@ from bot.app import open_bot
 from bot.cli.connection import log_in, stay_connected
 from bot.client import RedrawBot
 from bot.config import Settings
+from tests.support.bots.edit_limiter import instant_edit_limiter
 from tests.support.bots.minimal_bot import point_discord_py_at
-from tests.support.clocks import instant_edit_limiter
 from tests.support.fake_discord.objects import LOADING, Interaction, Message
 from tests.support.fake_discord.server import FakeDiscord, fake_discord
 from tests.support.fake_discord.state import DiscordState

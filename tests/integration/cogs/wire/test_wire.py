@@ -19,8 +19,8 @@ import pytest
 from bot.app import open_bot
 from bot.client import RedrawBot
 from bot.jobs.job import Job, JobState
+from tests.support.bots.edit_limiter import instant_edit_limiter
 from tests.support.bots.minimal_bot import point_discord_py_at
-from tests.support.clocks import instant_edit_limiter
 from tests.support.fake_discord.guild import Channel, ChannelType, Guild, Overwrite, Permission
 from tests.support.fake_discord.guild_state import HOME_GUILD
 from tests.support.fake_discord.objects import Message

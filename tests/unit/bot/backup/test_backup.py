@@ -22,7 +22,7 @@ from bot.errors import StartError
 from bot.jobs.job import Job
 from bot.store.opening import FILE_NAME, RESTORE_MARKER, UNPACKED_NAME, StoreLocked
 from bot.store.store import Store
-from tests.support.forks import FORKS
+from tests.support.processes.forks import FORKS
 from tests.support.stores import accepted, filled
 
 

@@ -10,4 +10,6 @@ FORKS = multiprocessing.get_context("forkserver")
 `multiprocessing` has one such process for each test process. It has the environment that the tests
 had when it was first used.
 """
-FORKS.set_forkserver_preload(["tests.support.bots.bot_process", "tests.support.worker_imports"])
+FORKS.set_forkserver_preload(
+    ["tests.support.bots.bot_process", "tests.support.processes.worker_imports"]
+)

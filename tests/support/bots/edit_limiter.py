@@ -1,4 +1,4 @@
-"""Limiters on a clock that the test controls."""
+"""The limiter of message edits on a clock that is advanced instead of waited for."""
 
 from __future__ import annotations
 
