@@ -74,7 +74,12 @@ async def open_bot(
         lists, cases = ModerationLists(store.database), ModerationCases(store.database)
         moderation_log = await stack.enter_async_context(
             ModerationLog(
-                bot, LogRenderer(), lists, cases, retention_hours=settings.retention_hours
+                bot,
+                LogRenderer(),
+                lists,
+                cases,
+                store.guild_settings,
+                retention_hours=settings.retention_hours,
             )
         )
         classifier: ImageClassifier | None = None

@@ -58,6 +58,19 @@ def check_permissions(interaction: discord.Interaction[discord.Client]) -> None:
         raise MissingPermissions(permissions=permission_names(missing))
 
 
+def check_can_post(channel: discord.abc.GuildChannel) -> None:
+    """Check that the bot can post files in a channel of a server.
+
+    Raises:
+        MissingPermissions: it cannot.
+    """
+    allowed = channel.permissions_for(channel.guild.me)
+    needed = ("view_channel", "send_messages", "attach_files")
+    missing = [name for name in needed if not getattr(allowed, name)]
+    if missing:
+        raise MissingPermissions(permissions=permission_names(missing))
+
+
 def invite_link(application_id: int | str) -> str:
     """The URL that adds the bot to a server with the permissions that it needs."""
     return discord.utils.oauth_url(

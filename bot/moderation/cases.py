@@ -123,9 +123,11 @@ class ModerationCases:
         """A server's cases, oldest first."""
         return await self._db.run(self._select, "guild_id = ? ORDER BY id", (guild_id,))
 
-    async def expire(self, before: float) -> None:
-        """Remove prompts and hashes of cases that were opened before that time."""
-        await self._db.run(self._remove_contents, "created_at < ?", before)
+    async def expire(self, before: float, guild_id: int | None = None) -> None:
+        """Remove prompts and hashes of cases that were opened before that time (in one server)."""
+        where = "created_at < ?" + ("" if guild_id is None else " AND guild_id = ?")
+        values = (before,) if guild_id is None else (before, guild_id)
+        await self._db.run(self._remove_contents, where, *values)
 
     async def forget(self, user_id: int) -> None:
         """Remove a user's prompts and hashes at their request. Bans and timeouts stay."""
@@ -210,13 +212,13 @@ class ModerationCases:
             )
         return _action(row)
 
-    def _remove_contents(self, where: str, value: float) -> None:
+    def _remove_contents(self, where: str, *values: float) -> None:
         statement = (
             "UPDATE moderation_case SET prompt = NULL, bits = NULL, stripped = 1 "  # noqa: S608
             f"WHERE {where} AND NOT stripped"
         )
         with self._db.transaction("remove contents"):
-            removed = self._db.connection.execute(statement, (value,)).rowcount
+            removed = self._db.connection.execute(statement, values).rowcount
         if removed:
             scrub(self._db.connection)
 

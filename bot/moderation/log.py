@@ -24,6 +24,7 @@ from bot.images.picture import Picture
 from bot.moderation.cases import ModerationCases
 from bot.moderation.lists import ModerationLists
 from bot.moderation.model import Action, Case
+from bot.store.guild_settings import GuildSettings
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class ModerationLog:
         renderer: CaseRenderer,
         lists: ModerationLists,
         cases: ModerationCases,
+        guild_settings: GuildSettings,
         *,
         retention_hours: float,
         clock: Callable[[], float] = time.time,
@@ -71,6 +73,7 @@ class ModerationLog:
         self._renderer = renderer
         self._lists = lists
         self._cases = cases
+        self._guild_settings = guild_settings
         self._retention_seconds = retention_hours * 3600
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
@@ -104,7 +107,7 @@ class ModerationLog:
         """Post that a user appeals."""
         channel = await self._channel(case.guild_id)
         if channel is not None:
-            await self._send(channel, self._renderer.appeal(case, self._locale(case)))
+            await self._send(channel, self._renderer.appeal(case, await self._locale(case)))
 
     async def refresh(self, case_id: int) -> None:
         """Show a case's present state in its entry."""
@@ -120,7 +123,7 @@ class ModerationLog:
                     case,
                     await self._cases.actions_of(case.id),
                     [file.filename for file in files],
-                    self._locale(case),
+                    await self._locale(case),
                 )
                 await message.edit(view=view, attachments=files)
             except discord.HTTPException as error:
@@ -137,7 +140,7 @@ class ModerationLog:
             return
         # First without contents: once its id is recorded, the entry can be emptied in any case.
         bare = replace(case, prompt=None)
-        view = self._renderer.entry(bare, [], [], self._locale(case))
+        view = self._renderer.entry(bare, [], [], await self._locale(case))
         message = await self._send(channel, view)
         if message is None:
             return
@@ -151,7 +154,7 @@ class ModerationLog:
                 current,
                 await self._cases.actions_of(case.id),
                 [file.filename for file in files],
-                self._locale(case),
+                await self._locale(case),
             )
             try:
                 await message.edit(view=view, attachments=[file.file() for file in files])
@@ -161,7 +164,7 @@ class ModerationLog:
     async def _post_action(self, action: Action) -> None:
         channel = await self._channel(action.guild_id)
         if channel is not None:
-            await self._send(channel, self._renderer.action(action, self._locale(action)))
+            await self._send(channel, self._renderer.action(action, await self._locale(action)))
 
     async def _send(
         self, channel: discord.abc.Messageable, view: discord.ui.LayoutView
@@ -178,7 +181,11 @@ class ModerationLog:
             return None
         return self._client.get_partial_messageable(channel_id, guild_id=guild_id)
 
-    def _locale(self, entry: Case | Action) -> str:
+    async def _locale(self, entry: Case | Action) -> str:
+        """The language of the server's public messages."""
+        options = await self._guild_settings.options(entry.guild_id)
+        if options.language is not None:
+            return options.language
         guild = self._client.get_guild(entry.guild_id)
         return str(guild.preferred_locale) if guild else "en-US"
 
@@ -187,7 +194,7 @@ class ModerationLog:
         while True:
             self._wake.clear()
             try:
-                await self._cases.expire(self._clock() - self._retention_seconds)
+                await self._expire()
                 for case in await self._cases.to_strip():
                     async with self._editing:
                         await self._strip(case)
@@ -199,12 +206,19 @@ class ModerationLog:
             except TimeoutError:
                 continue
 
+    async def _expire(self) -> None:
+        now = self._clock()
+        await self._cases.expire(now - self._retention_seconds)
+        for guild_id, hours in (await self._guild_settings.with_retention()).items():
+            if hours * 3600 < self._retention_seconds:
+                await self._cases.expire(now - hours * 3600, guild_id)
+
     async def _strip(self, case: Case) -> None:
         assert case.log_channel_id is not None
         assert case.log_message_id is not None
         channel = self._client.get_partial_messageable(case.log_channel_id)
         view = self._renderer.entry(
-            case, await self._cases.actions_of(case.id), [], self._locale(case)
+            case, await self._cases.actions_of(case.id), [], await self._locale(case)
         )
         try:
             await channel.get_partial_message(case.log_message_id).edit(view=view, attachments=[])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-# A NULL parameter compares to nothing: each call sets one of the three. After the retention time
-# a job stays while it is a favourite of its own user.
+# A NULL parameter compares to nothing: each call sets one of the first three. After the retention
+# time a job stays while it is a favourite of its own user. `guild` narrows `before` to one server.
 CHOSEN = """
     user_id = :user OR id = :job OR finished_at < :before AND NOT EXISTS (
         SELECT 1 FROM favourite WHERE job_seq = job.seq AND favourite.user_id = job.user_id
+    ) AND (:guild IS NULL OR :guild =
+        iif(json_valid(request), json_extract(request, '$.destination.guild_id'), NULL)
     )
 """
 HASHES = f"SELECT DISTINCT hash FROM picture JOIN job ON seq = job_seq WHERE {CHOSEN}"  # noqa: S608
@@ -35,13 +37,14 @@ def erase(
     user: int | None = None,
     before: float | None = None,
     job: str | None = None,
+    guild: int | None = None,
 ) -> tuple[int, set[str]]:
-    """Within a transaction: count and delete a user's jobs, jobs answered before a moment, or one
-    job. A user's defaults and favourites are deleted with their jobs.
+    """Within a transaction: count and delete a user's jobs, jobs answered before a moment (in one
+    server or in all), or one job. A user's defaults and favourites are deleted with their jobs.
 
     Returns the number of jobs, and the content hashes that they named.
     """
-    chosen = {"user": user, "before": before, "job": job}
+    chosen = {"user": user, "before": before, "job": job, "guild": guild}
     hashes = {hash_ for (hash_,) in db.execute(HASHES, chosen)}
     db.execute(TALLY, chosen)
     if user is not None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from bot.errors import JobNotActive
 from bot.jobs.budgets import Charge
@@ -172,10 +172,10 @@ class Store:
             (now,),
         )
 
-    async def erase_before(self, moment: float) -> int:
-        """Reduce every job that was answered before `moment` to a count, except favourites of
-        their own users; how many."""
-        return await self._db.run(self._erase, before=moment)
+    async def erase_before(self, moment: float, guild_id: int | None = None) -> int:
+        """Reduce every job that was answered before `moment` (in one server) to a count, except
+        favourites of their own users; how many."""
+        return await self._db.run(self._erase, before=moment, guild=guild_id)
 
     async def erase_user(self, user_id: int) -> int:
         """Reduce every job of a user to a count, answered or not, and delete their defaults and
@@ -254,14 +254,12 @@ class Store:
     def _delete_unnamed(self, hashes: Iterable[str]) -> None:
         self.pictures.delete(unnamed(self._db.connection, hashes))
 
-    def _erase(
-        self, *, user: int | None = None, before: float | None = None, job: str | None = None
-    ) -> int:
+    def _erase(self, before: float | None = None, **chosen: Any) -> int:
         with self._db.transaction("erase"):
-            erased, hashes = erase(self._db.connection, user=user, before=before, job=job)
+            erased, hashes = erase(self._db.connection, before=before, **chosen)
         self._delete_unnamed(hashes)
         delete_copies(self._folder, older_than=before)
-        if erased or user is not None or not self._scrubbed:
+        if erased or "user" in chosen or not self._scrubbed:
             with full_disk_as_storage_full():
                 self._scrubbed = scrub(self._db.connection)
         return erased

@@ -109,7 +109,9 @@ class Img2Img(commands.Cog):
             style=style,
             private=private,
         )
-        draft = await with_defaults(self.bot.services, interaction.user.id, draft)
+        draft = await with_defaults(
+            self.bot.services, interaction.user, interaction.guild_id, draft
+        )
         context = RequestContext.of(interaction)
         await submit_request(interaction, draft, partial(find_source, context, image, url))
 
@@ -124,8 +126,10 @@ class Img2Img(commands.Cog):
         names = list(self.bot.services.styles.matching(typed))[: MAX_CHOICES - 1]
         choices = [app_commands.Choice(name=name, value=name) for name in names]
         none = translate(interaction.locale, "defaults.no_style")
-        defaults = await self.bot.services.store.user_defaults.of(interaction.user.id)
-        if defaults.style is not None and typed.lower() in none.lower():
+        store = self.bot.services.store
+        defaults = await store.user_defaults.of(interaction.user.id)
+        options = await store.guild_settings.options(interaction.guild_id)
+        if (defaults.style or options.style) is not None and typed.lower() in none.lower():
             choices.append(app_commands.Choice(name=none, value=NO_STYLE))
         return choices
 

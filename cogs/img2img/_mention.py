@@ -60,9 +60,14 @@ class Mention(commands.Cog):
         mentioned = self._is_mentioned(message)
         if not mentioned and message.guild is not None:
             return
+        guild_id = message.guild.id if message.guild else None
+        options = await self.bot.services.store.guild_settings.options(guild_id)
+        if not options.mentions:
+            return
         locale = str(message.guild.preferred_locale) if message.guild else "en-US"
+        locale = options.language or locale
         try:
-            check_place(self.bot.services.settings, message.guild.id if message.guild else None)
+            check_place(self.bot.services.settings, guild_id)
             if await self._permissions.may_use(message):
                 await self._redraw(message, locale, explain=mentioned)
         except UserError as error:
@@ -103,16 +108,16 @@ class Mention(commands.Cog):
             if explain:
                 await self._reply_once(message, translate(locale, "img2img.mention"))
             return
+        guild_id = message.guild.id if message.guild else None
         # The reply to a message is public, whatever the author's default is.
         written = Draft(prompt=prompt[:PROMPT_CHARACTERS], private=False)
         draft = check_draft(
-            await with_defaults(services, message.author.id, written),
+            await with_defaults(services, message.author, guild_id, written),
             services,
             guild=message.guild,
             users=[message.author, *message.mentions],
         )
         self._check_permissions(message)
-        guild_id = message.guild.id if message.guild else None
         await check_user(self.bot, message.author, guild_id, message.channel.id)
         async with services.runner.reserve(message.author.id, draft.pictures) as reservation:
             source = await self._find_source(context, message)
@@ -124,7 +129,7 @@ class Mention(commands.Cog):
             destination = Destination(
                 application_id=self.bot.application_id or 0,
                 channel_id=message.channel.id,
-                guild_id=message.guild.id if message.guild else None,
+                guild_id=guild_id,
                 message_id=reply.id,
                 upload_limit=message.guild.filesize_limit if message.guild else UPLOAD_LIMIT,
             )

@@ -47,7 +47,7 @@ async def redraw_candidate(
 ) -> None:
     """Submit the request of a form for a picture of a message or an upload."""
     bot = interaction.client
-    draft = await with_defaults(bot.services, interaction.user.id, draft)
+    draft = await with_defaults(bot.services, interaction.user, interaction.guild_id, draft)
     await submit_request(interaction, draft, partial(store_candidate, bot, candidate))
 
 
@@ -58,5 +58,5 @@ async def _redraw_sample(interaction: Interaction, draft: Draft) -> None:
         data = await asyncio.to_thread(SAMPLE.read_bytes)
         return await store_picture(services, data, SAMPLE.name)
 
-    draft = await with_defaults(services, interaction.user.id, draft)
+    draft = await with_defaults(services, interaction.user, interaction.guild_id, draft)
     await submit_request(interaction, draft, find_source)

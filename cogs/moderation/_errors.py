@@ -3,7 +3,6 @@
 UserError
 └── RequestError
     ├── NotModerator       the button is for members with Manage Messages
-    ├── NotManager         the command is for members with Manage Server
     ├── NotOperator        `everywhere` is for the application's owners
     ├── NotListed          nothing to lift: no such ban, timeout or entry
     ├── BadRule            the pattern is no expression, or matches everything
@@ -23,12 +22,6 @@ class NotModerator(RequestError):
     """The member lacks Manage Messages."""
 
     text = "Only moderators can do that."
-
-
-class NotManager(RequestError):
-    """The member lacks Manage Server."""
-
-    text = "Only members with the permission Manage Server can do that."
 
 
 class NotOperator(RequestError):

@@ -10,7 +10,7 @@ from discord.app_commands import Range
 
 from bot.i18n.translate import localized_name, translate
 from bot.moderation.model import GuildPolicy
-from bot.permissions import MissingPermissions, permission_names
+from bot.permissions import check_can_post
 from bot.replies import reply_privately
 from cogs.moderation._who import Interaction, ModeratorsOnly, moderator
 
@@ -47,11 +47,7 @@ class PolicyGroup(ModeratorsOnly, app_commands.Group):
             MissingPermissions: the bot could not post there.
         """
         if channel is not None:
-            allowed = channel.permissions_for(channel.guild.me)
-            needed = ("view_channel", "send_messages", "attach_files")
-            missing = [name for name in needed if not getattr(allowed, name)]
-            if missing:
-                raise MissingPermissions(permissions=permission_names(missing))
+            check_can_post(channel)
         await _change(
             interaction,
             "moderation.set.log.done" if channel else "moderation.set.log.off",

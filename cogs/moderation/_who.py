@@ -10,7 +10,8 @@ from discord import app_commands
 from bot.client import RedrawBot
 from bot.moderation.actions import Moderator
 from bot.moderation.model import EVERYWHERE
-from cogs.moderation._errors import NotManager, NotModerator, NotOperator
+from cogs.moderation._errors import NotModerator, NotOperator
+from cogs.shared.errors import NotManager
 
 Interaction = discord.Interaction[RedrawBot]
 

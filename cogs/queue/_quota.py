@@ -7,7 +7,7 @@ import discord
 from bot.client import Services
 from bot.i18n.durations import duration
 from bot.i18n.translate import translate
-from bot.jobs.budgets import RoleLimits
+from cogs.requests.limit_text import limit_lines
 from cogs.requests.terms import terms_for
 
 
@@ -33,27 +33,7 @@ async def quota_text(
     else:
         when = f"<t:{int(accounting.renews_at)}:R>"
         lines.append(translate(locale, "quota.renews", when=when))
-    return "\n".join([*lines, *_limit_lines(terms.limits, locale)])
-
-
-def _limit_lines(limits: RoleLimits, locale: str) -> list[str]:
-    lines = []
-    values = {
-        "quota.steps": limits.steps,
-        "quota.pictures": limits.pictures,
-        "quota.megapixels": limits.megapixels,
-    }
-    for key, value in values.items():
-        if value is not None:
-            lines.append(translate(locale, key, limit=f"{value:g}"))
-    if limits.cooldown_seconds:
-        seconds = duration(locale, limits.cooldown_seconds)
-        lines.append(translate(locale, "quota.cooldown", seconds=seconds))
-    if limits.models is not None:
-        lines.append(translate(locale, "quota.models", models=", ".join(limits.models) or "—"))
-    if limits.private is False:
-        lines.append(translate(locale, "quota.not_private"))
-    return lines
+    return "\n".join([*lines, *limit_lines(terms.limits, locale)])
 
 
 def _used(locale: str, seconds: float) -> str:

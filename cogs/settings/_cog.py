@@ -1,19 +1,35 @@
-"""`/settings gallery`: the channel in which users can share their pictures."""
+"""`/settings`: the panel, limits by role, and the settings as a file."""
 
 from __future__ import annotations
 
+import io
+
 import discord
 from discord import app_commands
+from discord.app_commands import Range
 from discord.ext import commands
 
 from bot.client import RedrawBot
 from bot.i18n.translate import localized_name, translate
+from bot.jobs.budgets import EVERYONE, NO_LIMITS, RoleLimits
+from bot.moderation.actions import Moderator
 from bot.replies import reply_privately
+from cogs.settings._access import ManagersOnly
+from cogs.settings._errors import SettingsFileInvalid
+from cogs.settings._file import MAX_BYTES, read_settings_file, settings_file
+from cogs.settings._panel import show_panel
+from cogs.shared.errors import AttachmentGone
+
+Interaction = discord.Interaction[RedrawBot]
+
+SECONDS_A_DAY = 24 * 3600
+MAX_COOLDOWN_SECONDS = 6 * 3600
 
 
 @app_commands.default_permissions(manage_guild=True)
 @app_commands.guild_only()
 class Settings(
+    ManagersOnly,
     commands.GroupCog,
     group_name=localized_name("settings.command"),
     group_description=localized_name("settings.description"),
@@ -24,13 +40,22 @@ class Settings(
         self.bot = bot
 
     @app_commands.command(
+        name=localized_name("settings.panel.command"),
+        description=localized_name("settings.panel.description"),
+    )
+    async def panel(self, interaction: Interaction) -> None:
+        """Show all settings, to be changed."""
+        assert interaction.guild is not None
+        await show_panel(interaction, interaction.guild)
+
+    @app_commands.command(
         name=localized_name("settings.gallery.command"),
         description=localized_name("settings.gallery.description"),
     )
     @app_commands.describe(channel=localized_name("settings.gallery.option.channel"))
     async def gallery(
         self,
-        interaction: discord.Interaction[RedrawBot],
+        interaction: Interaction,
         channel: discord.TextChannel | None = None,
     ) -> None:
         """Set the gallery's channel, or none."""
@@ -43,3 +68,100 @@ class Settings(
             else translate(interaction.locale, "settings.gallery.unset")
         )
         await reply_privately(interaction, sentence)
+
+    @app_commands.command(
+        name=localized_name("settings.limits.command"),
+        description=localized_name("settings.limits.description"),
+    )
+    @app_commands.describe(
+        role=localized_name("settings.option.role"),
+        seconds_a_day=localized_name("settings.option.seconds_a_day"),
+        cooldown_seconds=localized_name("settings.option.cooldown_seconds"),
+        steps=localized_name("settings.option.steps"),
+        pictures=localized_name("settings.option.pictures"),
+        megapixels=localized_name("settings.option.megapixels"),
+        models=localized_name("settings.option.models"),
+        private=localized_name("settings.option.private"),
+    )
+    async def limits(
+        self,
+        interaction: Interaction,
+        role: discord.Role,
+        seconds_a_day: Range[int, 0, SECONDS_A_DAY] | None = None,
+        cooldown_seconds: Range[int, 0, MAX_COOLDOWN_SECONDS] | None = None,
+        steps: Range[int, 1, 150] | None = None,
+        pictures: Range[int, 1, 4] | None = None,
+        megapixels: Range[float, 0.01, 100.0] | None = None,
+        models: Range[str, 1, 500] | None = None,
+        private: bool | None = None,
+    ) -> None:
+        """Replace the limits of a role, or of everybody; without any option, remove them."""
+        guild = interaction.guild
+        assert guild is not None
+        names = None if models is None else tuple(part.strip() for part in models.split(","))
+        chosen = RoleLimits(
+            seconds_a_day=seconds_a_day,
+            cooldown_seconds=cooldown_seconds,
+            steps=steps,
+            pictures=pictures,
+            megapixels=megapixels,
+            models=names,
+            private=private,
+        )
+        settings = self.bot.services.store.guild_settings
+        limits = dict((await settings.options(guild.id)).limits)
+        key = EVERYONE if role.is_default() else role.id
+        limits.pop(key, None)
+        if chosen != NO_LIMITS:
+            limits[key] = chosen
+        changed = {key: each.model_dump() for key, each in limits.items()}
+        await settings.change(guild.id, limits=changed)
+        await show_panel(interaction, guild)
+
+    @app_commands.command(
+        name=localized_name("settings.export.command"),
+        description=localized_name("settings.export.description"),
+    )
+    async def export(self, interaction: Interaction) -> None:
+        """Send the settings as a JSON file."""
+        assert interaction.guild_id is not None
+        services = self.bot.services
+        text = settings_file(
+            await services.store.guild_settings.options(interaction.guild_id),
+            await services.moderation.lists.policy(interaction.guild_id),
+        )
+        await interaction.response.send_message(
+            translate(interaction.locale, "settings.exported"),
+            file=discord.File(io.BytesIO(text.encode()), "settings.json"),
+            ephemeral=True,
+        )
+
+    @app_commands.command(
+        name=localized_name("settings.import.command"),
+        description=localized_name("settings.import.description"),
+    )
+    @app_commands.describe(file=localized_name("settings.option.file"))
+    async def import_(self, interaction: Interaction, file: discord.Attachment) -> None:
+        """Replace all settings by those of an exported file.
+
+        Raises:
+            SettingsFileInvalid: the file cannot be used; nothing is changed.
+            AttachmentGone: Discord does not deliver the file.
+        """
+        guild = interaction.guild
+        assert guild is not None
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        if file.size > MAX_BYTES:
+            raise SettingsFileInvalid(problem=f"it has more than {MAX_BYTES // 1024} KiB")
+        try:
+            data = await file.read()
+        except discord.HTTPException as error:
+            raise AttachmentGone from error
+        services = self.bot.services
+        settings = read_settings_file(data, services, guild)
+        await services.store.guild_settings.save(guild.id, settings.settings)
+        by = Moderator(guild.id, interaction.user.id)
+        await services.moderator_actions.set_policy(by, settings.policy(guild.id))
+        await interaction.edit_original_response(
+            content=translate(interaction.locale, "settings.imported")
+        )

@@ -17,6 +17,7 @@
         ├── EmptyPrompt             the prompt is only white space
         ├── TwoSources              both an attachment and a link
         ├── TooManySteps            more steps than the operator allows
+        ├── NotManager              the action is for members with Manage Server
         ├── NotInThisChannel        the server uses the bot in other channels
         ├── RoleNeeded              the server uses the bot with certain roles
         ├── AttachFilesNeeded       the user may not attach files here
@@ -120,6 +121,12 @@ class AttachFilesNeeded(RequestError):
     """The author of a mention may not attach files, so they may not have the bot do it."""
 
     text = "You need the permission Attach Files in this channel to get pictures here."
+
+
+class NotManager(RequestError):
+    """The member lacks Manage Server."""
+
+    text = "Only members with the permission Manage Server can do that."
 
 
 class NotInThisChannel(RequestError):

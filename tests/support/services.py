@@ -57,7 +57,7 @@ class ScriptedService(FakeLifecycle):
     """Returns each request's image inverted, unless the script says otherwise.
 
     `errors` are raised, in order, by the next requests. While `gate` is cleared, requests take
-    their steps but do not end.
+    their steps but do not end. Each result took `device_seconds` of the device.
     """
 
     status: ServiceStatus = READY
@@ -67,6 +67,7 @@ class ScriptedService(FakeLifecycle):
     steps: int = 3
     step_seconds: float = 0.0
     reported_seconds: float = 0.3
+    device_seconds: float = 0.5
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -88,6 +89,11 @@ class ScriptedService(FakeLifecycle):
             width=request.width,
             height=request.height,
             steps_run=self.steps,
-            timings=Timings(prepare=0.1, steps=self.reported_seconds, decode=0.1),
+            timings=Timings(
+                prepare=0.1,
+                steps=self.reported_seconds,
+                decode=0.1,
+                device=self.device_seconds,
+            ),
             depth=request.pixels[::3] if request.return_depth else None,
         )

@@ -21,7 +21,7 @@ from bot.jobs.job import Destination, Job, JobState, Reference, Variant
 from bot.store.opening import FILE_NAME, StoreLocked
 from bot.store.schema import MIGRATIONS, StoreTooNew
 from bot.store.store import Store
-from tests.support.jobs import TOKEN, job, picture
+from tests.support.jobs import DESTINATION, TOKEN, job, picture
 
 Change = Callable[[Store, str], Awaitable[Job]]
 CHANGES: dict[str, Change] = {
@@ -467,6 +467,19 @@ async def test_a_picture_that_was_just_put_survives_its_last_job(
     await store.erase_job(first.id)
     await store.accept(job(name, user_id=8))
     assert await store.pictures.get(name) == picture(1)
+
+
+async def test_a_server_may_keep_its_jobs_for_less_time(store: Store) -> None:
+    kept: dict[int, Job] = {}
+    for guild in (3, 4):
+        one = job(await store.pictures.put(picture(guild)))
+        one = dataclasses.replace(one, destination=dataclasses.replace(DESTINATION, guild_id=guild))
+        await store.accept(one)
+        await store.cancel(one.id)
+        kept[guild] = await store.answered(one.id, 100.0)
+    assert await store.erase_before(101.0, 3) == 1
+    assert await store.job(kept[3].id) is None
+    assert await store.job(kept[4].id) == kept[4]
 
 
 async def test_a_server_has_one_gallery(store: Store) -> None:

@@ -1,0 +1,14 @@
+"""The errors of `/settings`.
+
+UserError
+└── RequestError
+    └── SettingsFileInvalid    the imported file cannot be used
+"""
+
+from bot.errors import RequestError
+
+
+class SettingsFileInvalid(RequestError):
+    """Nothing of the file was stored."""
+
+    text = "This file cannot be used, and nothing was changed: {problem}."

@@ -1,0 +1,264 @@
+"""The panel of `/settings panel`: everything that the managers of a server can set.
+
+All state is in the store, so that a panel works after a restart, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import discord
+
+from bot.client import Services
+from bot.i18n.durations import duration
+from bot.i18n.translate import LANGUAGES, translate
+from bot.jobs.budgets import EVERYONE
+from bot.moderation.actions import Moderator
+from bot.moderation.model import GuildPolicy
+from bot.permissions import check_can_post
+from bot.store.guild_settings import GuildOptions
+from cogs.requests.limit_text import limit_lines
+from cogs.settings._access import check_manager
+from cogs.settings._forms import NumbersForm
+from cogs.shared.guard import run_guarded
+
+View = discord.ui.LayoutView
+Row = discord.ui.ActionRow[View]
+# https://discord.com/developers/docs/components/reference#string-select
+MAX_OPTIONS = 25
+LABEL_CHARACTERS = 100
+# Of all roles with limits, so many are shown; the exported file has all of them.
+SHOWN_ROLES = 10
+# The value of the option that stands for the default.
+NONE = "-"
+LANGUAGE_NAMES = {
+    "en": "English",
+    "de": "Deutsch",
+    "fr": "Français",
+    "es": "Español",
+    "ja": "日本語",
+}
+TEXT_CHANNELS = [discord.ChannelType.text, discord.ChannelType.news]
+USED_CHANNELS = [*TEXT_CHANNELS, discord.ChannelType.forum, discord.ChannelType.voice]
+
+
+class _Stored:
+    """Mixin of components whose clicks `SettingsItem` handles."""
+
+    def is_dispatchable(self) -> bool:
+        """False: discord.py need not keep the sent view."""
+        return False
+
+
+class _Channels(_Stored, discord.ui.ChannelSelect[View]):
+    pass
+
+
+class _Roles(_Stored, discord.ui.RoleSelect[View]):
+    pass
+
+
+class _Menu(_Stored, discord.ui.Select[View]):
+    pass
+
+
+class _Button(_Stored, discord.ui.Button[View]):
+    pass
+
+
+class SettingsItem(
+    discord.ui.DynamicItem[discord.ui.Item[View]], template=r"redraw:settings:(?P<field>[a-z]+)"
+):
+    """Stores a choice in one of the panel's menus and buttons."""
+
+    def __init__(self, field: str, item: discord.ui.Item[View]) -> None:
+        super().__init__(item)
+        self.field = field
+
+    @classmethod
+    async def from_custom_id(
+        cls,
+        interaction: discord.Interaction[Any],
+        item: discord.ui.Item[Any],
+        match: re.Match[str],
+        /,
+    ) -> Self:
+        """Called by discord.py for every use of a component with a matching custom id."""
+        return cls(match["field"], item)
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """Check the permission, store the choice and show it."""
+        await run_guarded(interaction, self._store)
+
+    async def _store(self, interaction: discord.Interaction[Any]) -> None:
+        guild = check_manager(interaction)
+        services: Services = interaction.client.services
+        settings = services.store.guild_settings
+        options = await settings.options(guild.id)
+        policy = await services.moderation.lists.policy(guild.id)
+        assert interaction.data is not None
+        values: Sequence[str] = interaction.data.get("values", ())  # type: ignore[assignment]
+        match self.field:
+            case "numbers":
+                locale = str(interaction.locale)
+                form = NumbersForm(services.settings, options, policy, locale, submitted=show_panel)
+                await interaction.response.send_modal(form)
+                return
+            case "log":
+                channel = guild.get_channel(int(values[0])) if values else None
+                if channel is not None:
+                    check_can_post(channel)
+                policy = replace(policy, log_channel_id=channel.id if channel else None)
+                by = Moderator(guild.id, interaction.user.id)
+                await services.moderator_actions.set_policy(by, policy)
+            case "mentions":
+                await settings.change(guild.id, mentions=not options.mentions)
+            case "gallery":
+                await settings.change(guild.id, gallery=int(values[0]) if values else None)
+            case "style" | "language":
+                chosen = None if values[0] == NONE else values[0]
+                await settings.change(guild.id, **{self.field: chosen})
+            case "channels" | "roles":
+                await settings.change(guild.id, **{self.field: tuple(map(int, values))})
+        await show_panel(interaction, guild)
+
+
+async def show_panel(interaction: discord.Interaction[Any], guild: discord.Guild) -> None:
+    """Reply with the panel, or draw it again in the message with the component."""
+    services: Services = interaction.client.services
+    options = await services.store.guild_settings.options(guild.id)
+    policy = await services.moderation.lists.policy(guild.id)
+    view = draw_panel(services, options, policy, str(interaction.locale))
+    if interaction.message is None:
+        await interaction.response.send_message(view=view, ephemeral=True)
+    else:
+        await interaction.response.edit_message(view=view)
+
+
+def draw_panel(
+    services: Services, options: GuildOptions, policy: GuildPolicy, locale: str
+) -> discord.ui.LayoutView:
+    """The panel with the server's settings selected."""
+    container = discord.ui.Container[View](
+        discord.ui.TextDisplay(translate(locale, "settings.panel.title")),
+        *_entity_menus(options, policy, locale),
+        Row(_style_menu(services, options, locale)),
+        Row(_language_menu(options, locale)),
+        discord.ui.TextDisplay("\n".join(_texts(services, options, policy, locale))),
+        Row(
+            _Button(
+                label=translate(
+                    locale,
+                    "settings.panel.mentions_on"
+                    if options.mentions
+                    else "settings.panel.mentions_off",
+                ),
+                custom_id="redraw:settings:mentions",
+            ),
+            _Button(
+                label=translate(locale, "settings.panel.numbers"),
+                custom_id="redraw:settings:numbers",
+            ),
+        ),
+    )
+    view = discord.ui.LayoutView(timeout=None)
+    view.add_item(container)
+    return view
+
+
+def _entity_menus(options: GuildOptions, policy: GuildPolicy, locale: str) -> Iterator[Row]:
+    channel, role = discord.SelectDefaultValueType.channel, discord.SelectDefaultValueType.role
+    one = {"gallery": options.gallery, "log": policy.log_channel_id}
+
+    def chosen(
+        ids: Sequence[int], kind: discord.SelectDefaultValueType
+    ) -> list[discord.SelectDefaultValue]:
+        return [discord.SelectDefaultValue(id=id_, type=kind) for id_ in ids[:MAX_OPTIONS]]
+
+    yield Row(
+        _Channels(
+            custom_id="redraw:settings:channels",
+            placeholder=translate(locale, "settings.panel.channels"),
+            channel_types=USED_CHANNELS,
+            min_values=0,
+            max_values=MAX_OPTIONS,
+            default_values=chosen(options.channels, channel),
+        )
+    )
+    yield Row(
+        _Roles(
+            custom_id="redraw:settings:roles",
+            placeholder=translate(locale, "settings.panel.roles"),
+            min_values=0,
+            max_values=MAX_OPTIONS,
+            default_values=chosen(options.roles, role),
+        )
+    )
+    for field, key in (("gallery", "settings.panel.gallery"), ("log", "settings.panel.log")):
+        current = one[field]
+        yield Row(
+            _Channels(
+                custom_id=f"redraw:settings:{field}",
+                placeholder=translate(locale, key),
+                channel_types=TEXT_CHANNELS,
+                min_values=0,
+                max_values=1,
+                default_values=chosen([] if current is None else [current], channel),
+            )
+        )
+
+
+def _style_menu(services: Services, options: GuildOptions, locale: str) -> _Menu:
+    names = list(services.styles.matching(""))[: MAX_OPTIONS - 1]
+    texts = {NONE: translate(locale, "settings.panel.no_style")} | {name: name for name in names}
+    return _menu("style", options.style, texts, locale, "settings.panel.style")
+
+
+def _language_menu(options: GuildOptions, locale: str) -> _Menu:
+    names = {NONE: translate(locale, "settings.panel.own_language")} | {
+        language: LANGUAGE_NAMES[language] for language in LANGUAGES
+    }
+    return _menu("language", options.language, names, locale, "settings.panel.language")
+
+
+def _menu(field: str, current: str | None, texts: dict[str, str], locale: str, key: str) -> _Menu:
+    return _Menu(
+        custom_id=f"redraw:settings:{field}",
+        options=[
+            discord.SelectOption(
+                label=translate(locale, key, value=text)[:LABEL_CHARACTERS],
+                value=value,
+                default=value == (current or NONE),
+            )
+            for value, text in texts.items()
+        ],
+    )
+
+
+def _texts(
+    services: Services, options: GuildOptions, policy: GuildPolicy, locale: str
+) -> Iterator[str]:
+    def number(value: float | None) -> str:
+        return translate(locale, "settings.panel.default") if value is None else f"{value:g}"
+
+    hours = min(options.retention_hours or float("inf"), services.settings.retention_hours)
+    yield translate(
+        locale,
+        "settings.panel.summary",
+        strength=number(options.strength),
+        retention=duration(locale, hours * 3600),
+        threshold=number(policy.threshold),
+        age_restricted=number(policy.age_restricted_threshold),
+        server=number(options.server_seconds),
+    )
+    yield translate(locale, "settings.panel.limits")
+    for role_id, limits in list(options.limits.items())[:SHOWN_ROLES]:
+        everyone = translate(locale, "settings.panel.everyone")
+        yield f"**{everyone}**" if role_id == EVERYONE else f"<@&{role_id}>"
+        if limits.seconds_a_day is not None:
+            seconds = f"{limits.seconds_a_day:g}"
+            yield translate(locale, "settings.panel.seconds", seconds=seconds)
+        yield from limit_lines(limits, locale)
