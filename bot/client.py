@@ -45,6 +45,7 @@ COGS = (
     "cogs.privacy",
     "cogs.settings",
     "cogs.moderation",
+    "cogs.admin",
 )
 
 

@@ -19,6 +19,7 @@
     │   ├── ModelFailed
     │   ├── Stopping
     │   ├── StorageFull
+    │   ├── Paused                   bot.runner.acceptance
     │   ├── ChecksUnavailable        bot.moderation.errors
     │   ├── QueueFull                bot.jobs.admission
     │   ├── TooSlowForPrivate        bot.jobs.admission

@@ -37,19 +37,17 @@ class Styles:
     """
 
     def __init__(self, path: Path = SHIPPED) -> None:
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise StartError(f"STYLES_FILE {path} cannot be read: {error}.") from error
-        self._styles: dict[str, Styled] = {}
-        for name, entry in table.items():
-            if not isinstance(entry, dict) or PLACEHOLDER not in entry.get("prompt", ""):
-                raise StartError(
-                    f"STYLES_FILE {path}: style {name!r} needs a prompt with {PLACEHOLDER} in it."
-                )
-            self._styles[name] = Styled(
-                entry["prompt"], entry.get("negative_prompt", ""), entry.get("strength")
-            )
+        self._path = path
+        self._styles = _read(path)
+
+    def reload(self) -> int:
+        """Read the file again; returns the number of styles.
+
+        Raises:
+            StartError: it is not valid; the styles stay as they are.
+        """
+        self._styles = _read(self._path)
+        return len(self._styles)
 
     def matching(self, typed: str) -> Iterator[str]:
         """The names that contain the text."""
@@ -70,3 +68,20 @@ class Styles:
         return Styled(
             style.prompt.replace(PLACEHOLDER, prompt), ", ".join(negatives), style.strength
         )
+
+
+def _read(path: Path) -> dict[str, Styled]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StartError(f"STYLES_FILE {path} cannot be read: {error}.") from error
+    styles = {}
+    for name, entry in table.items():
+        if not isinstance(entry, dict) or PLACEHOLDER not in entry.get("prompt", ""):
+            raise StartError(
+                f"STYLES_FILE {path}: style {name!r} needs a prompt with {PLACEHOLDER} in it."
+            )
+        styles[name] = Styled(
+            entry["prompt"], entry.get("negative_prompt", ""), entry.get("strength")
+        )
+    return styles

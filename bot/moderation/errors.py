@@ -3,6 +3,7 @@
 UserError
 ├── RequestError
 │   └── ModerationRefusal     a decision about the user or what they sent
+│       ├── ServerBanned      the operator banned the server
 │       ├── UserBanned        on a ban list, of the server or the operator
 │       ├── UserTimedOut      banned for a time
 │       ├── UserNotAllowed    there is an allow list, and the user is not on it
@@ -26,6 +27,12 @@ class ModerationRefusal(RequestError):
     def __init__(self, *, case_id: int | None = None, **params: Any) -> None:
         self.case_id = case_id
         super().__init__(**params)
+
+
+class ServerBanned(ModerationRefusal):
+    """No user may use the bot in this server."""
+
+    text = "This bot is not available in this server."
 
 
 class UserBanned(ModerationRefusal):

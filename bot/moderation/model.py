@@ -29,6 +29,8 @@ class Subject(StrEnum):
 
     USER = "user"
     ROLE = "role"
+    SERVER = "server"
+    """All users of a server; the operator's lists only."""
 
 
 class Effect(StrEnum):

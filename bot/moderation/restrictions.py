@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from bot.moderation.errors import UserBanned, UserNotAllowed, UserTimedOut
+from bot.moderation.errors import ServerBanned, UserBanned, UserNotAllowed, UserTimedOut
 from bot.moderation.model import Effect, Place, Restriction, Subject
 
 
@@ -18,9 +18,13 @@ def check_restrictions(
     """Check a user against the entries for a place. `now` is in seconds since the epoch.
 
     Raises:
-        UserBanned, UserTimedOut, UserNotAllowed: the user may not use the bot now.
+        ServerBanned, UserBanned, UserTimedOut, UserNotAllowed: the user may not use the bot now.
     """
     current = [entry for entry in entries if entry.until is None or entry.until > now]
+    if any(
+        entry.subject is Subject.SERVER and entry.subject_id == place.guild_id for entry in current
+    ):
+        raise ServerBanned
     own = [
         entry
         for entry in current

@@ -197,6 +197,15 @@ class Metrics:
         """A request was refused with the error's sentence."""
         self._refused.labels(reason=type(error).__name__).inc()
 
+    def refusals(self) -> dict[str, int]:
+        """The name of an error → how many requests it refused since the start."""
+        return {
+            sample.labels["reason"]: int(sample.value)
+            for metric in self._refused.collect()
+            for sample in metric.samples
+            if sample.name.endswith("_total")
+        }
+
     def job_failed(self, failure: Exception) -> None:
         """An accepted job ended without a picture."""
         self._failed.labels(reason=type(failure).__name__).inc()

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from bot.errors import ModelFailed, Stopping, StorageFull
+from bot.errors import ModelFailed, Stopping, StorageFull, UnavailableError
 from bot.jobs.admission import Admission, Reservation
 from bot.jobs.budgets import Allowance
 from bot.jobs.checks import JobChecks
@@ -19,8 +19,20 @@ from inference import InferenceService, ServiceState
 log = logging.getLogger(__name__)
 
 
+PAUSED = "paused"
+
+
+class Paused(UnavailableError):
+    """The operator has paused the bot, and says why."""
+
+    text = "The bot takes no requests at the moment: {reason}"
+
+
 class Acceptance:
-    """`stopping` is set when the bot shuts down: it takes no more requests."""
+    """It takes no more requests while the bot shuts down (`stopping`), while the operator prepares
+    a restart (`draining`), and while the operator pauses it: `paused` is the sentence for users,
+    which survives a restart.
+    """
 
     def __init__(
         self,
@@ -41,6 +53,23 @@ class Acceptance:
         self._accounting = accounting
         self._min_free_bytes = min_free_bytes
         self.stopping = False
+        self.draining = False
+        self.paused: str | None = None
+
+    async def load(self) -> None:
+        """Read whether the bot is paused."""
+        self.paused = await self._store.operator_state.get(PAUSED)
+
+    async def pause(self, reason: str) -> None:
+        """Take no more requests until `resume`; those that were accepted go on."""
+        await self._store.operator_state.set(PAUSED, reason)
+        self.paused = reason
+
+    async def resume(self) -> None:
+        """Take requests again, after a pause or a drain."""
+        await self._store.operator_state.set(PAUSED, None)
+        self.paused = None
+        self.draining = False
 
     @asynccontextmanager
     async def reserve(self, user_id: int, pictures: int) -> AsyncIterator[Reservation]:
@@ -76,8 +105,10 @@ class Acceptance:
         self._admission.release(reservation)
 
     def _check_open(self) -> None:
-        if self.stopping:
+        if self.stopping or self.draining:
             raise Stopping
+        if self.paused is not None:
+            raise Paused(reason=self.paused)
         if self._service.status.state is ServiceState.FAILED:
             raise ModelFailed
         if self._store.free_bytes() < self._min_free_bytes:

@@ -80,7 +80,7 @@ class Runner:
             self.queue, self._estimates, limit=queue_limit, limit_per_user=queue_limit_per_user
         )
         self.accounting = Accounting(store.ledger, self.queue, clock)
-        self._acceptance = Acceptance(
+        self.acceptance = Acceptance(
             store=store,
             service=service,
             checks=checks,
@@ -115,6 +115,7 @@ class Runner:
     async def __aenter__(self) -> Self:
         self._tasks = BackgroundTasks(self._update_idle)
         await self.accounting.load()
+        await self.acceptance.load()
         started: list[Job] = []
         for job in await self._store.unanswered():
             if job.state is JobState.QUEUED:
@@ -142,7 +143,7 @@ class Runner:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._acceptance.stopping = True
+        self.acceptance.stopping = True
         for task in self._loops:
             task.cancel()
         if self._resume is not None:
@@ -157,7 +158,7 @@ class Runner:
         Raises:
             UserError: there is no place, or no request is accepted now.
         """
-        async with self._acceptance.reserve(user_id, pictures) as reservation:
+        async with self.acceptance.reserve(user_id, pictures) as reservation:
             yield reservation
 
     async def accept(
@@ -175,7 +176,7 @@ class Runner:
         """
         # The rest of the caller's task is about this job, too.
         CURRENT_JOB.set(job.id)
-        await self._acceptance.accept(job, reservation, allowance)
+        await self.acceptance.accept(job, reservation, allowance)
         self._idle.clear()
         position = self._estimates.positions()[job.id]
         self._tasks.call(self._positions.show, job, position)

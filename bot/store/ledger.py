@@ -125,6 +125,16 @@ class Ledger:
         """Merge the users of past days into one, and delete times of requests that are over."""
         await self._db.run(self._expire, now)
 
+    async def waiting_times(self, since: float) -> list[float]:
+        """The seconds from acceptance to start of the stored jobs that were accepted since then,
+        in order."""
+        query = (
+            "SELECT started_at - created_at AS seconds FROM job "
+            "WHERE created_at >= ? AND started_at IS NOT NULL ORDER BY seconds"
+        )
+        rows = await self._db.run(lambda: self._rows(query, (since,)).fetchall())
+        return [row["seconds"] for row in rows]
+
     async def tally(self) -> dict[tuple[str, str], tuple[int, int]]:
         """The counts of erased jobs: (day, state) → (jobs, pictures)."""
         query = "SELECT day, state, jobs, pictures FROM tally"

@@ -18,6 +18,7 @@ from bot.store.favourites import Favourites
 from bot.store.guild_settings import GuildSettings
 from bot.store.ledger import Ledger, charge_job, count_request
 from bot.store.opening import delete_copies, not_writable
+from bot.store.operator_state import OperatorState
 from bot.store.picture_files import PictureFiles
 from bot.store.rows import INSERT, job_pictures, job_row, result_role, select_jobs
 from bot.store.sharing import Sharing
@@ -45,6 +46,7 @@ class Store:
         self.user_defaults = UserDefaultsTable(db)
         self.favourites = Favourites(db)
         self.ledger = Ledger(db)
+        self.operator_state = OperatorState(db)
         # Whether the database's log is free of erased rows.
         self._scrubbed = False
 

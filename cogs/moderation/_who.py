@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import discord
-from discord import app_commands
 
 from bot.client import RedrawBot
 from bot.moderation.actions import Moderator
 from bot.moderation.model import EVERYWHERE
 from cogs.moderation._errors import NotModerator, NotOperator
 from cogs.shared.errors import NotManager
+from cogs.shared.guard import CheckedCommands
 
 Interaction = discord.Interaction[RedrawBot]
 
@@ -30,18 +30,12 @@ def check_moderator(interaction: discord.Interaction[Any]) -> None:
         raise NotModerator
 
 
-class ModeratorsOnly:
-    """Mixin of a cog or a group of commands: all of them are for moderators."""
+class ModeratorsOnly(CheckedCommands):
+    """All commands are for moderators."""
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        """Called by discord.py before each command."""
-        try:
-            check_moderator(interaction)
-        except NotModerator as error:
-            # Only errors of this kind reach the tree's handler from here.
-            assert isinstance(interaction.command, app_commands.Command)
-            raise app_commands.CommandInvokeError(interaction.command, error) from error
-        return True
+    async def check_access(self, interaction: discord.Interaction[Any]) -> None:
+        """See `CheckedCommands`."""
+        check_moderator(interaction)
 
 
 async def moderator(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import discord
-from discord import app_commands
 
 from cogs.shared.errors import NotManager
+from cogs.shared.guard import CheckedCommands
 
 
 def check_manager(interaction: discord.Interaction[Any]) -> discord.Guild:
@@ -23,15 +23,9 @@ def check_manager(interaction: discord.Interaction[Any]) -> discord.Guild:
     return guild
 
 
-class ManagersOnly:
-    """Mixin of a cog: all of its commands are for managers of the server."""
+class ManagersOnly(CheckedCommands):
+    """All commands are for managers of the server."""
 
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        """Called by discord.py before each command."""
-        try:
-            check_manager(interaction)
-        except NotManager as error:
-            # Only errors of this kind reach the tree's handler from here.
-            assert isinstance(interaction.command, app_commands.Command)
-            raise app_commands.CommandInvokeError(interaction.command, error) from error
-        return True
+    async def check_access(self, interaction: discord.Interaction[Any]) -> None:
+        """See `CheckedCommands`."""
+        check_manager(interaction)

@@ -1,4 +1,4 @@
-"""Runs what a component does where the bot may work, and replies to its errors."""
+"""Guards of components and commands: where the bot may work, who may act, and replies to errors."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import discord
+from discord import app_commands
 
 from bot.commands.allowed_places import check_place
 from bot.commands.command_tree import handle_error
+from bot.errors import UserError
 
 
 async def run_guarded(
@@ -27,3 +29,25 @@ async def run_guarded(
         await action(interaction)
     except Exception as error:  # noqa: BLE001 - the one handler decides what the user reads
         await handle_error(interaction, error)
+
+
+class CheckedCommands:
+    """Mixin of a cog or a group of commands: `check_access` decides who may use all of them."""
+
+    async def check_access(self, interaction: discord.Interaction[Any]) -> None:
+        """Check the user of a command.
+
+        Raises:
+            UserError: the user may not use it.
+        """
+        raise NotImplementedError
+
+    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
+        """Called by discord.py before each command."""
+        try:
+            await self.check_access(interaction)
+        except UserError as error:
+            # Only errors of this kind reach the tree's handler from here.
+            assert isinstance(interaction.command, app_commands.Command)
+            raise app_commands.CommandInvokeError(interaction.command, error) from error
+        return True

@@ -1,0 +1,35 @@
+"""The errors of `/admin`.
+
+UserError
+└── RequestError
+    ├── OperatorOnly         the user does not own the application
+    ├── NoTarget             neither a user nor a server was given, or both
+    ├── NoSuchBan            there is no such ban
+    └── StylesInvalid        the file of styles cannot be read
+"""
+
+from bot.errors import RequestError
+
+
+class OperatorOnly(RequestError):
+    """The user neither owns the application nor is in its team."""
+
+    text = "Only the bot's operator can do that."
+
+
+class NoTarget(RequestError):
+    """Exactly one of the two options is needed; a server is given by its id."""
+
+    text = "Give either a user, or the id of a server."
+
+
+class NoSuchBan(RequestError):
+    """There is nothing to end."""
+
+    text = "{target} is not banned."
+
+
+class StylesInvalid(RequestError):
+    """The styles stay as they are."""
+
+    text = "The styles were not changed: {problem}"
