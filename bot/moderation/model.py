@@ -67,6 +67,8 @@ class GuildPolicy:
 class CaseKind(StrEnum):
     """Why there is an entry in the moderation log."""
 
+    USER = "user"
+    """A request of a banned user, say; listed at a limited rate."""
     PROMPT = "prompt"
     SOURCE = "source"
     RESULT = "result"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from bot.images.picture import Picture
@@ -13,15 +13,10 @@ from bot.moderation.assessment import Assessment, PictureAssessor, hash_of
 from bot.moderation.cases import ModerationCases, NewCase
 from bot.moderation.detectors.classifier import ImageClassifier
 from bot.moderation.detectors.prompt_rules import Rule, RuleSet, RuleTooSlow
-from bot.moderation.errors import (
-    ChecksUnavailable,
-    PictureRefused,
-    PromptRefused,
-    SlowMode,
-)
+from bot.moderation.errors import ChecksUnavailable, PictureRefused, PromptRefused
 from bot.moderation.lists import ModerationLists
 from bot.moderation.model import EVERYWHERE, Case, CaseKind, Place
-from bot.moderation.restrictions import check_restrictions
+from bot.moderation.users import UserChecks
 from bot.store.ledger import Ledger
 
 log = logging.getLogger(__name__)
@@ -35,7 +30,7 @@ CaseListener = Callable[[Case, Sequence[Picture]], None]
 
 
 class Moderation:
-    """The checks of every server.
+    """The checks of every server; `users` has those of users.
 
     `classifier` is None where the operator turned picture checks off; bans and prompt rules hold
     all the same. `threshold` and `age_restricted_threshold` are the operator's: pictures with a
@@ -56,38 +51,12 @@ class Moderation:
     ) -> None:
         self.lists = lists
         self.cases = cases
-        self._ledger = ledger
         self._assessor = PictureAssessor(classifier) if classifier else None
         self._threshold = threshold
         self._age_restricted_threshold = age_restricted_threshold
         self._on_case = on_case
         self._clock = clock
-
-    async def check_user(
-        self,
-        place: Place,
-        user_id: int,
-        role_ids: Collection[int],
-        *,
-        cooldown_seconds: float = 0,
-    ) -> None:
-        """Check the lists, and the time since the user's last request here: slow mode's, or
-        `cooldown_seconds` if that is longer. A request that passes starts the wait.
-
-        Raises:
-            UserBanned, UserTimedOut, UserNotAllowed, SlowMode: the user may not ask now.
-        """
-        await self.check_lists(place, user_id, role_ids)
-        await self._check_slow_mode(place, user_id, self._clock(), cooldown_seconds)
-
-    async def check_lists(self, place: Place, user_id: int, role_ids: Collection[int]) -> None:
-        """Check the lists of users and roles.
-
-        Raises:
-            UserBanned, UserTimedOut, UserNotAllowed: the user may not use the bot now.
-        """
-        entries = await self.lists.restrictions(place)
-        check_restrictions(entries, place, user_id, role_ids, self._clock())
+        self.users = UserChecks(lists, ledger, self._open, clock)
 
     async def check_prompt(
         self, place: Place, user_id: int, prompt: str, texts: Sequence[str]
@@ -241,17 +210,6 @@ class Moderation:
         if new and case.reports == 1:
             self._on_case(case, pictures)
         return case, new
-
-    async def _check_slow_mode(
-        self, place: Place, user_id: int, now: float, cooldown_seconds: float
-    ) -> None:
-        slow_mode = (await self.lists.policy(place.guild_id)).slow_mode_seconds
-        wait = max(slow_mode, cooldown_seconds)
-        if not wait:
-            return
-        left = await self._ledger.begin_request(place.guild_id or EVERYWHERE, user_id, now, wait)
-        if left > 0:
-            raise SlowMode(seconds=int(left) + 1)
 
     async def _assess(self, picture: Picture, place: Place) -> tuple[str, Assessment] | None:
         """Why the picture is refused in this place; None if it is not."""

@@ -141,7 +141,7 @@ async def check_user(
     """
     terms = await terms_for(bot.services, user, guild_id)
     check_server_place(terms.options, user, channel_id, bot.get_channel(channel_id))
-    await bot.services.moderation.check_user(
+    await bot.services.moderation.users.check(
         place_of(bot, guild_id, channel_id),
         user.id,
         role_ids_of(user),

@@ -171,7 +171,7 @@ async def check_lists(interaction: Interaction) -> None:
     bot, user = interaction.client, interaction.user
     roles = user.roles if isinstance(user, discord.Member) else []
     place = place_of(bot, interaction.guild_id, interaction.channel_id or 0)
-    await bot.services.moderation.check_lists(place, user.id, {role.id for role in roles})
+    await bot.services.moderation.users.check_lists(place, user.id, {role.id for role in roles})
 
 
 def _requested_by(message: discord.Message | None) -> int | None:

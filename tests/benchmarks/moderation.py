@@ -105,7 +105,7 @@ async def measure(requests: int) -> dict[str, object]:
             added = []
             for source, result in zip(pictures[::2], pictures[1::2], strict=True):
                 began = time.perf_counter()
-                await moderation.check_user(PLACE, 3, [])
+                await moderation.users.check(PLACE, 3, [])
                 await moderation.check_prompt(PLACE, 3, PROMPT, [PROMPT, ""])
                 await moderation.check_source(PLACE, 3, PROMPT, source)
                 await moderation.check_result(

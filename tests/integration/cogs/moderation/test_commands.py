@@ -242,7 +242,7 @@ async def test_bans_outlast_the_bots_removal_and_a_restart(tmp_path: Path) -> No
         guild_id, bob_id = server.guild_id, server.bob.id
     async with open_moderated_server(tmp_path) as server:
         with pytest.raises(UserBanned):
-            await server.services.moderation.check_user(Place(guild_id, 1), bob_id, [])
+            await server.services.moderation.users.check(Place(guild_id, 1), bob_id, [])
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -247,3 +247,26 @@ async def test_without_a_log_no_appeal_is_offered(server: ModeratedServer) -> No
     result = await server.alice.slash(server.channel, "img2img", prompt="a fox", image=BAD)
     await server.sim.settled()
     assert buttons_of(result.followups[-1].message) == {}
+
+
+async def test_requests_of_refused_users_are_listed_once_and_a_ban_can_be_appealed(
+    server: ModeratedServer,
+) -> None:
+    await server.open_log(slow_mode_seconds=600)
+    await server.command(server.moderator, "moderation ban", target=server.bob)
+    before = len(server.log.history())
+    for _ in range(3):
+        assert "may not use this bot" in await server.redraw(user=server.bob)
+        await server.redraw(user=server.alice)
+    texts = [text_of(message) for message in server.log.history()[before:]]
+    assert len(texts) == 2
+    assert f"request of {server.bob.mention} refused" in texts[0]
+    assert "-# banned" in texts[0]
+    assert f"request of {server.alice.mention} refused" in texts[1]
+    assert "-# slow mode" in texts[1]
+    result = await server.bob.slash(server.channel, "img2img", prompt="a fox", image=CAT)
+    await server.sim.settled()
+    assert result.response is not None
+    refusal = result.response.message
+    assert "asked to look" in await server.click(server.bob, refusal, "Appeal")
+    assert f"{server.bob.mention} appeals case 1" in text_of(server.entry)

@@ -149,4 +149,4 @@ async def test_without_a_classifier_pictures_pass_and_rules_and_bans_hold(tmp_pa
         with pytest.raises(PromptRefused):
             await moderation.check_prompt(HERE, USER, "a fox", ["a fox"])
         with pytest.raises(UserBanned):
-            await moderation.check_user(HERE, USER, [])
+            await moderation.users.check(HERE, USER, [])
