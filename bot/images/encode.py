@@ -21,7 +21,7 @@ DIGITAL_SOURCE_TYPE = (
 `trainedAlgorithmicMedia` is for media made from text alone. The vocabulary is at
 https://cv.iptc.org/newscodes/digitalsourcetype/."""
 
-_XMP = (
+XMP = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
     '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -151,7 +151,7 @@ def _encode_all(
 
 def _png(picture: Picture, settings_text: str | None) -> Encoded:
     texts = PngImagePlugin.PngInfo()
-    texts.add_itxt("XML:com.adobe.xmp", _XMP)
+    texts.add_itxt("XML:com.adobe.xmp", XMP)
     if settings_text is not None:
         texts.add_text("parameters", settings_text)
     file = BytesIO()
@@ -179,13 +179,13 @@ def _lossy(picture: Picture, limit_bytes: int) -> Encoded:
 
 def _webp(image: Image.Image, quality: int) -> Encoded:
     file = BytesIO()
-    image.save(file, "WEBP", quality=quality, xmp=_XMP.encode())
+    image.save(file, "WEBP", quality=quality, xmp=XMP.encode())
     return Encoded(file.getvalue(), "webp", "image/webp")
 
 
 def _jpeg(image: Image.Image, quality: int) -> Encoded:
     file = BytesIO()
-    image.save(file, "JPEG", quality=quality, xmp=_XMP.encode())
+    image.save(file, "JPEG", quality=quality, xmp=XMP.encode())
     return Encoded(file.getvalue(), "jpg", "image/jpeg")
 
 

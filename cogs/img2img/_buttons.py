@@ -13,7 +13,15 @@ from bot.jobs.job import Job
 from bot.replies import reply_privately
 from cogs.img2img._forms import RequestModal
 from cogs.img2img._selected import selected_result, selected_variant, stored_picture
-from cogs.img2img._show_buttons import Compare, Depth, Larger
+from cogs.img2img._show_buttons import (
+    Animate,
+    Compare,
+    Depth,
+    Larger,
+    PostAnimation,
+    PostCompare,
+    PostDepth,
+)
 from cogs.requests.request import Draft, draft_of, source_of, submit_request
 from cogs.requests.sources import StoredSource
 from cogs.shared.access import AccessRule
@@ -150,7 +158,28 @@ class Delete(JobAction):
             await interaction.delete_original_response()
 
 
-BUTTONS = (Cancel, Again, Vary, Strengths, Edit, Use, Compare, Depth, Larger, Select, Delete)
+class Discard(JobAction):
+    """Delete the message with the button: an enlarged picture, a comparison, a depth map."""
+
+    action = Action.DISCARD
+    access = AccessRule.OWNER_OR_MODERATOR
+    on_message_only = True
+
+    async def run(self, interaction: Interaction, job: Job) -> None:
+        """Delete the message. The job stays."""
+        await self.run_without_job(interaction)
+
+    async def run_without_job(self, interaction: Interaction) -> None:
+        """Delete the message."""
+        await interaction.response.defer()
+        with contextlib.suppress(discord.NotFound):
+            await interaction.delete_original_response()
+
+
+BUTTONS = (
+    *(Cancel, Again, Vary, Strengths, Edit, Use, Select, Delete),
+    *(Compare, Animate, Depth, Larger, PostCompare, PostAnimation, PostDepth, Discard),
+)
 
 
 async def _open_form(interaction: Interaction, draft: Draft, source: StoredSource) -> None:

@@ -16,7 +16,10 @@ from cogs.shared.job_buttons import Action
 from cogs.shared.job_messages import delete_job
 
 EMOJI = "❌"
-_DELETE = re.compile(rf"redraw:{Action.DELETE}:(?P<job>[0-9a-f]{{16}}):\d:(?P<owner>\d+)")
+# Messages with another button than *Delete* show a job that stays.
+_DELETE = re.compile(
+    rf"redraw:(?P<action>{Action.DELETE}|{Action.DISCARD}):(?P<job>[0-9a-f]{{16}}):\d:(?P<owner>\d+)"
+)
 
 
 class DeleteReaction(commands.Cog):
@@ -27,7 +30,7 @@ class DeleteReaction(commands.Cog):
 
     @commands.Cog.listener("on_raw_reaction_add")
     async def delete(self, payload: discord.RawReactionActionEvent) -> None:
-        """Delete the job whose *Delete* button the message has, if its owner reacted."""
+        """Do what the message's *Delete* or *Remove* button does, if its owner reacted."""
         assert self.bot.user is not None
         me = self.bot.user.id
         # Discord may leave out the author:
@@ -51,7 +54,7 @@ class DeleteReaction(commands.Cog):
                 return
             await message.delete()
             job = await self.bot.services.store.job(button["job"])
-            if job is not None:
+            if job is not None and button["action"] == Action.DELETE:
                 await delete_job(self.bot, job, deleted_id=message.id)
 
 

@@ -2,71 +2,137 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
+from collections.abc import Sequence
 
 import discord
 
+from bot.delivery.message import Upload
 from bot.i18n.translate import translate
-from bot.images.compose import enlarged, labelled, shown, shown_factor
-from bot.images.encode import encode
-from bot.images.picture import Picture
 from bot.jobs.job import Job
-from cogs.img2img._selected import selected_result, stored_picture
+from bot.permissions import check_permissions
+from cogs.img2img._uploads import animation, before_after, depth_map, larger
 from cogs.shared.access import AccessRule
-from cogs.shared.errors import JobNotFound
 from cogs.shared.job_buttons import Action, Interaction, JobAction, JobButton
-
-# How many times larger than it was posted "Larger" makes a picture.
-LARGER_FACTOR = 2
+from cogs.shared.renderer import block, media_gallery, title
 
 
-class Compare(JobAction):
-    """Show the source and the result side by side, to the user alone."""
+class _Shown(JobAction):
+    """Shows a file to the user alone. The owner gets buttons that post it for all."""
+
+    access = AccessRule.SOURCE
+    offered: Sequence[Action] = ()
+
+    async def run(self, interaction: Interaction, job: Job) -> None:
+        """Show the file."""
+        await self.acknowledge(interaction)
+        upload = await self.make(interaction, job)
+        owner = job.user_id == interaction.user.id
+        offered = [action for action in self.offered if owner or action is Action.ANIMATE]
+        buttons = [JobButton(action, job, self.number) for action in offered]
+        await _reply(interaction, block(media_gallery([upload]), buttons=buttons), upload)
+
+    async def acknowledge(self, interaction: Interaction) -> None:
+        """Answer with a new message."""
+        await interaction.response.defer(thinking=True, ephemeral=True)
+
+    async def make(self, interaction: Interaction, job: Job) -> Upload:
+        """Make the file. Raises what `cogs.img2img._uploads` names."""
+        raise NotImplementedError
+
+
+class Compare(_Shown):
+    """Show the source and the result side by side."""
 
     action = Action.COMPARE
-    access = AccessRule.SOURCE
+    offered = (Action.POST_COMPARE, Action.ANIMATE)
 
-    async def run(self, interaction: Interaction, job: Job) -> None:
-        """Show both.
-
-        Raises:
-            JobNotFound: the job has no source.
-        """
-        if job.source is None:
-            raise JobNotFound
-        result = selected_result(job, self)
-        await interaction.response.defer(thinking=True, ephemeral=True)
-        both = [
-            await asyncio.to_thread(shown, await _postable(interaction, content))
-            for content in (job.source, result)
-        ]
-        labels = (
-            translate(interaction.locale, "img2img.before"),
-            translate(interaction.locale, "img2img.after"),
-        )
-        sheet = await asyncio.to_thread(labelled, list(zip(both, labels, strict=True)), 2)
-        await _show(interaction, sheet, f"before-after-{job.id}", spoiler=job.spoiler)
+    async def make(self, interaction: Interaction, job: Job) -> Upload:
+        """Make the file."""
+        return await before_after(interaction, job, self)
 
 
-class Depth(JobAction):
-    """Show the depth map that the model used, to the user alone."""
+class Animate(_Shown):
+    """Replace the comparison by an animation that wipes from the source to the result."""
+
+    action = Action.ANIMATE
+    offered = (Action.POST_ANIMATION,)
+
+    async def acknowledge(self, interaction: Interaction) -> None:
+        """Answer in the message with the button."""
+        await interaction.response.defer()
+
+    async def make(self, interaction: Interaction, job: Job) -> Upload:
+        """Make the file."""
+        return await animation(interaction, job, self)
+
+
+class Depth(_Shown):
+    """Show the depth map that the model used."""
 
     action = Action.DEPTH
-    access = AccessRule.SOURCE
+    offered = (Action.POST_DEPTH,)
+
+    async def make(self, interaction: Interaction, job: Job) -> Upload:
+        """Make the file."""
+        return await depth_map(interaction, job, self)
+
+
+class _Posted(JobAction):
+    """Posts for all what a button above showed to the owner. The owner can remove it."""
+
+    access = AccessRule.PUBLISH
+    refused_to_banned = True
 
     async def run(self, interaction: Interaction, job: Job) -> None:
-        """Show the depth map.
+        """Post the file, with the prompt and the owner's name.
 
         Raises:
-            JobNotFound: no depth map is stored.
+            MissingPermissions: the bot may not post pictures here.
         """
-        if job.depth is None:
-            raise JobNotFound
-        await interaction.response.defer(thinking=True, ephemeral=True)
-        picture = await _postable(interaction, job.depth)
-        large = await asyncio.to_thread(shown, picture)
-        await _show(interaction, large, f"depth-{job.id}", spoiler=job.spoiler)
+        check_permissions(interaction)
+        await interaction.response.defer(thinking=True)
+        upload = await self.make(interaction, job)
+        view = block(
+            title(job),
+            media_gallery([upload]),
+            credit(job),
+            buttons=[JobButton(Action.DISCARD, job)],
+        )
+        await _reply(interaction, view, upload)
+
+    async def make(self, interaction: Interaction, job: Job) -> Upload:
+        """Make the file. Raises what `cogs.img2img._uploads` names."""
+        raise NotImplementedError
+
+
+class PostCompare(_Posted):
+    """Post the comparison."""
+
+    action = Action.POST_COMPARE
+
+    async def make(self, interaction: Interaction, job: Job) -> Upload:
+        """Make the file."""
+        return await before_after(interaction, job, self)
+
+
+class PostAnimation(_Posted):
+    """Post the animation."""
+
+    action = Action.POST_ANIMATION
+
+    async def make(self, interaction: Interaction, job: Job) -> Upload:
+        """Make the file."""
+        return await animation(interaction, job, self)
+
+
+class PostDepth(_Posted):
+    """Post the depth map."""
+
+    action = Action.POST_DEPTH
+
+    async def make(self, interaction: Interaction, job: Job) -> Upload:
+        """Make the file."""
+        return await depth_map(interaction, job, self)
 
 
 class Larger(JobAction):
@@ -77,43 +143,29 @@ class Larger(JobAction):
     refused_to_banned = True
 
     async def run(self, interaction: Interaction, job: Job) -> None:
-        """Post the enlarged picture."""
-        result = selected_result(job, self)
+        """Post the enlarged picture with the prompt, the owner's name and buttons."""
         ephemeral = job.destination.private or job.user_id != interaction.user.id
         await interaction.response.defer(thinking=True, ephemeral=ephemeral)
-        picture = await _postable(interaction, result)
-        factor = LARGER_FACTOR * shown_factor(picture.width, picture.height)
-        large = await asyncio.to_thread(enlarged, picture, factor)
-        text = translate(
-            interaction.locale, "img2img.enlarged", width=large.width, height=large.height
+        upload, (width, height) = await larger(interaction, job, self)
+        actions = [Action.AGAIN, Action.EDIT, Action.USE, Action.FAVOURITE]
+        if not ephemeral:
+            # Only its user can delete an ephemeral message, in Discord's own menu.
+            actions.append(Action.DISCARD)
+        view = block(
+            title(job),
+            media_gallery([upload]),
+            translate(interaction.locale, "img2img.enlarged", width=width, height=height)
+            + "\n"
+            + credit(job),
+            buttons=[JobButton(action, job, self.number) for action in actions],
         )
-        name = f"redraw-{job.id}-large"
-        # Only its owner can delete an ephemeral message, in Discord's own menu.
-        delete = None if ephemeral else JobButton(Action.DELETE, job)
-        await _show(interaction, large, name, text, spoiler=job.spoiler, button=delete)
+        await _reply(interaction, view, upload)
 
 
-async def _postable(interaction: Interaction, content: str) -> Picture:
-    """A stored picture that may be posted in this channel."""
-    services = interaction.client.services
-    picture = await stored_picture(services, content)
-    await services.checks.check_post(picture, interaction.guild_id, interaction.channel_id or 0)
-    return picture
+def credit(job: Job) -> str:
+    """Who had the picture made, and that AI made it."""
+    return translate(job.locale, "img2img.credit", user=f"<@{job.user_id}>")
 
 
-async def _show(
-    interaction: Interaction,
-    picture: Picture,
-    name: str,
-    text: str = "",
-    *,
-    spoiler: bool = False,
-    button: JobButton | None = None,
-) -> None:
-    file = await asyncio.to_thread(encode, picture, limit_bytes=interaction.filesize_limit)
-    upload = discord.File(io.BytesIO(file.data), f"{name}.{file.extension}", spoiler=spoiler)
-    view: discord.ui.View = discord.utils.MISSING
-    if button is not None:
-        view = discord.ui.View(timeout=None)
-        view.add_item(button)
-    await interaction.edit_original_response(content=text, attachments=[upload], view=view)
+async def _reply(interaction: Interaction, view: discord.ui.LayoutView, upload: Upload) -> None:
+    await interaction.edit_original_response(view=view, attachments=[upload.file()])

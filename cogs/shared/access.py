@@ -54,7 +54,9 @@ class JobFacts:
     channel in which the job was requested, None if the bot cannot see it any more. `sources` are
     the channels of the messages that the source pictures were taken from; none for an uploaded
     file, a link, or a result. `sources_known` is False if there was such a channel and the bot
-    cannot see it any more. `stored` is False after the retention time.
+    cannot see it any more. `sources_here` says that the readers of `here` may see the sources: the
+    job was requested here, with pictures that were uploaded, linked, or taken from this channel.
+    `stored` is False after the retention time.
     """
 
     owner: bool
@@ -62,6 +64,7 @@ class JobFacts:
     origin: ChannelFacts | None
     sources: tuple[ChannelFacts, ...] = ()
     sources_known: bool = True
+    sources_here: bool = True
     stored: bool = True
     private: bool = False
     age_restricted: bool = False
@@ -78,6 +81,8 @@ class AccessRule(Enum):
     """The owner, and users with Manage Messages in the job's own channel."""
     OWNER = auto()
     """The owner."""
+    PUBLISH = auto()
+    """The owner, who posts the source, or what was made from it, for the readers of the channel."""
     MESSAGE = auto()
     """Everybody who can see the message with the button."""
 
@@ -92,6 +97,8 @@ class Decision(Enum):
     """The user may see the job, but the action is for others."""
     AGE_RESTRICTED = auto()
     """The job belongs to an age-restricted channel and the reply would not."""
+    ELSEWHERE = auto()
+    """The source, or the job, belongs to another channel than the reply."""
 
 
 def decide(rule: AccessRule, job: JobFacts) -> Decision:
@@ -107,6 +114,10 @@ def decide(rule: AccessRule, job: JobFacts) -> Decision:
             allowed = job.owner or _moderates(job)
         case AccessRule.OWNER:
             allowed = job.owner and job.stored
+        case AccessRule.PUBLISH:
+            allowed = job.owner and job.stored
+            if allowed and not job.sources_here:
+                return Decision.ELSEWHERE
     if allowed:
         return Decision.ALLOWED
     return Decision.NOT_OWNER if _visible(job) else Decision.NOT_FOUND

@@ -7,7 +7,7 @@ import discord
 from bot.client import RedrawBot
 from bot.jobs.job import Job
 from cogs.shared.access import AccessRule, ChannelFacts, Decision, JobFacts, decide
-from cogs.shared.errors import AgeRestricted, JobNotFound, NotOwner
+from cogs.shared.errors import AgeRestricted, JobNotFound, NotOwner, SourceElsewhere
 
 Interaction = discord.Interaction[RedrawBot]
 
@@ -32,6 +32,8 @@ def raise_refusal(decision: Decision) -> None:
             raise NotOwner
         case Decision.AGE_RESTRICTED:
             raise AgeRestricted
+        case Decision.ELSEWHERE:
+            raise SourceElsewhere
 
 
 async def job_facts(interaction: Interaction, job: Job) -> JobFacts:
@@ -55,6 +57,7 @@ async def job_facts(interaction: Interaction, job: Job) -> JobFacts:
         origin=origin,
         sources=tuple(source for source in sources if source is not None),
         sources_known=None not in sources,
+        sources_here=job.destination.channel_id == here.id and job.source_channel_ids <= {here.id},
         private=job.destination.private,
         age_restricted=job.age_restricted,
     )

@@ -25,6 +25,7 @@
         ├── JobNotFound             the job is not stored, or is not visible to the user
         ├── NotOwner                the action is for the owner and moderators
         ├── AgeRestricted           a picture of an age-restricted channel stays in such channels
+        ├── SourceElsewhere         a source of another channel is not posted here
         ├── AlreadyFinished         a finished job cannot be cancelled
         ├── AlreadyShared           the result is in the gallery
         ├── TooManyFavourites       the user has as many favourites as they may
@@ -181,6 +182,12 @@ class AgeRestricted(RequestError):
     """The picture belongs to an age-restricted channel and the reply would not."""
 
     text = "This picture is from an age-restricted channel. Use it in such a channel only."
+
+
+class SourceElsewhere(RequestError):
+    """The source, or the request, belongs to another channel, whose readers may be others."""
+
+    text = "The picture that this was made from belongs to another channel. Post it there only."
 
 
 class AlreadyShared(RequestError):

@@ -45,6 +45,11 @@ class Action(StrEnum):
     COMPARE = "compare"
     DEPTH = "depth"
     LARGER = "larger"
+    ANIMATE = "animate"
+    POST_COMPARE = "postcompare"
+    POST_ANIMATION = "postanimation"
+    POST_DEPTH = "postdepth"
+    DISCARD = "discard"
     SHOW = "show"
     FAVOURITE = "favourite"
     SHARE = "share"
@@ -59,7 +64,7 @@ STYLES = {
     Action.DELETE: discord.ButtonStyle.danger,
 }
 # Their custom ids hold the owner, so that they work after the job was erased.
-LASTING = (Action.DELETE, Action.REMOVE)
+LASTING = (Action.DELETE, Action.DISCARD, Action.REMOVE)
 
 
 class JobButton(discord.ui.Button[discord.ui.LayoutView]):
@@ -92,10 +97,10 @@ class JobAction(discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]]
     submit a request check this when they submit it."""
 
     def __init_subclass__(cls) -> None:
+        # A class without an action is a base of others.
+        action = getattr(cls, "action", "")
         super().__init_subclass__(
-            template=(
-                rf"redraw:{cls.action}:(?P<job>[0-9a-f]{{16}}):(?P<number>\d)(:(?P<owner>\d+))?"
-            )
+            template=rf"redraw:{action}:(?P<job>[0-9a-f]{{16}}):(?P<number>\d)(:(?P<owner>\d+))?"
         )
 
     def __init__(

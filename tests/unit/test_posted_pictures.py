@@ -14,6 +14,7 @@ NO_POSTS = {
     "bot/runner/attempt.py": "gives the source to the engine, and checks its results",
     "bot/store/picture_files.py": "reads the files",
     "bot/store/rows.py": "a dictionary of that name",
+    "cogs/img2img/_selected.py": "reads a picture for a request, or for a check",
     "cogs/moderation/_cog.py": "the record as JSON",
     "cogs/moderation/_report.py": "thumbnails for moderators, as spoilers",
     "cogs/privacy/_archive.py": "the user's own data, for them alone",

@@ -439,9 +439,9 @@ async def test_a_larger_picture_can_be_deleted_by_its_owner_for_ever(
     await redraw(sim)
     larger = (await press(sim, sim.alice, sim.last, "Larger")).response.message
     await sim.bot.services.store.erase_user(sim.alice.id)
-    await press(sim, sim.bob, larger, "Delete")
+    await press(sim, sim.bob, larger, "Remove")
     assert larger.id in {message.id for message in sim.channel.history()}
-    await press(sim, sim.alice, larger, "Delete")
+    await press(sim, sim.alice, larger, "Remove")
     assert larger.id not in {message.id for message in sim.channel.history()}
 
 

@@ -192,7 +192,11 @@ async def test_larger_is_twice_the_size_and_says_how(discord_sim: SimulatedDisco
     large = Image.open(io.BytesIO(await result.response.attachments[0].read()))
     factor = 2 * shown_factor(job.width, job.height)
     assert large.size == (factor * job.width, factor * job.height)
-    assert "Lanczos" in result.response.content
+    text = text_of(result.response.message)
+    assert "Lanczos" in text
+    assert "**a fox**" in text
+    assert discord_sim.alice.mention in text
+    assert set(buttons_of(result.response.message)) == {"Again", "Edit", "Use this", "⭐", "Remove"}
 
 
 async def test_delete_is_for_the_owner_and_moderators(discord_sim: SimulatedDiscord) -> None:

@@ -50,6 +50,15 @@ FROM_ADULTS = JobFacts(owner=False, here=HALL, origin=ADULTS, age_restricted=Tru
 EXPIRED = replace(PUBLIC, stored=False, origin=None)
 
 TABLE = [
+    # Posting the source for all: the owner, where the readers of the channel may see it.
+    (AccessRule.PUBLISH, MINE, YES),
+    (AccessRule.PUBLISH, MINE_PRIVATE, YES),
+    (AccessRule.PUBLISH, PUBLIC, OTHERS),
+    (AccessRule.PUBLISH, PRIVATE, GONE),
+    (AccessRule.PUBLISH, replace(MINE, stored=False, origin=None), GONE),
+    (AccessRule.PUBLISH, replace(MINE, sources_here=False), Decision.ELSEWHERE),
+    (AccessRule.PUBLISH, replace(PUBLIC, sources_here=False), OTHERS),
+    (AccessRule.PUBLISH, replace(PRIVATE, sources_here=False), GONE),
     # The result of a public job: the readers of its channel.
     (RESULT, PUBLIC, YES),
     (RESULT, MINE, YES),

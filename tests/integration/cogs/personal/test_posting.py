@@ -1,0 +1,103 @@
+"""Comparisons, animations and depth maps that their owner posts for all."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator
+from typing import Any
+
+import discord
+import pytest
+import pytest_asyncio
+from PIL import Image
+
+from tests.support.services import ScriptedService
+from tests.support.simulated_discord import (
+    SimulatedDiscord,
+    buttons_of,
+    open_shared_discord,
+    text_of,
+)
+from tests.support.simulated_users import CAT, press, redraw, reply_of, slash
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sim(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedDiscord]:
+    folder = tmp_path_factory.mktemp("posting")
+    async with open_shared_discord(folder, ScriptedService(), message_content=True) as opened:
+        yield opened
+
+
+async def frames_in(message: discord.Message) -> int:
+    [attachment] = message.attachments
+    with Image.open(io.BytesIO(await attachment.read())) as image:
+        return int(getattr(image, "n_frames", 1))
+
+
+@pytest.mark.parametrize("label", ["Before/after", "Depth"])
+async def test_the_owner_posts_what_they_were_shown(sim: SimulatedDiscord, label: str) -> None:
+    job = await redraw(sim)
+    shown = (await press(sim, sim.alice, sim.last, label)).response
+    assert shown.ephemeral
+    posted = (await press(sim, sim.alice, shown.message, "Post for all")).response
+    assert not posted.ephemeral
+    assert "**a fox**" in text_of(posted.message)
+    assert sim.alice.mention in text_of(posted.message)
+    assert len(posted.message.attachments) == 1
+    posted_id = posted.message.id
+    assert reply_of(await press(sim, sim.bob, posted.message, "Remove"))
+    assert posted_id in {m.id for m in sim.channel.history()}
+    await press(sim, sim.alice, posted.message, "Remove")
+    assert posted_id not in {m.id for m in sim.channel.history()}
+    assert await sim.bot.services.store.job(job.id), "the picture itself stays"
+
+
+async def test_before_and_after_become_an_animation(sim: SimulatedDiscord) -> None:
+    await redraw(sim)
+    shown = (await press(sim, sim.alice, sim.last, "Before/after")).response
+    await press(sim, sim.alice, shown.message, "As an animation")
+    assert await frames_in(shown.message) > 10
+    assert set(buttons_of(shown.message)) == {"Post for all"}
+    posted = (await press(sim, sim.alice, shown.message, "Post for all")).response
+    assert await frames_in(posted.message) > 10
+
+
+async def test_others_see_the_animation_and_cannot_post(sim: SimulatedDiscord) -> None:
+    await redraw(sim)
+    message = sim.last
+    theirs = (await press(sim, sim.bob, message, "Before/after")).response
+    assert set(buttons_of(theirs.message)) == {"As an animation"}
+    await press(sim, sim.bob, theirs.message, "As an animation")
+    assert buttons_of(theirs.message) == {}
+
+
+async def test_a_source_of_another_channel_is_not_posted(sim: SimulatedDiscord) -> None:
+    other = sim.env.guild.create_text_channel("other")
+    found = await sim.bob.send(other, "look", attachments=[CAT])
+    url = f"https://discord.com/channels/{sim.env.guild.id}/{other.id}/{found.id}"
+    job = await redraw(sim, url=url)
+    assert job.source_channel_id == other.id
+    shown = (await press(sim, sim.alice, sim.last, "Before/after")).response
+    refused = await press(sim, sim.alice, shown.message, "Post for all")
+    assert "belongs to another channel" in reply_of(refused)
+
+
+async def test_a_spoiler_stays_one_when_it_is_posted(sim: SimulatedDiscord) -> None:
+    image = (f"SPOILER_{CAT[0]}", CAT[1])
+    await slash(sim.alice, sim.channel, "img2img", prompt="x", image=image)
+    await sim.settled()
+    shown = (await press(sim, sim.alice, sim.last, "Before/after")).response
+    posted = (await press(sim, sim.alice, shown.message, "Post for all")).response
+    assert all(each.is_spoiler() for each in posted.message.attachments)
+
+
+async def test_the_owners_reaction_removes_a_posted_comparison_only(sim: SimulatedDiscord) -> None:
+    job = await redraw(sim)
+    shown = (await press(sim, sim.alice, sim.last, "Depth")).response
+    posted: Any = (await press(sim, sim.alice, shown.message, "Post for all")).response.message
+    await sim.alice.react(posted, "❌")
+    await sim.settled()
+    assert posted.id not in {m.id for m in sim.channel.history()}
+    assert await sim.bot.services.store.job(job.id)
