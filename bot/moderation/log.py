@@ -24,6 +24,7 @@ from bot.images.picture import Picture
 from bot.moderation.cases import ModerationCases
 from bot.moderation.lists import ModerationLists
 from bot.moderation.model import Action, Case
+from bot.retention_clock import RetentionClock, seconds_since_boot
 from bot.store.guild_settings import GuildSettings
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class ModerationLog:
         *,
         retention_hours: float,
         clock: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = seconds_since_boot,
     ) -> None:
         self._client = client
         self._renderer = renderer
@@ -75,7 +77,7 @@ class ModerationLog:
         self._cases = cases
         self._guild_settings = guild_settings
         self._retention_seconds = retention_hours * 3600
-        self._clock = clock
+        self._retention_clock = RetentionClock(clock, elapsed)
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         # Contents are not added while others are removed.
@@ -207,11 +209,10 @@ class ModerationLog:
                 continue
 
     async def _expire(self) -> None:
-        now = self._clock()
-        await self._cases.expire(now - self._retention_seconds)
+        await self._cases.expire(self._retention_clock.cutoff(self._retention_seconds))
         for guild_id, hours in (await self._guild_settings.with_retention()).items():
             if hours * 3600 < self._retention_seconds:
-                await self._cases.expire(now - hours * 3600, guild_id)
+                await self._cases.expire(self._retention_clock.cutoff(hours * 3600), guild_id)
 
     async def _strip(self, case: Case) -> None:
         assert case.log_channel_id is not None

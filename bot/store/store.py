@@ -174,6 +174,21 @@ class Store:
             (now,),
         )
 
+    async def last_activity(self) -> float | None:
+        """When the newest job was accepted or answered; None without jobs."""
+
+        def query() -> float | None:
+            statement = "SELECT max(max(created_at), max(coalesce(finished_at, 0))) FROM job"
+            moment: float | None = self._db.connection.execute(statement).fetchone()[0]
+            return moment
+
+        return await self._db.run(query)
+
+    async def limit_answer_times(self, now: float) -> int:
+        """Jobs that were answered while the clock was ahead count as answered now; how many."""
+        statement = "UPDATE job SET finished_at = ?1 WHERE finished_at > ?1"
+        return await self._db.execute("answer times", statement, (now,))
+
     async def erase_before(self, moment: float, guild_id: int | None = None) -> int:
         """Reduce every job that was answered before `moment` (in one server) to a count, except
         favourites of their own users; how many."""

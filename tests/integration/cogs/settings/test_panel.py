@@ -14,6 +14,7 @@ from simcord.backend.errors import SetupError
 
 from bot.moderation.detectors.prompt_rules import RuleKind
 from bot.moderation.model import EVERYWHERE
+from bot.retention_clock import RetentionClock
 from bot.runner.retention import erase_expired_jobs
 from tests.support.moderation.discord import (
     CAT,
@@ -165,7 +166,7 @@ async def test_pictures_and_prompts_are_kept_for_the_servers_time(server: Modera
     def in_two_hours() -> float:
         return time.time() + 2 * 3600
 
-    server.services.moderation_log._clock = in_two_hours
+    server.services.moderation_log._retention_clock = RetentionClock(in_two_hours)
     server.services.moderation_log.clean()
     erasing = asyncio.create_task(erase_expired_jobs(store, 24.0, in_two_hours))
 

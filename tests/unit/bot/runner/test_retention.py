@@ -1,0 +1,156 @@
+"""Jobs are kept for the retention time, also when the clock jumps, and no longer."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bot.retention_clock import RetentionClock
+from bot.runner import retention
+from bot.runner.retention import GAP_SECONDS, erase_expired_jobs
+from bot.store.store import Store
+from tests.support.jobs import job
+
+HOUR = 3600.0
+RETENTION = 24 * HOUR
+YEARS = 10 * 365 * 24 * HOUR
+
+
+@dataclass
+class Time:
+    """The system's clock and the time since boot."""
+
+    wall: float = 1_000_000_000.0
+    elapsed: float = 50.0
+
+    def pass_(self, seconds: float) -> None:
+        self.wall += seconds
+        self.elapsed += seconds
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def clock(time: Time) -> RetentionClock:
+    return RetentionClock(lambda: time.wall, lambda: time.elapsed)
+
+
+def test_a_clock_that_runs_well_is_the_clock(time: Time, clock: RetentionClock) -> None:
+    for _ in range(300):
+        time.pass_(600)
+        time.wall += 1
+        assert clock.cutoff(RETENTION) == time.wall - RETENTION
+
+
+def test_after_a_jump_ahead_earlier_jobs_live_for_the_retention_time(
+    time: Time, clock: RetentionClock
+) -> None:
+    answered = time.wall
+    time.pass_(HOUR)
+    time.wall += YEARS
+    assert clock.cutoff(RETENTION) < answered
+    time.pass_(RETENTION - HOUR - 1)
+    assert clock.cutoff(RETENTION) < answered
+    time.pass_(2)
+    assert clock.cutoff(RETENTION) > answered
+
+
+def test_after_a_jump_ahead_later_jobs_live_for_the_retention_time(
+    time: Time, clock: RetentionClock
+) -> None:
+    time.wall += YEARS
+    clock.now()
+    time.pass_(HOUR)
+    answered = time.wall
+    for _ in range(23):
+        time.pass_(HOUR)
+        assert clock.cutoff(RETENTION) < answered
+    time.pass_(HOUR + 1)
+    assert clock.cutoff(RETENTION) > answered
+
+
+def test_a_jump_that_is_undone_is_forgotten(time: Time, clock: RetentionClock) -> None:
+    time.wall += YEARS
+    assert not clock.was_set_back()
+    time.wall -= YEARS
+    time.pass_(600)
+    assert clock.was_set_back()
+    assert clock.cutoff(RETENTION) == time.wall - RETENTION
+    assert not clock.was_set_back()
+
+
+def test_a_shorter_retention_time_ends_earlier_after_a_jump(
+    time: Time, clock: RetentionClock
+) -> None:
+    time.wall += YEARS
+    answered = time.wall
+    clock.now()
+    time.pass_(HOUR + 1)
+    assert clock.cutoff(HOUR) > answered
+    assert clock.cutoff(RETENTION) < answered - YEARS
+
+
+async def erase_once(store: Store, time: Time, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Run the retention loop until its second pause; the pauses."""
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        time.pass_(seconds)
+        if len(pauses) == 2:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await erase_expired_jobs(store, 24.0, lambda: time.wall)
+    return pauses
+
+
+async def answered(store: Store, time: Time) -> str:
+    one = job(created_at=time.wall)
+    await store.accept(one)
+    await store.cancel(one.id)
+    await store.answered(one.id, time.wall)
+    return one.id
+
+
+async def test_jobs_answered_by_a_wrong_clock_expire_after_it_is_set_back(
+    tmp_path: Path, time: Time
+) -> None:
+    async with Store.open(tmp_path) as store:
+        time.wall += YEARS
+        id_ = await answered(store, time)
+        time.wall -= YEARS
+        assert await store.limit_answer_times(time.wall) == 1
+        time.pass_(RETENTION + 1)
+        await store.erase_before(time.wall - RETENTION)
+        assert await store.job(id_) is None
+
+
+async def test_a_start_long_after_the_last_request_waits_before_it_erases(
+    tmp_path: Path, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Store.open(tmp_path) as store:
+        id_ = await answered(store, time)
+        time.wall += RETENTION + GAP_SECONDS + 1
+        assert await erase_once(store, time, monkeypatch) == [
+            retention.HOLD_SECONDS,
+            retention.INTERVAL_SECONDS,
+        ]
+        assert await store.job(id_) is None
+
+
+async def test_a_start_within_a_week_erases_at_once(
+    tmp_path: Path, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Store.open(tmp_path) as store:
+        id_ = await answered(store, time)
+        time.wall += RETENTION + 1
+        await erase_once(store, time, monkeypatch)
+        assert await store.job(id_) is None
