@@ -24,6 +24,7 @@
     │   ├── QueueFull                bot.jobs.admission
     │   ├── TooSlowForPrivate        bot.jobs.admission
     │   └── JobFailure               bot.jobs.failures: why an accepted job has no picture
+    │       ├── ModelRemoved, ModelNotLoadable                              model
     │       ├── WorkerDiedTwice, TooLargeForModel, NoValidPicture, NoPartFound, WaitedTooLong,
     │       │   GenerationFailed                                            generation
     │       ├── SourceLost, ResultLost                                      storage

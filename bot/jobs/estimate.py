@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import heapq
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from bot.jobs.job import Job, QueuePosition
 from bot.jobs.queue import FairQueue
-from inference import ImageResult
+from inference import ImageResult, ModelState, ServiceState, ServiceStatus
 
 # The weight of the newest measurement in the running average: after five results the older
 # measurements together weigh a tenth.
 NEWEST = 0.37
+
+
+class Schedule(NamedTuple):
+    """Seconds from now until each waiting job is finished, in their order, and until all requests
+    are."""
+
+    finished: list[float]
+    end: float
 
 
 class StepTimeEstimator:
@@ -41,18 +51,18 @@ class StepTimeEstimator:
         """A request of that many steps, from start to end; None before any measurement."""
         return None if self._step is None else self._around + steps * self._step
 
-    def finish_times(
-        self, running: Iterable[int], waiting: Sequence[Job], slots: int
-    ) -> list[float] | None:
-        """Seconds from now until each waiting job is finished, in their order.
+    def schedule(
+        self, running: Iterable[int], waiting: Sequence[Job], slots: int, begin: float = 0.0
+    ) -> Schedule | None:
+        """When the jobs are finished, if they begin `begin` seconds from now.
 
         `running` holds the steps that each running request has left. Each slot takes the next
         request as soon as it is free, as the engine does. None before any measurement.
         """
         if self._step is None:
             return None
-        free = [left * self._step for left in running]
-        free += [0.0] * (slots - len(free))
+        free = [begin + left * self._step for left in running]
+        free += [begin] * (slots - len(free))
         heapq.heapify(free)
         finished = []
         for job in waiting:
@@ -62,11 +72,15 @@ class StepTimeEstimator:
                 ends.append(free[0] + seconds)
                 heapq.heapreplace(free, ends[-1])
             finished.append(max(ends))
-        return finished
+        return Schedule(finished, max(free))
 
 
 class JobEstimates:
-    """Estimated finish times of the jobs of a queue. `slots` is the size of the engine's batch."""
+    """Estimated finish times of the jobs of a queue.
+
+    `status` is the service's: how many requests of each model run at once, and which of several
+    models are loaded.
+    """
 
     def __init__(self, queue: FairQueue, clock: Callable[[], float] = time.monotonic) -> None:
         self._queue = queue
@@ -74,8 +88,12 @@ class JobEstimates:
         self._steps_left: dict[str, dict[int, int]] = {}
         # Of each running variant's first report: when it came, and the steps left then.
         self._first_reports: dict[str, dict[int, tuple[float, int]]] = {}
-        self.step_times = StepTimeEstimator()
-        self.slots = 1
+        self._step_times: defaultdict[str, StepTimeEstimator] = defaultdict(StepTimeEstimator)
+        self.status = ServiceStatus(state=ServiceState.LOADING, detail="")
+
+    def measure(self, job: Job, result: ImageResult) -> None:
+        """Take the timings of one of the job's finished requests into account for its model."""
+        self._step_times[self._model(job)].measure(result)
 
     def report_steps(self, job: Job, variant: int, left: int) -> None:
         """A running job's variant has `left` steps to go."""
@@ -97,23 +115,46 @@ class JobEstimates:
         known = [seconds for seconds in left if seconds is not None]
         if len(known) < len(left):
             return None
-        return max([*known, sum(known) / self.slots], default=0.0)
+        slots = self.status.model(job.model).slots
+        return max([*known, sum(known) / slots], default=0.0)
+
+    def has_begun(self, job: Job) -> bool:
+        """Whether a running job has taken a step."""
+        return job.id in self._steps_left
 
     def positions(self) -> dict[str, QueuePosition]:
         """Every waiting job's position, in order."""
         order = self._queue.order()
         finish = self._finish_times(order)
-        return {
-            job.id: QueuePosition(ahead=n, seconds=finish[n] if finish else None)
-            for n, job in enumerate(order)
-        }
+        return {job.id: self._position(job, n, finish) for n, job in enumerate(order)}
+
+    def positions_in_service(self) -> dict[str, QueuePosition]:
+        """The positions of the running jobs that wait for their model to be loaded."""
+        finish: dict[str, float | None] = {}
+        waiting = [job for job in self._queue.running if not self.has_begun(job)]
+        for job in waiting:
+            seconds = self.seconds_left(job)
+            if seconds is not None:
+                seconds += self.seconds_until_loaded(self._model(job))
+            finish[job.id] = seconds
+        positions = {job.id: self._position(job, 0, finish) for job in waiting}
+        return {id_: position for id_, position in positions.items() if position.model}
 
     def position_of_new(self, job: Job) -> QueuePosition:
         """The position that the job would have if it were added now."""
         order = self._queue.order_with(job)
         index = next(n for n, other in enumerate(order) if other.id == job.id)
         finish = self._finish_times(order[: index + 1])
-        return QueuePosition(ahead=index, seconds=finish[-1] if finish else None)
+        return self._position(job, index, finish)
+
+    def _position(self, job: Job, ahead: int, finish: dict[str, float | None]) -> QueuePosition:
+        name = self._model(job)
+        missing = bool(self.status.models) and not self._is_loaded(name)
+        return QueuePosition(
+            ahead=ahead,
+            seconds=finish[job.id],
+            model=self.status.model(name) if missing else None,
+        )
 
     def seconds_until_free(self, user_id: int | None = None) -> float | None:
         """Until the first job (of that user) is finished."""
@@ -122,23 +163,57 @@ class JobEstimates:
         ]
         order = self._queue.order()
         finish = self._finish_times(order)
-        if finish is None or None in running:
+        waiting = [finish[job.id] for job in order if user_id in (None, job.user_id)]
+        if None in running or None in finish.values():
             return None
-        waiting = [
-            seconds
-            for job, seconds in zip(order, finish, strict=True)
-            if user_id in (None, job.user_id)
-        ]
-        return min([*(left for left in running if left is not None), *waiting], default=0.0)
+        return min((left for left in (*running, *waiting) if left is not None), default=0.0)
 
-    def _finish_times(self, order: list[Job]) -> list[float] | None:
-        running = [steps for job in self._queue.running for steps in self._left(job).values()]
-        return self.step_times.finish_times(running, order, self.slots)
+    def _finish_times(self, order: Sequence[Job]) -> dict[str, float | None]:
+        """Job → seconds from now until it is finished; None where it cannot be estimated.
+
+        Loaded models run at the same time; the step times were measured that way. The jobs of
+        another model begin when the loaded ones are finished, or the service gives it a turn, and
+        the model was loaded.
+        """
+        running: defaultdict[str, list[int]] = defaultdict(list)
+        for job in self._queue.running:
+            running[self._model(job)] += self._left(job).values()
+        waiting: defaultdict[str, list[Job]] = defaultdict(list)
+        for job in order:
+            waiting[self._model(job)].append(job)
+        finish: dict[str, float | None] = {}
+        busy = 0.0
+        names = dict.fromkeys((*running, *waiting))
+        for name in sorted(names, key=lambda each: not self._is_loaded(each)):
+            status = self.status.model(name)
+            begin = self.seconds_until_loaded(name, busy)
+            schedule = self._step_times[name].schedule(
+                running[name], waiting[name], status.slots, begin
+            )
+            for number, job in enumerate(waiting[name]):
+                finish[job.id] = None if schedule is None else schedule.finished[number]
+            busy = max(busy, begin if schedule is None else schedule.end)
+        return finish
+
+    def seconds_until_loaded(self, name: str, busy: float = 0.0) -> float:
+        """Until a model is in memory, if the loaded models have work for `busy` seconds."""
+        status = self.status.model(name)
+        if status.state is ModelState.LOADED:
+            return 0.0
+        wait = 0.0 if status.state is ModelState.LOADING else min(busy, status.serve_seconds)
+        return wait + (status.load_seconds or 0.0)
+
+    def _is_loaded(self, name: str) -> bool:
+        return self.status.model(name).state is ModelState.LOADED
+
+    def _model(self, job: Job) -> str:
+        """The job's model if there are several; a single one has one set of slots and times."""
+        return (job.model or self.status.models[0].name) if self.status.models else ""
 
     def _seconds_left(self, job: Job, number: int, steps: int) -> float | None:
         began, first = self._first_reports.get(job.id, {}).get(number, (0.0, steps))
         if first <= steps:
-            return self.step_times.seconds(steps)
+            return self._step_times[self._model(job)].seconds(steps)
         return steps * (self._clock() - began) / (first - steps)
 
     def _left(self, job: Job) -> dict[int, int]:

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from bot.errors import UnavailableError
 from bot.jobs.budgets import Charge
-from inference import DeadlineExceeded, FlatDepthMap, InferenceError, NonFiniteOutput, OutOfMemory
+from inference import (
+    DeadlineExceeded,
+    FlatDepthMap,
+    InferenceError,
+    ModelNotConfigured,
+    ModelNotLoaded,
+    NonFiniteOutput,
+    OutOfMemory,
+)
 
 
 class JobFailure(UnavailableError):
@@ -49,6 +57,21 @@ class WaitedTooLong(JobFailure):
     """The request's deadline passed."""
 
     text = "The request waited too long and was ended."
+
+
+class ModelRemoved(JobFailure):
+    """The operator has removed the job's model since the job was accepted."""
+
+    text = "The model {model} is no longer available here. Please ask again with another model."
+
+
+class ModelNotLoadable(JobFailure):
+    """One of several models cannot be loaded."""
+
+    text = (
+        "The model {model} cannot be loaded at the moment. Please choose another model, or tell "
+        "the bot's operator."
+    )
 
 
 class GenerationFailed(JobFailure):
@@ -112,9 +135,13 @@ class Undeliverable(JobFailure):
     text = "The answer could not be delivered."
 
 
-def failure_of(error: InferenceError) -> JobFailure:
-    """The failure for an error of the model; `GenerationFailed` if it is not an expected one."""
+def failure_of(error: InferenceError, model: str) -> JobFailure:
+    """The failure for an error of that model; `GenerationFailed` if it is not an expected one."""
     match error:
+        case ModelNotConfigured():
+            return ModelRemoved(model=model)
+        case ModelNotLoaded():
+            return ModelNotLoadable(model=model)
         case OutOfMemory():
             return TooLargeForModel()
         case NonFiniteOutput():

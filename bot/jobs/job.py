@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from inference import Preview, Task
+from inference import ModelStatus, Preview, Task
 
 
 class JobState(StrEnum):
@@ -196,10 +196,12 @@ class Job:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuePosition:
     """A waiting job's position: the number of jobs ahead of it, and the estimated seconds until
-    it is finished (None until step times have been measured)."""
+    it is finished (None until step times have been measured). `model` is the status of its model if
+    that is one of several and is not loaded."""
 
     ahead: int
     seconds: float | None
+    model: ModelStatus | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from bot.jobs.job import Job
@@ -31,9 +31,10 @@ class _UserQueue:
 
 
 class FairQueue:
-    """The waiting jobs in their order, and the running ones."""
+    """The waiting jobs in their order, and the running ones. `cost` is the work of a job."""
 
-    def __init__(self) -> None:
+    def __init__(self, cost: Callable[[Job], float] = lambda job: job.cost) -> None:
+        self._cost = cost
         self._first: deque[Job] = deque()
         self._users: dict[int, _UserQueue] = {}
         self._virtual_time = 0.0
@@ -61,9 +62,12 @@ class FairQueue:
         self._first.appendleft(job)
         self._order = None
 
-    def pop(self) -> Job | None:
-        """Take the next job; it counts as running from now on. None if no job waits."""
-        job = self._take()
+    def pop(self, eligible: Callable[[Job], bool] = lambda _job: True) -> Job | None:
+        """Take the next eligible job; it counts as running from now on. None if no job is eligible.
+
+        A job that is not eligible, because its model has no free slot, holds back no other one.
+        """
+        job = self._take(eligible)
         if job is not None:
             self._order = None
             self._running[job.id] = job
@@ -92,7 +96,7 @@ class FairQueue:
     def order(self) -> list[Job]:
         """The waiting jobs in the order in which they would start if none came or went."""
         if self._order is None:
-            self._order = [*self._first, *_drain(self._copies())]
+            self._order = [*self._first, *_drain(self._copies(), self._cost)]
         return self._order
 
     def order_with(self, job: Job) -> list[Job]:
@@ -102,7 +106,7 @@ class FairQueue:
         number = own.number if own else math.inf
         new = users.setdefault(number, _UserQueue(self._start_of_new(job.user_id), number))
         new.jobs.append(job)
-        return [*self._first, *_drain(list(users.values()))]
+        return [*self._first, *_drain(list(users.values()), self._cost)]
 
     def _start_of_new(self, user_id: int) -> float:
         return max(self._virtual_time, self._finish.get(user_id, 0.0))
@@ -110,15 +114,22 @@ class FairQueue:
     def _copies(self) -> list[_UserQueue]:
         return [replace(user, jobs=user.jobs.copy()) for user in self._users.values()]
 
-    def _take(self) -> Job | None:
-        if self._first:
-            return self._first.popleft()
-        if not self._users:
+    def _take(self, eligible: Callable[[Job], bool]) -> Job | None:
+        for job in self._first:
+            if eligible(job):
+                self._first.remove(job)
+                return job
+        next_jobs = (
+            (user, next(filter(eligible, user.jobs), None)) for user in self._users.values()
+        )
+        candidates = [(user, job) for user, job in next_jobs if job is not None]
+        if not candidates:
             return None
-        user = min(self._users.values(), key=lambda user: (user.start, user.number))
-        job = user.jobs.popleft()
-        self._virtual_time = user.start
-        user.start += job.cost / job.weight
+        user, job = min(candidates, key=lambda each: (each[0].start, each[0].number))
+        user.jobs.remove(job)
+        # A user whose jobs were not eligible may have an earlier start.
+        self._virtual_time = max(self._virtual_time, user.start)
+        user.start += self._cost(job) / job.weight
         self._drop_empty(job.user_id)
         return job
 
@@ -133,7 +144,7 @@ class FairQueue:
             self._finish.clear()
 
 
-def _drain(users: list[_UserQueue]) -> Iterator[Job]:
+def _drain(users: list[_UserQueue], cost: Callable[[Job], float]) -> Iterator[Job]:
     """Take all jobs out of `users`, in order."""
     heap = [(user.start, user.number, user) for user in users]
     heapq.heapify(heap)
@@ -142,6 +153,6 @@ def _drain(users: list[_UserQueue]) -> Iterator[Job]:
         job = user.jobs.popleft()
         yield job
         if user.jobs:
-            heapq.heapreplace(heap, (start + job.cost / job.weight, number, user))
+            heapq.heapreplace(heap, (start + cost(job) / job.weight, number, user))
         else:
             heapq.heappop(heap)

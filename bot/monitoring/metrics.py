@@ -28,7 +28,7 @@ from prometheus_client.registry import Collector
 
 from bot.jobs.job import Job
 from bot.jobs.queue import FairQueue
-from inference import ImageResult, InferenceService, ServiceState
+from inference import ImageResult, InferenceService, ModelState, ServiceState
 
 # Discord ends an interaction that is not acknowledged within 3 s.
 ACKNOWLEDGEMENT_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
@@ -58,6 +58,21 @@ class _WorkerCollector(Collector):
             "Resident memory of the worker process; 0 without one.",
             value=_resident_memory(status.worker_pid),
         )
+        loads = CounterMetricFamily(
+            "redraw_model_loads", "How often a model was loaded.", labels=["model"]
+        )
+        loaded = GaugeMetricFamily(
+            "redraw_model_loaded", "1 if the model is in memory.", labels=["model"]
+        )
+        seconds = GaugeMetricFamily(
+            "redraw_model_load_seconds", "How long the last loading took.", labels=["model"]
+        )
+        for model in status.models:
+            loads.add_metric([model.name], model.loads)
+            loaded.add_metric([model.name], model.state is ModelState.LOADED)
+            if model.load_seconds is not None:
+                seconds.add_metric([model.name], model.load_seconds)
+        yield from (loads, loaded, seconds)
 
 
 def _resident_memory(pid: int | None) -> int:

@@ -78,6 +78,12 @@ class Accounting:
         """When budgets renew, in seconds since the epoch."""
         return renewal(self._clock())
 
+    def relative_cost(self, job: Job, reference: str) -> float:
+        """The work that is left of a job, as that of a job of the model `reference` which takes the
+        device as long; without measurements of both models, the job's own."""
+        rate, reference_rate = self._rates.get(job.model), self._rates.get(reference)
+        return job.cost * rate / reference_rate if rate and reference_rate else job.cost
+
     async def check(self, job: Job, allowance: Allowance) -> None:
         """Check that the budgets allow a job.
 

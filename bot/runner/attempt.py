@@ -29,7 +29,7 @@ from bot.jobs.failures import (
 from bot.jobs.job import Job, JobProgress
 from bot.monitoring.metrics import Metrics
 from bot.runner.accounting import Accounting
-from bot.runner.batch_slots import BatchSlots, Slot
+from bot.runner.batch_slots import ModelSlots, Slot
 from bot.store.store import Store
 from inference import (
     ImageRequest,
@@ -76,7 +76,7 @@ class JobAttempt:
         checks: JobChecks,
         estimates: JobEstimates,
         accounting: Accounting,
-        slots: BatchSlots,
+        slots: ModelSlots,
         request_dispatch: Callable[[], None],
         metrics: Metrics,
         clock: Callable[[], float] = time.time,
@@ -134,7 +134,7 @@ class JobAttempt:
             return await self._fail(job, SourceLost())
         except InferenceError as error:
             log.warning("no picture: %s", error)
-            return await self._fail(job, failure_of(error))
+            return await self._fail(job, failure_of(error, job.model))
         except Exception:
             log.exception("no picture, because of a bug")
             return await self._fail(job, GenerationFailed())
@@ -194,7 +194,8 @@ class JobAttempt:
             self._estimates.report_steps(job, number, step.total - step.step)
             # In the job's context: the service calls this in its own.
             context.copy().run(self._delivery.show_running, job, self._progress(job, steps))
-            if self._service.status.slots != self._estimates.slots:
+            status, known = self._service.status, self._estimates.status
+            if (status.slots, status.models) != (known.slots, known.models):
                 self._request_dispatch()
 
         try:
@@ -203,7 +204,7 @@ class JobAttempt:
         finally:
             self._slots.release(slots.pop(number))
             self._request_dispatch()
-        self._estimates.step_times.measure(result)
+        self._estimates.measure(job, result)
         self._metrics.picture_made(result)
         self._estimates.report_steps(job, number, 0)
         charge = self._accounting.charge(job, result)
@@ -280,4 +281,5 @@ def _request(job: Job, number: int, sources: Sequence[Picture]) -> ImageRequest:
         # One preview and one depth map per job.
         preview=number == 0,
         return_depth=number == 0,
+        model=job.model,
     )

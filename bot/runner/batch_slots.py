@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import TypeAlias
 
+from inference import ServiceState, ServiceStatus
+
 Slot: TypeAlias = "asyncio.Future[None]"
 
 
@@ -48,3 +50,41 @@ class BatchSlots:
             slot = self._waiting.popleft()
             if not slot.done():
                 slot.set_result(None)
+
+
+class ModelSlots:
+    """The slots of each model's batch. A service with one model has one batch for all jobs."""
+
+    def __init__(self) -> None:
+        self._status = ServiceStatus(state=ServiceState.LOADING, detail="")
+        self._batches: dict[str, BatchSlots] = {}
+        self._batch_of: dict[Slot, BatchSlots] = {}
+
+    def resize(self, status: ServiceStatus) -> None:
+        """Take the sizes of the batches from the service's status."""
+        self._status = status
+        for model, batch in self._batches.items():
+            batch.resize(status.model(model).slots)
+
+    def free(self, model: str) -> bool:
+        """Whether a slot of this model taken now could start at once."""
+        return self._batch(model).free
+
+    def take(self, model: str) -> Slot:
+        """A slot of this model; see `BatchSlots.take`."""
+        batch = self._batch(model)
+        slot = batch.take()
+        self._batch_of[slot] = batch
+        return slot
+
+    def release(self, slot: Slot) -> None:
+        """Its holder has ended, or no longer wants to start."""
+        self._batch_of.pop(slot).release(slot)
+
+    def _batch(self, model: str) -> BatchSlots:
+        models = self._status.models
+        name = (model or models[0].name) if models else ""
+        if name not in self._batches:
+            self._batches[name] = BatchSlots()
+            self._batches[name].resize(self._status.model(name).slots)
+        return self._batches[name]

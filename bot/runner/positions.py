@@ -6,6 +6,7 @@ from bot.delivery.delivery import Delivery
 from bot.jobs.estimate import JobEstimates
 from bot.jobs.job import Job, QueuePosition
 from bot.jobs.queue import FairQueue
+from inference import ModelState
 
 # Only so many positions are updated: each update is an edit of a message.
 SHOWN_POSITIONS = 5
@@ -18,18 +19,30 @@ class PositionUpdater:
         self._queue = queue
         self._estimates = estimates
         self._delivery = delivery
-        self._shown: dict[str, int] = {}
+        self._shown: dict[str, _Shown] = {}
 
     def show(self, job: Job, position: QueuePosition) -> None:
         """Show the position of a new job."""
-        self._shown[job.id] = position.ahead
+        self._shown[job.id] = _shown(position)
         self._delivery.show_queued(job, position)
 
     def update(self) -> None:
-        """Show the positions of the next jobs that have changed."""
-        positions = self._estimates.positions()
-        next_jobs = self._queue.order()[:SHOWN_POSITIONS]
-        for job in next_jobs:
-            if self._shown.get(job.id) != positions[job.id].ahead:
-                self._delivery.show_queued(job, positions[job.id])
-        self._shown = {job.id: positions[job.id].ahead for job in next_jobs}
+        """Show what has changed: the positions of the next jobs, and whether a model is loaded."""
+        positions = self._estimates.positions() | self._estimates.positions_in_service()
+        jobs = [*self._queue.order()[:SHOWN_POSITIONS], *self._queue.running]
+        shown = {}
+        for job in jobs:
+            position = positions.get(job.id)
+            if position is None:
+                continue
+            shown[job.id] = _shown(position)
+            if self._shown.get(job.id) != shown[job.id]:
+                self._delivery.show_queued(job, position)
+        self._shown = shown
+
+
+_Shown = tuple[int, ModelState | None]
+
+
+def _shown(position: QueuePosition) -> _Shown:
+    return position.ahead, position.model.state if position.model else None

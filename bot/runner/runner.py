@@ -27,7 +27,8 @@ from bot.monitoring.metrics import Metrics
 from bot.runner.acceptance import Acceptance
 from bot.runner.accounting import Accounting
 from bot.runner.attempt import MAX_ATTEMPTS, AttemptOutcome, JobAttempt
-from bot.runner.batch_slots import BatchSlots
+from bot.runner.batch_slots import ModelSlots
+from bot.runner.model_watch import watch_models
 from bot.runner.positions import PositionUpdater
 from bot.runner.retention import erase_expired_jobs
 from bot.runner.task_group import BackgroundTasks
@@ -74,7 +75,7 @@ class Runner:
         self._retention_hours = retention_hours
         self._metrics = metrics or Metrics()
         self._clock = clock
-        self.queue = FairQueue()
+        self.queue = FairQueue(self._cost)
         self._estimates = JobEstimates(self.queue)
         self._admission = Admission(
             self.queue, self._estimates, limit=queue_limit, limit_per_user=queue_limit_per_user
@@ -89,7 +90,7 @@ class Runner:
             accounting=self.accounting,
             min_free_bytes=min_free_bytes,
         )
-        self._slots = BatchSlots()
+        self._slots = ModelSlots()
         self._wake = asyncio.Event()
         self._attempt = JobAttempt(
             store=store,
@@ -135,6 +136,10 @@ class Runner:
             self._tasks.spawn(self._dispatch(), "dispatcher"),
             self._tasks.spawn(retention, "retention"),
         ]
+        if self._service.status.models:
+            self._loops.append(
+                self._tasks.spawn(watch_models(self._service, self._wake.set), "models")
+            )
         return self
 
     async def __aexit__(
@@ -226,17 +231,22 @@ class Runner:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            self._slots.resize(self._service.status.slots)
-            self._estimates.slots = self._service.status.slots
-            while self._slots.free and not self._service_stopped and self._resume is None:
-                job = self.queue.pop()
+            self._estimates.status = status = self._service.status
+            self._slots.resize(status)
+            while not self._service_stopped and self._resume is None:
+                job = self.queue.pop(lambda job: self._slots.free(job.model))
                 if job is None:
                     break
                 self._start(job)
             self._positions.update()
 
+    def _cost(self, job: Job) -> float:
+        """The work of a job for the queue: that of the default model's job that takes as long."""
+        models = self._service.status.models
+        return self.accounting.relative_cost(job, models[0].name) if models else job.cost
+
     def _start(self, job: Job) -> None:
-        slots = {number: self._slots.take() for number in job.missing}
+        slots = {number: self._slots.take(job.model) for number in job.missing}
         outcome = AttemptOutcome()
 
         async def run() -> None:

@@ -18,6 +18,7 @@ from cogs.queue._quota import quota_text
 from cogs.shared.access import AccessRule, Decision, decide
 from cogs.shared.channel_facts import job_facts
 from cogs.shared.text import plain, position_text
+from inference import ModelStatus
 
 # How many of the user's waiting jobs are listed; a message holds 2,000 characters.
 LISTED_JOBS = 10
@@ -48,6 +49,7 @@ class Queue(commands.Cog):
                 state=translate(locale, f"queue.state.{services.inference.status.state}"),
             )
         ]
+        lines += [_model(locale, model) for model in services.inference.status.models]
         lines += [
             translate(locale, "queue.running", prompt=_short(job))
             for job in services.runner.running
@@ -117,3 +119,9 @@ class Queue(commands.Cog):
 
 def _short(job: Job) -> str:
     return plain(job.shown_prompt, PROMPT_CHARACTERS)
+
+
+def _model(locale: str, model: ModelStatus) -> str:
+    """The line of one of several models."""
+    state = translate(locale, f"models.state.{model.state}")
+    return translate(locale, "queue.model", model=model.name, state=state)

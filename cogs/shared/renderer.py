@@ -17,7 +17,7 @@ from bot.jobs.job import Job, JobProgress, QueuePosition
 from bot.moderation.appeal_button import AppealButton
 from cogs.shared.job_buttons import Action, JobButton, rows
 from cogs.shared.selection import selection_row
-from cogs.shared.text import plain, position_text
+from cogs.shared.text import model_text, plain, position_text
 from inference import Preview
 
 # All texts of a message together have at most 4,000 characters. What users write is cut to these
@@ -108,6 +108,8 @@ class Img2ImgRenderer:
         )
         if not self._ready():
             text += "\n-# " + translate(job.locale, "img2img.loading")
+        elif position.model is not None:
+            text += "\n-# " + model_text(job.locale, position.model)
         text += _notice(job)
         return MessageContent(view=block(text, buttons=_waiting(job, position.seconds)))
 

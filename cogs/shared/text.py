@@ -9,6 +9,7 @@ from discord.utils import escape_markdown
 from bot.i18n.durations import duration
 from bot.i18n.translate import translate
 from bot.jobs.job import QueuePosition
+from inference import ModelState, ModelStatus
 
 # Discord makes links of `scheme://` and of the addresses of invitations, also without a scheme.
 # A zero-width space in the middle keeps the text readable and stops that.
@@ -56,6 +57,18 @@ def position_text(locale: str, position: QueuePosition) -> str:
         "img2img.position.seconds",
         position=where,
         duration=duration(locale, position.seconds),
+    )
+
+
+def model_text(locale: str, model: ModelStatus) -> str:
+    """That a model is being loaded, or will be, with the seconds that it took the last time."""
+    loading = model.state is ModelState.LOADING
+    key = "models.loading" if loading else "models.unloaded"
+    text = translate(locale, key, model=plain(model.name))
+    if model.load_seconds is None:
+        return text
+    return translate(
+        locale, "models.seconds", text=text, duration=duration(locale, model.load_seconds)
     )
 
 

@@ -63,6 +63,7 @@ def queued_job(name: str, user: int, *, weight: int = 1, pictures: int = 1, step
 def measured(estimates: JobEstimates, *, step: float, around: float = 0.0) -> None:
     """Report a result that took `step` seconds per step and `around` seconds once."""
     timings = Timings(prepare=around, steps=10 * step, decode=0.0)
-    estimates.step_times.measure(
-        ImageResult(id="", pixels=b"", width=0, height=0, steps_run=10, timings=timings)
+    estimates.measure(
+        queued_job("measured", user=0),
+        ImageResult(id="", pixels=b"", width=0, height=0, steps_run=10, timings=timings),
     )

@@ -17,7 +17,7 @@ from bot.errors import UserError
 from bot.i18n.error_text import translate_error
 from bot.i18n.translate import LANGUAGES, catalogue, language_of, translate
 from cogs.shared.errors import TooManySteps
-from inference import ServiceState, find_model
+from inference import ModelState, ServiceState, find_model
 
 OTHERS = [language for language in LANGUAGES if language != "en"]
 ROOT = Path(__file__).parents[4]
@@ -101,6 +101,7 @@ def test_every_key_in_the_catalogue_is_used() -> None:
         or re.fullmatch(r"moderation\.(ban|unban|timeout|allow|disallow)\.done", key)
     }
     states = {f"queue.state.{state}" for state in ServiceState}
+    states |= {f"models.state.{state}" for state in ModelState}
     assert states <= set(catalogue("en"))
     notices = {key for key in catalogue("en") if key.startswith("notice.")}
     assert all(find_model(key.removeprefix("notice.")) for key in notices)

@@ -11,6 +11,7 @@ from bot.jobs.job import Variant
 from bot.jobs.queue import FairQueue
 from tests.support.jobs import measured
 from tests.support.jobs import queued_job as job
+from tests.support.services import READY
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ def test_the_estimate_counts_the_slots(slots: int, pictures: int, seconds: list[
     queue = FairQueue()
     estimates = JobEstimates(queue)
     measured(estimates, step=1.0, around=2.0)
-    estimates.slots = slots
+    estimates.status = replace(READY, slots=slots)
     runs = job("runs", user=9)
     queue.add(runs)
     assert queue.pop() is not None

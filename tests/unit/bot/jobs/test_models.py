@@ -1,0 +1,173 @@
+"""Jobs of several models: their order, their slots and their estimates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bot.jobs.estimate import JobEstimates
+from bot.jobs.failures import ModelNotLoadable, ModelRemoved, failure_of
+from bot.jobs.job import Job
+from bot.jobs.queue import FairQueue
+from bot.runner.batch_slots import ModelSlots
+from inference import (
+    ImageResult,
+    ModelNotConfigured,
+    ModelNotLoaded,
+    ModelState,
+    ModelStatus,
+    ServiceStatus,
+    Timings,
+)
+from tests.support.jobs import queued_job
+from tests.support.services import READY
+
+
+def job(name: str, user: int = 1) -> Job:
+    """A job of one picture with ten steps; its name begins with its model's name."""
+    return replace(queued_job(name, user), model=name[0])
+
+
+def status(**models: ModelState) -> ServiceStatus:
+    """Models with one slot each that take 20 s to load and wait for at most 80 s."""
+    return replace(
+        READY,
+        models=tuple(
+            ModelStatus(name=name, state=state, load_seconds=20.0, serve_seconds=80.0)
+            for name, state in models.items()
+        ),
+    )
+
+
+def estimates(queue: FairQueue, **models: ModelState) -> JobEstimates:
+    """Estimates with measured steps: 1 s of model a, 3 s of model b, none of model c."""
+    made = JobEstimates(queue)
+    made.status = status(**models)
+    for name, step in (("a", 1.0), ("b", 3.0)):
+        timings = Timings(prepare=0.0, steps=10 * step, decode=0.0)
+        made.measure(
+            job(name),
+            ImageResult(id="", pixels=b"", width=0, height=0, steps_run=10, timings=timings),
+        )
+    return made
+
+
+def seconds(made: JobEstimates) -> dict[str, float | None]:
+    return {name: position.seconds for name, position in made.positions().items()}
+
+
+def test_a_job_whose_model_has_no_slot_holds_back_no_other() -> None:
+    queue = FairQueue()
+    for name in ("a1", "b1", "a2"):
+        queue.add(job(name))
+    queue.add(job("b2", user=2))
+    taken = [queue.pop(lambda one: one.model == "b") for _ in range(3)]
+    assert [one.id for one in taken if one] == ["b1", "b2"]
+    assert [one.id for one in queue.order()] == ["a1", "a2"]
+    assert [one.id for _ in range(2) if (one := queue.pop())] == ["a1", "a2"]
+
+
+def test_the_queue_counts_a_slow_models_jobs_as_more_work() -> None:
+    queue = FairQueue(lambda one: one.cost * (10.0 if one.model == "b" else 1.0))
+    for n in range(4):
+        queue.add(job(f"b{n}", user=1))
+        queue.add(job(f"a{n}", user=2))
+    order = [one.id for one in queue.order()]
+    assert order.index("a3") < order.index("b1")
+
+
+def test_each_model_has_its_own_slots() -> None:
+    slots = ModelSlots()
+    slots.resize(status(a=ModelState.LOADED, b=ModelState.UNLOADED))
+    assert slots.free("a")
+    assert slots.free("b")
+
+
+async def test_a_full_model_leaves_the_slots_of_the_others_free() -> None:
+    slots = ModelSlots()
+    slots.resize(status(a=ModelState.LOADED, b=ModelState.UNLOADED))
+    taken = slots.take("a")
+    assert not slots.free("a")
+    assert not slots.free(""), "an empty name is the default model"
+    assert slots.free("b")
+    slots.release(taken)
+    assert slots.free("a")
+
+
+async def test_a_service_with_one_model_has_one_batch_for_all_jobs() -> None:
+    slots = ModelSlots()
+    slots.resize(replace(READY, slots=1))
+    slots.take("a")
+    assert not slots.free("b")
+
+
+def test_loaded_models_run_at_the_same_time_each_with_its_own_step_time() -> None:
+    queue = FairQueue()
+    made = estimates(queue, a=ModelState.LOADED, b=ModelState.LOADED)
+    for name in ("a1", "b1", "a2"):
+        queue.add(job(name))
+    assert seconds(made) == {"a1": 10.0, "b1": 30.0, "a2": 20.0}
+
+
+def test_the_jobs_of_another_model_follow_after_it_was_loaded() -> None:
+    queue = FairQueue()
+    made = estimates(queue, a=ModelState.LOADED, b=ModelState.UNLOADED)
+    for name in ("b1", "a1", "a2"):
+        queue.add(job(name))
+    assert seconds(made) == {"b1": 20.0 + 20.0 + 30.0, "a1": 10.0, "a2": 20.0}
+
+
+def test_the_wait_for_another_model_is_bounded() -> None:
+    queue = FairQueue()
+    made = estimates(queue, a=ModelState.LOADED, b=ModelState.UNLOADED)
+    for n in range(50):
+        queue.add(job(f"a{n}"))
+    queue.add(job("b1", user=2))
+    assert seconds(made)["b1"] == 80.0 + 20.0 + 30.0
+
+
+def test_a_model_that_is_being_loaded_is_ready_after_its_loading_time() -> None:
+    queue = FairQueue()
+    made = estimates(queue, a=ModelState.LOADED, b=ModelState.LOADING)
+    queue.add(job("a1"))
+    queue.add(job("b1"))
+    assert seconds(made)["b1"] == 20.0 + 30.0
+    shown = made.positions()["b1"].model
+    assert shown is not None
+    assert shown.state is ModelState.LOADING
+    assert made.positions()["a1"].model is None
+
+
+def test_a_model_that_was_never_measured_has_no_estimate() -> None:
+    queue = FairQueue()
+    made = estimates(queue, a=ModelState.LOADED, c=ModelState.UNLOADED)
+    queue.add(job("c1"))
+    queue.add(job("a1"))
+    assert seconds(made) == {"c1": None, "a1": 10.0}
+    assert made.seconds_until_free() is None
+
+
+def test_a_running_job_that_waits_for_its_model_has_a_position() -> None:
+    queue = FairQueue()
+    made = estimates(queue, a=ModelState.LOADED, b=ModelState.LOADING)
+    for name in ("a1", "b1"):
+        queue.add(job(name))
+        queue.pop()
+    (position,) = made.positions_in_service().values()
+    assert position.model is not None
+    assert (position.model.name, position.seconds) == ("b", 20.0 + 30.0)
+    made.report_steps(job("b1"), 0, 9)
+    assert made.positions_in_service() == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [(ModelNotConfigured("x"), ModelRemoved), (ModelNotLoaded("x"), ModelNotLoadable)],
+)
+def test_the_sentence_about_a_missing_model_names_it(
+    error: Exception, failure: type[Exception]
+) -> None:
+    made = failure_of(error, "sdxl")  # type: ignore[arg-type]
+    assert type(made) is failure
+    assert "sdxl" in str(made)
