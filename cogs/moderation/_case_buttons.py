@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Self
 import discord
 
 from bot.client import RedrawBot
-from bot.commands.command_tree import handle_error
 from bot.i18n.translate import translate
 from bot.moderation.actions import Moderator
 from bot.moderation.model import Case, Effect, Subject
@@ -22,6 +21,7 @@ from cogs.moderation._errors import (
 )
 from cogs.moderation._forms import ReasonForm
 from cogs.moderation._who import check_moderator
+from cogs.shared.guard import run_guarded
 from cogs.shared.job_messages import delete_job_messages
 
 Interaction = discord.Interaction[RedrawBot]
@@ -49,13 +49,8 @@ def case_button(action: CaseAction, case: Case, locale: str) -> Button:
     )
 
 
-class CaseButton(discord.ui.DynamicItem[Button], template=""):
-    """Handles the clicks on one kind of button, for moderators of the case's server."""
-
-    action: ClassVar[CaseAction]
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__(template=rf"redraw:case:{cls.action}:(?P<case>\d{{1,15}})")
+class _CaseItem(discord.ui.DynamicItem[Button], template=""):
+    """A button about a case, in messages that were sent before the bot started, too."""
 
     def __init__(self, item: Button, case_id: int) -> None:
         super().__init__(item)
@@ -74,12 +69,30 @@ class CaseButton(discord.ui.DynamicItem[Button], template=""):
         return cls(item, int(match["case"]))
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """Act; errors become replies."""
+        await run_guarded(interaction, self.act)
+
+    async def act(self, interaction: discord.Interaction[Any]) -> None:
+        """Check the user, and do what the button says."""
+        raise NotImplementedError
+
+
+class CaseButton(_CaseItem, template=""):
+    """Handles the clicks on one kind of button, for moderators of the case's server."""
+
+    action: ClassVar[CaseAction]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__(template=rf"redraw:case:{cls.action}:(?P<case>\d{{1,15}})")
+
+    async def act(self, interaction: discord.Interaction[Any]) -> None:
         """Load the case, check the permission, and act."""
-        try:
-            case = await _case_for(interaction, self.case_id)
-            await self.run(interaction, case, Moderator(case.guild_id, interaction.user.id))
-        except Exception as error:  # noqa: BLE001 - the one handler decides what the user reads
-            await handle_error(interaction, error)
+        check_moderator(interaction)
+        services = interaction.client.services
+        case = await services.moderation.cases.case(self.case_id)
+        if case is None or case.guild_id != interaction.guild_id:
+            raise CaseGone
+        await self.run(interaction, case, Moderator(case.guild_id, interaction.user.id))
 
     async def run(self, interaction: Interaction, case: Case, by: Moderator) -> None:
         """Do what the button says."""
@@ -116,48 +129,44 @@ class BlockPicture(CaseButton):
         await interaction.client.services.moderation_log.refresh(case.id)
 
 
-class Timeout(CaseButton):
-    """Ask for a reason and how long, then time the case's user out."""
+class _Restrict:
+    """Mixin of a button: ask for a reason (and how long), then restrict the case's user."""
 
-    action = CaseAction.TIMEOUT
+    effect: ClassVar[Effect]
 
     async def run(self, interaction: Interaction, case: Case, by: Moderator) -> None:
         """Open the form."""
 
-        async def submitted(answer: Interaction, reason: str, minutes: int) -> None:
+        async def submitted(answer: Interaction, reason: str, minutes: int | None) -> None:
             await answer.response.defer()
             await answer.client.services.moderator_actions.restrict(
                 by,
-                Effect.TIMEOUT,
+                self.effect,
                 Subject.USER,
                 case.user_id,
                 reason=reason,
-                seconds=minutes * 60,
+                seconds=None if minutes is None else minutes * 60,
                 case=case,
             )
             await answer.client.services.moderation_log.refresh(case.id)
 
-        form = ReasonForm(str(interaction.locale), submitted, with_minutes=True)
+        timed = self.effect is Effect.TIMEOUT
+        form = ReasonForm(str(interaction.locale), submitted, with_minutes=timed)
         await interaction.response.send_modal(form)
 
 
-class Ban(CaseButton):
-    """Ask for a reason, then ban the case's user from the bot in this server."""
+class Timeout(_Restrict, CaseButton):
+    """Time the case's user out."""
+
+    action = CaseAction.TIMEOUT
+    effect = Effect.TIMEOUT
+
+
+class Ban(_Restrict, CaseButton):
+    """Ban the case's user from the bot in this server."""
 
     action = CaseAction.BAN
-
-    async def run(self, interaction: Interaction, case: Case, by: Moderator) -> None:
-        """Open the form."""
-
-        async def submitted(answer: Interaction, reason: str, _minutes: int) -> None:
-            await answer.response.defer()
-            await answer.client.services.moderator_actions.restrict(
-                by, Effect.BAN, Subject.USER, case.user_id, reason=reason, case=case
-            )
-            await answer.client.services.moderation_log.refresh(case.id)
-
-        form = ReasonForm(str(interaction.locale), submitted, with_minutes=False)
-        await interaction.response.send_modal(form)
+    effect = Effect.BAN
 
 
 class Dismiss(CaseButton):
@@ -188,47 +197,19 @@ class Undo(CaseButton):
 BUTTONS = (DeleteEverywhere, BlockPicture, Timeout, Ban, Dismiss, Undo)
 
 
-class Appeal(discord.ui.DynamicItem[Button], template=r"redraw:appeal:(?P<case>\d{1,15})"):
+class Appeal(_CaseItem, template=r"redraw:appeal:(?P<case>\d{1,15})"):
     """The button in a refusal's sentence: asks the moderators to look at it again."""
 
-    def __init__(self, item: Button, case_id: int) -> None:
-        super().__init__(item)
-        self.case_id = case_id
-
-    @classmethod
-    async def from_custom_id(
-        cls,
-        interaction: discord.Interaction[Any],
-        item: discord.ui.Item[Any],
-        match: re.Match[str],
-        /,
-    ) -> Self:
-        """Called by discord.py for every click on a button with a matching custom id."""
-        assert isinstance(item, discord.ui.Button)
-        return cls(item, int(match["case"]))
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+    async def act(self, interaction: discord.Interaction[Any]) -> None:
         """Record the appeal and post it in the log."""
-        try:
-            services = interaction.client.services
-            cases = services.moderation.cases
-            await interaction.response.defer(thinking=True, ephemeral=True)
-            now = interaction.created_at.timestamp()
-            if not await cases.appeal(self.case_id, interaction.user.id, now):
-                raise AppealedAlready
-            case = await cases.case(self.case_id)
-            assert case is not None
-            await services.moderation_log.post_appeal(case)
-            await services.moderation_log.refresh(case.id)
-            await reply_privately(interaction, translate(interaction.locale, "moderation.appealed"))
-        except Exception as error:  # noqa: BLE001 - the one handler decides what the user reads
-            await handle_error(interaction, error)
-
-
-async def _case_for(interaction: Interaction, case_id: int) -> Case:
-    """The case, for moderators of its server."""
-    check_moderator(interaction)
-    case = await interaction.client.services.moderation.cases.case(case_id)
-    if case is None or case.guild_id != interaction.guild_id:
-        raise CaseGone
-    return case
+        services = interaction.client.services
+        cases = services.moderation.cases
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        now = interaction.created_at.timestamp()
+        if not await cases.appeal(self.case_id, interaction.user.id, now):
+            raise AppealedAlready
+        case = await cases.case(self.case_id)
+        assert case is not None
+        await services.moderation_log.post_appeal(case)
+        await services.moderation_log.refresh(case.id)
+        await reply_privately(interaction, translate(interaction.locale, "moderation.appealed"))
