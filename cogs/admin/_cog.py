@@ -18,6 +18,7 @@ from bot.moderation.model import EVERYWHERE, ActionKind, Effect, Place, Subject
 from bot.replies import reply_privately
 from cogs.admin._errors import NoSuchBan, NoTarget, OperatorOnly, StylesInvalid
 from cogs.admin._statistics import statistics_text
+from cogs.shared.commands import command
 from cogs.shared.guard import CheckedCommands
 from cogs.shared.text import plain
 
@@ -49,29 +50,19 @@ class Admin(
         if not await self.bot.is_owner(interaction.user):
             raise OperatorOnly
 
-    @app_commands.command(
-        name=localized_name("admin.pause.command"),
-        description=localized_name("admin.pause.description"),
-    )
-    @app_commands.describe(sentence=localized_name("admin.option.sentence"))
+    @command("admin", "pause", "sentence")
     async def pause(self, interaction: Interaction, sentence: Range[str, 1, 200]) -> None:
         """Take no more requests until `/admin resume`, also after a restart."""
         await self.bot.services.runner.acceptance.pause(plain(sentence, 400))
         await self._reply(interaction, "admin.paused")
 
-    @app_commands.command(
-        name=localized_name("admin.resume.command"),
-        description=localized_name("admin.resume.description"),
-    )
+    @command("admin", "resume")
     async def resume(self, interaction: Interaction) -> None:
         """Take requests again."""
         await self.bot.services.runner.acceptance.resume()
         await self._reply(interaction, "admin.resumed")
 
-    @app_commands.command(
-        name=localized_name("admin.drain.command"),
-        description=localized_name("admin.drain.description"),
-    )
+    @command("admin", "drain")
     async def drain(self, interaction: Interaction) -> None:
         """Take no more requests until the next start, and say when the last one is answered."""
         runner = self.bot.services.runner
@@ -85,25 +76,13 @@ class Admin(
             text = translate(interaction.locale, "admin.draining", left=left)
         await interaction.edit_original_response(content=text)
 
-    @app_commands.command(
-        name=localized_name("admin.statistics.command"),
-        description=localized_name("admin.statistics.description"),
-    )
-    @app_commands.describe(days=localized_name("admin.option.days"))
+    @command("admin", "statistics", "days")
     async def statistics(self, interaction: Interaction, days: Range[int, 1, 90] = 1) -> None:
         """Show requests, pictures, device seconds, waiting times and refusals."""
         text = await statistics_text(self.bot, days, str(interaction.locale))
         await reply_privately(interaction, text)
 
-    @app_commands.command(
-        name=localized_name("admin.ban.command"),
-        description=localized_name("admin.ban.description"),
-    )
-    @app_commands.describe(
-        user=localized_name("admin.option.user"),
-        server=localized_name("admin.option.server"),
-        reason=localized_name("admin.option.reason"),
-    )
+    @command("admin", "ban", "user", "server", "reason")
     async def ban(
         self,
         interaction: Interaction,
@@ -118,15 +97,7 @@ class Admin(
         await actions.restrict(by, Effect.BAN, subject, subject_id, reason=reason)
         await self._reply(interaction, "admin.banned", target=_mention(subject, subject_id))
 
-    @app_commands.command(
-        name=localized_name("admin.unban.command"),
-        description=localized_name("admin.unban.description"),
-    )
-    @app_commands.describe(
-        user=localized_name("admin.option.user"),
-        server=localized_name("admin.option.server"),
-        reason=localized_name("admin.option.reason"),
-    )
+    @command("admin", "unban", "user", "server", "reason")
     async def unban(
         self,
         interaction: Interaction,
@@ -147,10 +118,7 @@ class Admin(
             raise NoSuchBan(target=target)
         await self._reply(interaction, "admin.unbanned", target=target)
 
-    @app_commands.command(
-        name=localized_name("admin.bans.command"),
-        description=localized_name("admin.bans.description"),
-    )
+    @command("admin", "bans")
     async def bans(self, interaction: Interaction) -> None:
         """List the bans that hold in every server."""
         entries = await self.bot.services.moderation.lists.restrictions(Place(None, 0))
@@ -162,10 +130,7 @@ class Admin(
         empty = translate(interaction.locale, "admin.no_bans")
         await reply_privately(interaction, "\n".join(lines) or empty)
 
-    @app_commands.command(
-        name=localized_name("admin.reload.command"),
-        description=localized_name("admin.reload.description"),
-    )
+    @command("admin", "reload")
     async def reload(self, interaction: Interaction) -> None:
         """Read the file of styles again. Prompt rules are in the database and hold at once.
 

@@ -21,6 +21,7 @@ from cogs.moderation._forms import MAX_MINUTES
 from cogs.moderation._policy import PolicyGroup
 from cogs.moderation._rules import RulesGroup
 from cogs.moderation._who import Interaction, ModeratorsOnly, moderator
+from cogs.shared.commands import command
 
 Target = discord.User | discord.Member | discord.Role
 Reason = Range[str, 1, 400]
@@ -48,15 +49,7 @@ class Moderation(
         """The client has logged in: entries whose contents are due can be emptied."""
         self.bot.services.moderation_log.clean()
 
-    @app_commands.command(
-        name=localized_name("moderation.ban.command"),
-        description=localized_name("moderation.ban.description"),
-    )
-    @app_commands.describe(
-        target=localized_name("moderation.option.target"),
-        reason=localized_name("moderation.option.reason"),
-        everywhere=localized_name("moderation.option.everywhere"),
-    )
+    @command("moderation", "ban", "target", "reason", "everywhere")
     async def ban(
         self,
         interaction: Interaction,
@@ -67,16 +60,7 @@ class Moderation(
         """Ban a user or a role from the bot; not from the server."""
         await self._restrict(interaction, Effect.BAN, target, reason, everywhere=everywhere)
 
-    @app_commands.command(
-        name=localized_name("moderation.timeout.command"),
-        description=localized_name("moderation.timeout.description"),
-    )
-    @app_commands.describe(
-        target=localized_name("moderation.option.target"),
-        minutes=localized_name("moderation.option.minutes"),
-        reason=localized_name("moderation.option.reason"),
-        everywhere=localized_name("moderation.option.everywhere"),
-    )
+    @command("moderation", "timeout", "target", "minutes", "reason", "everywhere")
     async def timeout(
         self,
         interaction: Interaction,
@@ -90,15 +74,7 @@ class Moderation(
             interaction, Effect.TIMEOUT, target, reason, everywhere=everywhere, minutes=minutes
         )
 
-    @app_commands.command(
-        name=localized_name("moderation.allow.command"),
-        description=localized_name("moderation.allow.description"),
-    )
-    @app_commands.describe(
-        target=localized_name("moderation.option.target"),
-        reason=localized_name("moderation.option.reason"),
-        everywhere=localized_name("moderation.option.everywhere"),
-    )
+    @command("moderation", "allow", "target", "reason", "everywhere")
     async def allow(
         self,
         interaction: Interaction,
@@ -109,15 +85,7 @@ class Moderation(
         """Put a user or a role on the allow list."""
         await self._restrict(interaction, Effect.ALLOW, target, reason, everywhere=everywhere)
 
-    @app_commands.command(
-        name=localized_name("moderation.unban.command"),
-        description=localized_name("moderation.unban.description"),
-    )
-    @app_commands.describe(
-        target=localized_name("moderation.option.target"),
-        reason=localized_name("moderation.option.reason"),
-        everywhere=localized_name("moderation.option.everywhere"),
-    )
+    @command("moderation", "unban", "target", "reason", "everywhere")
     async def unban(
         self,
         interaction: Interaction,
@@ -128,15 +96,7 @@ class Moderation(
         """End a ban or a timeout."""
         await self._lift(interaction, ActionKind.UNBAN, target, reason, everywhere=everywhere)
 
-    @app_commands.command(
-        name=localized_name("moderation.disallow.command"),
-        description=localized_name("moderation.disallow.description"),
-    )
-    @app_commands.describe(
-        target=localized_name("moderation.option.target"),
-        reason=localized_name("moderation.option.reason"),
-        everywhere=localized_name("moderation.option.everywhere"),
-    )
+    @command("moderation", "disallow", "target", "reason", "everywhere")
     async def disallow(
         self,
         interaction: Interaction,
@@ -147,10 +107,7 @@ class Moderation(
         """Take a user or a role off the allow list."""
         await self._lift(interaction, ActionKind.DISALLOW, target, reason, everywhere=everywhere)
 
-    @app_commands.command(
-        name=localized_name("moderation.list.command"),
-        description=localized_name("moderation.list.description"),
-    )
+    @command("moderation", "list")
     async def list(self, interaction: Interaction) -> None:
         """Show the server's bans, timeouts and allow list."""
         assert interaction.guild_id is not None
@@ -173,10 +130,7 @@ class Moderation(
         empty = translate(interaction.locale, "moderation.list.empty")
         await reply_privately(interaction, "\n".join(lines) or empty)
 
-    @app_commands.command(
-        name=localized_name("moderation.export.command"),
-        description=localized_name("moderation.export.description"),
-    )
+    @command("moderation", "export")
     async def export(self, interaction: Interaction) -> None:
         """Send the server's whole record as a JSON file."""
         assert interaction.guild_id is not None

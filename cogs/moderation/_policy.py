@@ -13,6 +13,7 @@ from bot.moderation.model import GuildPolicy
 from bot.permissions import check_can_post
 from bot.replies import reply_privately
 from cogs.moderation._who import Interaction, ModeratorsOnly, moderator
+from cogs.shared.commands import command
 
 # Discord's own slow mode ends at six hours, too.
 MAX_SLOW_SECONDS = 6 * 3600
@@ -27,14 +28,7 @@ class PolicyGroup(ModeratorsOnly, app_commands.Group):
             description=localized_name("moderation.set.description"),
         )
 
-    @app_commands.command(
-        name=localized_name("moderation.set.log.command"),
-        description=localized_name("moderation.set.log.description"),
-    )
-    @app_commands.describe(
-        channel=localized_name("moderation.option.channel"),
-        every_picture=localized_name("moderation.option.every_picture"),
-    )
+    @command("moderation", "set.log", "channel", "every_picture")
     async def log(
         self,
         interaction: Interaction,
@@ -55,14 +49,7 @@ class PolicyGroup(ModeratorsOnly, app_commands.Group):
             log_pictures=every_picture,
         )
 
-    @app_commands.command(
-        name=localized_name("moderation.set.thresholds.command"),
-        description=localized_name("moderation.set.thresholds.description"),
-    )
-    @app_commands.describe(
-        ordinary=localized_name("moderation.option.ordinary"),
-        age_restricted=localized_name("moderation.option.age_restricted"),
-    )
+    @command("moderation", "set.thresholds", "ordinary", "age_restricted")
     async def thresholds(
         self,
         interaction: Interaction,
@@ -77,11 +64,7 @@ class PolicyGroup(ModeratorsOnly, app_commands.Group):
             age_restricted_threshold=age_restricted,
         )
 
-    @app_commands.command(
-        name=localized_name("moderation.set.slow_mode.command"),
-        description=localized_name("moderation.set.slow_mode.description"),
-    )
-    @app_commands.describe(seconds=localized_name("moderation.option.seconds"))
+    @command("moderation", "set.slow_mode", "seconds")
     async def slow_mode(
         self, interaction: Interaction, seconds: Range[int, 0, MAX_SLOW_SECONDS]
     ) -> None:

@@ -17,6 +17,7 @@ from bot.moderation.model import Place
 from bot.replies import reply_privately
 from cogs.moderation._errors import BadRule, NoSuchRule, RuleExists
 from cogs.moderation._who import Interaction, ModeratorsOnly, moderator
+from cogs.shared.commands import command
 
 # A message holds 2,000 characters.
 LISTED_CHARACTERS = 1800
@@ -31,15 +32,7 @@ class RulesGroup(ModeratorsOnly, app_commands.Group):
             description=localized_name("moderation.rules.description"),
         )
 
-    @app_commands.command(
-        name=localized_name("moderation.rules.add.command"),
-        description=localized_name("moderation.rules.add.description"),
-    )
-    @app_commands.describe(
-        kind=localized_name("moderation.option.kind"),
-        pattern=localized_name("moderation.option.pattern"),
-        everywhere=localized_name("moderation.option.everywhere"),
-    )
+    @command("moderation", "rules.add", "kind", "pattern", "everywhere")
     async def add(
         self,
         interaction: Interaction,
@@ -57,14 +50,7 @@ class RulesGroup(ModeratorsOnly, app_commands.Group):
             raise RuleExists
         await reply_privately(interaction, translate(interaction.locale, "moderation.rules.added"))
 
-    @app_commands.command(
-        name=localized_name("moderation.rules.remove.command"),
-        description=localized_name("moderation.rules.remove.description"),
-    )
-    @app_commands.describe(
-        number=localized_name("moderation.option.number"),
-        everywhere=localized_name("moderation.option.everywhere"),
-    )
+    @command("moderation", "rules.remove", "number", "everywhere")
     async def remove(
         self, interaction: Interaction, number: Range[int, 1], everywhere: bool = False
     ) -> None:
@@ -76,10 +62,7 @@ class RulesGroup(ModeratorsOnly, app_commands.Group):
             interaction, translate(interaction.locale, "moderation.rules.removed")
         )
 
-    @app_commands.command(
-        name=localized_name("moderation.rules.list.command"),
-        description=localized_name("moderation.rules.list.description"),
-    )
+    @command("moderation", "rules.list")
     async def list(self, interaction: Interaction) -> None:
         """Show the server's rules. The operator's are not shown."""
         assert interaction.guild_id is not None
@@ -89,11 +72,7 @@ class RulesGroup(ModeratorsOnly, app_commands.Group):
         empty = translate(interaction.locale, "moderation.rules.empty")
         await reply_privately(interaction, _listed(own, str(interaction.locale)) or empty)
 
-    @app_commands.command(
-        name=localized_name("moderation.rules.test.command"),
-        description=localized_name("moderation.rules.test.description"),
-    )
-    @app_commands.describe(text=localized_name("moderation.option.text"))
+    @command("moderation", "rules.test", "text")
     async def test(self, interaction: Interaction, text: Range[str, 1, 1000]) -> None:
         """Show which rules a prompt would break. Nothing is recorded."""
         assert interaction.guild_id is not None

@@ -18,6 +18,7 @@ from cogs.settings._access import ManagersOnly
 from cogs.settings._errors import SettingsFileInvalid
 from cogs.settings._file import MAX_BYTES, read_settings_file, settings_file
 from cogs.settings._panel import show_panel
+from cogs.shared.commands import command
 from cogs.shared.errors import AttachmentGone
 
 Interaction = discord.Interaction[RedrawBot]
@@ -39,19 +40,13 @@ class Settings(
     def __init__(self, bot: RedrawBot) -> None:
         self.bot = bot
 
-    @app_commands.command(
-        name=localized_name("settings.panel.command"),
-        description=localized_name("settings.panel.description"),
-    )
+    @command("settings", "panel")
     async def panel(self, interaction: Interaction) -> None:
         """Show all settings, to be changed."""
         assert interaction.guild is not None
         await show_panel(interaction, interaction.guild)
 
-    @app_commands.command(
-        name=localized_name("settings.gallery.command"),
-        description=localized_name("settings.gallery.description"),
-    )
+    @command("settings", "gallery")
     @app_commands.describe(channel=localized_name("settings.gallery.option.channel"))
     async def gallery(
         self,
@@ -69,19 +64,17 @@ class Settings(
         )
         await reply_privately(interaction, sentence)
 
-    @app_commands.command(
-        name=localized_name("settings.limits.command"),
-        description=localized_name("settings.limits.description"),
-    )
-    @app_commands.describe(
-        role=localized_name("settings.option.role"),
-        seconds_a_day=localized_name("settings.option.seconds_a_day"),
-        cooldown_seconds=localized_name("settings.option.cooldown_seconds"),
-        steps=localized_name("settings.option.steps"),
-        pictures=localized_name("settings.option.pictures"),
-        megapixels=localized_name("settings.option.megapixels"),
-        models=localized_name("settings.option.models"),
-        private=localized_name("settings.option.private"),
+    @command(
+        "settings",
+        "limits",
+        "role",
+        "seconds_a_day",
+        "cooldown_seconds",
+        "steps",
+        "pictures",
+        "megapixels",
+        "models",
+        "private",
     )
     async def limits(
         self,
@@ -118,10 +111,7 @@ class Settings(
         await settings.change(guild.id, limits=changed)
         await show_panel(interaction, guild)
 
-    @app_commands.command(
-        name=localized_name("settings.export.command"),
-        description=localized_name("settings.export.description"),
-    )
+    @command("settings", "export")
     async def export(self, interaction: Interaction) -> None:
         """Send the settings as a JSON file."""
         assert interaction.guild_id is not None
@@ -136,11 +126,7 @@ class Settings(
             ephemeral=True,
         )
 
-    @app_commands.command(
-        name=localized_name("settings.import.command"),
-        description=localized_name("settings.import.description"),
-    )
-    @app_commands.describe(file=localized_name("settings.option.file"))
+    @command("settings", "import", "file")
     async def import_(self, interaction: Interaction, file: discord.Attachment) -> None:
         """Replace all settings by those of an exported file.
 

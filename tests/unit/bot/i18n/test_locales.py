@@ -80,6 +80,16 @@ def test_no_two_options_have_the_same_name(language: str) -> None:
     assert len(names) == len(set(names))
 
 
+def keys_of_command(node: ast.AST) -> set[str]:
+    """The keys of a decorator `command(section, name, option, ...)`; see `cogs.shared.commands`."""
+    match node:
+        case ast.Call(func=ast.Name(id="command"), args=arguments):
+            section, name, *options = [ast.literal_eval(argument) for argument in arguments]
+            described = {f"{section}.option.{option}" for option in options}
+            return described | {f"{section}.{name}.{key}" for key in ("command", "description")}
+    return set()
+
+
 def test_every_key_in_the_catalogue_is_used() -> None:
     used: set[str] = set()
     for path in [*(ROOT / "bot").rglob("*.py"), *(ROOT / "cogs").rglob("*.py")]:
@@ -87,6 +97,7 @@ def test_every_key_in_the_catalogue_is_used() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 used.add(node.value)
+            used |= keys_of_command(node)
     # The scripts of the demo's page name their texts without `demo.page.`.
     for path in (ROOT / "bot/cli/demo/page").iterdir():
         quoted = re.findall(r'"(\w+)"', path.read_text(encoding="utf-8"))
