@@ -1,10 +1,12 @@
 """The ledger: requests, pictures and device seconds of each day, and times of last requests.
 
-A day is a day in UTC. The server 0 stands for direct messages.
+A day is a day in UTC. The server 0 stands for direct messages. Users are stored as keyed hashes of
+their ids, so that the erasure of a user's data leaves no id here and does not renew a budget.
 """
 
 from __future__ import annotations
 
+import hmac
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from bot.store.database import Database
 # Slow mode and cool-downs are shorter than a day.
 KEEP_REQUEST_TIMES_SECONDS = 24 * 3600.0
 DIRECT_MESSAGES = 0
+KEY_NAME = "ledger key"
 # Stands for the users of past days, whose shares are not kept.
 ALL_USERS = 0
 
@@ -28,24 +31,24 @@ _ADD = """
 _CHARGE = f"""
     INSERT INTO usage
     SELECT date(:at, 'unixepoch'), ifnull(json_extract(request, '$.destination.guild_id'), 0),
-        user_id, json_extract(request, '$.model'), 0, 1, :work, :seconds
+        pseudonym(user_id), json_extract(request, '$.model'), 0, 1, :work, :seconds
     FROM job WHERE id = :job {_ADD}
 """  # noqa: S608
-_REQUEST = f"INSERT INTO usage VALUES (date(?, 'unixepoch'), ?, ?, ?, 1, 0, 0, 0) {_ADD}"  # noqa: S608
+_REQUEST = f"INSERT INTO usage VALUES (date(?, 'unixepoch'), ?, pseudonym(?), ?, 1, 0, 0, 0) {_ADD}"  # noqa: S608
 _MERGE_USERS = f"""
     INSERT INTO usage
     SELECT day, guild_id, 0, model, sum(requests), sum(pictures), sum(work), sum(seconds)
     FROM usage WHERE day < :day AND user_id != 0 GROUP BY day, guild_id, model {_ADD}
 """  # noqa: S608
 _REQUEST_TIME = """
-    INSERT INTO last_request VALUES (:guild, :user, :now)
+    INSERT INTO last_request VALUES (:guild, pseudonym(:user), :now)
     ON CONFLICT DO UPDATE SET at = excluded.at WHERE at + :wait <= excluded.at
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """A row of the ledger: one day, server, user and model."""
+    """A row of the ledger: one day, server, user (as a keyed hash) and model."""
 
     day: str
     guild_id: int
@@ -66,6 +69,23 @@ def renewal(moment: float) -> float:
     """The end of the moment's day, in seconds since the epoch."""
     day = datetime.fromtimestamp(moment, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return (day + timedelta(days=1)).timestamp()
+
+
+def prepare_connection(db: sqlite3.Connection) -> None:
+    """Give the connection the function `pseudonym`, with the database's own key."""
+    query = "SELECT value FROM operator_state WHERE name = ?"
+    if db.execute(query, (KEY_NAME,)).fetchone() is None:
+        key = "INSERT INTO operator_state VALUES (?, lower(hex(randomblob(32))))"
+        db.execute(key, (KEY_NAME,))
+    (text,) = db.execute(query, (KEY_NAME,)).fetchone()
+    key_bytes = bytes.fromhex(text)
+
+    def pseudonym(user_id: int) -> int:
+        digest = hmac.digest(key_bytes, str(user_id).encode(), "sha256")
+        # SQLite's integers have a sign.
+        return int.from_bytes(digest[:8]) >> 1
+
+    db.create_function("pseudonym", 1, pseudonym, deterministic=True)
 
 
 def charge_job(db: sqlite3.Connection, job_id: str, charge: Charge) -> None:
@@ -89,10 +109,11 @@ class Ledger:
     async def spent(self, user_id: int, guild_id: int | None, day: str) -> Spent:
         """What a user and a server used on a day."""
         query = (
-            "SELECT ifnull(sum(iif(user_id = :user, seconds, 0)), 0) AS user, "
-            "ifnull(sum(iif(user_id = :user AND guild_id = :guild, seconds, 0)), 0) AS user_here, "
-            "ifnull(sum(iif(guild_id = :guild, seconds, 0)), 0) AS server "
-            "FROM usage WHERE day = :day AND (user_id = :user OR guild_id = :guild)"
+            "SELECT ifnull(sum(iif(own, seconds, 0)), 0) AS user, "
+            "ifnull(sum(iif(own AND here, seconds, 0)), 0) AS user_here, "
+            "ifnull(sum(iif(here, seconds, 0)), 0) AS server "
+            "FROM (SELECT seconds, user_id = pseudonym(:user) AS own, guild_id = :guild AS here "
+            "FROM usage WHERE day = :day)"
         )
         values = {"user": user_id, "guild": guild_id or DIRECT_MESSAGES, "day": day}
         return await self._db.run(
@@ -109,7 +130,8 @@ class Ledger:
 
     async def usage(self, since: str, user_id: int | None = None) -> list[Usage]:
         """The rows from a day on, oldest first; those of one user, or all."""
-        query = "SELECT * FROM usage WHERE day >= :day AND (:user IS NULL OR user_id = :user)"
+        query = "SELECT * FROM usage WHERE day >= :day "
+        query += "" if user_id is None else "AND user_id = pseudonym(:user)"
         values = {"day": since, "user": user_id}
         return await self._db.run(lambda: [Usage(**dict(row)) for row in self._rows(query, values)])
 
@@ -153,7 +175,7 @@ class Ledger:
         with self._db.transaction("request time"):
             if self._db.connection.execute(_REQUEST_TIME, values).rowcount:
                 return 0.0
-        query = "SELECT at FROM last_request WHERE guild_id = ? AND user_id = ?"
+        query = "SELECT at FROM last_request WHERE guild_id = ? AND user_id = pseudonym(?)"
         (at,) = self._db.connection.execute(query, (guild_id, user_id)).fetchone()
         return float(at + wait - now)
 

@@ -16,7 +16,7 @@ from bot.store.database import Database, full_disk_as_storage_full, no_failpoint
 from bot.store.erasure import erase, scrub, unnamed
 from bot.store.favourites import Favourites
 from bot.store.guild_settings import GuildSettings
-from bot.store.ledger import Ledger, charge_job, count_request
+from bot.store.ledger import Ledger, charge_job, count_request, prepare_connection
 from bot.store.opening import delete_copies, not_writable
 from bot.store.operator_state import OperatorState
 from bot.store.picture_files import PictureFiles
@@ -69,6 +69,7 @@ class Store:
             try:
                 pictures = PictureFiles(folder / "pictures", failpoint)
                 store = cls(folder, db, pictures)
+                await db.run(prepare_connection, db.connection)
                 await db.run(store._sweep)
             except OSError as error:
                 raise not_writable(folder, error) from error

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from bot.errors import StoredPictureMissing
 from bot.jobs.job import Job
 from bot.moderation.model import Case
+from bot.store.ledger import Usage
 from bot.store.picture_files import PictureFiles
 from bot.store.user_defaults import UserDefaults
 
@@ -34,12 +35,17 @@ class Export:
         *,
         defaults: UserDefaults,
         favourites: Sequence[str],
+        usage: Sequence[Usage],
     ) -> None:
         self._pictures = pictures
         self._jobs = jobs
         self._limit = limit
         self._records: dict[str, object] = {
-            "settings.json": {"defaults": dataclasses.asdict(defaults), "favourites": favourites}
+            "settings.json": {
+                "defaults": dataclasses.asdict(defaults),
+                "favourites": favourites,
+                "computing time today": [dataclasses.asdict(row) for row in usage],
+            }
         }
         if cases:
             self._records["moderation.json"] = [dataclasses.asdict(case) for case in cases]

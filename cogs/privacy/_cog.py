@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
 
 import discord
 from discord import app_commands
@@ -12,6 +13,7 @@ from discord.ext import commands
 from bot.client import RedrawBot
 from bot.delivery.attachments import REQUEST_BYTES
 from bot.i18n.translate import localized_name, translate
+from bot.store.ledger import day_of
 from bot.store.user_defaults import UserDefaults
 from cogs.privacy._archive import Export
 from cogs.privacy._delete import ALL_JOBS, confirmation, stored_data
@@ -60,7 +62,13 @@ class Privacy(
             return
         limit = min(interaction.filesize_limit, REQUEST_BYTES)
         export = Export(
-            store.pictures, jobs, cases, limit, defaults=defaults, favourites=favourites
+            store.pictures,
+            jobs,
+            cases,
+            limit,
+            defaults=defaults,
+            favourites=favourites,
+            usage=await store.ledger.usage(day_of(time.time()), interaction.user.id),
         )
         archives = export.archives()
         number = 0

@@ -85,6 +85,14 @@ async def test_an_export_over_the_upload_limit_comes_in_parts(
         assert "missing" not in last
 
 
+async def test_an_export_has_the_computing_time_of_the_day(tmp_path: Path) -> None:
+    async with open_simulated_discord(tmp_path, ScriptedService(device_seconds=2.0)) as sim:
+        await redraw(sim)
+        (part,) = await archives(await slash(sim.alice, sim.channel, "privacy export"))
+        [row] = json.loads(part.read("settings.json"))["computing time today"]
+        assert (row["requests"], row["pictures"], row["seconds"]) == (1, 1, 2.0)
+
+
 async def test_an_export_says_which_pictures_are_missing(tmp_path: Path) -> None:
     async with open_simulated_discord(tmp_path, ScriptedService()) as sim:
         job = await redraw(sim)

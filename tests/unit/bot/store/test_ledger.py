@@ -89,11 +89,13 @@ async def test_users_of_past_days_are_merged(store: Store) -> None:
     for _ in range(2):
         await store.ledger.expire(NOON)
     rows = await store.ledger.usage("2027-01-01")
-    assert [(row.day, row.user_id, row.requests, row.seconds) for row in rows] == [
-        ("2027-01-14", 0, 2, 2.0),
-        (TODAY, 7, 1, 2.0),
-        (TODAY, 8, 1, 2.0),
+    assert [(row.day, row.requests, row.seconds) for row in rows] == [
+        ("2027-01-14", 2, 2.0),
+        (TODAY, 1, 2.0),
+        (TODAY, 1, 2.0),
     ]
+    assert rows[0].user_id == 0
+    assert len(await store.ledger.usage("2027-01-01", 7)) == 1
 
 
 async def test_the_time_between_two_requests_survives_a_restart(tmp_path: Path) -> None:
