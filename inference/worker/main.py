@@ -16,6 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -29,6 +30,7 @@ from inference.worker.messages import (
     Command,
     Engine,
     LoadFailed,
+    ModelStates,
     Ready,
     WorkerConfig,
     WorkerFault,
@@ -75,7 +77,7 @@ def main(pipe: Connection, config: WorkerConfig) -> None:
     try:
         module, function = config.factory.split(":")
         factory: EngineFactory = getattr(importlib.import_module(module), function)
-        engine, ready = factory(config, messages.put)
+        engine, ready = factory(config, partial(_report, messages))
     except ModelUnavailable as error:
         messages.put(LoadFailed(error))
     except Exception as error:
@@ -132,8 +134,21 @@ def _dispatch_commands(commands: queue.SimpleQueue[Command], engine: Engine) -> 
         engine.post(commands.get())
 
 
+def _report(messages: queue.SimpleQueue[Any], message: object) -> None:
+    """Send a message. One about models is waited for: if loading a model ends this process, the
+    supervisor must know which one it was."""
+    messages.put(message)
+    if isinstance(message, ModelStates):
+        written = threading.Event()
+        messages.put(written)
+        written.wait()
+
+
 def _write_messages(pipe: Connection, messages: queue.SimpleQueue[Any]) -> None:
     while (message := messages.get()) is not None:
+        if isinstance(message, threading.Event):
+            message.set()
+            continue
         try:
             pipe.send(message)
         except OSError:

@@ -170,3 +170,31 @@ def reports_environment(
     """A factory whose error holds the environment variables of the worker that start with X_."""
     found = {name: value for name, value in os.environ.items() if name.startswith("X_")}
     raise ModelUnavailable(f"{sorted(found.items())}")
+
+
+def kills_for_sd15(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
+    """As `build_engine`, but loading the model sd15 kills the process."""
+    return _unless_sd15(config, report, _killed)
+
+
+def hangs_for_sd15(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
+    """As `build_engine`, but loading the model sd15 never ends."""
+    return _unless_sd15(config, report, never_ready)
+
+
+def fails_for_sd15(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
+    """As `build_engine`, but the model sd15 is not available."""
+    return _unless_sd15(config, report, unavailable)
+
+
+def _killed(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def _unless_sd15(
+    config: WorkerConfig,
+    report: Report,
+    fault: Callable[[WorkerConfig, Report], tuple[Engine, Ready]],
+) -> tuple[Engine, Ready]:
+    return (fault if config.entry.name == "sd15" else build_engine)(config, report)

@@ -1,0 +1,72 @@
+"""Several models in a real worker process whose loading goes wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from inference import (
+    ImageResult,
+    LocalService,
+    ModelNotConfigured,
+    ModelNotLoaded,
+    ModelState,
+    ServiceState,
+    UnknownModel,
+)
+from tests.support.requests import request
+
+
+def service(factory: str) -> LocalService:
+    """A service with the models noise, pocket and sd15, which that factory builds."""
+    return LocalService(
+        model="noise",
+        other_models=["pocket", "sd15"],
+        factory=f"tests.support.faults:{factory}",
+        cache_dir=Path("unused"),
+        load_deadline=2.0,
+    )
+
+
+async def make(running: LocalService, model: str) -> ImageResult:
+    return await running.generate(replace(request(model), prompt="fox", model=model, steps=2))
+
+
+@pytest.mark.parametrize("factory", ["kills_for_sd15", "hangs_for_sd15"])
+async def test_a_worker_that_ends_while_loading_a_model_fails_only_its_requests(
+    factory: str,
+) -> None:
+    async with service(factory) as running:
+        await running.wait_ready()
+        assert (await make(running, "pocket")).steps_run == 2
+        with pytest.raises(ModelNotLoaded, match="sd15 cannot be loaded"):
+            await make(running, "sd15")
+        assert (await make(running, "noise")).steps_run == 2
+        status = running.status
+    assert status.restarts == 1
+    assert status.model("").state is ModelState.LOADED
+
+
+async def test_a_model_without_a_file_is_reported_and_the_others_run() -> None:
+    async with service("fails_for_sd15") as running:
+        await running.wait_ready()
+        with pytest.raises(ModelNotLoaded, match="sd15 cannot be loaded: There is no such model"):
+            await make(running, "sd15")
+        assert (await make(running, "noise")).steps_run == 2
+        assert running.status.state is ServiceState.READY
+        assert running.status.model("sd15").state is ModelState.FAILED
+        assert running.status.model("pocket").state is ModelState.UNLOADED
+        assert running.status.slots == 4
+
+
+async def test_a_request_for_another_model_is_refused() -> None:
+    async with service("build_engine") as running:
+        with pytest.raises(ModelNotConfigured, match="sdxl"):
+            await make(running, "sdxl")
+
+
+def test_a_model_that_is_named_twice_is_refused() -> None:
+    with pytest.raises(UnknownModel, match="named twice"):
+        LocalService(model="noise", other_models=["pocket", "noise"])
