@@ -200,8 +200,8 @@ UNLIMITED = Allowance()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """The cost of one picture: the device's seconds, and the work that they bought in denoising
-    steps times pixels. `at` is in seconds since the epoch."""
+    """The cost of one picture: the device's seconds, and the work that they bought, as of
+    `Job.cost`. `at` is in seconds since the epoch."""
 
     seconds: float
     work: float

@@ -157,16 +157,19 @@ class Job:
         """Denoising steps of all variants together."""
         return sum(map(self.steps_of, self.variants))
 
-    @property
-    def cost(self) -> float:
-        """The work that is left, to compare jobs with: denoising steps times pixels. A model that
-        edits reads the pixels of every picture in every step."""
-        steps = sum(self.steps_of(self.variants[number]) for number in self.missing)
+    def cost_of(self, variant: Variant) -> float:
+        """The work of a variant: denoising steps times pixels. A model that edits reads the pixels
+        of every picture in every step."""
         pixels = self.width * self.height
         if self.task == "edit":
             pixels *= 2
         pixels += sum(reference.width * reference.height for reference in self.references)
-        return float(steps * pixels)
+        return float(self.steps_of(variant) * pixels)
+
+    @property
+    def cost(self) -> float:
+        """The work that is left, to compare jobs with."""
+        return sum(self.cost_of(self.variants[number]) for number in self.missing)
 
     @property
     def sources(self) -> tuple[str, ...]:

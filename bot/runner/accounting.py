@@ -31,7 +31,7 @@ class Accounting:
         self._ledger = ledger
         self._queue = queue
         self._clock = clock
-        # Model → seconds of the device for a step of one pixel.
+        # Model → seconds of the device for a unit of `Job.cost`.
         self._rates: dict[str, float] = {}
         self._held: dict[str, Job] = {}
         # The work of a running job's pictures that were charged.
@@ -42,9 +42,9 @@ class Accounting:
         since = day_of(self._clock() - RATE_DAYS.total_seconds())
         self._rates = await self._ledger.rates(since)
 
-    def charge(self, job: Job, result: ImageResult) -> Charge:
-        """The charge for a picture that was made; it also makes the next prices more exact."""
-        work = float(result.steps_run * result.width * result.height)
+    def charge(self, job: Job, number: int, result: ImageResult) -> Charge:
+        """The charge for a variant that was made; it also makes the next prices more exact."""
+        work = job.cost_of(job.variants[number])
         seconds = result.timings.device
         rate = seconds / work
         before = self._rates.get(job.model, rate)

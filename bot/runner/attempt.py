@@ -207,7 +207,7 @@ class JobAttempt:
         self._estimates.measure(job, result)
         self._metrics.picture_made(result)
         self._estimates.report_steps(job, number, 0)
-        charge = self._accounting.charge(job, result)
+        charge = self._accounting.charge(job, number, result)
         made = Picture(result.pixels, result.width, result.height)
         try:
             await self._checks.check_result(job, sources, made)

@@ -121,7 +121,7 @@ class Ledger:
         )
 
     async def rates(self, since: str) -> dict[str, float]:
-        """Model → device seconds for a step of one pixel, measured from that day on."""
+        """Model → device seconds for a unit of `Job.cost`, measured from that day on."""
         query = (
             "SELECT model, sum(seconds) / sum(work) FROM usage WHERE day >= ? "
             "GROUP BY model HAVING sum(work) > 0"

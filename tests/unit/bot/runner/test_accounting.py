@@ -1,0 +1,107 @@
+"""Prices from measured pictures, and what counts against a budget."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from bot.jobs.budgets import Allowance, BudgetSpent, ServerBudgetTooSmall, Spent
+from bot.jobs.job import Job
+from bot.jobs.queue import FairQueue
+from bot.runner.accounting import Accounting
+from bot.store.store import Store
+from inference import ImageResult, Timings
+from tests.support.jobs import DESTINATION, picture, queued_job
+
+NOW = 1_800_014_400.0
+
+
+@dataclasses.dataclass
+class Books:
+    store: Store
+    queue: FairQueue
+    accounting: Accounting
+
+
+@pytest_asyncio.fixture
+async def books(tmp_path: Path) -> AsyncIterator[Books]:
+    async with Store.open(tmp_path) as store:
+        queue = FairQueue()
+        yield Books(store, queue, Accounting(store.ledger, queue, lambda: NOW))
+
+
+def ask(name: str, user: int = 7, pictures: int = 1, model: str = "small") -> Job:
+    one = queued_job(name, user, pictures=pictures)
+    here = dataclasses.replace(DESTINATION, guild_id=3)
+    return dataclasses.replace(one, model=model, destination=here, created_at=NOW)
+
+
+def made(job: Job, seconds: float) -> ImageResult:
+    return ImageResult(
+        id=job.id,
+        pixels=b"",
+        width=job.width,
+        height=job.height,
+        steps_run=job.steps,
+        timings=Timings(prepare=0.0, steps=0.0, decode=0.0, device=seconds),
+    )
+
+
+def test_a_price_depends_on_steps_pictures_area_and_model(books: Books) -> None:
+    accounting, one = books.accounting, ask("a")
+    assert accounting.price(one) is None
+    accounting.charge(one, 0, made(one, 2.0))
+    assert accounting.price(one) == pytest.approx(2.0)
+    for change, price in (
+        ({"steps": 20}, 4.0),
+        ({"variants": one.variants * 3}, 6.0),
+        ({"width": one.width * 2}, 4.0),
+        # The weight of a role decides the order of the queue, not the price.
+        ({"weight": 5}, 2.0),
+    ):
+        assert accounting.price(dataclasses.replace(one, **change)) == pytest.approx(price)
+    assert accounting.price(ask("b", model="large")) is None
+
+
+async def test_prices_are_known_after_a_restart(books: Books) -> None:
+    one = dataclasses.replace(ask("a"), source=await books.store.pictures.put(picture()))
+    await books.store.accept(one)
+    await books.store.start(one.id, NOW)
+    result = await books.store.pictures.put(picture(1))
+    charge = books.accounting.charge(one, 0, made(one, 2.0))
+    await books.store.variant_made(one.id, 0, result, ignored_prompt="", depth=None, charge=charge)
+    fresh = Accounting(books.store.ledger, FairQueue(), lambda: NOW)
+    await fresh.load()
+    assert fresh.price(ask("b")) == pytest.approx(2.0)
+
+
+async def test_waiting_and_running_pictures_count_until_they_are_charged(books: Books) -> None:
+    first = ask("a")
+    books.accounting.charge(first, 0, made(first, 2.0))
+    waiting = ask("b", pictures=3)
+    books.queue.add(waiting)
+    assert await books.accounting.spent(7, 3) == Spent(user=6.0, user_here=6.0, server=6.0)
+    assert await books.accounting.spent(8, 3) == Spent(server=6.0)
+    running = books.queue.pop()
+    assert running is not None
+    # The charged picture is in the ledger.
+    books.accounting.charge(running, 0, made(running, 2.0))
+    assert (await books.accounting.spent(7, 3)).user == pytest.approx(4.0)
+    books.queue.done(running.id)
+    assert await books.accounting.spent(7, 3) == Spent()
+
+
+async def test_of_two_requests_at_once_only_one_takes_the_rest(books: Books) -> None:
+    first = ask("a")
+    books.accounting.charge(first, 0, made(first, 2.0))
+    allowance = Allowance(server=3.0)
+    async with books.accounting.hold(ask("b", user=7), allowance):
+        with pytest.raises(ServerBudgetTooSmall):
+            await books.accounting.check(ask("c", user=8), allowance)
+        with pytest.raises(BudgetSpent):
+            await books.accounting.check(ask("d"), Allowance(user=2.0))
+    await books.accounting.check(ask("c", user=8), allowance)
