@@ -64,11 +64,19 @@ async def serving(
         yield service
 
 
-async def outcome(service: LocalService, prompt: str, number: int = 0, **changes: Any) -> Any:
-    """The result, or the error."""
+async def outcome(
+    service: LocalService,
+    prompt: str,
+    number: int = 0,
+    *,
+    begun: asyncio.Event | None = None,
+    **changes: Any,
+) -> Any:
+    """The result, or the error. `begun` is set by the first step."""
     try:
         return await service.generate(
-            request(f"{prompt} {number}", prompt=prompt, seed=number, **changes)
+            request(f"{prompt} {number}", prompt=prompt, seed=number, **changes),
+            lambda _: begun.set() if begun else None,
         )
     except InferenceError as error:
         return error
@@ -85,8 +93,14 @@ async def test_a_dead_worker_is_replaced_and_only_its_started_requests_fail(faul
     async with serving() as service:
         before = service.worker_pid
         # Four requests run; the next four have not started.
+        begun = [asyncio.Event() for _ in range(3)]
+        running = [
+            asyncio.create_task(outcome(service, "fine", n, begun=begun[n], steps=100_000))
+            for n in range(3)
+        ]
+        for one in begun:
+            await one.wait()
         bad = asyncio.create_task(outcome(service, fault, steps=20))
-        running = [asyncio.create_task(outcome(service, "fine", n, steps=20)) for n in range(3)]
         waiting = [asyncio.create_task(outcome(service, "fine", n, steps=20)) for n in range(3, 7)]
         assert isinstance(await bad, WorkerDied)
         assert all(isinstance(one, WorkerDied) for one in await asyncio.gather(*running))
