@@ -20,20 +20,28 @@ from bot.cli import connection
 from tests.support.bots.minimal_bot import point_discord_py_at
 connection.FIRST_PAUSE = connection.LONGEST_PAUSE = 0.05
 point_discord_py_at(int(sys.argv[1]))
+if sys.argv[2] == "fake":
+    from bot.cli import run
+    from tests.support.services import ScriptedService
+    run.inference_service = lambda settings: ScriptedService()
 sys.exit(__main__.main(["run"]))
 """
 
 
 @asynccontextmanager
 async def running_bot(
-    port: int, folder: Path, **settings: str
+    port: int, folder: Path, *, worker: bool = True, **settings: str
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.Task[bytes]]]:
-    """The process with these settings, and a task that collects its log until its end."""
+    """The process with these settings, and a task that collects its log until its end.
+
+    Without a `worker` the service is a fake; a worker takes seconds to start.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         SCRIPT,
         str(port),
+        "real" if worker else "fake",
         cwd=ROOT,
         env={
             **os.environ,

@@ -13,14 +13,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from playwright.async_api import Locator, Page, async_playwright, expect
 
 from bot.i18n.translate import translate
 
 ROOT = Path(__file__).parents[3]
+ARTIFACTS = ROOT / "artifacts"
+# The machine is shared with other tests: how long the page and a picture may take, in milliseconds.
+PAGE_MS, PICTURE_MS = 60_000, 180_000
+expect.set_options(timeout=PAGE_MS)
 FOX = ROOT / "inference/pocket/samples/fox.png"
 PREVIEW = translate("en", "img2img.preview")
 CHROMIUM = shutil.which("chromium")
+NEEDS_CHROMIUM = pytest.mark.skipif(
+    CHROMIUM is None and "CI" not in os.environ, reason="needs Debian's chromium"
+)
 # Records the address of every picture with this alt text, and every picture that does not load.
 WATCH = """alt => {
   window.previews = new Set();
@@ -111,3 +119,10 @@ async def become(page: Page, name: str) -> None:
 def redrawn(page: Page, prompt: str) -> Locator:
     """The newest finished picture with this prompt, by its alt text."""
     return page.get_by_alt_text(f"{prompt} (a picture redrawn by AI)").last
+
+
+async def screenshot(page: Page, name: str) -> None:
+    """Keep a screenshot to look at, in `artifacts/`."""
+    ARTIFACTS.mkdir(exist_ok=True)
+    await page.wait_for_timeout(500)
+    await page.screenshot(path=ARTIFACTS / f"demo-{name}.png")

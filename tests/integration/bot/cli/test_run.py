@@ -45,7 +45,7 @@ async def test_network_errors_at_the_start_are_retried(
     discord: FakeDiscord, tmp_path: Path, route: str, fault: Fault | Refusal
 ) -> None:
     discord.faults[route] = [fault] * 2
-    async with running_bot(discord.port, tmp_path) as (process, log):
+    async with running_bot(discord.port, tmp_path, worker=False) as (process, log):
         async with asyncio.timeout(60):
             await discord.gateway.wait_ready(APPLICATION)
         assert await stop(process) == 0
@@ -58,8 +58,8 @@ async def test_network_errors_at_the_start_are_retried(
 async def test_the_bot_waits_until_discord_can_be_reached(
     tmp_path: Path, unused_tcp_port: int
 ) -> None:
-    async with running_bot(unused_tcp_port, tmp_path) as (process, log):
-        await asyncio.sleep(3)
+    async with running_bot(unused_tcp_port, tmp_path, worker=False) as (process, log):
+        await asyncio.sleep(2)
         assert process.returncode is None
         assert await stop(process) == 0
         assert "Traceback" not in (await log).decode()
@@ -77,7 +77,7 @@ async def test_a_refusal_of_the_gateway_is_one_sentence(
     discord: FakeDiscord, tmp_path: Path, code: int, sentence: str
 ) -> None:
     discord.gateway.refusals = [code]
-    async with running_bot(discord.port, tmp_path) as (process, log):
+    async with running_bot(discord.port, tmp_path, worker=False) as (process, log):
         async with asyncio.timeout(60):
             assert await process.wait() == 1
         text = (await log).decode()
@@ -89,7 +89,7 @@ async def test_a_refusal_of_the_gateway_is_one_sentence(
 async def test_a_token_that_is_revoked_while_the_bot_runs_is_one_sentence(
     discord: FakeDiscord, tmp_path: Path
 ) -> None:
-    async with running_bot(discord.port, tmp_path) as (process, log):
+    async with running_bot(discord.port, tmp_path, worker=False) as (process, log):
         async with asyncio.timeout(60):
             await discord.gateway.wait_ready(APPLICATION)
             discord.gateway.refusals = [4004] * 3
@@ -105,7 +105,7 @@ async def test_a_token_that_is_revoked_while_the_bot_runs_is_one_sentence(
 async def test_a_lost_gateway_connection_is_named_without_a_traceback(
     discord: FakeDiscord, tmp_path: Path, broken: bool
 ) -> None:
-    async with running_bot(discord.port, tmp_path) as (process, log):
+    async with running_bot(discord.port, tmp_path, worker=False) as (process, log):
         async with asyncio.timeout(60):
             await discord.gateway.wait_ready(APPLICATION)
             socket = discord.gateway.connections[APPLICATION, 0].socket

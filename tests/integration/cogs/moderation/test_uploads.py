@@ -150,7 +150,7 @@ async def test_every_uploaded_picture_was_checked_for_its_channel(
     recorder = Recorder(monkeypatch)
     rng = random.Random(1)
     # Slow enough that previews are shown.
-    engine = Painter(step_seconds=0.05)
+    engine = Painter(step_seconds=0.01)
     async with open_moderated_server(tmp_path, engine) as server:
         await server.open_log(age_restricted_threshold=ADULT)
         gallery = server.sim.env.guild.create_text_channel("gallery")
