@@ -6,6 +6,7 @@ import asyncio
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -132,7 +133,7 @@ async def test_a_whole_run_logs_no_secret_and_no_prompt(
     Image.linear_gradient("L").convert("RGB").save(out, "PNG")
     prompt = "quokka-in-a-teapot " * 30
     state = discord.discord_state
-    settings = {"LOG_LEVEL": level, "MODERATION": "false"}
+    settings: Any = {"LOG_LEVEL": level, "MODERATION": "false"}
     async with running_bot(discord.port, tmp_path, **settings) as (process, log):
         async with asyncio.timeout(180):
             await discord.gateway.wait_ready(APPLICATION)

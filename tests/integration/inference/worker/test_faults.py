@@ -211,7 +211,7 @@ async def test_a_worker_that_stopped_reading_does_not_stop_its_parent() -> None:
         assert service.worker_pid is not None
         os.kill(service.worker_pid, signal.SIGSTOP)
         side = 512
-        large = {"width": side, "height": side, "pixels": bytes(side * side * 3)}
+        large: Any = {"width": side, "height": side, "pixels": bytes(side * side * 3)}
         tasks = [asyncio.create_task(outcome(service, "fine", n, **large)) for n in range(8)]
         worst = 0.0
         while not all(task.done() for task in tasks):
