@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from bot.jobs.budgets import Allowance, Charge, Spent, check_budget
+from bot.jobs.budgets import UNLIMITED, Allowance, Charge, Spent, check_budget
 from bot.jobs.job import Job
 from bot.jobs.queue import FairQueue
 from bot.store.ledger import Ledger, day_of, renewal
@@ -83,6 +83,16 @@ class Accounting:
         device as long; without measurements of both models, the job's own."""
         rate, reference_rate = self._rates.get(job.model), self._rates.get(reference)
         return job.cost * rate / reference_rate if rate and reference_rate else job.cost
+
+    async def check_left(self, user_id: int, guild_id: int | None, allowance: Allowance) -> None:
+        """Check that something is left of each budget, before the price of a request is known.
+
+        Raises:
+            BudgetExceeded: nothing is left.
+        """
+        if allowance != UNLIMITED:
+            spent = await self.spent(user_id, guild_id)
+            check_budget(allowance, spent, None, self.renews_at)
 
     async def check(self, job: Job, allowance: Allowance) -> None:
         """Check that the budgets allow a job.

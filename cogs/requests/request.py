@@ -132,15 +132,17 @@ def check_draft(
 async def check_user(
     bot: RedrawBot, user: discord.User | discord.Member, guild_id: int | None, channel_id: int
 ) -> None:
-    """Check bans, allow lists, the server's channels and roles, and the time since the user's last
-    request, before anything is fetched.
+    """Check bans, allow lists, the server's channels and roles, budgets, and the time since the
+    user's last request, before anything is fetched.
 
     Raises:
         NotInThisChannel, RoleNeeded: the server does not let the user use the bot here.
+        BudgetExceeded: the user or the server has used the day's budget.
         ModerationRefusal: the user may not use the bot here, or not yet.
     """
     terms = await terms_for(bot.services, user, guild_id)
     check_server_place(terms.options, user, channel_id, bot.get_channel(channel_id))
+    await bot.services.runner.accounting.check_left(user.id, guild_id, terms.allowance)
     await bot.services.moderation.users.check(
         place_of(bot, guild_id, channel_id),
         user.id,

@@ -17,14 +17,12 @@ from bot.replies import reply_privately
 from cogs.settings._access import ManagersOnly
 from cogs.settings._errors import SettingsFileInvalid
 from cogs.settings._file import MAX_BYTES, read_settings_file, settings_file
+from cogs.settings._forms import MAX_COOLDOWN_SECONDS, SECONDS_A_DAY
 from cogs.settings._panel import show_panel
 from cogs.shared.commands import command
 from cogs.shared.errors import AttachmentGone
 
 Interaction = discord.Interaction[RedrawBot]
-
-SECONDS_A_DAY = 24 * 3600
-MAX_COOLDOWN_SECONDS = 6 * 3600
 
 
 @app_commands.default_permissions(manage_guild=True)

@@ -22,7 +22,7 @@ from bot.permissions import check_can_post
 from bot.store.guild_settings import GuildOptions
 from cogs.requests.limit_text import limit_lines
 from cogs.settings._access import check_manager
-from cogs.settings._forms import NumbersForm
+from cogs.settings._forms import LimitsForm, NumbersForm
 from cogs.shared.guard import run_guarded
 
 View = discord.ui.LayoutView
@@ -107,6 +107,13 @@ class SettingsItem(
                 form = NumbersForm(services.settings, options, policy, locale, submitted=show_panel)
                 await interaction.response.send_modal(form)
                 return
+            case "limits" | "everyone":
+                key = int(values[0]) if values else EVERYONE
+                locale = str(interaction.locale)
+                await interaction.response.send_modal(
+                    LimitsForm(options, key, locale, submitted=show_panel)
+                )
+                return
             case "log":
                 channel = guild.get_channel(int(values[0])) if values else None
                 if channel is not None:
@@ -149,6 +156,12 @@ def draw_panel(
         Row(_language_menu(options, locale)),
         discord.ui.TextDisplay("\n".join(_texts(services, options, policy, locale))),
         Row(
+            _Roles(
+                custom_id="redraw:settings:limits",
+                placeholder=translate(locale, "settings.panel.limit_role"),
+            )
+        ),
+        Row(
             _Button(
                 label=translate(
                     locale,
@@ -161,6 +174,10 @@ def draw_panel(
             _Button(
                 label=translate(locale, "settings.panel.numbers"),
                 custom_id="redraw:settings:numbers",
+            ),
+            _Button(
+                label=translate(locale, "settings.panel.limit_everyone"),
+                custom_id="redraw:settings:everyone",
             ),
         ),
     )

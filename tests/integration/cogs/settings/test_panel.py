@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from simcord.backend.errors import SetupError
 
+from bot.jobs.budgets import EVERYONE, RoleLimits
 from bot.moderation.detectors.prompt_rules import RuleKind
 from bot.moderation.model import EVERYWHERE
 from bot.retention_clock import RetentionClock
@@ -152,6 +153,31 @@ async def test_numbers_are_checked_and_act(server: ModeratedServer) -> None:
     assert job.variants[0].strength == 0.5
     assert "600 s" not in await server.command(server.alice, "quota")
     assert "10 min" in await server.command(server.alice, "quota")
+
+
+async def test_limits_of_a_role_and_of_everybody_are_changed_in_the_panel(
+    server: ModeratedServer,
+) -> None:
+    settings = server.services.store.guild_settings
+    kept = {server.artists.id: RoleLimits(private=True).model_dump()}
+    await settings.change(server.guild_id, limits=kept)
+    shown = await server.manager.select(
+        await panel(server), [server.artists], custom_id="redraw:settings:limits"
+    )
+    await server.manager.submit_modal(shown, {"steps": "40", "seconds_a_day": "600"})
+    shown = await server.manager.click(await panel(server), custom_id="redraw:settings:everyone")
+    refused = await server.manager.submit_modal(shown, {"steps": "0"})
+    assert "must be a number from 1 to 150" in said(refused)
+    shown = await server.manager.click(await panel(server), custom_id="redraw:settings:everyone")
+    await server.manager.submit_modal(shown, {"steps": "20"})
+    await server.sim.env.settle()
+    limits = (await settings.options(server.guild_id)).limits
+    assert limits == {
+        server.artists.id: RoleLimits(steps=40, seconds_a_day=600, private=True),
+        EVERYONE: RoleLimits(steps=20),
+    }
+    assert "at most 20 steps" in await server.redraw(options={"steps": 30})
+    assert await server.redraw(user=server.artist, options={"steps": 40}) == ""
 
 
 async def test_pictures_and_prompts_are_kept_for_the_servers_time(server: ModeratedServer) -> None:
