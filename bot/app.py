@@ -25,7 +25,7 @@ from bot.moderation.moderation import Moderation
 from bot.monitoring.metrics import Metrics
 from bot.runner.runner import Runner
 from bot.store.store import Store
-from bot.styles import SHIPPED, Styles
+from bot.styles import Styles
 from cogs.moderation.renderer import LogRenderer
 from cogs.shared.renderer import Img2ImgRenderer, alt_text
 from inference import InferenceService, ServiceState
@@ -49,6 +49,12 @@ async def open_bot(
     """
     models = ConfiguredModels.from_names(settings.models)
 
+    styles = (
+        Styles(settings.styles_file)
+        if settings.styles_file
+        else Styles.shipped_for(models.default.name)
+    )
+
     def can_share(job: Job) -> bool:
         """Not in servers without the bot, unless the operator has set a gallery for all."""
         guild_id = job.destination.guild_id
@@ -59,6 +65,7 @@ async def open_bot(
         lambda: inference.status.state is ServiceState.READY,
         can_share,
         favourites=settings.favourites_per_user > 0,
+        styles=len(styles.names) > 1,
     )
 
     async def encode(job: Job, pictures: Sequence[Picture]) -> tuple[Upload, ...]:
@@ -121,7 +128,7 @@ async def open_bot(
             moderation=moderation,
             moderator_actions=ModeratorActions(lists, cases, on_action=moderation_log.post_action),
             moderation_log=moderation_log,
-            styles=Styles(settings.styles_file or SHIPPED),
+            styles=styles,
             inference=inference,
         )
         metrics.watch(

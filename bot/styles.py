@@ -6,10 +6,13 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from bot.errors import RequestError, StartError
 
 SHIPPED = Path(__file__).parent / "styles.toml"
+# Models for which the words of the shipped styles mean nothing have a file of their own.
+SHIPPED_FOR_MODEL = {"pocket": Path(__file__).parent / "styles_pocket.toml"}
 # Stands for the user's prompt in a template.
 PLACEHOLDER = "{prompt}"
 
@@ -48,6 +51,16 @@ class Styles:
         """
         self._styles = _read(self._path)
         return len(self._styles)
+
+    @classmethod
+    def shipped_for(cls, model: str) -> Self:
+        """The shipped styles that suit a model."""
+        return cls(SHIPPED_FOR_MODEL.get(model, SHIPPED))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names in the order of the file."""
+        return tuple(self._styles)
 
     def matching(self, typed: str) -> Iterator[str]:
         """The names that contain the text."""

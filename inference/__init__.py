@@ -49,6 +49,7 @@ from inference.types import (
     Task,
     Timings,
 )
+from inference.vocabulary import unknown_words
 from inference.worker.download import DOWNLOAD_ONLY
 from inference.worker.supervisor import LocalService
 
@@ -102,4 +103,5 @@ __all__ = [
     "find_models",
     "hub_cache",
     "remove_model",
+    "unknown_words",
 ]

@@ -26,8 +26,9 @@ async def encode_job(
     """
     pictures = [await asyncio.to_thread(shown, picture) for picture in pictures]
     if job.layout == "grid":
-        labels = [f"{variant.strength:g}" for variant in job.variants]
-        sheet = await asyncio.to_thread(labelled, list(zip(pictures, labels, strict=True)), 2)
+        labels = [variant.label for variant in job.variants]
+        columns = 2 if len(pictures) <= 4 else 3
+        sheet = await asyncio.to_thread(labelled, list(zip(pictures, labels, strict=True)), columns)
         job, pictures = dataclasses.replace(job, variants=job.variants[:1]), [sheet]
     texts = [
         describe_settings(

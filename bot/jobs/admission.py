@@ -28,7 +28,7 @@ class UserQueueLimitReached(RequestError):
     """The user's own limit is reached."""
 
     text = (
-        "You have {count} pictures waiting already, and at most {limit} are allowed. "
+        "You have {count} pictures waiting or being drawn, and at most {limit} are allowed. "
         "The next one should be finished in {wait}."
     )
 

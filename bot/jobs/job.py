@@ -34,11 +34,22 @@ def new_job_id() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """One picture of a job; a job has 1 to 4. `result` is the content hash once it is made."""
+    """One picture of a job; a job has 1 to 6. `result` is the content hash once it is made.
+
+    On a sheet of styles, each variant has a `style` and the prompts that it made of the user's.
+    """
 
     seed: int
     strength: float
+    style: str | None = None
+    prompt: str | None = None
+    negative_prompt: str | None = None
     result: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What the variant is called on a sheet: its style, else its strength."""
+        return self.style or f"{self.strength:g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +145,16 @@ class Job:
     def steps_of(self, variant: Variant) -> int:
         """The denoising steps of a variant, counted as in `ImageRequest`."""
         return max(1, int(self.steps * variant.strength))
+
+    def prompt_of(self, variant: Variant) -> str:
+        """The prompt of a variant, as the model reads it."""
+        return self.prompt if variant.prompt is None else variant.prompt
+
+    def negative_prompt_of(self, variant: Variant) -> str:
+        """The negative prompt of a variant, as the model reads it."""
+        if variant.negative_prompt is None:
+            return self.negative_prompt
+        return variant.negative_prompt
 
     @property
     def shown_prompt(self) -> str:

@@ -272,8 +272,8 @@ def _request(job: Job, number: int, sources: Sequence[Picture]) -> ImageRequest:
             ReferencePicture(pixels=each.pixels, width=each.width, height=each.height)
             for each in sources[own:]
         ),
-        prompt=job.prompt,
-        negative_prompt=job.negative_prompt,
+        prompt=job.prompt_of(variant),
+        negative_prompt=job.negative_prompt_of(variant),
         strength=variant.strength,
         steps=job.steps,
         guidance_scale=job.guidance_scale,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from typing import ClassVar
 
 import discord
 
@@ -22,7 +23,8 @@ from cogs.img2img._show_buttons import (
     PostCompare,
     PostDepth,
 )
-from cogs.requests.request import Draft, draft_of, source_of, submit_request
+from cogs.requests.draft import Draft, draft_of, source_of
+from cogs.requests.request import submit_request
 from cogs.requests.sources import StoredSource
 from cogs.shared.access import AccessRule
 from cogs.shared.errors import AlreadyFinished, NotDeleted
@@ -30,8 +32,11 @@ from cogs.shared.job_buttons import Action, Interaction, JobAction
 from cogs.shared.job_messages import delete_job
 from cogs.shared.selection import with_selection
 
-# The strength of "Vary": most of the picture stays as it is.
-VARY_STRENGTH = 0.35
+# The strengths of "Vary": most of the picture stays, or its shapes and colours stay.
+SUBTLE_STRENGTH, STRONG_STRENGTH = 0.35, 0.6
+
+# How many styles the sheet of "Try styles" shows, in three columns.
+SHEET_STYLES = 6
 
 
 class Cancel(JobAction):
@@ -59,7 +64,8 @@ class Again(JobAction):
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Submit the request."""
-        await _submit(interaction, draft_of(job), source_of(job, interaction))
+        draft = draft_of(job, selected_variant(job, self))
+        await _submit(interaction, draft, source_of(job, interaction))
 
 
 class Vary(JobAction):
@@ -67,12 +73,57 @@ class Vary(JobAction):
 
     action = Action.VARY
     access = AccessRule.RESULT
+    strength: ClassVar[float] = SUBTLE_STRENGTH
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Submit the request."""
         result = selected_result(job, self)
-        draft = dataclasses.replace(draft_of(job), strength=VARY_STRENGTH, count=1)
+        draft = draft_of(job, selected_variant(job, self))
+        draft = dataclasses.replace(draft, strength=self.strength, count=1)
         await _submit(interaction, draft, _result_as_source(interaction, job, result))
+
+
+class VaryStrong(Vary):
+    """Submit a request with medium strength, with the result as its source."""
+
+    action = Action.VARY_STRONG
+    strength = STRONG_STRENGTH
+
+
+class Strength(JobAction):
+    """The menu: submit the same request and seed at the chosen strength."""
+
+    action = Action.STRENGTH
+    access = AccessRule.SOURCE
+
+    async def run(self, interaction: Interaction, job: Job) -> None:
+        """Submit the request."""
+        variant = selected_variant(job, self)
+        draft = dataclasses.replace(
+            draft_of(job, variant), seed=variant.seed, strength=float(self.chosen), count=1
+        )
+        await _submit(interaction, draft, source_of(job, interaction))
+
+
+class TryStyles(JobAction):
+    """Submit the same request and seed in several styles, as one labelled picture."""
+
+    action = Action.STYLES
+    access = AccessRule.SOURCE
+
+    async def run(self, interaction: Interaction, job: Job) -> None:
+        """Submit the request."""
+        names = interaction.client.services.styles.names[:SHEET_STYLES]
+        draft = dataclasses.replace(
+            draft_of(job),
+            layout="grid",
+            styles=names,
+            style=None,
+            seed=selected_variant(job, self).seed,
+            # Each style suggests one.
+            strength=None,
+        )
+        await _submit(interaction, draft, source_of(job, interaction))
 
 
 class Strengths(JobAction):
@@ -99,7 +150,7 @@ class Edit(JobAction):
         """Open the form. Submitting it submits a request with the same source."""
         variant = selected_variant(job, self)
         draft = dataclasses.replace(
-            draft_of(job), seed=variant.seed, strength=variant.strength, count=1
+            draft_of(job, variant), seed=variant.seed, strength=variant.strength, count=1
         )
         await _open_form(interaction, draft, source_of(job, interaction))
 
@@ -113,7 +164,8 @@ class Use(JobAction):
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Open the form."""
         result = selected_result(job, self)
-        draft = dataclasses.replace(draft_of(job), strength=None, count=1)
+        draft = draft_of(job, selected_variant(job, self))
+        draft = dataclasses.replace(draft, strength=None, count=1)
         await _open_form(interaction, draft, _result_as_source(interaction, job, result))
 
 
@@ -177,7 +229,7 @@ class Discard(JobAction):
 
 
 BUTTONS = (
-    *(Cancel, Again, Vary, Strengths, Edit, Use, Select, Delete),
+    *(Cancel, Again, Vary, VaryStrong, Strength, Strengths, TryStyles, Edit, Use, Select, Delete),
     *(Compare, Animate, Depth, Larger, PostCompare, PostAnimation, PostDepth, Discard),
 )
 

@@ -16,7 +16,8 @@ from cogs.img2img._forms import PictureModal
 from cogs.img2img._try import redraw_candidate
 from cogs.requests.candidates import candidates_in
 from cogs.requests.defaults import NO_STYLE, with_defaults
-from cogs.requests.request import MAX_SEED, Draft, submit_request
+from cogs.requests.draft import MAX_SEED, Draft
+from cogs.requests.request import submit_request
 from cogs.requests.sources import RequestContext, find_source
 
 Interaction = discord.Interaction[RedrawBot]

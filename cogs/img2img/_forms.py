@@ -11,7 +11,7 @@ import discord
 from bot.client import RedrawBot
 from bot.i18n.translate import translate
 from cogs.requests.candidates import ImageCandidate
-from cogs.requests.request import MAX_SEED, Draft
+from cogs.requests.draft import MAX_SEED, Draft
 from cogs.shared.forms import Form, TextInput, number_in
 
 Interaction = discord.Interaction[RedrawBot]

@@ -22,7 +22,8 @@ from bot.permissions import MissingPermissions
 from cogs.img2img._command_permissions import CommandPermissions
 from cogs.requests.candidates import candidates_in, is_spoilered, is_stripped
 from cogs.requests.defaults import with_defaults
-from cogs.requests.request import Draft, check_draft, check_user, submit
+from cogs.requests.draft import Draft
+from cogs.requests.request import check_draft, check_user, submit
 from cogs.requests.sources import RequestContext, StoredSource, find_linked, store_candidate
 from cogs.shared.channel_facts import channel_of_message
 from cogs.shared.errors import AttachFilesNeeded, NoSource, PictureNotVisible

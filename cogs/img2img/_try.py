@@ -8,7 +8,8 @@ from functools import partial
 from cogs.img2img._forms import PictureModal, RequestModal
 from cogs.requests.candidates import ImageCandidate
 from cogs.requests.defaults import with_defaults
-from cogs.requests.request import Draft, submit_request
+from cogs.requests.draft import Draft
+from cogs.requests.request import submit_request
 from cogs.requests.sources import StoredSource, store_candidate, store_picture
 from cogs.shared.open_button import Interaction, OpenAction, Target
 from inference import POCKET

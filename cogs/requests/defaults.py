@@ -7,7 +7,7 @@ from dataclasses import replace
 import discord
 
 from bot.client import Services
-from cogs.requests.request import MAX_STEPS, Draft
+from cogs.requests.draft import MAX_STEPS, Draft
 from cogs.requests.terms import terms_for
 
 # The style that a user chooses to have none although `/defaults` names one.

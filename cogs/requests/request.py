@@ -6,94 +6,30 @@ import dataclasses
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal
 
 import discord
 
 from bot.client import RedrawBot, Services
 from bot.commands.allowed_places import check_place
 from bot.errors import ModelFailed
-from bot.i18n.translate import translate
 from bot.jobs.admission import Reservation
 from bot.jobs.budgets import check_limits, check_pictures, check_private
-from bot.jobs.job import Destination, Job, Variant, new_job_id
+from bot.jobs.job import Destination, Job, new_job_id
 from bot.moderation.place import place_of
 from bot.permissions import check_permissions
+from cogs.requests.draft import MAX_SEED, MAX_STEPS, Draft
 from cogs.requests.prompt import in_words
 from cogs.requests.sources import StoredSource
 from cogs.requests.terms import Terms, check_server_place, role_ids_of, terms_for
+from cogs.requests.variants import variants_of
 from cogs.shared.access import ChannelFacts
 from cogs.shared.channel_facts import channel_here
 from cogs.shared.errors import EmptyPrompt, TooManySteps
 from inference import ServiceState
 
-# Seeds have 32 bits, so that users can read and type them and other tools take them.
-MAX_SEED = 2**32 - 1
-# The highest number of steps that a command takes.
-MAX_STEPS = 150
 # An interaction token is valid for 15 minutes.
 # https://discord.com/developers/docs/interactions/receiving-and-responding#followup-messages
 TOKEN_SECONDS = 15 * 60
-# The strengths of the "Strengths" sheet.
-GRID_STRENGTHS = (0.1, 0.4, 0.7, 1.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """The settings of a request. None stands for the default, and for a random seed."""
-
-    prompt: str
-    negative_prompt: str = ""
-    strength: float | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    seed: int | None = None
-    count: int = 1
-    style: str | None = None
-    private: bool | None = None
-    layout: Literal["pictures", "grid"] = "pictures"
-    parent_id: str | None = None
-
-    @property
-    def pictures(self) -> int:
-        """How many pictures the request makes."""
-        return len(GRID_STRENGTHS) if self.layout == "grid" else self.count
-
-
-def draft_of(job: Job) -> Draft:
-    """The settings of the job, with a random seed, and the job as the parent."""
-    return Draft(
-        prompt=job.shown_prompt,
-        negative_prompt=job.shown_negative_prompt,
-        style=job.style if job.user_prompt is not None else None,
-        strength=job.variants[0].strength if job.layout == "pictures" else None,
-        steps=job.steps,
-        guidance=job.guidance_scale,
-        count=len(job.variants) if job.layout == "pictures" else 1,
-        private=job.destination.private,
-        parent_id=job.id,
-    )
-
-
-def source_of(job: Job, interaction: discord.Interaction[RedrawBot]) -> StoredSource:
-    """The source of the job, for a new request.
-
-    In another channel than the job's, the source counts as taken from the job's channel, and its
-    name does not tell where the job found it.
-    """
-    assert job.source is not None
-    elsewhere = job.destination.channel_id != interaction.channel_id
-    name = translate(interaction.locale, "img2img.source.earlier") if elsewhere else job.source_name
-    return StoredSource(
-        stored=job.source,
-        width=job.width,
-        height=job.height,
-        name=name,
-        spoiler=job.spoiler,
-        age_restricted=job.age_restricted,
-        channel_id=job.source_channel_id or job.destination.channel_id,
-    )
 
 
 def check_draft(
@@ -260,13 +196,7 @@ def _new_job(
     strength = draft.strength or styled.strength or terms.options.strength or model.strength
     most_steps = min(services.settings.max_steps, terms.limits.steps or MAX_STEPS)
     seed = secrets.randbelow(MAX_SEED + 1) if draft.seed is None else draft.seed
-    if draft.layout == "grid":
-        variants = tuple(Variant(seed=seed, strength=each) for each in GRID_STRENGTHS)
-    else:
-        variants = tuple(
-            Variant(seed=(seed + number) % (MAX_SEED + 1), strength=strength)
-            for number in range(draft.count)
-        )
+    variants = variants_of(draft, services.styles, seed=seed, strength=strength)
     return Job(
         id=new_job_id(),
         user_id=user.id,

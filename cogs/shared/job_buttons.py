@@ -10,7 +10,7 @@ that were sent before the bot started.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 
@@ -39,9 +39,12 @@ class Action(StrEnum):
     NOTIFY = "notify"
     AGAIN = "again"
     VARY = "vary"
+    VARY_STRONG = "varystrong"
     EDIT = "edit"
     USE = "use"
     STRENGTHS = "strengths"
+    STRENGTH = "strength"
+    STYLES = "styles"
     COMPARE = "compare"
     DEPTH = "depth"
     LARGER = "larger"
@@ -85,8 +88,28 @@ class JobButton(discord.ui.Button[discord.ui.LayoutView]):
         return False
 
 
-class JobAction(discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]], template=""):
-    """Handles the clicks on one kind of job button. Subclasses set `action` and `access`."""
+class JobMenu(discord.ui.Select[discord.ui.LayoutView]):
+    """A select menu as a message shows it. `options` maps values to labels."""
+
+    def __init__(
+        self, action: Action, job: Job, options: Mapping[str, str], *, placeholder: str
+    ) -> None:
+        super().__init__(
+            custom_id=f"redraw:{action}:{job.id}:1",
+            placeholder=placeholder,
+            options=[
+                discord.SelectOption(label=label, value=value) for value, label in options.items()
+            ],
+        )
+
+    def is_dispatchable(self) -> bool:
+        """False: `JobAction` handles choices, so discord.py need not keep the sent view."""
+        return False
+
+
+class JobAction(discord.ui.DynamicItem[discord.ui.Item[discord.ui.LayoutView]], template=""):
+    """Handles the clicks on one kind of job button, or the choices in one kind of job menu.
+    Subclasses set `action` and `access`."""
 
     action: ClassVar[Action]
     access: ClassVar[AccessRule]
@@ -105,7 +128,7 @@ class JobAction(discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]]
 
     def __init__(
         self,
-        item: discord.ui.Button[discord.ui.LayoutView],
+        item: discord.ui.Item[discord.ui.LayoutView],
         job_id: str,
         number: int,
         owner_id: int | None,
@@ -123,11 +146,16 @@ class JobAction(discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]]
         match: re.Match[str],
         /,
     ) -> Self:
-        """Called by discord.py for every click on a button with a matching custom id."""
-        assert isinstance(item, discord.ui.Button)
+        """Called by discord.py for every click or choice with a matching custom id."""
         owner_id = int(match["owner"]) if match["owner"] else _requested_by(interaction.message)
         # Messages of earlier versions have 0 where no picture was selected.
         return cls(item, match["job"], max(1, int(match["number"])), owner_id)
+
+    @property
+    def chosen(self) -> str:
+        """The value that was chosen in a menu."""
+        assert isinstance(self.item, discord.ui.Select)
+        return str(self.item.values[0])
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Load the job, check the access rule, and run the action."""

@@ -15,35 +15,23 @@ from bot.i18n.translate import notice_of, translate
 from bot.images.compose import shown_factor
 from bot.jobs.job import Job, JobProgress, QueuePosition
 from bot.moderation.appeal_button import AppealButton
-from cogs.shared.job_buttons import Action, JobButton, rows
+from cogs.shared.job_buttons import Action, JobButton, JobMenu, rows
+from cogs.shared.result_controls import result_actions, strength_menu
 from cogs.shared.selection import selection_row
 from cogs.shared.text import model_text, plain, position_text
-from inference import Preview
+from inference import Preview, unknown_words
 
 # All texts of a message together have at most 4,000 characters. What users write is cut to these
 # lengths; the settings in the file hold the whole.
 # https://discord.com/developers/docs/components/reference#component-limits
 PROMPT_CHARACTERS = 1200
 NEGATIVE_CHARACTERS = 600
-IGNORED_CHARACTERS = 400
+IGNORED_CHARACTERS = 80
+UNKNOWN_CHARACTERS = 200
 # The limit of an attachment's description.
 # https://discord.com/developers/docs/resources/message#attachment-object
 ALT_LIMIT = 1024
 BAR_CELLS = 12
-# The buttons of a result, in their order.
-RESULT_ACTIONS = (
-    Action.AGAIN,
-    Action.VARY,
-    Action.EDIT,
-    Action.USE,
-    Action.STRENGTHS,
-    Action.COMPARE,
-    Action.DEPTH,
-    Action.LARGER,
-    Action.FAVOURITE,
-    Action.SHARE,
-    Action.DELETE,
-)
 ACCENT = discord.Colour.from_str("#7c5cff")
 
 
@@ -51,20 +39,6 @@ def bar(fraction: float) -> str:
     """A progress bar of `BAR_CELLS` characters."""
     full = round(BAR_CELLS * min(max(fraction, 0.0), 1.0))
     return "▰" * full + "▱" * (BAR_CELLS - full)
-
-
-def _actions(job: Job, *, share: bool, favourites: bool) -> list[Action]:
-    """The buttons that the job's result has."""
-    hidden: set[Action] = set()
-    if not favourites:
-        hidden.add(Action.FAVOURITE)
-    if job.depth is None:
-        hidden.add(Action.DEPTH)
-    if job.layout == "grid":
-        hidden.add(Action.STRENGTHS)
-    if not share:
-        hidden.add(Action.SHARE)
-    return [action for action in RESULT_ACTIONS if action not in hidden]
 
 
 def title(job: Job) -> str:
@@ -83,7 +57,7 @@ class Img2ImgRenderer:
     """Renders every state of a job as one Components V2 container.
 
     `ready` tells whether the model is loaded, `can_share` whether a gallery may exist for a job,
-    `favourites` whether users may have any.
+    `favourites` whether users may have any, `styles` whether there are several.
     """
 
     def __init__(
@@ -92,10 +66,12 @@ class Img2ImgRenderer:
         can_share: Callable[[Job], bool] = lambda _job: True,
         *,
         favourites: bool = True,
+        styles: bool = True,
     ) -> None:
         self._ready = ready
         self._can_share = can_share
         self._favourites = favourites
+        self._styles = styles
 
     def queued(self, job: Job, position: QueuePosition) -> MessageContent:
         """Waiting: the queue position, the estimate, a cancel button."""
@@ -179,11 +155,19 @@ class Img2ImgRenderer:
         if job.ignored_prompt:
             ignored = plain(job.ignored_prompt, IGNORED_CHARACTERS)
             lines.append(translate(job.locale, "img2img.ignored", text=ignored))
-        gallery = media_gallery(pictures)
-        actions = _actions(job, share=self._can_share(job), favourites=self._favourites)
-        buttons = [JobButton(action, job) for action in actions]
+        if unknown := ", ".join(unknown_words(job.model, job.shown_prompt)):
+            words = plain(unknown, UNKNOWN_CHARACTERS)
+            lines.append(translate(job.locale, "img2img.unknown_words", words=words))
+        actions = result_actions(
+            job, share=self._can_share(job), favourites=self._favourites, styles=self._styles
+        )
         view = block(
-            title(job), gallery, "\n".join(lines), selection=selection_row(job), buttons=buttons
+            title(job),
+            media_gallery(pictures),
+            "\n".join(lines),
+            selection=selection_row(job),
+            menu=strength_menu(job),
+            buttons=[JobButton(action, job) for action in actions],
         )
         return MessageContent(view=view, files=tuple(pictures))
 
@@ -211,16 +195,18 @@ class Img2ImgRenderer:
 def block(
     *items: discord.ui.MediaGallery[discord.ui.LayoutView] | str,
     selection: Sequence[JobButton] = (),
+    menu: JobMenu | None = None,
     buttons: Sequence[JobButton] = (),
 ) -> discord.ui.LayoutView:
     """A message of one container: texts and pictures in their order, then the buttons.
 
-    The `selection` has a row of its own.
+    The `selection` and the `menu` have rows of their own.
     """
     container = discord.ui.Container[discord.ui.LayoutView](accent_colour=ACCENT)
     for item in items:
         container.add_item(discord.ui.TextDisplay(item) if isinstance(item, str) else item)
-    for row in [*rows(selection), *rows(buttons)]:
+    menus = [] if menu is None else [discord.ui.ActionRow[discord.ui.LayoutView](menu)]
+    for row in [*rows(selection), *menus, *rows(buttons)]:
         container.add_item(row)
     view = discord.ui.LayoutView(timeout=None)
     view.add_item(container)

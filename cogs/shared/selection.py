@@ -13,19 +13,21 @@ from bot.jobs.job import Job
 from cogs.shared.job_buttons import Action, JobButton
 
 SELECTED, OTHER = discord.ButtonStyle.success, discord.ButtonStyle.secondary
+# https://discord.com/developers/docs/components/reference#button
+LABEL_CHARACTERS = 80
 _NUMBER = re.compile(r"^(redraw:(?P<action>[a-z]+):[0-9a-f]{16}:)(?P<number>\d)")
 
 
 def selection_row(job: Job) -> list[JobButton]:
     """One button per picture, the first one selected; none if there is only one picture.
 
-    The pictures of one sheet are labelled with their strengths, as on the sheet.
+    The pictures of one sheet are labelled as on the sheet, with their strengths or styles.
     """
     if len(job.variants) == 1:
         return []
     row = []
     for number, variant in enumerate(job.variants, start=1):
-        label = f"{variant.strength:g}" if job.layout == "grid" else str(number)
+        label = variant.label[:LABEL_CHARACTERS] if job.layout == "grid" else str(number)
         button = JobButton(Action.SELECT, job, number, label=label)
         button.style = SELECTED if number == 1 else OTHER
         row.append(button)
@@ -38,11 +40,11 @@ def with_selection(message: discord.Message, number: int) -> discord.ui.LayoutVi
     # Not kept by discord.py: the actions handle the clicks.
     view.stop()
     for item in view.walk_children():
-        if isinstance(item, discord.ui.Button) and item.custom_id:
+        if isinstance(item, discord.ui.Button | discord.ui.Select) and item.custom_id:
             match = _NUMBER.match(item.custom_id)
             if match is None:
                 continue
-            if match["action"] == Action.SELECT:
+            if match["action"] == Action.SELECT and isinstance(item, discord.ui.Button):
                 item.style = SELECTED if int(match["number"]) == number else OTHER
             else:
                 item.custom_id = _NUMBER.sub(rf"\g<1>{number}", item.custom_id)

@@ -156,4 +156,4 @@ async def test_a_request_without_a_place_is_refused_before_its_file_is_fetched(
     assert len(decoded) == 2
     texts = [str(reply.content) for result in results[2:] for reply in result.followups]
     assert len(texts) == 3
-    assert all("2 pictures waiting already, and at most 2" in text for text in texts)
+    assert all("2 pictures waiting or being drawn, and at most 2" in text for text in texts)

@@ -29,8 +29,17 @@ from tests.support.simulated_discord import (
 
 CAT = ("cat.png", file_of(photo(160, 128)))
 FINISHED = {
-    *("Again", "Vary", "Edit", "Use this", "Strengths", "Before/after", "Depth", "Larger"),
-    *("⭐", "Share", "Delete"),
+    *(
+        "Again",
+        "Vary subtle",
+        "Vary strong",
+        "Edit",
+        "Use this",
+        "Strengths",
+        "Before/after",
+        "Depth",
+        "Larger",
+    ),
 }
 
 
@@ -95,7 +104,7 @@ async def test_vary_redraws_the_result_at_low_strength(
     discord_sim: SimulatedDiscord,
 ) -> None:
     message = await redraw(discord_sim, strength=0.9)
-    await press(discord_sim, discord_sim.alice, message, "Vary")
+    await press(discord_sim, discord_sim.alice, message, "Vary subtle")
     child, parent = await jobs(discord_sim)
     assert child.source == parent.variants[0].result
     assert child.variants[0].strength < 0.5
@@ -247,13 +256,13 @@ async def test_several_pictures_come_as_one_message_and_each_can_be_used(
     await press(discord_sim, discord_sim.alice, message, "2")
     message = discord_sim.last
     assert len(message.attachments) == 3
-    await press(discord_sim, discord_sim.alice, message, "Vary")
+    await press(discord_sim, discord_sim.alice, message, "Vary subtle")
     assert (await jobs(discord_sim))[0].source == job.variants[1].result
     shown = await press(discord_sim, discord_sim.alice, message, "Edit")
     assert shown.modal["components"][4]["component"]["value"] == "101"
     await press(discord_sim, discord_sim.bob, message, "3")
     message = next(m for m in discord_sim.channel.history() if m.id == message.id)
-    await press(discord_sim, discord_sim.alice, message, "Vary")
+    await press(discord_sim, discord_sim.alice, message, "Vary subtle")
     assert (await jobs(discord_sim))[0].source == job.variants[2].result
 
 
@@ -270,7 +279,7 @@ async def test_the_first_of_several_pictures_is_selected_at_the_beginning(
         discord.ButtonStyle.success,
         discord.ButtonStyle.secondary,
     )
-    await press(discord_sim, discord_sim.alice, message, "Vary")
+    await press(discord_sim, discord_sim.alice, message, "Vary subtle")
     child, parent = await jobs(discord_sim)
     assert child.source == parent.variants[0].result
 

@@ -121,7 +121,7 @@ async def test_the_ids_of_own_pictures_are_offered_before_anything_is_typed(
 async def test_from_links_to_the_message_of_the_result(sim: SimulatedDiscord) -> None:
     first = await redraw(sim)
     message = sim.last
-    await press(sim, sim.bob, message, "Vary")
+    await press(sim, sim.bob, message, "Vary subtle")
     assert f"from [result {first.id}]({message.jump_url})" in text_of(sim.last)
 
 
@@ -130,7 +130,7 @@ async def test_from_does_not_link_to_a_private_message(sim: SimulatedDiscord) ->
         sim.alice, sim.channel, "img2img", prompt="secret", image=CAT, private=True
     )
     await sim.settled()
-    shown = await press(sim, sim.alice, result.response.message, "Vary")
+    shown = await press(sim, sim.alice, result.response.message, "Vary subtle")
     first = (await sim.bot.services.store.jobs_of(sim.alice.id))[1]
     text = text_of(shown.response.message)
     assert f"from result {first.id}" in text

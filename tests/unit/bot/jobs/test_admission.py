@@ -68,7 +68,9 @@ def test_limits_count_pictures(
 def test_a_job_of_four_pictures_counts_as_four() -> None:
     queue = FairQueue()
     queue.add(job("four", user=9, pictures=4))
-    with pytest.raises(UserQueueLimitReached, match="4 pictures waiting already, and at most 5"):
+    with pytest.raises(
+        UserQueueLimitReached, match="4 pictures waiting or being drawn, and at most 5"
+    ):
         admission(queue, limit_per_user=5).reserve(9, 2)
 
 

@@ -104,3 +104,27 @@ async def test_the_star_is_missing_where_favourites_are_turned_off() -> None:
         renderer = Img2ImgRenderer(lambda: True, favourites=favourites)
         shown = str(renderer.made(job(), []).view.to_components())  # type: ignore[no-untyped-call]
         assert ("redraw:favourite:" in shown) is favourites
+
+
+async def test_words_that_the_bundled_model_does_not_know_are_named() -> None:
+    renderer = Img2ImgRenderer(lambda: True)
+    for model, named in (("pocket", True), ("sd2-depth", False)):
+        one = dataclasses.replace(job(), prompt="a dragon on a red background", model=model)
+        shown = str(renderer.made(one, []).view.to_components())  # type: ignore[no-untyped-call]
+        assert ("does not know these words: dragon" in shown) is named
+
+
+async def test_only_the_beginning_of_what_the_model_left_out_is_repeated() -> None:
+    words = " ".join(f"word{number}" for number in range(200))
+    one = dataclasses.replace(job(), ignored_prompt=words)
+    shown = str(Img2ImgRenderer(lambda: True).made(one, []).view.to_components())  # type: ignore[no-untyped-call]
+    assert "from here on: word0 word1" in shown
+    assert "word20" not in shown
+
+
+async def test_a_sheet_of_styles_fits_in_a_message() -> None:
+    variants = tuple(
+        Variant(seed=1, strength=0.5, style="x" * 100 + str(n), prompt="p") for n in range(6)
+    )
+    content = states(longest("de", layout="grid", variants=variants))["made"]
+    assert content.view.total_children_count <= COMPONENT_LIMIT

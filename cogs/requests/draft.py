@@ -1,0 +1,82 @@
+"""The settings of a request before it is a job: from the user, or from an earlier job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import discord
+
+from bot.client import RedrawBot
+from bot.i18n.translate import translate
+from bot.jobs.job import Job, Variant
+from cogs.requests.sources import StoredSource
+
+# Seeds have 32 bits, so that users can read and type them and other tools take them.
+MAX_SEED = 2**32 - 1
+# The highest number of steps that a command takes.
+MAX_STEPS = 150
+# The strengths of the "Strengths" sheet.
+GRID_STRENGTHS = (0.1, 0.4, 0.7, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """The settings of a request. None stands for the default, and for a random seed."""
+
+    prompt: str
+    negative_prompt: str = ""
+    strength: float | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int | None = None
+    count: int = 1
+    style: str | None = None
+    private: bool | None = None
+    layout: Literal["pictures", "grid"] = "pictures"
+    # The styles of a grid; without them it shows strengths.
+    styles: tuple[str, ...] = ()
+    parent_id: str | None = None
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures the request makes."""
+        return len(self.styles or GRID_STRENGTHS) if self.layout == "grid" else self.count
+
+
+def draft_of(job: Job, variant: Variant | None = None) -> Draft:
+    """The settings of the job, with a random seed, and the job as the parent.
+
+    `variant`: the picture whose style is taken, of a sheet of styles.
+    """
+    return Draft(
+        prompt=job.shown_prompt,
+        negative_prompt=job.shown_negative_prompt,
+        style=(variant and variant.style) or (job.style if job.user_prompt is not None else None),
+        strength=job.variants[0].strength if job.layout == "pictures" else None,
+        steps=job.steps,
+        guidance=job.guidance_scale,
+        count=len(job.variants) if job.layout == "pictures" else 1,
+        private=job.destination.private,
+        parent_id=job.id,
+    )
+
+
+def source_of(job: Job, interaction: discord.Interaction[RedrawBot]) -> StoredSource:
+    """The source of the job, for a new request.
+
+    In another channel than the job's, the source counts as taken from the job's channel, and its
+    name does not tell where the job found it.
+    """
+    assert job.source is not None
+    elsewhere = job.destination.channel_id != interaction.channel_id
+    name = translate(interaction.locale, "img2img.source.earlier") if elsewhere else job.source_name
+    return StoredSource(
+        stored=job.source,
+        width=job.width,
+        height=job.height,
+        name=name,
+        spoiler=job.spoiler,
+        age_restricted=job.age_restricted,
+        channel_id=job.source_channel_id or job.destination.channel_id,
+    )

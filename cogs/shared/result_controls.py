@@ -1,0 +1,60 @@
+"""The buttons and the menu below a result."""
+
+from __future__ import annotations
+
+from bot.i18n.translate import translate
+from bot.jobs.job import Job
+from cogs.shared.job_buttons import Action, JobMenu
+
+# The buttons of a result, in their order.
+RESULT_ACTIONS = (
+    Action.AGAIN,
+    Action.VARY,
+    Action.VARY_STRONG,
+    Action.EDIT,
+    Action.USE,
+    Action.STRENGTHS,
+    Action.STYLES,
+    Action.COMPARE,
+    Action.DEPTH,
+    Action.LARGER,
+    Action.FAVOURITE,
+    Action.SHARE,
+    Action.DELETE,
+)
+# What the menu offers: from almost the source to its shapes only.
+STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+def result_actions(job: Job, *, share: bool, favourites: bool, styles: bool) -> list[Action]:
+    """The buttons that the job's result has.
+
+    `share`: a gallery may exist; `favourites`: users may have any; `styles`: there are several.
+    """
+    hidden: set[Action] = set()
+    if not favourites:
+        hidden.add(Action.FAVOURITE)
+    if job.depth is None:
+        hidden.add(Action.DEPTH)
+    if job.layout == "grid":
+        hidden |= {Action.STRENGTHS, Action.STYLES}
+    if not styles:
+        hidden.add(Action.STYLES)
+    if not share:
+        hidden.add(Action.SHARE)
+    return [action for action in RESULT_ACTIONS if action not in hidden]
+
+
+def strength_menu(job: Job) -> JobMenu | None:
+    """A menu that submits the same request at another strength; none for a sheet of several."""
+    if job.layout == "grid":
+        return None
+    strength = f"{job.variants[0].strength:g}"
+    others = [text for each in STRENGTHS if (text := f"{each:g}") != strength]
+    label = "img2img.menu.strength"
+    return JobMenu(
+        Action.STRENGTH,
+        job,
+        {text: translate(job.locale, label, strength=text) for text in others},
+        placeholder=translate(job.locale, "img2img.menu.other_strength", strength=strength),
+    )
