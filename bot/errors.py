@@ -25,8 +25,8 @@
     │   ├── TooSlowForPrivate        bot.jobs.admission
     │   └── JobFailure               bot.jobs.failures: why an accepted job has no picture
     │       ├── ModelRemoved, ModelNotLoadable                              model
-    │       ├── WorkerDiedTwice, TooLargeForModel, NoValidPicture, NoPartFound, WaitedTooLong,
-    │       │   GenerationFailed                                            generation
+    │       ├── WorkerDiedTwice, BotDiedRepeatedly, TooLargeForModel, NoValidPicture, NoPartFound,
+    │       │   WaitedTooLong, GenerationFailed                             generation
     │       ├── SourceLost, ResultLost                                      storage
     │       ├── ResultRefused, ResultNotChecked                             moderation
     │       └── BlockedByDiscord, TooLargeForDiscord, MessageRefused,

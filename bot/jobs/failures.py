@@ -32,6 +32,12 @@ class WorkerDiedTwice(JobFailure):
     text = "The model stopped working on this picture twice. The request was ended."
 
 
+class BotDiedRepeatedly(JobFailure):
+    """The bot's own process ended each time it worked on this request."""
+
+    text = "The bot stopped working on this picture three times. The request was ended."
+
+
 class TooLargeForModel(JobFailure):
     """The request does not fit the device's memory, not even alone."""
 

@@ -90,8 +90,9 @@ class Job:
     A job that draws from text has no `source`, and an empty `source_name`. `references` are the
     further pictures of a job that edits. `width` and `height` are the size of the result.
 
-    `attempts` counts the attempts that ended with the worker's death. `seconds` is the duration of
-    the last attempt.
+    `attempts` counts the attempts that ended with the worker's death, `bot_deaths` those that ended
+    with the end of the bot's own process, unless it was stopped in order. `seconds` is the duration
+    of the last attempt.
     `finished_at` is when its user was answered. `post_channel_id` and `post_since` are set before
     the answer is sent as a new message, so that after a restart the bot knows where to look for a
     message that may have arrived.
@@ -132,6 +133,7 @@ class Job:
     depth: str | None = None
     state: JobState = JobState.QUEUED
     attempts: int = 0
+    bot_deaths: int = 0
     error: str | None = None
     # The moderation case about the result, where its user may appeal it.
     case_id: int | None = None

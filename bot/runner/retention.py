@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from bot.errors import StorageFull
 from bot.retention_clock import RetentionClock
+from bot.store.erasure import last_activity, limit_answer_times
 from bot.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ async def erase_expired_jobs(store: Store, hours: float, clock: Callable[[], flo
     servers with a shorter time of their own, and the users of past days in the ledger. Runs until
     cancelled."""
     retention_clock = RetentionClock(clock)
-    gap = clock() - (await store.last_activity() or clock())
+    gap = clock() - (await last_activity(store.database) or clock())
     if gap > hours * 3600 + GAP_SECONDS:
         log.warning(
             "the last request was %.0f days ago: if the clock is wrong, set it within the next "
@@ -44,7 +45,7 @@ async def erase_expired_jobs(store: Store, hours: float, clock: Callable[[], flo
 
 async def _erase(store: Store, seconds: float, retention_clock: RetentionClock) -> None:
     if retention_clock.was_set_back():
-        await store.limit_answer_times(retention_clock.now())
+        await limit_answer_times(store.database, retention_clock.now())
     erased = await store.erase_before(retention_clock.cutoff(seconds))
     for guild_id, own in (await store.guild_settings.with_retention()).items():
         if own * 3600 < seconds:

@@ -14,22 +14,21 @@ from typing import Self
 from bot.backoff import Backoff
 from bot.delivery.delivery import Delivery
 from bot.errors import JobNotActive
-from bot.i18n.error_text import translate_error
 from bot.jobs.admission import Admission, Reservation
 from bot.jobs.budgets import UNLIMITED, Allowance
 from bot.jobs.checks import JobChecks
 from bot.jobs.estimate import JobEstimates
-from bot.jobs.failures import WorkerDiedTwice
-from bot.jobs.job import Job, JobState, QueuePosition
+from bot.jobs.job import Job, QueuePosition
 from bot.jobs.queue import FairQueue
 from bot.logs.job_context import CURRENT_JOB
 from bot.monitoring.metrics import Metrics
 from bot.runner.acceptance import Acceptance
 from bot.runner.accounting import Accounting
-from bot.runner.attempt import MAX_ATTEMPTS, AttemptOutcome, JobAttempt
+from bot.runner.attempt import AttemptOutcome, JobAttempt
 from bot.runner.batch_slots import ModelSlots
 from bot.runner.model_watch import watch_models
 from bot.runner.positions import PositionUpdater
+from bot.runner.resume import IsolatedJobs, resume_jobs
 from bot.runner.retention import erase_expired_jobs
 from bot.runner.task_group import BackgroundTasks
 from bot.store.store import Store
@@ -108,6 +107,7 @@ class Runner:
         self._answers: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._idle = asyncio.Event()
+        self._isolated = IsolatedJobs(self.queue)
         self._positions = PositionUpdater(self.queue, self._estimates, delivery)
         self._service_stopped = False
         self._storage_backoff = Backoff(FIRST_STORAGE_PAUSE, LONGEST_STORAGE_PAUSE)
@@ -117,19 +117,9 @@ class Runner:
         self._tasks = BackgroundTasks(self._update_idle)
         await self.accounting.load()
         await self.acceptance.load()
-        started: list[Job] = []
-        for job in await self._store.unanswered():
-            if job.state is JobState.QUEUED:
-                self.queue.add(job)
-            elif job.state is not JobState.RUNNING:
-                self._deliver(job)
-            elif job.attempts < MAX_ATTEMPTS:
-                started.append(job)
-            else:
-                failure = translate_error(job.locale, WorkerDiedTwice())
-                self._deliver(await self._store.fail(job.id, failure))
-        for job in reversed(started):
-            self.queue.add_first(job)
+        for job in await resume_jobs(self._store, self.queue):
+            self._deliver(job)
+        self._isolated.find()
         self._wake.set()
         retention = erase_expired_jobs(self._store, self._retention_hours, self._clock)
         self._loops = [
@@ -196,6 +186,8 @@ class Runner:
             return False
         if self.queue.remove(job_id) is None and (run := self._runs.get(job_id)):
             run.cancel()
+        self._isolated.ended(job_id)
+        self._wake.set()
         self._deliver(job)
         return True
 
@@ -234,7 +226,9 @@ class Runner:
             self._estimates.status = status = self._service.status
             self._slots.resize(status)
             while not self._service_stopped and self._resume is None:
-                job = self.queue.pop(lambda job: self._slots.free(job.model))
+                job = self.queue.pop(
+                    lambda job: self._isolated.may_start(job) and self._slots.free(job.model)
+                )
                 if job is None:
                     break
                 self._start(job)
@@ -264,7 +258,9 @@ class Runner:
                 self._pause_dispatch()
             if outcome.retry:
                 self.queue.add_first(outcome.retry)
-            elif outcome.answer:
+            else:
+                self._isolated.ended(job.id)
+            if outcome.answer:
                 self._storage_backoff.reset()
                 self._deliver(outcome.answer)
             self._wake.set()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
+from bot.store.database import Database
+
 # A NULL parameter compares to nothing: each call sets one of the first three. After the retention
 # time a job stays while it is a favourite of its own user. `guild` narrows `before` to one server.
 CHOSEN = """
@@ -67,3 +69,20 @@ def scrub(db: sqlite3.Connection) -> bool:
     """
     busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     return not busy
+
+
+async def last_activity(db: Database) -> float | None:
+    """When the newest job was accepted or answered; None without jobs."""
+
+    def query() -> float | None:
+        statement = "SELECT max(max(created_at), max(coalesce(finished_at, 0))) FROM job"
+        moment: float | None = db.connection.execute(statement).fetchone()[0]
+        return moment
+
+    return await db.run(query)
+
+
+async def limit_answer_times(db: Database, now: float) -> int:
+    """Jobs that were answered while the clock was ahead count as answered now; how many."""
+    statement = "UPDATE job SET finished_at = ?1 WHERE finished_at > ?1"
+    return await db.execute("answer times", statement, (now,))

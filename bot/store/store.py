@@ -28,6 +28,10 @@ RUNNABLE = (JobState.QUEUED, JobState.RUNNING)
 UNFINISHED = (*RUNNABLE, JobState.MADE)
 # As in the index `job_parent`.
 PARENT = "iif(json_valid(request), json_extract(request, '$.parent_id'), NULL)"
+BOT_DIED = (
+    "state = 'queued', request = json_set(request, '$.bot_deaths', "
+    "coalesce(json_extract(request, '$.bot_deaths'), 0) + 1)"
+)
 FAIL = "state = 'failed', error = ?, request = json_set(request, '$.case_id', ?)"
 
 
@@ -118,6 +122,10 @@ class Store:
         """The bot stopped the job: it waits again."""
         return await self._change("requeue", job_id, (JobState.RUNNING,), "state = 'queued'")
 
+    async def bot_died(self, job_id: str) -> Job:
+        """The bot's process ended while the job ran: it waits again, and the end is counted."""
+        return await self._change("bot death", job_id, (JobState.RUNNING,), BOT_DIED)
+
     async def worker_died(self, job_id: str) -> Job:
         """The worker process died while the job ran: it waits again, with one attempt used up."""
         return await self._change(
@@ -174,21 +182,6 @@ class Store:
             "state = iif(state = 'made', 'delivered', state), finished_at = ?, token = NULL",
             (now,),
         )
-
-    async def last_activity(self) -> float | None:
-        """When the newest job was accepted or answered; None without jobs."""
-
-        def query() -> float | None:
-            statement = "SELECT max(max(created_at), max(coalesce(finished_at, 0))) FROM job"
-            moment: float | None = self._db.connection.execute(statement).fetchone()[0]
-            return moment
-
-        return await self._db.run(query)
-
-    async def limit_answer_times(self, now: float) -> int:
-        """Jobs that were answered while the clock was ahead count as answered now; how many."""
-        statement = "UPDATE job SET finished_at = ?1 WHERE finished_at > ?1"
-        return await self._db.execute("answer times", statement, (now,))
 
     async def erase_before(self, moment: float, guild_id: int | None = None) -> int:
         """Reduce every job that was answered before `moment` (in one server) to a count, except

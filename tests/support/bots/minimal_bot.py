@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -48,8 +50,8 @@ DEVICE_SECONDS = 1 / 128
 class FastEngine(FakeLifecycle):
     """Takes two quick steps and returns the picture inverted.
 
-    The prompts `slow`, `too large` and `dies once` cause what they say. A `stuck` engine never
-    finishes.
+    The prompts `slow`, `too large`, `dies once` and `kills the bot` cause what they say. A `stuck`
+    engine never finishes.
     """
 
     status = ServiceStatus(state=ServiceState.READY, detail="ready", slots=4)
@@ -67,6 +69,8 @@ class FastEngine(FakeLifecycle):
             await asyncio.sleep(STEP_SECONDS * (30 if request.prompt == "slow" else 1))
             if on_progress:
                 on_progress(Progress(id=request.id, step=step, total=2))
+        if request.prompt == "kills the bot":
+            os.kill(os.getpid(), signal.SIGKILL)
         if request.prompt == "too large":
             raise OutOfMemory("This picture does not fit.")
         if request.prompt == "dies once" and request.id.endswith("-1"):

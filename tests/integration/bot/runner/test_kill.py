@@ -31,7 +31,7 @@ FREQUENT = (
 # Passed rarely, or once per start.
 RARE = (
     *(f"{moment} {change}" for change in ("fail", "cancel", "posting") for moment in MOMENTS),
-    *(f"{moment} {change}" for change in ("erase", "death") for moment in MOMENTS),
+    *(f"{moment} {change}" for change in ("erase", "death", "bot death") for moment in MOMENTS),
     *("before post", "after post"),
 )
 # Passed only when running jobs are put back because the bot is stopped.

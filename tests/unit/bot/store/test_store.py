@@ -121,6 +121,7 @@ async def test_every_field_of_a_job_survives(tmp_path: Path) -> None:
             depth=names[3],
             state=JobState.MADE,
             attempts=2,
+            bot_deaths=1,
             error="e",
             case_id=27,
             seconds=1.25,
