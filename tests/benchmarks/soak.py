@@ -163,6 +163,7 @@ async def measure(
         for number, variant in enumerate(("", *variants)):
             bot = Bot(variant or "as installed", APPLICATION + number, _free_port())
             name, _, value = variant.partition("=")
+            changes: dict[str, Any] = {name: value} if variant else {}
             process, _ = await stack.enter_async_context(
                 running_bot(
                     discord.port,
@@ -174,7 +175,7 @@ async def measure(
                     MESSAGE_CONTENT="false",
                     RETENTION_HOURS="0.1",
                     LOG_LEVEL="ERROR",
-                    **({name: value} if variant else {}),
+                    **changes,
                 )
             )
             bot.pid = process.pid
