@@ -11,6 +11,9 @@ Size = tuple[int, int]
 
 ALL_OPTIONS: frozenset[Option] = frozenset({"strength", "negative_prompt", "guidance"})
 
+DEPTH_OPTIONS: frozenset[Option] = ALL_OPTIONS | {"part"}
+"""The settings of models that are steered by a depth map."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryNeeds:

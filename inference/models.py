@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from inference.errors import UnknownModel
-from inference.model_entry import MemoryNeeds, ModelEntry, Size
+from inference.model_entry import DEPTH_OPTIONS, MemoryNeeds, ModelEntry, Size
 
 POCKET = Path(__file__).parent / "pocket"
 
@@ -43,6 +43,7 @@ MODELS: dict[str, ModelEntry] = {
             scheduler="dpmpp_2m_karras",
             sizes=SIZES_512,
             family="depth2img",
+            options=DEPTH_OPTIONS,
             about="Redraws a picture and keeps its shapes.",
             commercial_use=True,
             parameters=1_412_000_000,
@@ -61,6 +62,7 @@ MODELS: dict[str, ModelEntry] = {
             # Measured: docs/benchmarks.md.
             cpu_requests=4,
             family="depth2img",
+            options=DEPTH_OPTIONS,
             about="A small demo model with a small vocabulary.",
             commercial_use=True,
         ),
@@ -71,6 +73,7 @@ MODELS: dict[str, ModelEntry] = {
             pixels=128 * 128,
             steps=20,
             family="depth2img",
+            options=DEPTH_OPTIONS,
             about="Random weights, for tests.",
             commercial_use=True,
         ),

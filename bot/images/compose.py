@@ -15,6 +15,8 @@ LABEL_SIZE, LABEL_HEIGHT = 24, 40
 SHOWN_SIDE = 384
 BACKGROUND = "#1e1f26"
 TEXT_COLOUR = "#f2f3f5"
+# The part that would be redrawn.
+TINT = "#ff2fd0"
 
 
 def _image(picture: Picture) -> Image.Image:
@@ -46,6 +48,13 @@ def enlarged(picture: Picture, factor: int) -> Picture:
     """The picture `factor` times as wide and high, by Lanczos resampling, which adds no detail."""
     size = (picture.width * factor, picture.height * factor)
     return _picture(_image(picture).resize(size, Image.Resampling.LANCZOS))
+
+
+def tinted(picture: Picture, mask: bytes) -> Picture:
+    """The picture with a tint where the mask is white; `mask` is 8-bit grey of its size."""
+    image = _image(picture)
+    tint = Image.blend(image, Image.new("RGB", image.size, TINT), 0.6)
+    return _picture(Image.composite(tint, image, Image.frombytes("L", image.size, mask)))
 
 
 def shown_factor(width: int, height: int) -> int:

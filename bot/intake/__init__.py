@@ -28,6 +28,7 @@ from bot.intake.errors import (
     LinkServerFailed,
     LinkTooSlow,
     NotAPicture,
+    NotTransparent,
     PageWithoutPicture,
     PictureError,
     TooLong,
@@ -56,6 +57,7 @@ __all__ = [
     "LinkServerFailed",
     "LinkTooSlow",
     "NotAPicture",
+    "NotTransparent",
     "PageWithoutPicture",
     "PictureError",
     "TooLong",
@@ -135,4 +137,22 @@ class Intake:
             sizes=sizes,
             max_pixels=self.limits.max_pixels,
             background=self.limits.background,
+        )
+
+    async def mask_from_bytes(
+        self, data: bytes, *, size: tuple[int, int], only_transparent: bool = False
+    ) -> bytes:
+        """The mask in `data` as 8-bit grey of this size: its transparent region, or, if it is
+        opaque and that is allowed, its brightness.
+
+        Raises:
+            PictureError: one of its subclasses.
+        """
+        if len(data) > self.limits.max_bytes:
+            raise FileTooLarge(mebibytes=self.limits.max_bytes / 2**20)
+        return await self._sandbox.decode_mask(
+            data,
+            size=size,
+            only_transparent=only_transparent,
+            max_pixels=self.limits.max_pixels,
         )

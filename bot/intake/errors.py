@@ -21,6 +21,7 @@ SourceError
     ├── BrokenPicture           a supported format, damaged
     ├── IncompletePicture       a supported format whose end is missing
     ├── TooManyPixels           more pixels than the limit
+    ├── NotTransparent          the picture has no transparent region
     ├── TooLong                 the aspect ratio is over the limit
     └── TooMuchWork             decoding exceeds its time or memory limit
 """
@@ -158,6 +159,12 @@ class TooManyPixels(PictureError):
     """More pixels than `IntakeLimits.max_pixels`."""
 
     text = "That picture has too many pixels; the limit is {megapixels:g} megapixels."
+
+
+class NotTransparent(PictureError):
+    """The transparent region is asked for, and the picture is opaque."""
+
+    text = "This picture has no transparent region."
 
 
 class TooLong(PictureError):

@@ -37,9 +37,11 @@ class StepTimeEstimator:
         self._around = 0.0
 
     def measure(self, result: ImageResult) -> None:
-        """Take a finished request's timings into account."""
+        """Take a finished request's timings into account. One without steps tells nothing."""
+        if not result.steps_run:
+            return
         timings = result.timings
-        step = timings.steps / max(1, result.steps_run)
+        step = timings.steps / result.steps_run
         around = timings.prepare + timings.decode
         if self._step is None:
             self._step, self._around = step, around

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from inference import ModelStatus, Preview, Task
+from inference import ModelStatus, Part, Preview, Task
 
 
 class JobState(StrEnum):
@@ -112,7 +112,13 @@ class Job:
     variants: tuple[Variant, ...]
     task: Task = "img2img"
     references: tuple[Reference, ...] = ()
-    layout: Literal["pictures", "grid"] = "pictures"
+    # `part` shows the part that would be redrawn, and runs no step.
+    layout: Literal["pictures", "grid", "part"] = "pictures"
+    # See `ImageRequest`; `mask` and `structure` are pictures of the job's size.
+    part: Part = "everything"
+    part_threshold: float | None = None
+    mask: str | None = None
+    structure: str | None = None
     style: str | None = None
     # What the user wrote, where a style made `prompt` and `negative_prompt` of it.
     user_prompt: str | None = None
@@ -213,10 +219,16 @@ class Job:
         return ", ".join(name for name in names if name)
 
     @property
+    def uploads(self) -> tuple[str, ...]:
+        """The pictures that the user gave, with the mask and the structure."""
+        guides = (self.mask, self.structure)
+        return *self.sources, *(name for name in guides if name is not None)
+
+    @property
     def pictures(self) -> frozenset[str]:
         """Every stored picture that belongs to this job."""
         results = {variant.result for variant in self.variants}
-        return frozenset(name for name in {*self.sources, self.depth, *results} if name)
+        return frozenset(name for name in {*self.uploads, self.depth, *results} if name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

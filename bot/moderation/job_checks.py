@@ -32,7 +32,7 @@ class ModerationChecks:
         place = place_of_job(self._client, job)
         texts = (job.prompt, job.negative_prompt, job.shown_prompt, job.shown_negative_prompt)
         await self._moderation.check_prompt(place, job.user_id, job.shown_prompt, texts)
-        for name in job.sources:
+        for name in job.uploads:
             source = await self._pictures.get(name)
             await self._moderation.check_source(place, job.user_id, job.shown_prompt, source)
 

@@ -92,7 +92,7 @@ class Acceptance:
             else:
                 await self._accept(job, reservation, allowance)
         except BaseException:
-            for name in job.sources:
+            for name in job.uploads:
                 await self._store.discard(name)
             raise
 

@@ -46,6 +46,8 @@ class Accounting:
         """The charge for a variant that was made; it also makes the next prices more exact."""
         work = job.cost_of(job.variants[number])
         seconds = result.timings.device
+        if not work:
+            return Charge(seconds=seconds, work=0.0, at=self._clock())
         rate = seconds / work
         before = self._rates.get(job.model, rate)
         self._rates[job.model] = before + NEWEST * (rate - before)

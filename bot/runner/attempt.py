@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from PIL import Image
@@ -15,6 +15,7 @@ from PIL import Image
 from bot.delivery.delivery import Delivery
 from bot.errors import JobNotActive, StorageFull, StoredPictureMissing
 from bot.i18n.error_text import translate_error
+from bot.images.compose import tinted
 from bot.images.picture import Picture
 from bot.jobs.checks import JobChecks
 from bot.jobs.estimate import JobEstimates
@@ -30,9 +31,9 @@ from bot.jobs.job import Job, JobProgress
 from bot.monitoring.metrics import Metrics
 from bot.runner.accounting import Accounting
 from bot.runner.batch_slots import ModelSlots, Slot
+from bot.runner.job_inputs import JobInputs, load_inputs, request_of
 from bot.store.store import Store
 from inference import (
-    ImageRequest,
     ImageResult,
     InferenceError,
     InferenceService,
@@ -41,7 +42,6 @@ from inference import (
     ServiceStopped,
     WorkerDied,
 )
-from inference import Picture as ReferencePicture
 
 log = logging.getLogger(__name__)
 
@@ -165,12 +165,12 @@ class JobAttempt:
         return AttemptOutcome(answer=failed)
 
     async def _generate_all(self, job: Job, slots: Slots) -> None:
-        sources = [await self._store.pictures.get(name) for name in job.sources]
+        inputs = await load_inputs(self._store.pictures, job)
         steps: dict[int, Progress] = {}
         try:
             async with asyncio.TaskGroup() as group:
                 for number in tuple(slots):
-                    group.create_task(self._generate(job, number, sources, slots, steps))
+                    group.create_task(self._generate(job, number, inputs, slots, steps))
         except ExceptionGroup as failures:
             # The others were cancelled because of the first, or failed for the same reason.
             raise failures.exceptions[0] from failures
@@ -179,7 +179,7 @@ class JobAttempt:
         self,
         job: Job,
         number: int,
-        sources: Sequence[Picture],
+        inputs: JobInputs,
         slots: Slots,
         steps: dict[int, Progress],
     ) -> None:
@@ -200,7 +200,7 @@ class JobAttempt:
 
         try:
             await slots[number]
-            result = await self._service.generate(_request(job, number, sources), on_progress)
+            result = await self._service.generate(request_of(job, number, inputs), on_progress)
         finally:
             self._slots.release(slots.pop(number))
             self._request_dispatch()
@@ -209,8 +209,10 @@ class JobAttempt:
         self._estimates.report_steps(job, number, 0)
         charge = self._accounting.charge(job, number, result)
         made = Picture(result.pixels, result.width, result.height)
+        if job.layout == "part" and result.mask is not None:
+            made = await asyncio.to_thread(tinted, made, result.mask)
         try:
-            await self._checks.check_result(job, sources, made)
+            await self._checks.check_result(job, inputs.sources, made)
         except ResultRefused as refusal:
             refusal.charge = charge
             raise
@@ -257,29 +259,3 @@ class JobAttempt:
             seconds_left=self._estimates.seconds_left(job),
             preview=next((step.preview for step in steps.values() if step.preview), None),
         )
-
-
-def _request(job: Job, number: int, sources: Sequence[Picture]) -> ImageRequest:
-    variant = job.variants[number]
-    own = 0 if job.source is None else 1
-    return ImageRequest(
-        # Each attempt has its own id, so that late messages of the first are not mistaken.
-        id=f"{job.id}-{number}-{job.attempts + 1}",
-        pixels=b"".join(source.pixels for source in sources[:own]),
-        width=job.width,
-        height=job.height,
-        references=tuple(
-            ReferencePicture(pixels=each.pixels, width=each.width, height=each.height)
-            for each in sources[own:]
-        ),
-        prompt=job.prompt_of(variant),
-        negative_prompt=job.negative_prompt_of(variant),
-        strength=variant.strength,
-        steps=job.steps,
-        guidance_scale=job.guidance_scale,
-        seed=variant.seed,
-        # One preview and one depth map per job.
-        preview=number == 0,
-        return_depth=number == 0,
-        model=job.model,
-    )

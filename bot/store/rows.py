@@ -36,8 +36,13 @@ INSERT = f"INSERT INTO job ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{c}' for
 
 
 # Version 1, of bot 0.1.0, is unmarked. The fields that were added since have defaults. Version 3
-# knows jobs without a source and with further pictures, which an older bot must not run.
-REQUEST_VERSION = 3
+# knows jobs without a source and with further pictures, version 4 those that redraw a part. An
+# older bot must not run them.
+REQUEST_VERSION = 4
+
+
+# The pictures of a job that are in rows of `picture`, by the names of the fields.
+ROLES = ("source", "depth", "mask", "structure")
 
 
 class UnreadableRow(InternalError):
@@ -55,7 +60,8 @@ def job_row(job: Job) -> dict[str, Any]:
     for name in COLUMNS:
         if name in request:
             columns[name] = request.pop(name)
-    del request["source"], request["depth"]
+    for role in ROLES:
+        del request[role]
     for variant in request["variants"]:
         del variant["result"]
     for reference in request["references"]:
@@ -66,6 +72,7 @@ def job_row(job: Job) -> dict[str, Any]:
 def job_pictures(job: Job) -> dict[str, str]:
     """Role → content hash of every picture that the job names."""
     named = {"source": job.source, "depth": job.depth}
+    named |= {"mask": job.mask, "structure": job.structure}
     named |= {result_role(n): variant.result for n, variant in enumerate(job.variants)}
     named |= {reference_role(n): each.stored for n, each in enumerate(job.references)}
     return {role: hash_ for role, hash_ in named.items() if hash_ is not None}
@@ -138,4 +145,6 @@ def _job(row: sqlite3.Row, pictures: Mapping[str, str]) -> Job:
         # Only a job that draws from text has none.
         source=pictures.get("source") if request.get("task") == "text2img" else pictures["source"],
         depth=pictures.get("depth"),
+        mask=pictures.get("mask"),
+        structure=pictures.get("structure"),
     )

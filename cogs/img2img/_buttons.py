@@ -12,7 +12,7 @@ from bot.delivery.notification import message_link
 from bot.i18n.translate import translate
 from bot.jobs.job import Job
 from bot.replies import reply_privately
-from cogs.img2img._forms import RequestModal
+from cogs.img2img._forms import RequestModal, first_part
 from cogs.img2img._selected import selected_result, selected_variant, stored_picture
 from cogs.img2img._show_buttons import (
     Animate,
@@ -238,7 +238,8 @@ async def _open_form(interaction: Interaction, draft: Draft, source: StoredSourc
     async def submitted(answer: Interaction, draft: Draft) -> None:
         await _submit(answer, draft, source)
 
-    form = RequestModal(draft, str(interaction.locale), submitted=submitted)
+    parts = first_part(interaction.client.services) is not None
+    form = RequestModal(draft, str(interaction.locale), submitted=submitted, parts=parts)
     await interaction.response.send_modal(form)
 
 

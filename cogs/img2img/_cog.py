@@ -12,13 +12,15 @@ from discord.ext import commands
 
 from bot.client import RedrawBot
 from bot.i18n.translate import localized_name, translate
-from cogs.img2img._forms import PictureModal
+from cogs.img2img._forms import PictureModal, first_part
 from cogs.img2img._try import redraw_candidate
 from cogs.requests.candidates import candidates_in
 from cogs.requests.defaults import NO_STYLE, with_defaults
 from cogs.requests.draft import MAX_SEED, Draft
-from cogs.requests.request import submit_request
-from cogs.requests.sources import RequestContext, find_source
+from cogs.requests.guides import Guides, find_guided_source
+from cogs.requests.parts import PARTS, TRANSPARENT, part_named
+from cogs.requests.request import check_parts, submit_request
+from cogs.requests.sources import RequestContext
 
 Interaction = discord.Interaction[RedrawBot]
 
@@ -69,6 +71,11 @@ class Img2Img(commands.Cog):
         count=localized_name("img2img.name.count"),
         style=localized_name("img2img.name.style"),
         private=localized_name("img2img.name.private"),
+        part=localized_name("img2img.name.part"),
+        threshold=localized_name("img2img.name.threshold"),
+        mask=localized_name("img2img.name.mask"),
+        structure=localized_name("img2img.name.structure"),
+        show_part=localized_name("img2img.name.show_part"),
     )
     @app_commands.describe(
         prompt=localized_name("img2img.option.prompt"),
@@ -82,6 +89,17 @@ class Img2Img(commands.Cog):
         count=localized_name("img2img.option.count"),
         style=localized_name("img2img.option.style"),
         private=localized_name("img2img.option.private"),
+        part=localized_name("img2img.option.part"),
+        threshold=localized_name("img2img.option.threshold"),
+        mask=localized_name("img2img.option.mask"),
+        structure=localized_name("img2img.option.structure"),
+        show_part=localized_name("img2img.option.show_part"),
+    )
+    @app_commands.choices(
+        part=[
+            app_commands.Choice(name=localized_name(f"img2img.part.{part}"), value=part)
+            for part in (*PARTS, TRANSPARENT)
+        ]
     )
     async def _img2img(
         self,
@@ -97,8 +115,19 @@ class Img2Img(commands.Cog):
         count: Range[int, 1, 4] = 1,
         style: Range[str, 1, 100] | None = None,
         private: bool | None = None,
+        part: str = PARTS[0],
+        threshold: Range[int, 0, 100] | None = None,
+        mask: discord.Attachment | None = None,
+        structure: discord.Attachment | None = None,
+        show_part: bool = False,
     ) -> None:
         """Redraw one picture."""
+        guides = Guides(mask=mask, structure=structure, transparent=part == TRANSPARENT)
+        if guides != Guides() or show_part:
+            check_parts(self.bot.services)
+        if structure is not None and image is None and url is None:
+            # The structure is the only picture: nothing of its colours is kept.
+            strength = 1.0
         draft = Draft(
             prompt=prompt,
             negative_prompt=negative_prompt,
@@ -109,12 +138,17 @@ class Img2Img(commands.Cog):
             count=count,
             style=style,
             private=private,
+            layout="part" if show_part else "pictures",
+            part=part_named(part),
+            part_threshold=None if threshold is None else threshold / 100,
         )
         draft = await with_defaults(
             self.bot.services, interaction.user, interaction.guild_id, draft
         )
         context = RequestContext.of(interaction)
-        await submit_request(interaction, draft, partial(find_source, context, image, url))
+        await submit_request(
+            interaction, draft, partial(find_guided_source, context, image, url, guides)
+        )
 
     img2img = Img2ImgCommand(
         name=localized_name("img2img.command"),
@@ -138,5 +172,10 @@ class Img2Img(commands.Cog):
         """Open a form that asks what the message's picture should become."""
         candidates = list(candidates_in(message))
         await interaction.response.send_modal(
-            PictureModal(candidates, str(interaction.locale), submitted=redraw_candidate)
+            PictureModal(
+                candidates,
+                str(interaction.locale),
+                submitted=redraw_candidate,
+                part=first_part(self.bot.services),
+            )
         )

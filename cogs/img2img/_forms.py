@@ -8,13 +8,17 @@ from typing import Any, Self
 
 import discord
 
-from bot.client import RedrawBot
+from bot.client import RedrawBot, Services
 from bot.i18n.translate import translate
 from cogs.requests.candidates import ImageCandidate
 from cogs.requests.draft import MAX_SEED, Draft
+from cogs.requests.parts import PARTS, part_named
 from cogs.shared.forms import Form, TextInput, number_in
+from inference import Part
 
 Interaction = discord.Interaction[RedrawBot]
+
+PartSelect = discord.ui.Select[discord.ui.Modal]
 
 # https://discord.com/developers/docs/components/reference#string-select
 MAX_OPTIONS = 25
@@ -44,9 +48,38 @@ class _RequestForm(Form):
             return None
         return number_in(field.value, translate(self.locale, f"img2img.form.{name}"), low, high)
 
+    def part_field(self, chosen: Part) -> PartSelect:
+        """Add the choice of the part that is redrawn."""
+        select = PartSelect(
+            options=[
+                discord.SelectOption(
+                    label=translate(self.locale, f"img2img.part.{part}"),
+                    value=part,
+                    default=part == chosen,
+                )
+                for part in PARTS
+            ]
+        )
+        text = translate(self.locale, "img2img.form.part")
+        self.add_item(discord.ui.Label(text=text, component=select))
+        return select
+
+
+def first_part(services: Services) -> Part | None:
+    """The part that a new form shows; None if the model cannot redraw a part."""
+    return "everything" if "part" in services.model.options else None
+
+
+def chosen_part(select: PartSelect | None, otherwise: Part) -> Part:
+    """The part that was chosen in a form."""
+    return part_named(select.values[0]) if select is not None and select.values else otherwise
+
 
 class RequestModal(_RequestForm):
-    """The form of *Edit*, *Use this* and *Try it*, filled in with a draft's settings."""
+    """The form of *Edit*, *Use this* and *Try it*, filled in with a draft's settings.
+
+    `parts` is whether the model can redraw a part.
+    """
 
     def __init__(
         self,
@@ -54,20 +87,29 @@ class RequestModal(_RequestForm):
         locale: str,
         *,
         submitted: Callable[[Interaction, Draft], Awaitable[None]],
+        parts: bool = False,
     ) -> None:
         super().__init__(locale)
         self._draft = draft
         self._submitted = submitted
+        self._parts = parts
         self.prompt = self.labelled("prompt", draft.prompt, long=True, required=True)
         self.negative = self.labelled("negative", draft.negative_prompt, long=True)
         self.strength = self.labelled("strength", _optional(draft.strength), max_length=6)
-        self.guidance = self.labelled("guidance", _optional(draft.guidance), max_length=6)
+        # A form has five fields: where a part can be chosen, the draft's guidance is kept.
+        self.guidance: TextInput | None = None
+        self.part: PartSelect | None = None
+        if parts:
+            self.part = self.part_field(draft.part)
+        else:
+            self.guidance = self.labelled("guidance", _optional(draft.guidance), max_length=6)
         seed = "" if draft.seed is None else str(draft.seed)
         self.seed = self.labelled("seed", seed, max_length=10)
 
     def copy(self) -> Self:
         """The form with the draft's settings."""
-        return type(self)(self._draft, self.locale, submitted=self._submitted)
+        draft = replace(self._draft, part=chosen_part(self.part, self._draft.part))
+        return type(self)(draft, self.locale, submitted=self._submitted, parts=self._parts)
 
     async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
         """Read the fields and submit the request.
@@ -81,14 +123,22 @@ class RequestModal(_RequestForm):
             prompt=self.prompt.value,
             negative_prompt=self.negative.value,
             strength=self.number("strength", self.strength, 0.05, 1.0),
-            guidance=self.number("guidance", self.guidance, 1.0, 20.0),
+            guidance=(
+                self.number("guidance", self.guidance, 1.0, 20.0)
+                if self.guidance
+                else self._draft.guidance
+            ),
             seed=None if seed is None else int(seed),
+            part=chosen_part(self.part, self._draft.part),
         )
         await self._submitted(interaction, draft)
 
 
 class PictureModal(_RequestForm):
-    """The form of *Redraw this*: the prompt, and one of the message's pictures or an upload."""
+    """The form of *Redraw this*: the prompt, and one of the message's pictures or an upload.
+
+    `part` is the chosen part; None if the model cannot redraw one.
+    """
 
     def __init__(
         self,
@@ -97,9 +147,11 @@ class PictureModal(_RequestForm):
         *,
         submitted: Callable[[Interaction, Draft, ImageCandidate], Awaitable[None]],
         chosen: int = 0,
+        part: Part | None = None,
     ) -> None:
         super().__init__(locale)
         self._candidates = list(candidates)
+        self._part = part
         self._submitted = submitted
         self.prompt = self.labelled("prompt", long=True, required=True)
         self.negative = self.labelled("negative", long=True)
@@ -118,6 +170,9 @@ class PictureModal(_RequestForm):
             )
             text = translate(locale, "img2img.form.choice")
             self.add_item(discord.ui.Label(text=text, component=self.choice))
+        # A form has five fields: with several pictures there is no room for the part.
+        offered = part is not None and self.choice is None
+        self.part = self.part_field(part or "everything") if offered else None
         self.upload = discord.ui.FileUpload[discord.ui.Modal](
             required=not candidates, min_values=0 if candidates else 1, max_values=1
         )
@@ -129,7 +184,10 @@ class PictureModal(_RequestForm):
         candidates, chosen = self._candidates, self._index
         if upload := self._uploaded:
             candidates, chosen = [upload, *candidates], 0
-        return type(self)(candidates, self.locale, submitted=self._submitted, chosen=chosen)
+        part = None if self._part is None else chosen_part(self.part, self._part)
+        return type(self)(
+            candidates, self.locale, submitted=self._submitted, chosen=chosen, part=part
+        )
 
     async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
         """Submit a request for the uploaded picture, or else the chosen one.
@@ -141,6 +199,7 @@ class PictureModal(_RequestForm):
             prompt=self.prompt.value,
             negative_prompt=self.negative.value,
             strength=self.number("strength", self.strength, 0.05, 1.0),
+            part=chosen_part(self.part, "everything"),
         )
         candidate = self._uploaded or self._candidates[self._index]
         await self._submitted(interaction, draft, candidate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from cogs.img2img._forms import PictureModal, RequestModal
+from cogs.img2img._forms import PictureModal, RequestModal, first_part
 from cogs.requests.candidates import ImageCandidate
 from cogs.requests.defaults import with_defaults
 from cogs.requests.draft import Draft
@@ -27,7 +27,10 @@ class TrySample(OpenAction):
     async def run(self, interaction: Interaction) -> None:
         """Open the form."""
         form = RequestModal(
-            Draft(prompt=SAMPLE_PROMPT), str(interaction.locale), submitted=_redraw_sample
+            Draft(prompt=SAMPLE_PROMPT),
+            str(interaction.locale),
+            submitted=_redraw_sample,
+            parts=first_part(interaction.client.services) is not None,
         )
         await interaction.response.send_modal(form)
 
@@ -39,7 +42,12 @@ class TryUpload(OpenAction):
 
     async def run(self, interaction: Interaction) -> None:
         """Open the form."""
-        form = PictureModal([], str(interaction.locale), submitted=redraw_candidate)
+        form = PictureModal(
+            [],
+            str(interaction.locale),
+            submitted=redraw_candidate,
+            part=first_part(interaction.client.services),
+        )
         await interaction.response.send_modal(form)
 
 

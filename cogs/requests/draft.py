@@ -11,6 +11,7 @@ from bot.client import RedrawBot
 from bot.i18n.translate import translate
 from bot.jobs.job import Job, Variant
 from cogs.requests.sources import StoredSource
+from inference import Part
 
 # Seeds have 32 bits, so that users can read and type them and other tools take them.
 MAX_SEED = 2**32 - 1
@@ -33,7 +34,9 @@ class Draft:
     count: int = 1
     style: str | None = None
     private: bool | None = None
-    layout: Literal["pictures", "grid"] = "pictures"
+    layout: Literal["pictures", "grid", "part"] = "pictures"
+    part: Part = "everything"
+    part_threshold: float | None = None
     # The styles of a grid; without them it shows strengths.
     styles: tuple[str, ...] = ()
     parent_id: str | None = None
@@ -53,10 +56,13 @@ def draft_of(job: Job, variant: Variant | None = None) -> Draft:
         prompt=job.shown_prompt,
         negative_prompt=job.shown_negative_prompt,
         style=(variant and variant.style) or (job.style if job.user_prompt is not None else None),
-        strength=job.variants[0].strength if job.layout == "pictures" else None,
-        steps=job.steps,
+        strength=job.variants[0].strength if job.layout != "grid" else None,
+        # A job that showed its part took no steps.
+        steps=job.steps or None,
         guidance=job.guidance_scale,
         count=len(job.variants) if job.layout == "pictures" else 1,
+        part=job.part,
+        part_threshold=job.part_threshold,
         private=job.destination.private,
         parent_id=job.id,
     )
@@ -79,4 +85,6 @@ def source_of(job: Job, interaction: discord.Interaction[RedrawBot]) -> StoredSo
         spoiler=job.spoiler,
         age_restricted=job.age_restricted,
         channel_id=job.source_channel_id or job.destination.channel_id,
+        mask=job.mask,
+        structure=job.structure,
     )

@@ -24,7 +24,7 @@ from cogs.requests.terms import Terms, check_server_place, role_ids_of, terms_fo
 from cogs.requests.variants import variants_of
 from cogs.shared.access import ChannelFacts
 from cogs.shared.channel_facts import channel_here
-from cogs.shared.errors import EmptyPrompt, TooManySteps
+from cogs.shared.errors import EmptyPrompt, NoParts, TooManySteps
 from inference import ServiceState
 
 # An interaction token is valid for 15 minutes.
@@ -60,9 +60,21 @@ def check_draft(
     if draft.steps is not None and draft.steps > limit:
         raise TooManySteps(limit=limit)
     services.styles.apply(draft.style, draft.prompt, draft.negative_prompt)
+    if draft.part != "everything":
+        check_parts(services)
     if services.inference.status.state is ServiceState.FAILED:
         raise ModelFailed
     return draft
+
+
+def check_parts(services: Services) -> None:
+    """Check that the model can redraw a part of a picture.
+
+    Raises:
+        NoParts: it has no depth map.
+    """
+    if "part" not in services.model.options:
+        raise NoParts(model=services.model.name)
 
 
 async def check_user(
@@ -175,7 +187,9 @@ async def submit(
         job = _new_job(services, draft, source, destination, user, locale, here, terms)
         check_limits(terms.limits, job, private=bool(draft.private))
     except BaseException:
-        await services.store.discard(source.stored)
+        for name in (source.stored, source.mask, source.structure):
+            if name is not None:
+                await services.store.discard(name)
         raise
     await services.runner.accept(job, reservation, terms.allowance)
     return job
@@ -207,10 +221,14 @@ def _new_job(
         height=source.height,
         prompt=styled.prompt,
         negative_prompt=styled.negative_prompt,
-        steps=draft.steps or min(model.steps, most_steps),
+        steps=0 if draft.layout == "part" else draft.steps or min(model.steps, most_steps),
         guidance_scale=model.guidance_scale if draft.guidance is None else draft.guidance,
         variants=variants,
         layout=draft.layout,
+        part=draft.part,
+        part_threshold=draft.part_threshold,
+        mask=source.mask,
+        structure=source.structure,
         style=draft.style,
         user_prompt=draft.prompt if draft.style else None,
         user_negative_prompt=draft.negative_prompt if draft.style else None,

@@ -44,7 +44,7 @@ class StoredSource:
     """A decoded and stored source picture: its content hash, size, and name as users read it.
 
     `channel_id` is the channel of the message that it was taken from. `age_restricted` says
-    whether that channel is.
+    whether that channel is. `mask` and `structure` are stored pictures of the same size.
     """
 
     stored: str
@@ -54,6 +54,8 @@ class StoredSource:
     spoiler: bool = False
     age_restricted: bool = False
     channel_id: int | None = None
+    mask: str | None = None
+    structure: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,10 @@
     └── RequestError                the request cannot be carried out as it was made
         ├── EmptyPrompt             the prompt is only white space
         ├── TwoSources              both an attachment and a link
+        ├── NoParts                 the model cannot redraw a part
+        ├── TwoMasks                a mask, and the transparent region
+        ├── TransparentNeedsImage   the transparent region of a picture that is not attached
+        ├── EmptyMask               nothing in the mask is white
         ├── TooManySteps            more steps than the operator allows
         ├── NotManager              the action is for members with Manage Server
         ├── NotInThisChannel        the server uses the bot in other channels
@@ -152,6 +156,30 @@ class TwoSources(RequestError):
     """Both `image` and `url` were given."""
 
     text = "Give either a picture or a link, not both."
+
+
+class NoParts(RequestError):
+    """The model has no depth map, or cannot keep the rest of a picture."""
+
+    text = "The model {model} cannot redraw a part of a picture."
+
+
+class TwoMasks(RequestError):
+    """Both a mask and the transparent region of the picture."""
+
+    text = "Give either a mask or the transparent region, not both."
+
+
+class TransparentNeedsImage(RequestError):
+    """The transparent region is asked for, but the picture is not attached."""
+
+    text = "For its transparent region, attach the picture with the `image` option."
+
+
+class EmptyMask(RequestError):
+    """The mask is black everywhere."""
+
+    text = "The mask is black everywhere: nothing would be redrawn. White is redrawn."
 
 
 class TooManySteps(RequestError):

@@ -126,6 +126,8 @@ class Img2ImgRenderer:
     def made(self, job: Job, pictures: Sequence[Upload]) -> MessageContent:
         """Finished: the pictures, the settings that reproduce them, and the buttons."""
         lines = []
+        if part := _part_text(job):
+            lines.append(part)
         if job.style is not None:
             lines.append(translate(job.locale, "img2img.style", style=plain(job.style)))
         if job.shown_negative_prompt:
@@ -167,7 +169,7 @@ class Img2ImgRenderer:
             "\n".join(lines),
             selection=selection_row(job),
             menu=strength_menu(job),
-            buttons=[JobButton(action, job) for action in actions],
+            buttons=[JobButton(action, job, label=_label(action, job)) for action in actions],
         )
         return MessageContent(view=view, files=tuple(pictures))
 
@@ -234,6 +236,23 @@ def _enlarged(preview: Preview, job: Job) -> bytes:
     out = io.BytesIO()
     image.save(out, "JPEG", quality=80)
     return out.getvalue()
+
+
+def _part_text(job: Job) -> str:
+    """Which part of the picture is redrawn; empty if all of it is."""
+    part = "mask" if job.mask is not None and job.part == "everything" else job.part
+    if part == "everything" and job.layout != "part":
+        return ""
+    name = translate(job.locale, f"img2img.part.{part}")
+    shown = "part.shown" if job.layout == "part" else "part.redrawn"
+    return translate(job.locale, f"img2img.{shown}", part=name)
+
+
+def _label(action: Action, job: Job) -> str | None:
+    """The label of a button, where it is not the action's usual one."""
+    if action is Action.AGAIN and job.layout == "part":
+        return translate(job.locale, "img2img.button.redraw_part")
+    return None
 
 
 def _waiting(job: Job, seconds: float | None) -> list[JobButton]:

@@ -31,6 +31,8 @@ def result_actions(job: Job, *, share: bool, favourites: bool, styles: bool) -> 
 
     `share`: a gallery may exist; `favourites`: users may have any; `styles`: there are several.
     """
+    if job.layout == "part":
+        return [Action.AGAIN, Action.EDIT, Action.DELETE]
     hidden: set[Action] = set()
     if not favourites:
         hidden.add(Action.FAVOURITE)
@@ -47,7 +49,7 @@ def result_actions(job: Job, *, share: bool, favourites: bool, styles: bool) -> 
 
 def strength_menu(job: Job) -> JobMenu | None:
     """A menu that submits the same request at another strength; none for a sheet of several."""
-    if job.layout == "grid":
+    if job.layout != "pictures":
         return None
     strength = f"{job.variants[0].strength:g}"
     others = [text for each in STRENGTHS if (text := f"{each:g}") != strength]

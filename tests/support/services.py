@@ -78,17 +78,18 @@ class ScriptedService(FakeLifecycle):
         self.requests.append(request)
         if self.errors:
             raise self.errors.pop(0)
-        for step in range(1, self.steps + 1):
+        steps = self.steps if request.steps else 0
+        for step in range(1, steps + 1):
             if on_progress is not None:
                 on_progress(Progress(id=request.id, step=step, total=self.steps))
             await asyncio.sleep(self.step_seconds)
         await self.gate.wait()
         return ImageResult(
             id=request.id,
-            pixels=bytes(255 - value for value in request.pixels),
+            pixels=bytes(255 - value for value in request.pixels) if steps else request.pixels,
             width=request.width,
             height=request.height,
-            steps_run=self.steps,
+            steps_run=steps,
             timings=Timings(
                 prepare=0.1,
                 steps=self.reported_seconds,
@@ -96,4 +97,5 @@ class ScriptedService(FakeLifecycle):
                 device=self.device_seconds,
             ),
             depth=request.pixels[::3] if request.return_depth else None,
+            mask=request.mask or request.pixels[::3] if request.return_mask else None,
         )

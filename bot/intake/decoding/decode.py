@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
+from typing import TypeVar
 
 import pillow_heif
 from PIL import (
     AvifImagePlugin,
     ExifTags,
     Image,
+    ImageChops,
     MpoImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
@@ -30,6 +32,7 @@ from bot.intake.errors import (
     BrokenPicture,
     IncompletePicture,
     NotAPicture,
+    NotTransparent,
     PictureError,
     TooManyPixels,
     UnsupportedFormat,
@@ -49,6 +52,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF", "HEIF", "BMP", "TIFF")
 
 JPEG_FACTOR = 4
 """JPEG files may have so many times `max_pixels`, because they are scaled down while decoding."""
+
+T = TypeVar("T")
 
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -80,6 +85,19 @@ def decode(
         PictureError: one of its subclasses.
         MemoryError: the memory limit is too low for it.
     """
+    return _decode(
+        data, pixels, multiple, sizes, max_pixels, lambda decoder: decoder.picture(background)
+    )
+
+
+def _decode(
+    data: bytes,
+    pixels: int,
+    multiple: int,
+    sizes: Sequence[Size],
+    max_pixels: int,
+    read: Callable[[_Decoder], T],
+) -> T:
     if (name := unsupported_format(data)) is not None:
         raise UnsupportedFormat(format=name)
     if format_of(data) is None:
@@ -91,13 +109,39 @@ def decode(
             # Other warnings say only that untrusted bytes are malformed.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _Decoder(data, pixels, multiple, sizes, max_pixels).picture(background)
+            return read(_Decoder(data, pixels, multiple, sizes, max_pixels))
     except (PictureError, MemoryError):
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise TooManyPixels(megapixels=max_pixels / 1e6) from None
     except Exception:  # noqa: BLE001 - decoders raise many types for damaged bytes
         raise (IncompletePicture if is_cut_off(data) else BrokenPicture) from None
+
+
+def decode_mask(data: bytes, *, size: Size, only_transparent: bool, max_pixels: int) -> bytes:
+    """The mask in `data`: 8-bit grey of this size, row-major; white is redrawn.
+
+    Of a picture with a transparent region, that region is white and the rest black. Of an opaque
+    picture, it is the brightness.
+
+    Raises:
+        NotTransparent: `only_transparent` is set, and the picture is opaque.
+        PictureError: another one of its subclasses.
+        MemoryError: the memory limit is too low for it.
+    """
+
+    def mask(decoder: _Decoder) -> bytes:
+        image, _ = decoder.upright()
+        if "A" in image.getbands() and image.getchannel("A").getextrema()[0] != 255:
+            grey = ImageChops.invert(image.getchannel("A"))
+        elif only_transparent:
+            raise NotTransparent
+        else:
+            grey = image.convert("L")
+        return grey.resize(size, Image.Resampling.BILINEAR).tobytes()
+
+    # Any size of the same area will do: the mask is resized once more.
+    return _decode(data, size[0] * size[1], 1, (size,), max_pixels, mask)
 
 
 class _Decoder:
@@ -118,6 +162,17 @@ class _Decoder:
         self._max_pixels = max_pixels
 
     def picture(self, background: tuple[int, int, int]) -> Picture:
+        image, profile = self.upright()
+        if image.mode in ("LA", "RGBA"):
+            opacity = image.getchannel("A")
+            colours = colour.to_srgb(image.convert(image.mode[:-1]), profile)
+            image = Image.composite(colours, Image.new("RGB", image.size, background), opacity)
+        else:
+            image = colour.to_srgb(image, profile)
+        return Picture(image.tobytes(), image.width, image.height)
+
+    def upright(self) -> tuple[Image.Image, bytes | None]:
+        """The picture in 8 bits at the fitted size, and its colour profile."""
         image = self._load()
         profile = self._profile(image)
         turn = _TRANSPOSE.get(_orientation(image))
@@ -130,13 +185,7 @@ class _Decoder:
         image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
         if turn is not None:
             image = image.transpose(turn)
-        if image.mode in ("LA", "RGBA"):
-            opacity = image.getchannel("A")
-            colours = colour.to_srgb(image.convert(image.mode[:-1]), profile)
-            image = Image.composite(colours, Image.new("RGB", image.size, background), opacity)
-        else:
-            image = colour.to_srgb(image, profile)
-        return Picture(image.tobytes(), image.width, image.height)
+        return image, profile
 
     def _load(self) -> Image.Image:
         image: Image.Image = Image.open(BytesIO(self._data), formats=FORMATS)

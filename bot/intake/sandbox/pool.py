@@ -25,6 +25,7 @@ from bot.intake.errors import (
     BrokenPicture,
     IncompletePicture,
     NotAPicture,
+    NotTransparent,
     PictureError,
     TooLong,
     TooManyPixels,
@@ -113,28 +114,33 @@ class Sandbox:
             "background": background,
         }
         answer, body = await self._run(task, data, longest=3 * pixels)
-        # Text of the child is untrusted, so only known names are accepted.
-        refusals: dict[str, PictureError] = {
-            "NotAPicture": NotAPicture(),
-            "BrokenPicture": BrokenPicture(),
-            "IncompletePicture": IncompletePicture(),
-            "TooManyPixels": TooManyPixels(megapixels=max_pixels / 1e6),
-            "TooLong": TooLong(limit=MAX_ASPECT),
-        }
         match answer:
-            case {"error": str(name)} if name in refusals:
-                raise refusals[name]
-            case {"error": "UnsupportedFormat", "params": {"format": str(name)}} if (
-                name in UNSUPPORTED_NAMES
-            ):
-                raise UnsupportedFormat(format=name)
             case {"width": int(width), "height": int(height)} if (
                 0 < width * height <= pixels
                 and len(body) == 3 * width * height
                 and width % multiple == height % multiple == 0
             ):
                 return Picture(body, width, height)
-        raise TooMuchWork
+        raise _refusal(answer, max_pixels)
+
+    async def decode_mask(
+        self, data: bytes, *, size: tuple[int, int], only_transparent: bool, max_pixels: int
+    ) -> bytes:
+        """`bot.intake.decoding.decode.decode_mask` in a child.
+
+        Raises:
+            PictureError: one of its subclasses.
+        """
+        task = {
+            "kind": "mask",
+            "size": size,
+            "only_transparent": only_transparent,
+            "max_pixels": max_pixels,
+        }
+        answer, body = await self._run(task, data, longest=size[0] * size[1])
+        if answer.get("mask") is True and len(body) == size[0] * size[1]:
+            return body
+        raise _refusal(answer, max_pixels)
 
     async def find_pictures(self, page: bytes) -> PagePictures:
         """`bot.intake.web_page.find_pictures` in a child; none also where that fails."""
@@ -180,6 +186,26 @@ class Sandbox:
                 if limit not in child.limits:
                     log.warning(missing)
         return child
+
+
+def _refusal(answer: dict[str, Any], max_pixels: int) -> PictureError:
+    """The error of a child's response. Its text is untrusted, so only known names are accepted."""
+    refusals: dict[str, PictureError] = {
+        "NotAPicture": NotAPicture(),
+        "BrokenPicture": BrokenPicture(),
+        "IncompletePicture": IncompletePicture(),
+        "NotTransparent": NotTransparent(),
+        "TooManyPixels": TooManyPixels(megapixels=max_pixels / 1e6),
+        "TooLong": TooLong(limit=MAX_ASPECT),
+    }
+    match answer:
+        case {"error": str(name)} if name in refusals:
+            return refusals[name]
+        case {"error": "UnsupportedFormat", "params": {"format": str(name)}} if (
+            name in UNSUPPORTED_NAMES
+        ):
+            return UnsupportedFormat(format=name)
+    return TooMuchWork()
 
 
 class _Child:

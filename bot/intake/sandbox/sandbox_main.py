@@ -12,7 +12,7 @@ import sys
 from io import BufferedReader, BufferedWriter
 from typing import Any
 
-from bot.intake.decoding.decode import decode
+from bot.intake.decoding.decode import decode, decode_mask
 from bot.intake.errors import BrokenPicture, PictureError, TooMuchWork
 from bot.intake.sandbox.privileges import drop_privileges
 from bot.intake.web_page import find_pictures
@@ -51,6 +51,16 @@ def _serve(task: dict[str, Any], source: BufferedReader, sink: BufferedWriter) -
         if task["kind"] == "page":
             found = find_pictures(body)
             _respond(sink, {"base": found.base, "addresses": found.addresses})
+            return
+        if task["kind"] == "mask":
+            width, height = task["size"]
+            mask = decode_mask(
+                body,
+                size=(width, height),
+                only_transparent=task["only_transparent"],
+                max_pixels=task["max_pixels"],
+            )
+            _respond(sink, {"mask": True}, mask)
             return
         picture = decode(
             body,

@@ -102,11 +102,11 @@ def test_every_key_in_the_catalogue_is_used() -> None:
     for path in (ROOT / "bot/cli/demo/page").iterdir():
         quoted = re.findall(r'"(\w+)"', path.read_text(encoding="utf-8"))
         used |= {f"demo.page.{word}" for word in quoted}
-    # The keys of buttons and form fields are built from their names.
+    # The keys of buttons, form fields and parts are built from their names.
     dynamic = {
         key
         for key in catalogue("en")
-        if re.match(r"(img2img|privacy)\.(button|form)\.", key)
+        if re.match(r"(img2img|privacy)\.(button|form|part)\.", key)
         or re.match(r"defaults\.(strength|style|steps|private|notification)", key)
         or re.match(r"moderation\.(button|form|case|log|effect|kind)\.", key)
         or re.fullmatch(r"moderation\.(ban|unban|timeout|allow|disallow)\.done", key)

@@ -73,7 +73,7 @@ def everything_in(folder: Path) -> bytes:
 
 async def test_every_field_of_a_job_survives(tmp_path: Path) -> None:
     async with Store.open(tmp_path) as store:
-        names = [await store.pictures.put(picture(n)) for n in range(6)]
+        names = [await store.pictures.put(picture(n)) for n in range(8)]
         full = Job(
             id="0123456789abcdef",
             user_id=2**63 - 1,
@@ -105,6 +105,10 @@ async def test_every_field_of_a_job_survives(tmp_path: Path) -> None:
                 Reference(stored=names[5], width=32, height=8, name="a link"),
             ),
             layout="grid",
+            part="background",
+            part_threshold=0.25,
+            mask=names[6],
+            structure=names[7],
             style="ink",
             user_prompt="a bridge",
             user_negative_prompt="fog",

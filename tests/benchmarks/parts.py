@@ -1,0 +1,159 @@
+"""Measures on the pocket model how well a part is redrawn and the rest is kept.
+
+    python -m tests.benchmarks.parts --pictures 40
+
+Fixed seeds. For `background` the prompt names another background colour, for `foreground` a tint
+of the object. A pixel is outside the part where its mask is below a half, inside above nine tenths.
+Prints one line of JSON: the largest and the mean absolute difference to the source outside the
+part, of 255, and the share of pictures whose inside has the requested colour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from skimage.color import rgb2lab
+
+from inference.engine.loop import SteppedEngine
+from inference.engine.policy import BatchPolicy
+from inference.families.depth2img import Depth2ImgModel
+from inference.models import POCKET
+from inference.types import ImageRequest, ImageResult, Part
+from inference.worker.messages import Event, Failed, Stop, Submit
+from tests.integration.inference.pocket_sheet import Sheet
+
+STEPS, GUIDANCE, STRENGTH = 16, 3.0, 1.0
+BACKGROUNDS = ("blue", "green", "orange", "purple", "pink", "teal", "yellow", "red")
+TINTS = ("red", "green", "blue", "purple")
+OUTSIDE, INSIDE = 127, 230
+
+
+def pocket_model() -> Depth2ImgModel:
+    """The bundled model in float32 on the CPU."""
+    from diffusers import StableDiffusionDepth2ImgPipeline
+
+    pipe: Any = StableDiffusionDepth2ImgPipeline.from_pretrained(POCKET)
+    pipe.set_progress_bar_config(disable=True)
+    return Depth2ImgModel(pipe)
+
+
+def run_all(model: Depth2ImgModel, wanted: Sequence[ImageRequest]) -> dict[str, ImageResult]:
+    """The results of all requests, made by one engine."""
+    results: dict[str, ImageResult] = {}
+
+    def report(event: Event) -> None:
+        match event:
+            case ImageResult():
+                results[event.id] = event
+            case Failed(error=error):
+                raise error
+        if len(results) == len(wanted):
+            engine.post(Stop())
+
+    policy = BatchPolicy(row_limit=16, request_limit=16)
+    engine = SteppedEngine(model, report, policy)
+    for request in wanted:
+        engine.post(Submit(request))
+    engine.run()
+    return results
+
+
+def article(word: str) -> str:
+    """The word with its article."""
+    return f"an {word}" if word[0] in "aeiou" and word != "unicorn" else f"a {word}"
+
+
+def requests(sheet: Sheet, part: Part, number: int) -> Iterator[tuple[ImageRequest, str]]:
+    """Requests for a part, each with the colour that the part should get."""
+    for index in range(number):
+        word = sheet.objects[(index * 3) % len(sheet.objects)]
+        source = sheet.picture(word, "white")
+        if part == "background":
+            colour = BACKGROUNDS[index % len(BACKGROUNDS)]
+            prompt = f"{article(word)} on {article(colour)} background"
+        else:
+            colour = TINTS[index % len(TINTS)]
+            prompt = f"{article(colour)} {word} on a white background"
+        yield (
+            ImageRequest(
+                id=f"{part} {index}",
+                pixels=source.tobytes(),
+                width=source.width,
+                height=source.height,
+                prompt=prompt,
+                strength=STRENGTH,
+                steps=STEPS,
+                guidance_scale=GUIDANCE,
+                seed=index,
+                part=part,
+                return_mask=True,
+            ),
+            colour,
+        )
+
+
+def nearest_hue(sheet: Sheet, pixels: Any, names: Sequence[str]) -> str:
+    """The colour of these names whose hue is nearest to that of the pixels, (N, 3)."""
+    lab = rgb2lab(pixels[None] / 255)[0]
+    mean = lab[:, 1:].mean(axis=0)
+    angles = []
+    for name in names:
+        target = rgb2lab(np.array(sheet.colours[name])[None, None] / 255)[0, 0, 1:]
+        angles.append(float(target @ mean / np.linalg.norm(target)))
+    return names[int(np.argmax(angles))]
+
+
+def nearest_colour(sheet: Sheet, pixels: Any) -> str:
+    """The named colour that is nearest to the median of the pixels, (N, 3)."""
+    median = np.median(rgb2lab(pixels[None] / 255)[0], axis=0)
+    names = list(sheet.colours)
+    labs = rgb2lab(np.array([sheet.colours[name] for name in names])[None] / 255)[0]
+    return names[int(np.linalg.norm(labs - median, axis=1).argmin())]
+
+
+def measure(model: Depth2ImgModel, sheet: Sheet, part: Part, number: int) -> dict[str, Any]:
+    """The figures of one part."""
+    wanted = list(requests(sheet, part, number))
+    results = run_all(model, [request for request, _ in wanted])
+    differences, missed = [], []
+    for request, colour in wanted:
+        result = results[request.id]
+        shape = (request.height, request.width)
+        mask = np.frombuffer(result.mask or b"", np.uint8).reshape(shape)
+        made = np.frombuffer(result.pixels, np.uint8).reshape(*shape, 3).astype(float)
+        own = np.frombuffer(request.pixels, np.uint8).reshape(*shape, 3)
+        differences.append(float(np.abs(made - own)[mask <= OUTSIDE].mean()))
+        inside = made[mask >= INSIDE]
+        if part == "background":
+            got = nearest_colour(sheet, inside)
+        else:
+            got = nearest_hue(sheet, inside, TINTS)
+        if got != colour:
+            missed.append(f"{request.prompt}: {got}")
+    return {
+        "pictures": number,
+        "largest difference outside": round(max(differences), 2),
+        "mean difference outside": round(float(np.mean(differences)), 2),
+        "colour reached": round(1 - len(missed) / number, 3),
+        "missed": missed,
+    }
+
+
+def main() -> None:
+    """Print the figures of both parts."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--pictures", type=int, default=40)
+    number = parser.parse_args().pictures
+    words = json.loads((POCKET / "vocabulary.json").read_text(encoding="utf-8"))
+    sheet = Sheet(words["objects"], words["colours"], words["sample_size"])
+    model = pocket_model()
+    parts: tuple[Part, ...] = ("background", "foreground")
+    print(json.dumps({part: measure(model, sheet, part, number) for part in parts}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

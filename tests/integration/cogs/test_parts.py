@@ -1,0 +1,239 @@
+"""Redrawing a part through Discord: choices, masks, structures, *Show part*, stored files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytest_asyncio
+from PIL import Image, ImageDraw
+
+from bot.jobs.job import Job
+from inference import ImageRequest
+from tests.support.pictures import file_of, photo
+from tests.support.services import ScriptedService
+from tests.support.simulated_discord import (
+    SimulatedDiscord,
+    buttons_of,
+    open_shared_discord,
+    text_of,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+CAT = ("cat.png", file_of(photo(160, 128)))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def discord_sim(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[SimulatedDiscord]:
+    folder = tmp_path_factory.mktemp("parts")
+    async with open_shared_discord(folder, ScriptedService()) as opened:
+        yield opened
+
+
+def requests_of(discord_sim: SimulatedDiscord) -> list[ImageRequest]:
+    service = discord_sim.bot.services.inference
+    assert isinstance(service, ScriptedService)
+    return service.requests
+
+
+async def redraw(discord_sim: SimulatedDiscord, **options: Any) -> Any:
+    options = {"prompt": "snow", "image": CAT, **options}
+    options = {name: value for name, value in options.items() if value is not None}
+    result = await discord_sim.alice.slash(discord_sim.channel, "img2img", **options)
+    await discord_sim.settled()
+    return result
+
+
+async def newest(discord_sim: SimulatedDiscord) -> Job:
+    return (await discord_sim.bot.services.store.jobs_of(discord_sim.alice.id))[0]
+
+
+def stored_files(discord_sim: SimulatedDiscord) -> set[Path]:
+    return set((discord_sim.bot.services.settings.data_dir / "pictures").rglob("*.*"))
+
+
+def refusal_in(result: Any) -> str:
+    """The text of the only reply, which must be ephemeral."""
+    [reply] = [*result.followups] or [result.response]
+    assert reply.ephemeral
+    return str(reply.content)
+
+
+def mask_file(width: int, height: int, colour: str = "white") -> bytes:
+    """Black, with a rectangle of this colour in the left half."""
+    image = Image.new("RGB", (width, height), "black")
+    ImageDraw.Draw(image).rectangle((0, 0, width // 2 - 1, height), fill=colour)
+    return file_of(image)
+
+
+def half_transparent() -> bytes:
+    image = photo(160, 128).convert("RGBA")
+    alpha = Image.new("L", image.size, 255)
+    alpha.paste(0, (0, 0, 80, 128))
+    image.putalpha(alpha)
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def left_share(mask: bytes | None, width: int, height: int) -> tuple[float, float]:
+    """The mean of the mask's left and right half, 0..1."""
+    assert mask is not None
+    grey = np.frombuffer(mask, np.uint8).reshape(height, width) / 255
+    return float(grey[:, : width // 2].mean()), float(grey[:, width // 2 :].mean())
+
+
+async def test_a_part_and_its_threshold_reach_the_engine(discord_sim: SimulatedDiscord) -> None:
+    await redraw(discord_sim, part="background", threshold=30)
+    request = requests_of(discord_sim)[-1]
+    assert (request.part, request.part_threshold) == ("background", 0.3)
+    assert request.steps > 0
+    assert "redrawn: the background" in text_of(discord_sim.last)
+
+
+@pytest.mark.parametrize("size", [(160, 128), (37, 400), (1000, 300)])
+async def test_a_mask_of_any_size_is_fitted_to_the_source(
+    discord_sim: SimulatedDiscord, size: tuple[int, int]
+) -> None:
+    await redraw(discord_sim, mask=("mask.png", mask_file(*size)))
+    request = requests_of(discord_sim)[-1]
+    left, right = left_share(request.mask, request.width, request.height)
+    assert left > 0.95
+    assert right < 0.05
+    assert "redrawn: the mask" in text_of(discord_sim.last)
+
+
+async def test_the_transparent_region_is_the_mask(discord_sim: SimulatedDiscord) -> None:
+    await redraw(discord_sim, image=("cut.png", half_transparent()), part="transparent")
+    request = requests_of(discord_sim)[-1]
+    left, right = left_share(request.mask, request.width, request.height)
+    assert left > 0.95
+    assert right < 0.05
+    assert request.part == "everything"
+    await redraw(discord_sim, image=("cut.png", half_transparent()))
+    assert requests_of(discord_sim)[-1].mask is None
+
+
+async def test_a_mask_with_a_transparent_region_redraws_that(discord_sim: SimulatedDiscord) -> None:
+    await redraw(discord_sim, mask=("mask.png", half_transparent()))
+    request = requests_of(discord_sim)[-1]
+    left, right = left_share(request.mask, request.width, request.height)
+    assert left > 0.95
+    assert right < 0.05
+
+
+async def test_a_structure_is_cut_to_the_source_s_size(discord_sim: SimulatedDiscord) -> None:
+    room = photo(300, 200, seed=5)
+    await redraw(discord_sim, structure=("room.png", file_of(room)))
+    request = requests_of(discord_sim)[-1]
+    assert request.structure is not None
+    assert len(request.structure) == request.width * request.height * 3
+    assert request.structure != request.pixels
+    assert request.strength < 1
+
+
+async def test_a_structure_alone_is_redrawn_whole(discord_sim: SimulatedDiscord) -> None:
+    room = file_of(photo(160, 128, seed=6))
+    await redraw(discord_sim, image=None, structure=("room.png", room))
+    request = requests_of(discord_sim)[-1]
+    assert request.strength == 1.0
+    assert request.structure is None
+    job = await newest(discord_sim)
+    assert (job.source_name, job.structure) == ("room.png", None)
+
+
+async def test_show_part_runs_no_step_and_posts_a_tinted_picture(
+    discord_sim: SimulatedDiscord,
+) -> None:
+    mask = ("mask.png", mask_file(160, 128))
+    await redraw(discord_sim, mask=mask, show_part=True, steps=9)
+    request = requests_of(discord_sim)[-1]
+    assert (request.steps, request.return_mask) == (0, True)
+    message = discord_sim.last
+    assert "would be redrawn: the mask" in text_of(message)
+    assert set(buttons_of(message)) == {"Redraw this part", "Edit", "Delete"}
+    data = await message.attachments[0].read()
+    shown = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+    source = Image.frombytes("RGB", (request.width, request.height), request.pixels)
+    own = np.asarray(source.resize((shown.shape[1], shown.shape[0]))).astype(int)
+    change = np.abs(shown - own).mean(axis=2)
+    middle = shown.shape[1] // 2
+    assert change[:, : middle - 8].mean() > 5 * change[:, middle + 8 :].mean()
+
+    await discord_sim.alice.click(message, label="Redraw this part")
+    await discord_sim.settled()
+    again = requests_of(discord_sim)[-1]
+    assert again.steps > 0
+    assert again.mask == request.mask
+    assert not again.return_mask
+
+
+async def test_the_form_of_edit_changes_the_part(discord_sim: SimulatedDiscord) -> None:
+    await redraw(discord_sim, part="foreground", guidance=4.0)
+    opened = await discord_sim.alice.click(discord_sim.last, label="Edit")
+    assert "Which part?" in str(opened.modal)
+    job = await newest(discord_sim)
+    assert job.part == "foreground"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"mask": ("m.png", mask_file(64, 64, "black"))}, "black everywhere"),
+        ({"mask": ("m.png", b"no picture")}, "not a picture"),
+        ({"part": "transparent"}, "no transparent region"),
+        (
+            {"part": "transparent", "mask": ("m.png", mask_file(64, 64))},
+            "either a mask or the transparent region",
+        ),
+        ({"structure": ("s.png", b"no picture")}, "not a picture"),
+        ({"part": "transparent", "image": None, "url": "https://a.example/b.png"}, "attach"),
+    ],
+)
+async def test_what_cannot_be_used_gets_a_sentence_and_leaves_no_file(
+    discord_sim: SimulatedDiscord, options: dict[str, Any], sentence: str
+) -> None:
+    files = stored_files(discord_sim)
+    asked = len(requests_of(discord_sim))
+    result = await redraw(discord_sim, **options)
+    assert sentence in refusal_in(result)
+    assert stored_files(discord_sim) == files
+    assert len(requests_of(discord_sim)) == asked
+
+
+async def test_erasing_a_job_erases_its_mask_and_structure(discord_sim: SimulatedDiscord) -> None:
+    files = stored_files(discord_sim)
+    image = ("own.png", file_of(photo(96, 96, seed=71)))
+    await redraw(
+        discord_sim,
+        image=image,
+        mask=("m.png", mask_file(50, 60)),
+        structure=("s.png", file_of(photo(90, 90, seed=72))),
+    )
+    job = await newest(discord_sim)
+    assert job.mask is not None
+    assert job.structure is not None
+    assert {job.mask, job.structure} <= job.pictures
+    await discord_sim.bot.services.store.erase_job(job.id)
+    assert stored_files(discord_sim) == files
+
+
+async def test_a_model_without_a_depth_map_refuses_parts(
+    discord_sim: SimulatedDiscord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = discord_sim.bot.services
+    model = replace(services.model, options=frozenset({"strength"}))
+    monkeypatch.setattr(type(services), "model", property(lambda _self: model))
+    asked = len(requests_of(discord_sim))
+    for options in ({"part": "background"}, {"mask": CAT}, {"structure": CAT}):
+        result = await redraw(discord_sim, **options)
+        assert "cannot redraw a part" in refusal_in(result)
+    assert len(requests_of(discord_sim)) == asked
