@@ -51,6 +51,7 @@ class _RequestForm(Form):
     def part_field(self, chosen: Part) -> PartSelect:
         """Add the choice of the part that is redrawn."""
         select = PartSelect(
+            required=False,
             options=[
                 discord.SelectOption(
                     label=translate(self.locale, f"img2img.part.{part}"),
