@@ -59,7 +59,7 @@ class _RequestForm(Form):
                     default=part == chosen,
                 )
                 for part in PARTS
-            ]
+            ],
         )
         text = translate(self.locale, "img2img.form.part")
         self.add_item(discord.ui.Label(text=text, component=select))

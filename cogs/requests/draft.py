@@ -44,6 +44,8 @@ class Draft:
     @property
     def pictures(self) -> int:
         """How many pictures the request makes."""
+        if self.layout == "part":
+            return 1
         return len(self.styles or GRID_STRENGTHS) if self.layout == "grid" else self.count
 
 

@@ -13,10 +13,10 @@ def variants_of(draft: Draft, styles: Styles, *, seed: int, strength: float) -> 
     Raises:
         NoSuchStyle: a style of the sheet is not in the list.
     """
-    if draft.layout == "pictures":
+    if draft.layout != "grid":
         return tuple(
             Variant(seed=(seed + number) % (MAX_SEED + 1), strength=strength)
-            for number in range(draft.count)
+            for number in range(draft.pictures)
         )
     if not draft.styles:
         return tuple(Variant(seed=seed, strength=each) for each in GRID_STRENGTHS)

@@ -116,13 +116,15 @@ async def test_edit_opens_a_form_with_the_settings_and_submits_the_changed_ones(
     message = await redraw(discord_sim, negative_prompt="rain", strength=0.5, guidance=3.0, seed=9)
     shown = await press(discord_sim, discord_sim.alice, message, "Edit")
     defaults = [label["component"].get("value") for label in shown.modal["components"]]
-    assert defaults == ["a fox", "rain", "0.5", "3", "9"]
+    # The fourth field is the choice of the part.
+    assert defaults == ["a fox", "rain", "0.5", None, "9"]
     ids = [label["component"]["custom_id"] for label in shown.modal["components"]]
-    values = dict(zip(ids, ["an owl", "", "0,8", "4", "10"], strict=True))
+    values = dict(zip(ids, ["an owl", "", "0,8", ["background"], "10"], strict=True))
     await discord_sim.alice.submit_modal(shown, values)
     await discord_sim.settled()
     child, parent = await jobs(discord_sim)
-    assert (child.prompt, child.negative_prompt, child.guidance_scale) == ("an owl", "", 4.0)
+    assert (child.prompt, child.negative_prompt, child.guidance_scale) == ("an owl", "", 3.0)
+    assert (child.part, parent.part) == ("background", "everything")
     assert (child.variants[0].strength, child.variants[0].seed) == (0.8, 10)
     assert child.parent_id == parent.id
 
@@ -131,7 +133,7 @@ async def test_a_wrong_number_in_a_form_is_refused(discord_sim: SimulatedDiscord
     message = await redraw(discord_sim)
     shown = await press(discord_sim, discord_sim.alice, message, "Edit")
     ids = [label["component"]["custom_id"] for label in shown.modal["components"]]
-    values = dict(zip(ids, ["an owl", "", "much", "4", "10"], strict=True))
+    values = dict(zip(ids, ["an owl", "", "much", ["everything"], "10"], strict=True))
     result: Any = await discord_sim.alice.submit_modal(shown, values)
     assert result.response.ephemeral
     assert "must be a number from 0.05 to 1" in result.response.content

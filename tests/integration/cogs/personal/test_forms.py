@@ -40,25 +40,27 @@ async def open_again(user: Any, refused: Any) -> Any:
 
 async def test_edit_opens_again_with_every_field_as_it_was_typed(sim: SimulatedDiscord) -> None:
     await redraw(sim)
-    typed = ["an owl", "rain", "much", "4", "10"]
+    typed = ["an owl", "rain", "much", ["foreground"], "10"]
     shown = await press(sim, sim.alice, sim.last, "Edit")
     refused = await submit(sim.alice, shown, *typed)
     assert "must be a number from 0.05 to 1" in refused.response.content
     again = await open_again(sim.alice, refused)
-    assert [field.get("value") for field in fields_of(again)] == typed
-    refused = await submit(sim.alice, again, "an owl", "rain", "0.5", "4", "many")
+    prompt, negative, strength, part, seed = fields_of(again)
+    assert [field["value"] for field in (prompt, negative, strength, seed)] == [*typed[:3], "10"]
+    assert [option["value"] for option in part["options"] if option.get("default")] == typed[3]
+    refused = await submit(sim.alice, again, "an owl", "rain", "0.5", ["background"], "many")
     again = await open_again(sim.alice, refused)
-    await submit(sim.alice, again, "an owl", "rain", "0.5", "4", "12")
+    await submit(sim.alice, again, "an owl", "rain", "0.5", ["background"], "12")
     await sim.settled()
     job = await newest_job(sim, sim.alice)
-    assert (job.prompt, job.negative_prompt, job.guidance_scale) == ("an owl", "rain", 4.0)
+    assert (job.prompt, job.negative_prompt, job.part) == ("an owl", "rain", "background")
     assert (job.variants[0].strength, job.variants[0].seed) == (0.5, 12)
 
 
 async def test_an_error_after_the_form_was_accepted_keeps_it_too(sim: SimulatedDiscord) -> None:
     await redraw(sim)
     shown = await press(sim, sim.alice, sim.last, "Use this")
-    refused = await submit(sim.alice, shown, "   ", "rain", "", "", "")
+    refused = await submit(sim.alice, shown, "   ", "rain", "", ["everything"], "")
     assert "prompt is empty" in refused.response.content
     again = await open_again(sim.alice, refused)
     assert fields_of(again)[1]["value"] == "rain"
@@ -81,9 +83,9 @@ async def test_redraw_this_keeps_an_uploaded_picture(sim: SimulatedDiscord) -> N
     shown = await sim.alice.context_menu(sim.channel, "Redraw this", message)
     own = ("own.png", file_of(photo(100, 100, seed=3)))
     ids = [field["custom_id"] for field in fields_of(shown)]
-    refused = await sim.alice.submit_modal(shown, {ids[0]: "an owl", ids[2]: "strong", ids[3]: own})
+    refused = await sim.alice.submit_modal(shown, {ids[0]: "an owl", ids[2]: "strong", ids[4]: own})
     again = await open_again(sim.alice, refused)
-    assert not fields_of(again)[3]["required"]
+    assert not fields_of(again)[4]["required"]
     await submit(sim.alice, again, "an owl", "", "0.5")
     await sim.settled()
     job = await newest_job(sim, sim.alice)
