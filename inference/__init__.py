@@ -35,6 +35,7 @@ from inference.service import (
     InferenceService,
     ModelState,
     ModelStatus,
+    ReplicaSnapshot,
     ServiceState,
     ServiceStatus,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "Preview",
     "Progress",
     "RayService",
+    "ReplicaSnapshot",
     "ServiceState",
     "ServiceStatus",
     "ServiceStopped",

@@ -74,6 +74,29 @@ class ModelStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaSnapshot:
+    """One replica of a service with several: its engine counts for itself.
+
+    `name` is the machine's name and the process id of the replica. `restarts` counts its workers
+    after the first one, `resident_bytes` is the worker's memory, 0 without a worker.
+    """
+
+    name: str
+    state: ServiceState
+    device: str = ""
+    slots: int = 1
+    restarts: int = 0
+    denoiser_calls: int = 0
+    denoiser_rows: int = 0
+    resident_bytes: int = 0
+
+    @property
+    def rows_per_call(self) -> float:
+        """The mean number of rows in a call of the denoiser; 0 without a call."""
+        return self.denoiser_rows / self.denoiser_calls if self.denoiser_calls else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
     """A snapshot of a service.
 
@@ -82,7 +105,8 @@ class ServiceStatus:
     is known; with several models it is that of the default model. `models` has one element for each
     of several models, and none for a service with one model. `restarts` counts the workers after
     the first one; `denoiser_calls` and `denoiser_rows` count the denoiser's calls, and the rows in
-    them, of all workers.
+    them, of all workers. `replicas` has one element for each replica, and none for a service with
+    one local worker.
     """
 
     state: ServiceState
@@ -96,6 +120,7 @@ class ServiceStatus:
     denoiser_calls: int = 0
     denoiser_rows: int = 0
     models: tuple[ModelStatus, ...] = ()
+    replicas: tuple[ReplicaSnapshot, ...] = ()
 
     def model(self, name: str) -> ModelStatus:
         """The status of a model by its name; an empty name is the default model."""

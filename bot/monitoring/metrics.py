@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -23,66 +22,17 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from bot.jobs.job import Job
 from bot.jobs.queue import FairQueue
-from inference import ImageResult, InferenceService, ModelState, ServiceState
+from bot.monitoring.collector import ServiceCollector
+from inference import ImageResult, InferenceService, ServiceState
 
 # Discord ends an interaction that is not acknowledged within 3 s.
 ACKNOWLEDGEMENT_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 # From a fast GPU with an empty queue to an hour's wait.
 ANSWER_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
-
-
-class _WorkerCollector(Collector):
-    """What the inference service counts itself, read when the metrics are collected."""
-
-    def __init__(self, service: InferenceService) -> None:
-        self._service = service
-
-    def collect(self) -> Iterator[Metric]:
-        """One sample for each metric."""
-        status = self._service.status
-        counts = {
-            "redraw_worker_restarts": ("Workers that replaced another one.", status.restarts),
-            "redraw_denoiser_calls": ("Calls of the denoising network.", status.denoiser_calls),
-            "redraw_denoiser_rows": ("Rows in these calls.", status.denoiser_rows),
-        }
-        for name, (text, value) in counts.items():
-            yield CounterMetricFamily(name, text, value=value)
-        yield GaugeMetricFamily(
-            "redraw_worker_resident_memory_bytes",
-            "Resident memory of the worker process; 0 without one.",
-            value=_resident_memory(status.worker_pid),
-        )
-        loads = CounterMetricFamily(
-            "redraw_model_loads", "How often a model was loaded.", labels=["model"]
-        )
-        loaded = GaugeMetricFamily(
-            "redraw_model_loaded", "1 if the model is in memory.", labels=["model"]
-        )
-        seconds = GaugeMetricFamily(
-            "redraw_model_load_seconds", "How long the last loading took.", labels=["model"]
-        )
-        for model in status.models:
-            loads.add_metric([model.name], model.loads)
-            loaded.add_metric([model.name], model.state is ModelState.LOADED)
-            if model.load_seconds is not None:
-                seconds.add_metric([model.name], model.load_seconds)
-        yield from (loads, loaded, seconds)
-
-
-def _resident_memory(pid: int | None) -> int:
-    if pid is None:
-        return 0
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except psutil.Error:
-        # The process has just ended.
-        return 0
 
 
 class Metrics:
@@ -190,7 +140,7 @@ class Metrics:
             registry=self.registry,
         )
         self._service = service
-        self.registry.register(_WorkerCollector(service))
+        self.registry.register(ServiceCollector(service))
 
     def acknowledged(self, seconds: float) -> None:
         """An interaction was acknowledged after so many seconds."""

@@ -10,6 +10,7 @@ from bot.client import RedrawBot
 from bot.i18n.durations import duration
 from bot.i18n.translate import translate
 from bot.store.ledger import DIRECT_MESSAGES, day_of, renewal
+from inference import ReplicaSnapshot
 
 DAY_SECONDS = 24 * 3600.0
 # A message holds 2,000 characters.
@@ -59,7 +60,21 @@ async def statistics_text(bot: RedrawBot, days: int, locale: str) -> str:
     if refusals:
         text = ", ".join(f"{reason} {count}" for reason, count in refusals[:SHOWN_REASONS])
         lines.append(translate(locale, "admin.statistics.refusals", refusals=text))
+    lines += [_replica(locale, replica) for replica in services.inference.status.replicas]
     return "\n".join(lines)
+
+
+def _replica(locale: str, replica: ReplicaSnapshot) -> str:
+    return translate(
+        locale,
+        "admin.statistics.replica",
+        name=replica.name,
+        state=str(replica.state),
+        device=replica.device,
+        rows=f"{replica.rows_per_call:.1f}",
+        memory=f"{replica.resident_bytes / 2**20:.0f}",
+        restarts=replica.restarts,
+    )
 
 
 def _line(locale: str, name: str, sums: _Sum) -> str:

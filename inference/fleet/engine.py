@@ -20,7 +20,7 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 from inference.errors import InferenceError, ModelUnavailable, WorkerDied
 from inference.fleet.cluster import connected
 from inference.fleet.config import FleetConfig
-from inference.fleet.replica import Replica, ReplicaEvent, ReplicaStatus, free_slots
+from inference.fleet.replica import Replica, ReplicaEvent, ReplicaStatus, free_slots, snapshots
 from inference.service import ServiceState
 from inference.types import ImageRequest, ImageResult
 from inference.worker.messages import (
@@ -33,6 +33,7 @@ from inference.worker.messages import (
     Loading,
     Ready,
     Started,
+    Statistics,
     Stop,
     Submit,
     WorkerConfig,
@@ -243,4 +244,11 @@ class RayEngine:
             serving = sum(s.service.state is ServiceState.READY for s in statuses)
             detail = "ready" if serving else "waiting for a replica"
             slots = _capacity(statuses)
-            self._report(Capacity(slots=slots, detail=detail))
+            replicas = snapshots(statuses)
+            self._report(Capacity(slots=slots, detail=detail, replicas=replicas))
+            self._report(
+                Statistics(
+                    denoiser_calls=sum(replica.denoiser_calls for replica in replicas),
+                    denoiser_rows=sum(replica.denoiser_rows for replica in replicas),
+                )
+            )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import psutil
+
 from inference.errors import InferenceError, ModelUnavailable, WorkerFailed
-from inference.service import ServiceState, ServiceStatus
+from inference.service import ReplicaSnapshot, ServiceState, ServiceStatus
 from inference.types import ImageRequest, ImageResult, Progress
 from inference.worker.messages import Failed
 from inference.worker.supervisor import LocalService
@@ -21,7 +25,9 @@ ReplicaEvent = Progress | ImageResult | Failed
 class ReplicaStatus:
     """A snapshot of a replica. `failure` is set if its model can never be loaded there."""
 
+    name: str
     service: ServiceStatus
+    resident_bytes: int = 0
     failure: ModelUnavailable | None = None
 
 
@@ -65,7 +71,12 @@ class Replica:
 
     async def status(self) -> ReplicaStatus:
         """The state of the replica's worker."""
-        return ReplicaStatus(service=self._service.status, failure=self._failure)
+        return ReplicaStatus(
+            name=f"{socket.gethostname()}:{os.getpid()}",
+            service=self._service.status,
+            resident_bytes=_resident_bytes(self._service.worker_pid),
+            failure=self._failure,
+        )
 
     async def record_routing_stats(self) -> dict[str, int]:
         """Called by Ray Serve for the router: how many requests fill the batch."""
@@ -89,6 +100,31 @@ class Replica:
             await self._service.wait_failed()
         except ModelUnavailable as error:
             self._failure = error
+
+
+def _resident_bytes(pid: int | None) -> int:
+    try:
+        return int(psutil.Process(pid).memory_info().rss) if pid else 0
+    except psutil.Error:
+        return 0
+
+
+def snapshots(statuses: list[ReplicaStatus]) -> tuple[ReplicaSnapshot, ...]:
+    """The states of the replicas for the status of the whole service, in the order of their
+    names."""
+    return tuple(
+        ReplicaSnapshot(
+            name=status.name,
+            state=status.service.state,
+            device=status.service.device,
+            slots=status.service.slots,
+            restarts=status.service.restarts,
+            denoiser_calls=status.service.denoiser_calls,
+            denoiser_rows=status.service.denoiser_rows,
+            resident_bytes=status.resident_bytes,
+        )
+        for status in sorted(statuses, key=lambda status: status.name)
+    )
 
 
 def free_slots(statuses: list[ReplicaStatus]) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from inference.errors import InferenceError, ModelUnavailable
 from inference.model_entry import ModelEntry
-from inference.service import DownloadProgress, ModelStatus
+from inference.service import DownloadProgress, ModelStatus, ReplicaSnapshot
 from inference.types import ImageRequest, ImageResult, Progress
 
 
@@ -103,10 +103,12 @@ class ModelStates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """After `Ready`: how many requests fill the batches now. Also a sign of life."""
+    """After `Ready`: how many requests fill the batches now, and the state of each replica. Also a
+    sign of life."""
 
     slots: int
     detail: str
+    replicas: tuple[ReplicaSnapshot, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,8 +71,8 @@ class StatusKeeper:
                 self._current = message
             case Loading(detail=detail, download=download):
                 self._report_loading(detail, download)
-            case Capacity(slots=slots, detail=detail):
-                self._status = replace(self._status, slots=slots, detail=detail)
+            case Capacity(slots=slots, detail=detail, replicas=replicas):
+                self._status = replace(self._status, slots=slots, detail=detail, replicas=replicas)
             case ModelStates(models=models):
                 self._status = replace(self._status, models=models)
                 if self.state is ServiceState.READY and self.loading_model is None:

@@ -22,7 +22,7 @@ from bot.errors import StartError
 from bot.monitoring.endpoints import open_monitoring
 from bot.monitoring.metrics import Metrics
 from bot.monitoring.service_manager import notify
-from inference import ServiceState, ServiceStatus
+from inference import ReplicaSnapshot, ServiceState, ServiceStatus
 from tests.support.bots.full_bot_process import APPLICATION, running_bot
 from tests.support.fake_discord.server import FakeDiscord, fake_discord
 from tests.support.fake_discord.state import DiscordState
@@ -37,7 +37,7 @@ def free_port() -> int:
 
 
 def value(text: str, name: str, **labels: str) -> float:
-    """The value of one time series; labels in the order in which they are declared."""
+    """The value of one time series; labels in the order in which they are written."""
     inside = ",".join(f'{key}="{label}"' for key, label in labels.items())
     series = re.escape(f"{name}{{{inside}}}" if labels else name)
     found = re.search(rf"^{series} (\S+)$", text, re.MULTILINE)
@@ -176,6 +176,29 @@ async def test_what_the_service_counts_is_exported(tmp_path: Path) -> None:
         assert value(text, "redraw_denoiser_calls_total") == 30
         assert value(text, "redraw_denoiser_rows_total") == 400
         assert value(text, "redraw_worker_resident_memory_bytes") > 10_000_000
-        service.status = replace(counted, worker_pid=None)
+        assert "redraw_replica_ready{" not in text
+        replicas = (
+            ReplicaSnapshot(name="a:1", state=ServiceState.READY, device="cuda", slots=8),
+            ReplicaSnapshot(
+                name="b:2",
+                state=ServiceState.RESTARTING,
+                device="cuda",
+                restarts=3,
+                denoiser_calls=5,
+                denoiser_rows=60,
+                resident_bytes=7,
+            ),
+        )
+        service.status = replace(counted, worker_pid=None, replicas=replicas)
         text = discord_sim.bot.metrics.text().decode()
         assert value(text, "redraw_worker_resident_memory_bytes") == 0
+        for name, first, second in (
+            ("redraw_replica_ready", 1, 0),
+            ("redraw_replica_batch_slots", 8, 1),
+            ("redraw_replica_resident_memory_bytes", 0, 7),
+            ("redraw_replica_worker_restarts_total", 0, 3),
+            ("redraw_replica_denoiser_calls_total", 0, 5),
+            ("redraw_replica_denoiser_rows_total", 0, 60),
+        ):
+            assert value(text, name, device="cuda", replica="a:1") == first
+            assert value(text, name, device="cuda", replica="b:2") == second

@@ -102,6 +102,21 @@ async def test_sixty_requests_stream_their_steps_and_give_each_its_own_picture(
     assert len({pixels for pixels, _ in answers}) == len({one.seed % 256 for one in wanted})
 
 
+async def test_the_status_has_each_replica_and_what_its_engine_counts(service: RayService) -> None:
+    await asyncio.gather(*(run(service, request(id=f"s{n}", steps=5)) for n in range(20)))
+    async with asyncio.timeout(10):
+        while not all(each.denoiser_calls for each in service.status.replicas):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    status = service.status
+    pids = {replica.pid for replica in replicas()}
+    assert {int(each.name.rpartition(":")[2]) for each in status.replicas} == pids
+    for each in status.replicas:
+        assert (each.state, each.device, each.slots) == (ServiceState.READY, "cpu", 4)
+        assert each.rows_per_call >= 2
+        assert each.resident_bytes > 10_000_000
+    assert status.denoiser_calls == sum(each.denoiser_calls for each in status.replicas)
+
+
 async def test_an_error_of_the_engine_reaches_its_caller_alone(service: RayService) -> None:
     good = asyncio.create_task(run(service, request(id="good", steps=50)))
     with pytest.raises(WorkerDied):
