@@ -7,14 +7,12 @@ import logging
 import signal
 from collections.abc import Iterator
 
-import psutil
 import ray
 from ray import serve
 
-log = logging.getLogger(__name__)
+from inference.fleet.reaper import reap, reap_after_this_process
 
-# Ray's own processes end within seconds; some of its agents do not notice that it ended.
-REAP_SECONDS = 3.0
+log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -38,23 +36,12 @@ def connected(address: str | None) -> Iterator[None]:
     finally:
         signal.signal(signal.SIGTERM, ignored)
     session = ray.get_runtime_context().get_session_name()
+    if address is None:
+        reap_after_this_process(session)
     serve.start(proxy_location="Disabled")
     try:
         yield
     finally:
         ray.shutdown()
-        if address is None:
-            _reap(session)
-
-
-def _reap(session: str) -> None:
-    """End the processes of the session that are still alive."""
-    left = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if any(session in part for part in process.cmdline()):
-                process.kill()
-                left.append(process)
-    _, alive = psutil.wait_procs(left, timeout=REAP_SECONDS)
-    if alive:
-        log.warning("%d processes of Ray could not be ended", len(alive))
+        if address is None and (alive := reap(session)):
+            log.warning("%d processes of Ray could not be ended", alive)

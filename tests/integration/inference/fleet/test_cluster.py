@@ -43,7 +43,7 @@ def fleet_service(folder: Path, **options: object) -> RayService:
     return RayService(
         **{  # type: ignore[arg-type]
             "model": "noise",
-            "fleet": FleetConfig(min_replicas=2),
+            "fleet": FleetConfig(min_replicas=2, step_deadline=10.0),
             "replica_factory": FAKE_ENGINE,
             "cache_dir": folder,
             # Ray's workers import the tests' fake engine.
@@ -169,13 +169,40 @@ async def test_a_killed_replica_costs_its_own_requests_and_is_replaced(
     assert victim.pid not in [replica.pid for replica in replicas()]
 
 
+async def test_a_hanging_replica_costs_its_own_requests_and_restarts_its_worker(
+    service: RayService,
+) -> None:
+    def restarts() -> int:
+        return sum(replica.restarts for replica in service.status.replicas)
+
+    before = restarts()
+    others = [
+        asyncio.create_task(run(service, request(id=f"o{n}", seed=n, steps=60))) for n in range(6)
+    ]
+    await asyncio.sleep(1)
+    with pytest.raises(WorkerDied):
+        await run(service, request(id="hang", prompt="hang", steps=4))
+    outcomes = await asyncio.gather(*others, return_exceptions=True)
+    lost = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    assert all(isinstance(error, WorkerDied) for error in lost)
+    assert len(lost) < len(outcomes)
+    async with asyncio.timeout(120):
+        while restarts() == before:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+        await until_both_serve(service)
+
+
 async def test_a_killed_driver_is_replaced_with_its_cluster(service: RayService) -> None:
     assert service.worker_pid is not None
     running = asyncio.create_task(run(service, request(id="d", steps=ENDLESS)))
     await asyncio.sleep(1)
+    cluster = [psutil.Process(pid) for pid in processes_of_ray()]
     os.kill(service.worker_pid, signal.SIGKILL)
     with pytest.raises(WorkerDied):
         await running
+    # Nothing of the old cluster is left, long before Ray's agents end by themselves.
+    _, alive = await asyncio.to_thread(psutil.wait_procs, cluster, timeout=20)
+    assert alive == []
     async with asyncio.timeout(240):
         while service.status.state is ServiceState.READY:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
