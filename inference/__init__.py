@@ -28,7 +28,7 @@ from inference.errors import (
 )
 from inference.fleet.config import FleetConfig
 from inference.fleet.service import RayService
-from inference.model_entry import ExtraRepository, MemoryNeeds, ModelEntry
+from inference.model_entry import ALL_OPTIONS, ExtraRepository, MemoryNeeds, ModelEntry
 from inference.models import MODELS, POCKET, find_model, find_models
 from inference.service import (
     DownloadProgress,
@@ -55,6 +55,7 @@ from inference.worker.download import DOWNLOAD_ONLY
 from inference.worker.supervisor import LocalService
 
 __all__ = [
+    "ALL_OPTIONS",
     "DOWNLOAD_ONLY",
     "MODELS",
     "POCKET",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from inference.types import Option, Scheduler, Task
 
@@ -74,7 +75,8 @@ class ModelEntry:
     height) to which most pictures are fitted: the fewer there are, the more requests share a call
     of the model. A picture whose aspect ratio is not near one of them gets a size of its own.
     `scheduler` replaces the scheduler in the repository, unless None. `cpu_requests` is how many
-    requests run at once on a CPU; one full-size request already uses all cores. `parameters` is the
+    requests run at once on a CPU; one full-size request already uses all cores. `half_precision`
+    is the precision in which the weights were published, which a GPU uses. `parameters` is the
     number of parameters of all components, counted from their configurations; None is unknown.
     `memory` was measured, see docs/benchmarks.md; None is unknown.
 
@@ -101,6 +103,7 @@ class ModelEntry:
     guidance_scale: float = 7.5
     scheduler: Scheduler | None = None
     cpu_requests: int = 1
+    half_precision: Literal["float16", "bfloat16"] = "float16"
     parameters: int | None = None
     memory: MemoryNeeds | None = None
     family: str = ""

@@ -66,6 +66,8 @@ def build_engine(
     if device.type == "cpu":
         _use_all_cores()
     wanted = choose_dtype(config.dtype, device)
+    if config.dtype == "auto" and wanted == torch.float16:
+        wanted = getattr(torch, config.entry.half_precision)
     for dtype in _precisions(wanted):
         if dtype != wanted:
             name = _name(dtype)
@@ -193,7 +195,8 @@ def _warm_up_request(pixels: int, number: int) -> ImageRequest:
 
 
 def _measure_rows(model: DeviceModel[Any], pixels: int) -> int:
-    """How many rows fit a GPU, from the memory peaks of calls with two and with four rows."""
+    """How many rows fit a GPU, from the memory peaks of calls for one and for two requests."""
+    request_rows = model.rows(_warm_up_request(pixels, 0))
     peaks = []
     for requests in (1, 2):
         batch = _prepare(model, pixels, requests)
@@ -202,7 +205,7 @@ def _measure_rows(model: DeviceModel[Any], pixels: int) -> int:
         peaks.append(torch.cuda.max_memory_allocated())
         for one in batch:
             model.decode(one)
-    row_bytes = max(1, (peaks[1] - peaks[0]) // 2)
+    row_bytes = max(1, (peaks[1] - peaks[0]) // request_rows)
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info()
     return int(max(2, min(MAX_ROWS, MEMORY_SHARE * free // row_bytes)))

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from diffusers import StableDiffusionDepth2ImgPipeline
+from diffusers import Flux2KleinPipeline, StableDiffusionDepth2ImgPipeline
 
 from inference.engine.protocols import RunningT, StepModel
 from inference.families.depth2img import Depth2ImgModel
+from inference.families.flux2_klein import Flux2KleinModel
 from inference.pipelines.depth import DepthEstimator
 
 
@@ -45,6 +46,7 @@ FAMILIES: dict[str, Family] = {
     "depth2img": Family(
         (StableDiffusionDepth2ImgPipeline,), lambda pipe, depth: Depth2ImgModel(pipe)
     ),
+    "flux2_klein": Family((Flux2KleinPipeline,), lambda pipe, depth: Flux2KleinModel(pipe)),
 }
 
 

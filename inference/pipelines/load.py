@@ -13,6 +13,7 @@ import torch
 from diffusers import (
     AutoPipelineForImage2Image,
     DiffusionPipeline,
+    Flux2KleinPipeline,
     StableDiffusionDepth2ImgPipeline,
 )
 from transformers import DPTImageProcessor
@@ -21,12 +22,18 @@ from inference.downloads import download_model
 from inference.errors import InvalidModel, ModelTooLarge
 from inference.model_entry import ModelEntry
 from inference.pipeline_files import HALF_VARIANT
-from inference.pipelines import random_tiny
+from inference.pipelines import random_klein, random_tiny
 from inference.pipelines.devices import is_out_of_memory
 from inference.pipelines.low_memory import place, saves_memory
 from inference.pipelines.schedulers import new_scheduler
 from inference.service import DownloadProgress
 from inference.worker.messages import Loading
+
+RANDOM: dict[str, Callable[[], Any]] = {
+    "depth2img": random_tiny.build,
+    "flux2_klein": random_klein.build,
+}
+"""What builds the pipeline of an entry without a source, by its family."""
 
 
 def load_pipeline(
@@ -46,7 +53,7 @@ def load_pipeline(
         ModelUnavailable: one of its subclasses.
     """
     if entry.source == "":
-        return random_tiny.build().to(device, dtype)
+        return RANDOM[entry.family]().to(device, dtype)
     low_memory = saves_memory(entry, device, dtype)
     folder = _folder(entry, dtype, cache_dir, report)
     report(Loading("loading the model"))
@@ -98,6 +105,8 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> Any:
     if dtype != torch.float32 and any(folder.glob(f"*/*.{HALF_VARIANT}*.safetensors")):
         options["variant"] = HALF_VARIANT
     index = DiffusionPipeline.load_config(folder)
+    if index.get("_class_name") == Flux2KleinPipeline.__name__:
+        return Flux2KleinPipeline.from_pretrained(folder, **options)
     if index.get("_class_name") != StableDiffusionDepth2ImgPipeline.__name__:
         return AutoPipelineForImage2Image.from_pretrained(folder, **options)
     # Old repositories name DPTFeatureExtractor, which transformers 5 does not have. diffusers looks

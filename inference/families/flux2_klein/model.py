@@ -93,7 +93,7 @@ class Flux2KleinModel:
         self.encoder = KleinEncoder(pipe, cache_bytes=cache_bytes)
         self.decoder = PictureDecoder(pipe)
         self.previews = LatentPreview(pipe)
-        self.transformer_calls = 0
+        self.denoiser_calls = 0
 
     def batch_key(self, request: ImageRequest) -> Hashable:
         """Requests share a call if their tokens have equal positions: the sizes of the picture
@@ -193,6 +193,38 @@ class Flux2KleinModel:
         """The picture as it is expected to become, one pixel a latent of the VAE."""
         return self.previews.render(self.vae_latents(one.request, one.predicted_original))
 
+    def is_finite(self, one: KleinRunning) -> bool:
+        """Whether a finished request's tokens, and the picture decoded once, are finite."""
+        latents = self.vae_latents(one.request, one.latents)
+        decoded = self.decoder.decode_values(latents.to(self.dtype))
+        return bool(torch.isfinite(latents).all() and torch.isfinite(decoded).all())
+
+    @torch.no_grad()
+    def warm_up(self, width: int, height: int, rows: int) -> None:
+        """Call the transformer once for this size and number of rows, with one black reference."""
+        blank = ImageRequest(
+            id="warm-up",
+            pixels=bytes(width * height * 3),
+            width=width,
+            height=height,
+            prompt="",
+            strength=1.0,
+            steps=1,
+            guidance_scale=1.0,
+            seed=0,
+        )
+        (one,) = self.prepare([self.load_inputs(blank)])
+        self._transformer(
+            self._tokens(one).expand(rows, -1, -1),
+            torch.ones(rows, device=self.device, dtype=self.dtype),
+            one.text.expand(rows, -1, -1),
+            self._positions(blank),
+        )
+
+    def use_cuda_graphs(self) -> bool:
+        """False: a call at this model's size is long enough to hide the launches of its kernels."""
+        return False
+
     def extra_outputs(self, one: KleinRunning) -> dict[str, PendingTransfer[bytes]]:
         """None: the model uses no depth map."""
         return {}
@@ -236,7 +268,7 @@ class Flux2KleinModel:
         text: torch.Tensor,
         positions: torch.Tensor,
     ) -> torch.Tensor:
-        self.transformer_calls += 1
+        self.denoiser_calls += 1
         text_positions = torch.zeros(1, TEXT_TOKENS, 4, dtype=positions.dtype)
         text_positions[0, :, 3] = torch.arange(TEXT_TOKENS)
         outputs: torch.Tensor = self.pipe.transformer(

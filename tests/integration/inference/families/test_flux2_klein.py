@@ -192,9 +192,9 @@ def test_mixed_requests_need_at_most_four_tenths_of_the_calls(model: Flux2KleinM
     engine, recorder = new_engine(model, row_limit=64, admission_limit=32)
     for one in wanted:
         engine.post(Submit(one))
-    before = model.transformer_calls
+    before = model.denoiser_calls
     finish(engine, recorder, [one.id for one in wanted])
-    calls = model.transformer_calls - before
+    calls = model.denoiser_calls - before
     alone = sum(one.steps for one in wanted)
     assert calls <= 0.4 * alone
     assert len(recorder.results) == 32
