@@ -66,6 +66,7 @@ async def open_bot(
         can_share,
         favourites=settings.favourites_per_user > 0,
         styles=len(styles.names) > 1,
+        tasks=models.tasks,
     )
 
     async def encode(job: Job, pictures: Sequence[Picture]) -> tuple[Upload, ...]:

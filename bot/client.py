@@ -38,6 +38,8 @@ discord.VoiceClient.warn_dave = False
 COGS = (
     "cogs.help",
     "cogs.img2img",
+    "cogs.edit",
+    "cogs.imagine",
     "cogs.queue",
     "cogs.history",
     "cogs.gallery",

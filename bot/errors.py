@@ -5,7 +5,8 @@
     ├── RequestError                 the request itself: options, limits, permissions
     │   ├── MissingPermissions       bot.permissions
     │   ├── NoSuchStyle              bot.styles
-    │   ├── ModelNotOffered          bot.models
+    │   ├── ModelNotOffered, TaskNotOffered    bot.models
+    │   ├── CommandNotOffered        bot.commands.command_tree
     │   ├── ServerNotAllowed, DirectMessagesOff    bot.commands.allowed_places
     │   ├── UserQueueLimitReached, TooManyPictures, ErasedMeanwhile    bot.jobs.admission
     │   ├── ModerationRefusal        `bot.moderation.errors` draws this branch

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bot.errors import RequestError
-from inference import ModelEntry, find_models
+from inference import ModelEntry, Task, find_models
 
 
 class ModelNotOffered(RequestError):
     """A request names a model that is not configured: a typed name, or that of an earlier job."""
 
     text = "The model {model} is not available here. Available models: {models}."
+
+
+class TaskNotOffered(RequestError):
+    """No configured model has the task: a button of an earlier job, or a mention."""
+
+    text = "The model that runs here cannot do that."
 
 
 class ConfiguredModels:
@@ -54,3 +60,21 @@ class ConfiguredModels:
         if entry is None:
             raise ModelNotOffered(model=name, models=", ".join(self._entries))
         return entry
+
+    @property
+    def tasks(self) -> frozenset[Task]:
+        """What can be done with at least one of the models."""
+        return frozenset(task for entry in self for task in entry.tasks)
+
+    def for_task(self, task: Task, name: str | None = None) -> ModelEntry:
+        """The model of that name; without one, the first model that has the task.
+
+        Raises:
+            ModelNotOffered: it is not configured.
+            TaskNotOffered: it does not have the task, or no model has it.
+        """
+        entries = [self.get(name)] if name else list(self)
+        for entry in entries:
+            if task in entry.tasks:
+                return entry
+        raise TaskNotOffered

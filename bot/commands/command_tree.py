@@ -9,13 +9,19 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.errors import Unexpected, UserError
+from bot.errors import RequestError, Unexpected, UserError
 from bot.i18n.error_text import translate_error
 from bot.jobs.job import new_job_id
 from bot.moderation.appeal_button import appeal_button
 from bot.replies import refuse
 
 log = logging.getLogger(__name__)
+
+
+class CommandNotOffered(RequestError):
+    """Discord's client still showed a command that the bot no longer has, or has changed."""
+
+    text = "This command is not offered here any more. Type `/` to see the commands."
 
 
 async def handle_error(
@@ -28,6 +34,8 @@ async def handle_error(
     The reply has the `button`, unless the error can be appealed. The interaction's client is a
     `RedrawBot`, which this module cannot import: it uses the tree.
     """
+    if isinstance(error, app_commands.CommandNotFound | app_commands.CommandSignatureMismatch):
+        error = CommandNotOffered()
     if isinstance(error, app_commands.CommandInvokeError):
         error = error.original if isinstance(error.original, Exception) else error
     if not isinstance(error, UserError):

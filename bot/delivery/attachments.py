@@ -11,6 +11,7 @@ from bot.images.compose import labelled, shown
 from bot.images.encode import describe_settings, encode_all
 from bot.images.picture import Picture
 from bot.jobs.job import Job
+from bot.jobs.options import options_of
 
 # One request to Discord holds 25 MiB; the rest is for the message itself.
 # https://discord.com/developers/docs/reference#uploading-files
@@ -30,13 +31,14 @@ async def encode_job(
         columns = 2 if len(pictures) <= 4 else 3
         sheet = await asyncio.to_thread(labelled, list(zip(pictures, labels, strict=True)), columns)
         job, pictures = dataclasses.replace(job, variants=job.variants[:1]), [sheet]
+    options = options_of(job)
     texts = [
         describe_settings(
             prompt=job.prompt,
             negative_prompt=job.negative_prompt,
             steps=job.steps,
-            guidance_scale=job.guidance_scale,
-            strength=variant.strength,
+            guidance_scale=job.guidance_scale if "guidance" in options else None,
+            strength=variant.strength if "strength" in options else None,
             seed=variant.seed,
             width=job.width,
             height=job.height,
@@ -50,6 +52,7 @@ async def encode_job(
         list(zip(pictures, texts, strict=True)),
         limit_bytes=job.destination.upload_limit,
         request_bytes=REQUEST_BYTES,
+        from_text=not job.sources,
     )
     return tuple(
         Upload(

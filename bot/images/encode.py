@@ -17,17 +17,20 @@ from bot.images.picture import Picture
 DIGITAL_SOURCE_TYPE = (
     "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 )
-"""IPTC's term for media that generative AI made from other media, "Edited using Generative AI";
-`trainedAlgorithmicMedia` is for media made from text alone. The vocabulary is at
-https://cv.iptc.org/newscodes/digitalsourcetype/."""
+"""IPTC's term for media that generative AI made from other media, "Edited using Generative AI". The
+vocabulary is at https://cv.iptc.org/newscodes/digitalsourcetype/."""
 
-XMP = (
+FROM_TEXT_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+"""IPTC's term for media that generative AI made from text alone."""
+
+_XMP = (
+    # A template: the digital source type is filled in.
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
     '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description rdf:about=""'
     ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">'
-    f"<Iptc4xmpExt:DigitalSourceType>{DIGITAL_SOURCE_TYPE}</Iptc4xmpExt:DigitalSourceType>"
+    "<Iptc4xmpExt:DigitalSourceType>{source_type}</Iptc4xmpExt:DigitalSourceType>"
     "</rdf:Description></rdf:RDF></x:xmpmeta>"
     '<?xpacket end="r"?>'
 )
@@ -59,8 +62,8 @@ def describe_settings(
     prompt: str,
     negative_prompt: str,
     steps: int,
-    guidance_scale: float,
-    strength: float,
+    guidance_scale: float | None,
+    strength: float | None,
     seed: int,
     width: int,
     height: int,
@@ -88,18 +91,26 @@ def describe_settings(
     return "\n".join([prompt, *negative, pairs])
 
 
-def encode(picture: Picture, *, limit_bytes: int, settings_text: str | None = None) -> Encoded:
+def encode(
+    picture: Picture,
+    *,
+    limit_bytes: int,
+    settings_text: str | None = None,
+    from_text: bool = False,
+) -> Encoded:
     """`picture` as PNG if that has at most `limit_bytes`, else as the best WebP that fits, or as
     the best JPEG if a side is too long for WebP.
 
-    `settings_text` is written into PNG only, where other programs look for it. Takes up to a
+    `settings_text` is written into PNG only, where other programs look for it. `from_text` says
+    that the picture was made from text alone. Takes up to a
     second for a picture of some megapixels; `encode_all` runs in a thread.
 
     Raises:
         DoesNotFit: no quality is small enough.
     """
-    png = _png(picture, settings_text)
-    return png if len(png.data) <= limit_bytes else _lossy(picture, limit_bytes)
+    xmp = xmp_packet(from_text=from_text)
+    png = _png(picture, settings_text, xmp)
+    return png if len(png.data) <= limit_bytes else _lossy(picture, limit_bytes, xmp)
 
 
 SUFFIXES = (".png", ".webp", ".jpg", ".jpeg")
@@ -112,46 +123,58 @@ def save_as(picture: Picture, suffix: str) -> bytes:
     Raises:
         ValueError: any other suffix.
     """
+    xmp = xmp_packet(from_text=False)
     match suffix.lower():
         case ".png":
-            return _png(picture, None).data
+            return _png(picture, None, xmp).data
         case ".webp":
-            return _webp(_image(picture), FILE_QUALITY).data
+            return _webp(_image(picture), FILE_QUALITY, xmp).data
         case ".jpg" | ".jpeg":
-            return _jpeg(_image(picture), FILE_QUALITY).data
+            return _jpeg(_image(picture), FILE_QUALITY, xmp).data
     raise ValueError(f"{suffix!r} is none of {', '.join(SUFFIXES)}")
 
 
 async def encode_all(
-    pictures: Sequence[tuple[Picture, str | None]], *, limit_bytes: int, request_bytes: int
+    pictures: Sequence[tuple[Picture, str | None]],
+    *,
+    limit_bytes: int,
+    request_bytes: int,
+    from_text: bool = False,
 ) -> list[Encoded]:
     """Every (picture, settings text), each within `limit_bytes` and all within `request_bytes`.
+    `from_text` is as for `encode`.
 
     Runs in a thread. Pictures that need less than an equal share leave the rest to the others.
 
     Raises:
         DoesNotFit: a picture does not fit into its share.
     """
-    return await asyncio.to_thread(_encode_all, pictures, limit_bytes, request_bytes)
+    xmp = xmp_packet(from_text=from_text)
+    return await asyncio.to_thread(_encode_all, pictures, limit_bytes, request_bytes, xmp)
+
+
+def xmp_packet(*, from_text: bool = False) -> str:
+    """The XMP metadata of a picture that the model made; `from_text` is as for `encode`."""
+    return _XMP.format(source_type=FROM_TEXT_SOURCE_TYPE if from_text else DIGITAL_SOURCE_TYPE)
 
 
 def _encode_all(
-    pictures: Sequence[tuple[Picture, str | None]], limit_bytes: int, request_bytes: int
+    pictures: Sequence[tuple[Picture, str | None]], limit_bytes: int, request_bytes: int, xmp: str
 ) -> list[Encoded]:
-    files = [_png(picture, settings_text) for picture, settings_text in pictures]
+    files = [_png(picture, settings_text, xmp) for picture, settings_text in pictures]
     left = request_bytes
     by_size = sorted(range(len(files)), key=lambda index: len(files[index].data))
     for done, index in enumerate(by_size):
         share = min(limit_bytes, left // (len(files) - done))
         if len(files[index].data) > share:
-            files[index] = _lossy(pictures[index][0], share)
+            files[index] = _lossy(pictures[index][0], share, xmp)
         left -= len(files[index].data)
     return files
 
 
-def _png(picture: Picture, settings_text: str | None) -> Encoded:
+def _png(picture: Picture, settings_text: str | None, xmp: str) -> Encoded:
     texts = PngImagePlugin.PngInfo()
-    texts.add_itxt("XML:com.adobe.xmp", XMP)
+    texts.add_itxt("XML:com.adobe.xmp", xmp)
     if settings_text is not None:
         texts.add_text("parameters", settings_text)
     file = BytesIO()
@@ -159,14 +182,14 @@ def _png(picture: Picture, settings_text: str | None) -> Encoded:
     return Encoded(file.getvalue(), "png", "image/png")
 
 
-def _lossy(picture: Picture, limit_bytes: int) -> Encoded:
+def _lossy(picture: Picture, limit_bytes: int, xmp: str) -> Encoded:
     image = _image(picture)
     make = _webp if max(image.size) <= _WEBP_MAX_SIDE else _jpeg
     best = None
     low, high = 1, 100
     while low <= high:
         quality = (low + high) // 2
-        file = make(image, quality)
+        file = make(image, quality, xmp)
         if len(file.data) <= limit_bytes:
             best = file
             low = quality + 1
@@ -177,15 +200,15 @@ def _lossy(picture: Picture, limit_bytes: int) -> Encoded:
     return best
 
 
-def _webp(image: Image.Image, quality: int) -> Encoded:
+def _webp(image: Image.Image, quality: int, xmp: str) -> Encoded:
     file = BytesIO()
-    image.save(file, "WEBP", quality=quality, xmp=XMP.encode())
+    image.save(file, "WEBP", quality=quality, xmp=xmp.encode())
     return Encoded(file.getvalue(), "webp", "image/webp")
 
 
-def _jpeg(image: Image.Image, quality: int) -> Encoded:
+def _jpeg(image: Image.Image, quality: int, xmp: str) -> Encoded:
     file = BytesIO()
-    image.save(file, "JPEG", quality=quality, xmp=XMP.encode())
+    image.save(file, "JPEG", quality=quality, xmp=xmp.encode())
     return Encoded(file.getvalue(), "jpg", "image/jpeg")
 
 

@@ -6,7 +6,7 @@ from io import BytesIO
 
 from PIL import Image, ImageDraw
 
-from bot.images.encode import XMP, DoesNotFit, Encoded
+from bot.images.encode import DoesNotFit, Encoded, xmp_packet
 from bot.images.picture import Picture
 
 # A wipe of one second, with a pause on each picture, there and back.
@@ -44,7 +44,7 @@ def wipe(before: Picture, after: Picture, *, limit_bytes: int) -> Encoded:
             loop=0,
             quality=quality,
             method=2,
-            xmp=XMP.encode(),
+            xmp=xmp_packet().encode(),
         )
         if file.tell() <= limit_bytes:
             return Encoded(file.getvalue(), "webp", "image/webp")

@@ -64,6 +64,12 @@ def choose_link(text: str) -> ChosenLink | None:
     Removes what surrounds it: words, trailing punctuation, brackets, quotation marks, Markdown,
     spoiler bars, invisible characters. The result is not yet a valid URL; see `parse_link`.
     """
+    found = all_links(text)
+    return ChosenLink(found[0], len(found)) if found else None
+
+
+def all_links(text: str) -> list[str]:
+    """Every different http or https link in pasted text, as `choose_link` finds the first."""
     text = _INVISIBLE.sub("", text)
     found: dict[str, None] = {}
     at = 0
@@ -71,7 +77,7 @@ def choose_link(text: str) -> ChosenLink | None:
         link = _link_at(text, match.start())
         found[link] = None
         at = match.start() + max(len(link), len(match[0]))
-    return ChosenLink(next(iter(found)), len(found)) if found else None
+    return list(found)
 
 
 def _link_at(text: str, start: int) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from bot.client import Services
 from bot.delivery.attachments import encode_job
 from bot.delivery.message import MessageContent
-from bot.i18n.translate import translate
 from bot.jobs.job import Job
 from cogs.shared.access import ChannelFacts
 from cogs.shared.job_buttons import Action, JobButton
-from cogs.shared.renderer import alt_text, block, media_gallery, title
+from cogs.shared.renderer import alt_text, block, credit, media_gallery, title
 
 
 async def render_shared(services: Services, job: Job, gallery: ChannelFacts) -> MessageContent:
@@ -31,7 +30,6 @@ async def render_shared(services: Services, job: Job, gallery: ChannelFacts) -> 
     for picture in results:
         await services.checks.check_post(picture, gallery.guild_id, gallery.id)
     files = await encode_job(job, results, alt=alt_text(job), write_settings=False)
-    credit = translate(job.locale, "img2img.credit", user=f"<@{job.user_id}>")
     buttons = [JobButton(Action.REPORT, job), JobButton(Action.REMOVE, job)]
-    view = block(title(job), media_gallery(files), credit, buttons=buttons)
+    view = block(title(job), media_gallery(files), credit(job), buttons=buttons)
     return MessageContent(view=view, files=files)

@@ -22,6 +22,7 @@ from cogs.shared.access import AccessRule, Decision, decide
 from cogs.shared.channel_facts import job_facts
 from cogs.shared.guard import run_guarded
 from cogs.shared.job_buttons import Action, JobButton, rows
+from cogs.shared.settings_text import settings_text
 from cogs.shared.text import plain
 
 Interaction = discord.Interaction[RedrawBot]
@@ -142,15 +143,11 @@ async def draw_page(
 
 def _describe(job: Job, locale: str) -> str:
     prompt = plain(job.shown_prompt, PROMPT_CHARACTERS)
-    variant = job.variants[0]
     return translate(
         locale,
         "history.entry",
         prompt=f"**{prompt}**",
-        strength=f"{variant.strength:g}",
-        seed=variant.seed,
-        width=job.width,
-        height=job.height,
+        settings=settings_text(job, locale),
         when=f"<t:{int(job.created_at)}:R>",
     )
 

@@ -10,9 +10,10 @@ import discord
 
 from bot.delivery.notification import message_link
 from bot.i18n.translate import translate
-from bot.jobs.job import Job
+from bot.jobs.job import Job, Variant
+from bot.jobs.options import options_of
 from bot.replies import reply_privately
-from cogs.img2img._forms import RequestModal, first_part
+from cogs.img2img._forms import RequestModal
 from cogs.img2img._selected import selected_result, selected_variant, stored_picture
 from cogs.img2img._show_buttons import (
     Animate,
@@ -25,12 +26,14 @@ from cogs.img2img._show_buttons import (
 )
 from cogs.requests.draft import Draft, draft_of, source_of
 from cogs.requests.request import submit_request
-from cogs.requests.sources import StoredSource
+from cogs.requests.stored_source import StoredSource, refitted
+from cogs.requests.tasks import model_for, options_of_task, task_for_a_picture
 from cogs.shared.access import AccessRule
 from cogs.shared.errors import AlreadyFinished, NotDeleted
 from cogs.shared.job_buttons import Action, Interaction, JobAction
 from cogs.shared.job_messages import delete_job
 from cogs.shared.selection import with_selection
+from inference import Task
 
 # The strengths of "Vary": most of the picture stays, or its shapes and colours stay.
 SUBTLE_STRENGTH, STRONG_STRENGTH = 0.35, 0.6
@@ -78,7 +81,7 @@ class Vary(JobAction):
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Submit the request."""
         result = selected_result(job, self)
-        draft = draft_of(job, selected_variant(job, self))
+        draft = _as_task(job, "img2img", selected_variant(job, self))
         draft = dataclasses.replace(draft, strength=self.strength, count=1)
         await _submit(interaction, draft, _result_as_source(interaction, job, result))
 
@@ -135,7 +138,10 @@ class Strengths(JobAction):
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Submit the request."""
         draft = dataclasses.replace(
-            draft_of(job), layout="grid", seed=selected_variant(job, self).seed, strength=None
+            _as_task(job, "img2img"),
+            layout="grid",
+            seed=selected_variant(job, self).seed,
+            strength=None,
         )
         await _submit(interaction, draft, source_of(job, interaction))
 
@@ -149,9 +155,9 @@ class Edit(JobAction):
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Open the form. Submitting it submits a request with the same source."""
         variant = selected_variant(job, self)
-        draft = dataclasses.replace(
-            draft_of(job, variant), seed=variant.seed, strength=variant.strength, count=1
-        )
+        draft = dataclasses.replace(draft_of(job, variant), seed=variant.seed, count=1)
+        if "strength" in options_of(job):
+            draft = dataclasses.replace(draft, strength=variant.strength)
         await _open_form(interaction, draft, source_of(job, interaction))
 
 
@@ -164,7 +170,8 @@ class Use(JobAction):
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Open the form."""
         result = selected_result(job, self)
-        draft = draft_of(job, selected_variant(job, self))
+        task = task_for_a_picture(interaction.client.services)
+        draft = _as_task(job, task, selected_variant(job, self))
         draft = dataclasses.replace(draft, strength=None, count=1)
         await _open_form(interaction, draft, _result_as_source(interaction, job, result))
 
@@ -234,19 +241,30 @@ BUTTONS = (
 )
 
 
+def _as_task(job: Job, task: Task, variant: Variant | None = None) -> Draft:
+    """The settings of a job for a request with this task: another one has its own steps and
+    guidance."""
+    draft = draft_of(job, variant)
+    if job.task == task:
+        return draft
+    return dataclasses.replace(draft, task=task, steps=None, guidance=None)
+
+
 async def _open_form(interaction: Interaction, draft: Draft, source: StoredSource) -> None:
     async def submitted(answer: Interaction, draft: Draft) -> None:
         await _submit(answer, draft, source)
 
-    parts = first_part(interaction.client.services) is not None
-    form = RequestModal(draft, str(interaction.locale), submitted=submitted, parts=parts)
+    options = options_of_task(interaction.client.services, draft.task)
+    form = RequestModal(draft, str(interaction.locale), options, submitted=submitted)
     await interaction.response.send_modal(form)
 
 
 async def _submit(interaction: Interaction, draft: Draft, source: StoredSource) -> None:
     async def find_source() -> StoredSource:
-        await stored_picture(interaction.client.services, source.stored)
-        return source
+        services = interaction.client.services
+        for picture in source.pictures:
+            await stored_picture(services, picture)
+        return await refitted(services, source, model_for(services, draft.task))
 
     await submit_request(interaction, draft, find_source)
 
@@ -257,6 +275,7 @@ def _result_as_source(interaction: Interaction, job: Job, result: str) -> Stored
         stored=result,
         name=_result_name(interaction, job),
         channel_id=job.destination.channel_id,
+        references=(),
     )
 
 

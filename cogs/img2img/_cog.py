@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import discord
 from discord import app_commands
@@ -11,35 +10,25 @@ from discord.app_commands import Range
 from discord.ext import commands
 
 from bot.client import RedrawBot
-from bot.i18n.translate import localized_name, translate
-from cogs.img2img._forms import PictureModal, first_part
+from bot.i18n.translate import localized_name
+from cogs.img2img._forms import PictureModal
 from cogs.img2img._try import redraw_candidate
 from cogs.requests.candidates import candidates_in
-from cogs.requests.defaults import NO_STYLE, with_defaults
+from cogs.requests.defaults import style_choices, with_defaults
 from cogs.requests.draft import MAX_SEED, Draft
 from cogs.requests.guides import Guides, find_guided_source
 from cogs.requests.parts import PARTS, TRANSPARENT, part_named
 from cogs.requests.request import check_parts, submit_request
 from cogs.requests.sources import RequestContext
+from cogs.requests.tasks import TaskCommand, model_for, options_of_task
 
 Interaction = discord.Interaction[RedrawBot]
 
-# https://discord.com/developers/docs/interactions/application-commands#autocomplete
-MAX_CHOICES = 25
 
+class Img2ImgCommand(TaskCommand):
+    """`/img2img`."""
 
-class Img2ImgCommand(app_commands.Command["Img2Img", ..., None]):
-    """`/img2img`. Its option `steps` ends at the operator's limit instead of the highest one."""
-
-    async def get_translated_payload(
-        self, tree: app_commands.CommandTree[Any], translator: app_commands.Translator
-    ) -> dict[str, Any]:
-        """The command as it is published."""
-        assert self.binding is not None
-        command = await super().get_translated_payload(tree, translator)
-        steps = next(option for option in command["options"] if option["name"] == "steps")
-        steps["max_value"] = self.binding.bot.services.settings.max_steps
-        return command
+    task = "img2img"
 
 
 class Img2Img(commands.Cog):
@@ -145,7 +134,7 @@ class Img2Img(commands.Cog):
         draft = await with_defaults(
             self.bot.services, interaction.user, interaction.guild_id, draft
         )
-        context = RequestContext.of(interaction)
+        context = RequestContext.of(interaction, model_for(self.bot.services, "img2img"))
         await submit_request(
             interaction, draft, partial(find_guided_source, context, image, url, guides)
         )
@@ -158,24 +147,13 @@ class Img2Img(commands.Cog):
 
     @img2img.autocomplete("style")
     async def _styles(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
-        names = list(self.bot.services.styles.matching(typed))[: MAX_CHOICES - 1]
-        choices = [app_commands.Choice(name=name, value=name) for name in names]
-        none = translate(interaction.locale, "defaults.no_style")
-        store = self.bot.services.store
-        defaults = await store.user_defaults.of(interaction.user.id)
-        options = await store.guild_settings.options(interaction.guild_id)
-        if (defaults.style or options.style) is not None and typed.lower() in none.lower():
-            choices.append(app_commands.Choice(name=none, value=NO_STYLE))
-        return choices
+        return await style_choices(interaction, typed)
 
     async def redraw_this(self, interaction: Interaction, message: discord.Message) -> None:
         """Open a form that asks what the message's picture should become."""
         candidates = list(candidates_in(message))
-        await interaction.response.send_modal(
-            PictureModal(
-                candidates,
-                str(interaction.locale),
-                submitted=redraw_candidate,
-                part=first_part(self.bot.services),
-            )
+        options = options_of_task(self.bot.services, "img2img")
+        form = PictureModal(
+            candidates, str(interaction.locale), options, submitted=redraw_candidate
         )
+        await interaction.response.send_modal(form)

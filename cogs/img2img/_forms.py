@@ -8,13 +8,13 @@ from typing import Any, Self
 
 import discord
 
-from bot.client import RedrawBot, Services
+from bot.client import RedrawBot
 from bot.i18n.translate import translate
 from cogs.requests.candidates import ImageCandidate
 from cogs.requests.draft import MAX_SEED, Draft
 from cogs.requests.parts import PARTS, part_named
 from cogs.shared.forms import Form, TextInput, number_in
-from inference import Part
+from inference import Option, Part, Task
 
 Interaction = discord.Interaction[RedrawBot]
 
@@ -24,6 +24,13 @@ PartSelect = discord.ui.Select[discord.ui.Modal]
 MAX_OPTIONS = 25
 
 
+TITLES: dict[Task, str] = {
+    "img2img": "img2img.form.title",
+    "edit": "edit.form.title",
+    "text2img": "imagine.form.title",
+}
+
+
 def _optional(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 
@@ -31,20 +38,20 @@ def _optional(value: float | None) -> str:
 class _RequestForm(Form):
     """A form for a request, with the labels of `img2img.form`."""
 
-    def __init__(self, locale: str) -> None:
-        super().__init__(translate(locale, "img2img.form.title"), locale)
+    def __init__(self, locale: str, task: Task) -> None:
+        super().__init__(translate(locale, TITLES[task]), locale)
 
     def labelled(self, name: str, default: str = "", **options: Any) -> TextInput:
         """Add a text field with the label of this name."""
         return self.field(translate(self.locale, f"img2img.form.{name}"), default, **options)
 
-    def number(self, name: str, field: TextInput, low: float, high: float) -> float | None:
-        """The number in a field; None if the field is empty.
+    def number(self, name: str, field: TextInput | None, low: float, high: float) -> float | None:
+        """The number in a field; None if the field is empty, or if there is none.
 
         Raises:
             NotANumberBetween: it is not a number in this range.
         """
-        if not field.value:
+        if field is None or not field.value:
             return None
         return number_in(field.value, translate(self.locale, f"img2img.form.{name}"), low, high)
 
@@ -66,11 +73,6 @@ class _RequestForm(Form):
         return select
 
 
-def first_part(services: Services) -> Part | None:
-    """The part that a new form shows; None if the model cannot redraw a part."""
-    return "everything" if "part" in services.model.options else None
-
-
 def chosen_part(select: PartSelect | None, otherwise: Part) -> Part:
     """The part that was chosen in a form."""
     return part_named(select.values[0]) if select is not None and select.values else otherwise
@@ -86,23 +88,27 @@ class RequestModal(_RequestForm):
         self,
         draft: Draft,
         locale: str,
+        options: frozenset[Option],
         *,
         submitted: Callable[[Interaction, Draft], Awaitable[None]],
-        parts: bool = False,
     ) -> None:
-        super().__init__(locale)
+        super().__init__(locale, draft.task)
         self._draft = draft
+        self._options = options
         self._submitted = submitted
-        self._parts = parts
         self.prompt = self.labelled("prompt", draft.prompt, long=True, required=True)
-        self.negative = self.labelled("negative", draft.negative_prompt, long=True)
-        self.strength = self.labelled("strength", _optional(draft.strength), max_length=6)
+        self.negative: TextInput | None = None
+        self.strength: TextInput | None = None
         # A form has five fields: where a part can be chosen, the draft's guidance is kept.
         self.guidance: TextInput | None = None
         self.part: PartSelect | None = None
-        if parts:
+        if "negative_prompt" in options:
+            self.negative = self.labelled("negative", draft.negative_prompt, long=True)
+        if "strength" in options:
+            self.strength = self.labelled("strength", _optional(draft.strength), max_length=6)
+        if "part" in options:
             self.part = self.part_field(draft.part)
-        else:
+        elif "guidance" in options:
             self.guidance = self.labelled("guidance", _optional(draft.guidance), max_length=6)
         seed = "" if draft.seed is None else str(draft.seed)
         self.seed = self.labelled("seed", seed, max_length=10)
@@ -110,7 +116,7 @@ class RequestModal(_RequestForm):
     def copy(self) -> Self:
         """The form with the draft's settings."""
         draft = replace(self._draft, part=chosen_part(self.part, self._draft.part))
-        return type(self)(draft, self.locale, submitted=self._submitted, parts=self._parts)
+        return type(self)(draft, self.locale, self._options, submitted=self._submitted)
 
     async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
         """Read the fields and submit the request.
@@ -122,7 +128,7 @@ class RequestModal(_RequestForm):
         draft = replace(
             self._draft,
             prompt=self.prompt.value,
-            negative_prompt=self.negative.value,
+            negative_prompt=self.negative.value if self.negative else "",
             strength=self.number("strength", self.strength, 0.05, 1.0),
             guidance=(
                 self.number("guidance", self.guidance, 1.0, 20.0)
@@ -145,18 +151,23 @@ class PictureModal(_RequestForm):
         self,
         candidates: Sequence[ImageCandidate],
         locale: str,
+        options: frozenset[Option],
         *,
         submitted: Callable[[Interaction, Draft, ImageCandidate], Awaitable[None]],
         chosen: int = 0,
-        part: Part | None = None,
+        part: Part = "everything",
     ) -> None:
-        super().__init__(locale)
+        super().__init__(locale, "img2img")
+        self._options = options
         self._candidates = list(candidates)
         self._part = part
         self._submitted = submitted
         self.prompt = self.labelled("prompt", long=True, required=True)
-        self.negative = self.labelled("negative", long=True)
-        self.strength = self.labelled("strength", max_length=6)
+        self.negative = self.strength = None
+        if "negative_prompt" in options:
+            self.negative = self.labelled("negative", long=True)
+        if "strength" in options:
+            self.strength = self.labelled("strength", max_length=6)
         self.choice: discord.ui.Select[discord.ui.Modal] | None = None
         if len(candidates) > 1:
             self.choice = discord.ui.Select(
@@ -185,9 +196,13 @@ class PictureModal(_RequestForm):
         candidates, chosen = self._candidates, self._index
         if upload := self._uploaded:
             candidates, chosen = [upload, *candidates], 0
-        part = None if self._part is None else chosen_part(self.part, self._part)
         return type(self)(
-            candidates, self.locale, submitted=self._submitted, chosen=chosen, part=part
+            candidates,
+            self.locale,
+            self._options,
+            submitted=self._submitted,
+            chosen=chosen,
+            part=chosen_part(self.part, self._part),
         )
 
     async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
@@ -198,7 +213,7 @@ class PictureModal(_RequestForm):
         """
         draft = Draft(
             prompt=self.prompt.value,
-            negative_prompt=self.negative.value,
+            negative_prompt=self.negative.value if self.negative else "",
             strength=self.number("strength", self.strength, 0.05, 1.0),
             part=chosen_part(self.part, "everything"),
         )

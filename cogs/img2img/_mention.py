@@ -23,10 +23,14 @@ from cogs.img2img._command_permissions import CommandPermissions
 from cogs.requests.candidates import candidates_in, is_spoilered, is_stripped
 from cogs.requests.defaults import with_defaults
 from cogs.requests.draft import Draft
+from cogs.requests.edit_sources import find_edit_sources
 from cogs.requests.request import check_draft, check_user, submit
-from cogs.requests.sources import RequestContext, StoredSource, find_linked, store_candidate
+from cogs.requests.sources import RequestContext, find_linked, store_candidate
+from cogs.requests.stored_source import StoredSource, discard
+from cogs.requests.tasks import model_for, offered_tasks, task_for_a_picture
 from cogs.shared.channel_facts import channel_of_message
 from cogs.shared.errors import AttachFilesNeeded, NoSource, PictureNotVisible
+from inference import Task
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +54,8 @@ class Mention(commands.Cog):
 
     def __init__(self, bot: RedrawBot) -> None:
         self.bot = bot
-        self._permissions = CommandPermissions(bot, "img2img")
+        command = "img2img" if "img2img" in offered_tasks(bot.services) else "edit"
+        self._permissions = CommandPermissions(bot, command)
         self._sent: TTLCache[tuple[int, int, str], None] = TTLCache(REPEATS_KEPT, REPEAT_SECONDS)
 
     @commands.Cog.listener("on_message")
@@ -96,12 +101,14 @@ class Mention(commands.Cog):
 
     async def _redraw(self, message: discord.Message, locale: str, *, explain: bool) -> None:
         services = self.bot.services
+        task = task_for_a_picture(services)
         context = RequestContext(
             bot=self.bot,
             user=message.author,
             here=channel_of_message(message),
             channel=message.channel,
             locale=locale,
+            model=model_for(services, task),
         )
         prompt = self._prompt(message)
         carries_picture = any(candidates_in(message)) or _LINK.search(message.content)
@@ -111,7 +118,7 @@ class Mention(commands.Cog):
             return
         guild_id = message.guild.id if message.guild else None
         # The reply to a message is public, whatever the author's default is.
-        written = Draft(prompt=prompt[:PROMPT_CHARACTERS], private=False)
+        written = Draft(prompt=prompt[:PROMPT_CHARACTERS], task=task, private=False)
         draft = check_draft(
             await with_defaults(services, message.author, guild_id, written),
             services,
@@ -121,11 +128,11 @@ class Mention(commands.Cog):
         self._check_permissions(message)
         await check_user(self.bot, message.author, guild_id, message.channel.id)
         async with services.runner.reserve(message.author.id, draft.pictures) as reservation:
-            source = await self._find_source(context, message)
+            source = await self._find_source(context, message, draft.task)
             try:
                 reply = await message.reply(view=_placeholder(), mention_author=False)
             except BaseException:
-                await services.store.discard(source.stored)
+                await discard(services, source)
                 raise
             destination = Destination(
                 application_id=self.bot.application_id or 0,
@@ -158,14 +165,23 @@ class Mention(commands.Cog):
             text = text.replace(role.mention, " ")
         return " ".join(_LINK.sub(" ", text).split())
 
-    async def _find_source(self, context: RequestContext, message: discord.Message) -> StoredSource:
+    async def _find_source(
+        self, context: RequestContext, message: discord.Message, task: Task
+    ) -> StoredSource:
         """The picture of the message, else the one it links to, else that of the replied-to one.
+
+        A request to edit takes all pictures of the message and of the replied-to one.
 
         Raises:
             SourceError: there is none, or it cannot be downloaded or decoded.
         """
+        if task == "edit":
+            shown = [message, await _replied_to(message)]
+            pictures = [each for one in shown if one is not None for each in candidates_in(one)]
+            if pictures:
+                return await find_edit_sources(context, pictures[: context.model.max_references])
         for candidate in candidates_in(message):
-            return await store_candidate(self.bot, candidate)
+            return await store_candidate(context, candidate)
         if link := choose_link(message.content):
             source = await find_linked(context, link.url)
             spoiler = source.spoiler or is_spoilered(message.content, link.url)
@@ -174,7 +190,7 @@ class Mention(commands.Cog):
         if replied is None:
             raise NoSource
         for candidate in candidates_in(replied):
-            return await store_candidate(self.bot, candidate)
+            return await store_candidate(context, candidate)
         if not self.bot.intents.message_content and message.guild and is_stripped(replied):
             raise PictureNotVisible
         raise NoSource

@@ -13,7 +13,7 @@ from bot.permissions import check_permissions
 from cogs.img2img._uploads import animation, before_after, depth_map, larger
 from cogs.shared.access import AccessRule
 from cogs.shared.job_buttons import Action, Interaction, JobAction, JobButton
-from cogs.shared.renderer import block, media_gallery, title
+from cogs.shared.renderer import block, credit, media_gallery, title
 
 
 class _Shown(JobAction):
@@ -160,11 +160,6 @@ class Larger(JobAction):
             buttons=[JobButton(action, job, self.number) for action in actions],
         )
         await _reply(interaction, view, upload)
-
-
-def credit(job: Job) -> str:
-    """Who had the picture made, and that AI made it."""
-    return translate(job.locale, "img2img.credit", user=f"<@{job.user_id}>")
 
 
 async def _reply(interaction: Interaction, view: discord.ui.LayoutView, upload: Upload) -> None:

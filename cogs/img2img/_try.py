@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 
-from cogs.img2img._forms import PictureModal, RequestModal, first_part
+from cogs.img2img._forms import PictureModal, RequestModal
 from cogs.requests.candidates import ImageCandidate
 from cogs.requests.defaults import with_defaults
 from cogs.requests.draft import Draft
 from cogs.requests.request import submit_request
-from cogs.requests.sources import StoredSource, store_candidate, store_picture
+from cogs.requests.sources import RequestContext, store_candidate
+from cogs.requests.stored_source import StoredSource, store_picture
+from cogs.requests.tasks import model_for, options_of_task, task_for_a_picture
 from cogs.shared.open_button import Interaction, OpenAction, Target
 from inference import POCKET
 
@@ -26,12 +29,11 @@ class TrySample(OpenAction):
 
     async def run(self, interaction: Interaction) -> None:
         """Open the form."""
-        form = RequestModal(
-            Draft(prompt=SAMPLE_PROMPT),
-            str(interaction.locale),
-            submitted=_redraw_sample,
-            parts=first_part(interaction.client.services) is not None,
-        )
+        services = interaction.client.services
+        task = task_for_a_picture(services)
+        options = options_of_task(services, task)
+        draft = Draft(prompt=SAMPLE_PROMPT, task=task)
+        form = RequestModal(draft, str(interaction.locale), options, submitted=_redraw_sample)
         await interaction.response.send_modal(form)
 
 
@@ -42,12 +44,9 @@ class TryUpload(OpenAction):
 
     async def run(self, interaction: Interaction) -> None:
         """Open the form."""
-        form = PictureModal(
-            [],
-            str(interaction.locale),
-            submitted=redraw_candidate,
-            part=first_part(interaction.client.services),
-        )
+        services = interaction.client.services
+        options = options_of_task(services, task_for_a_picture(services))
+        form = PictureModal([], str(interaction.locale), options, submitted=redraw_candidate)
         await interaction.response.send_modal(form)
 
 
@@ -56,8 +55,10 @@ async def redraw_candidate(
 ) -> None:
     """Submit the request of a form for a picture of a message or an upload."""
     bot = interaction.client
+    draft = replace(draft, task=task_for_a_picture(bot.services))
     draft = await with_defaults(bot.services, interaction.user, interaction.guild_id, draft)
-    await submit_request(interaction, draft, partial(store_candidate, bot, candidate))
+    context = RequestContext.of(interaction, model_for(bot.services, draft.task))
+    await submit_request(interaction, draft, partial(store_candidate, context, candidate))
 
 
 async def _redraw_sample(interaction: Interaction, draft: Draft) -> None:
@@ -65,7 +66,7 @@ async def _redraw_sample(interaction: Interaction, draft: Draft) -> None:
 
     async def find_source() -> StoredSource:
         data = await asyncio.to_thread(SAMPLE.read_bytes)
-        return await store_picture(services, data, SAMPLE.name)
+        return await store_picture(services, data, SAMPLE.name, model_for(services, draft.task))
 
     draft = await with_defaults(services, interaction.user, interaction.guild_id, draft)
     await submit_request(interaction, draft, find_source)

@@ -86,8 +86,10 @@ async def _postable(interaction: Interaction, content: str) -> Picture:
 
 
 async def _upload(interaction: Interaction, job: Job, picture: Picture, name: str) -> Upload:
-    limit = interaction.filesize_limit
-    return _as_upload(job, await asyncio.to_thread(encode, picture, limit_bytes=limit), name)
+    file = await asyncio.to_thread(
+        encode, picture, limit_bytes=interaction.filesize_limit, from_text=not job.sources
+    )
+    return _as_upload(job, file, name)
 
 
 def _as_upload(job: Job, file: Encoded, name: str) -> Upload:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import discord
+from discord import app_commands
 
-from bot.client import Services
+from bot.client import RedrawBot, Services
+from bot.i18n.translate import translate
 from cogs.requests.draft import MAX_STEPS, Draft
+from cogs.requests.tasks import options_of_task
 from cogs.requests.terms import terms_for
 
 # The style that a user chooses to have none although `/defaults` names one.
 NO_STYLE = "none"
+# https://discord.com/developers/docs/interactions/application-commands#autocomplete
+MAX_CHOICES = 25
 
 
 async def with_defaults(
@@ -26,19 +31,38 @@ async def with_defaults(
     defaults = await services.store.user_defaults.of(user.id)
     terms = await terms_for(services, user, guild_id)
     known = set(services.styles.matching(""))
-    usual = (defaults.style, terms.options.style)
+    # A style would be taken for a part of the instruction.
+    usual = (defaults.style, terms.options.style) if draft.task != "edit" else ()
     style = draft.style or next((name for name in usual if name in known), None)
     limit = min(services.settings.max_steps, terms.limits.steps or MAX_STEPS)
-    steps = draft.steps
-    if steps is None and defaults.steps is not None:
+    steps, strength = draft.steps, draft.strength
+    if strength is None and "strength" in options_of_task(services, draft.task):
+        strength = defaults.strength
+    # The steps that suit a model that redraws do not suit the others.
+    if steps is None and defaults.steps is not None and draft.task == "img2img":
         steps = min(defaults.steps, limit)
     private = draft.private
     if private is None:
         private = defaults.private and terms.limits.private is not False
     return replace(
         draft,
-        strength=defaults.strength if draft.strength is None else draft.strength,
+        strength=strength,
         steps=steps,
         style=None if style == NO_STYLE else style,
         private=private,
     )
+
+
+async def style_choices(
+    interaction: discord.Interaction[RedrawBot], typed: str
+) -> list[app_commands.Choice[str]]:
+    """The styles whose names contain what was typed; to have none, if there is a default style."""
+    services = interaction.client.services
+    names = list(services.styles.matching(typed))[: MAX_CHOICES - 1]
+    choices = [app_commands.Choice(name=name, value=name) for name in names]
+    none = translate(interaction.locale, "defaults.no_style")
+    defaults = await services.store.user_defaults.of(interaction.user.id)
+    options = await services.store.guild_settings.options(interaction.guild_id)
+    if (defaults.style or options.style) is not None and typed.lower() in none.lower():
+        choices.append(app_commands.Choice(name=none, value=NO_STYLE))
+    return choices

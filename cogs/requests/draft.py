@@ -10,8 +10,9 @@ import discord
 from bot.client import RedrawBot
 from bot.i18n.translate import translate
 from bot.jobs.job import Job, Variant
-from cogs.requests.sources import StoredSource
-from inference import Part
+from bot.jobs.options import options_of
+from cogs.requests.stored_source import StoredSource
+from inference import Part, Task
 
 # Seeds have 32 bits, so that users can read and type them and other tools take them.
 MAX_SEED = 2**32 - 1
@@ -26,6 +27,7 @@ class Draft:
     """The settings of a request. None stands for the default, and for a random seed."""
 
     prompt: str
+    task: Task = "img2img"
     negative_prompt: str = ""
     strength: float | None = None
     steps: int | None = None
@@ -50,18 +52,21 @@ class Draft:
 
 
 def draft_of(job: Job, variant: Variant | None = None) -> Draft:
-    """The settings of the job, with a random seed, and the job as the parent.
+    """The settings that had an effect on the job, with a random seed, and the job as the parent.
 
     `variant`: the picture whose style is taken, of a sheet of styles.
     """
+    options = options_of(job)
+    strength = job.variants[0].strength if job.layout != "grid" else None
     return Draft(
         prompt=job.shown_prompt,
+        task=job.task,
         negative_prompt=job.shown_negative_prompt,
         style=(variant and variant.style) or (job.style if job.user_prompt is not None else None),
-        strength=job.variants[0].strength if job.layout != "grid" else None,
+        strength=strength if "strength" in options else None,
         # A job that showed its part took no steps.
         steps=job.steps or None,
-        guidance=job.guidance_scale,
+        guidance=job.guidance_scale if "guidance" in options else None,
         count=len(job.variants) if job.layout == "pictures" else 1,
         part=job.part,
         part_threshold=job.part_threshold,
@@ -71,14 +76,24 @@ def draft_of(job: Job, variant: Variant | None = None) -> Draft:
 
 
 def source_of(job: Job, interaction: discord.Interaction[RedrawBot]) -> StoredSource:
-    """The source of the job, for a new request.
+    """The pictures of the job, for a new request.
 
-    In another channel than the job's, the source counts as taken from the job's channel, and its
-    name does not tell where the job found it.
+    In another channel than the job's, they count as taken from the job's channel, and their names
+    do not tell where the job found them.
     """
-    assert job.source is not None
     elsewhere = job.destination.channel_id != interaction.channel_id
-    name = translate(interaction.locale, "img2img.source.earlier") if elsewhere else job.source_name
+    earlier = translate(interaction.locale, "img2img.source.earlier")
+    name = earlier if elsewhere and job.source is not None else job.source_name
+    references = (
+        StoredSource(
+            stored=each.stored,
+            width=each.width,
+            height=each.height,
+            name=earlier if elsewhere else each.name,
+            channel_id=each.channel_id or job.destination.channel_id,
+        )
+        for each in job.references
+    )
     return StoredSource(
         stored=job.source,
         width=job.width,
@@ -89,4 +104,5 @@ def source_of(job: Job, interaction: discord.Interaction[RedrawBot]) -> StoredSo
         channel_id=job.source_channel_id or job.destination.channel_id,
         mask=job.mask,
         structure=job.structure,
+        references=tuple(references),
     )

@@ -12,7 +12,8 @@ from bot.client import Services
 from bot.images.picture import Picture
 from cogs.requests.candidates import ImageCandidate
 from cogs.requests.download import download, download_attachment
-from cogs.requests.sources import RequestContext, StoredSource, find_source
+from cogs.requests.sources import RequestContext, find_source
+from cogs.requests.stored_source import StoredSource, discard
 from cogs.shared.errors import EmptyMask, TransparentNeedsImage, TwoMasks
 
 
@@ -43,22 +44,19 @@ async def find_guided_source(
     if image is None and url is None:
         image = guides.structure
     source = await find_source(context, image, url)
-    stored = [source.stored]
     services = context.bot.services
     try:
         if (masked := image if guides.transparent else guides.mask) is not None:
             data = await download_attachment(context.bot, masked)
             mask = await _mask(services, data, source, only_transparent=guides.transparent)
             source = replace(source, mask=await services.store.pictures.put(mask))
-            stored.append(source.mask or "")
         if guides.structure is not None and guides.structure is not image:
             candidate = ImageCandidate(guides.structure.filename, guides.structure)
             data = await download(context.bot, candidate)
-            structure = await _structure(services, data, source)
+            structure = await _structure(context, data, source)
             source = replace(source, structure=await services.store.pictures.put(structure))
     except BaseException:
-        for name in stored:
-            await services.store.discard(name)
+        await discard(services, source)
         raise
     return source
 
@@ -76,11 +74,11 @@ async def _mask(
     return Picture(image.convert("RGB").tobytes(), source.width, source.height)
 
 
-async def _structure(services: Services, data: bytes, source: StoredSource) -> Picture:
+async def _structure(context: RequestContext, data: bytes, source: StoredSource) -> Picture:
     """The picture in the bytes, cut at its longer sides to the source's size."""
-    model = services.model
+    model = context.model
     size = (source.width, source.height)
-    picture = await services.intake.from_bytes(
+    picture = await context.bot.services.intake.from_bytes(
         data, pixels=model.pixels, multiple=model.multiple, sizes=(size, *model.sizes)
     )
 

@@ -14,12 +14,13 @@ from bot.commands.allowed_places import check_place
 from bot.errors import ModelFailed
 from bot.jobs.admission import Reservation
 from bot.jobs.budgets import check_limits, check_pictures, check_private
-from bot.jobs.job import Destination, Job, new_job_id
+from bot.jobs.job import Destination, Job, Reference, new_job_id
 from bot.moderation.place import place_of
 from bot.permissions import check_permissions
 from cogs.requests.draft import MAX_SEED, MAX_STEPS, Draft
 from cogs.requests.prompt import in_words
-from cogs.requests.sources import StoredSource
+from cogs.requests.stored_source import StoredSource, discard
+from cogs.requests.tasks import check_options, model_for, options_of_task
 from cogs.requests.terms import Terms, check_server_place, role_ids_of, terms_for
 from cogs.requests.variants import variants_of
 from cogs.shared.access import ChannelFacts
@@ -46,6 +47,7 @@ def check_draft(
 
     Raises:
         EmptyPrompt, TooManySteps, NoSuchStyle: the draft is not valid.
+        TaskNotOffered, OptionNotOffered: the model cannot do it.
         ModelFailed: the model cannot run.
     """
     users = list(users)
@@ -56,6 +58,7 @@ def check_draft(
     )
     if not draft.prompt:
         raise EmptyPrompt
+    check_options(services, draft)
     limit = services.settings.max_steps
     if draft.steps is not None and draft.steps > limit:
         raise TooManySteps(limit=limit)
@@ -73,8 +76,9 @@ def check_parts(services: Services) -> None:
     Raises:
         NoParts: it has no depth map.
     """
-    if "part" not in services.model.options:
-        raise NoParts(model=services.model.name)
+    model = model_for(services, "img2img")
+    if "part" not in model.options:
+        raise NoParts(model=model.name)
 
 
 async def check_user(
@@ -180,16 +184,14 @@ async def submit(
     `here` is the channel in which the user made the request, `reservation` its place in the queue.
 
     Raises:
-        UserError: the queue does not accept the job; the source is deleted.
+        UserError: the queue does not accept the job; the pictures are deleted.
     """
     try:
         terms = await terms_for(services, user, destination.guild_id)
         job = _new_job(services, draft, source, destination, user, locale, here, terms)
         check_limits(terms.limits, job, private=bool(draft.private))
     except BaseException:
-        for name in (source.stored, source.mask, source.structure):
-            if name is not None:
-                await services.store.discard(name)
+        await discard(services, source)
         raise
     await services.runner.accept(job, reservation, terms.allowance)
     return job
@@ -205,9 +207,12 @@ def _new_job(
     here: ChannelFacts,
     terms: Terms,
 ) -> Job:
-    model = services.model
+    model = model_for(services, draft.task)
+    options = options_of_task(services, draft.task)
     styled = services.styles.apply(draft.style, draft.prompt, draft.negative_prompt)
-    strength = draft.strength or styled.strength or terms.options.strength or model.strength
+    strength = 1.0
+    if "strength" in options:
+        strength = draft.strength or styled.strength or terms.options.strength or model.strength
     most_steps = min(services.settings.max_steps, terms.limits.steps or MAX_STEPS)
     seed = secrets.randbelow(MAX_SEED + 1) if draft.seed is None else draft.seed
     variants = variants_of(draft, services.styles, seed=seed, strength=strength)
@@ -220,10 +225,12 @@ def _new_job(
         width=source.width,
         height=source.height,
         prompt=styled.prompt,
-        negative_prompt=styled.negative_prompt,
+        negative_prompt=styled.negative_prompt if "negative_prompt" in options else "",
         steps=0 if draft.layout == "part" else draft.steps or min(model.steps, most_steps),
         guidance_scale=model.guidance_scale if draft.guidance is None else draft.guidance,
         variants=variants,
+        task=draft.task,
+        references=tuple(_reference(each, here) for each in source.references),
         layout=draft.layout,
         part=draft.part,
         part_threshold=draft.part_threshold,
@@ -240,6 +247,17 @@ def _new_job(
         weight=weight_of(user, services.settings.role_weights),
         model=model.name,
         created_at=time.time(),
+    )
+
+
+def _reference(source: StoredSource, here: ChannelFacts) -> Reference:
+    assert source.stored is not None
+    return Reference(
+        stored=source.stored,
+        width=source.width,
+        height=source.height,
+        name=source.name,
+        channel_id=source.channel_id if source.channel_id != here.id else None,
     )
 
 

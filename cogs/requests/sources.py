@@ -8,14 +8,14 @@ from typing import Self
 
 import discord
 
-from bot.client import RedrawBot, Services
+from bot.client import RedrawBot
 from bot.errors import SourceError
 from bot.i18n.translate import translate
-from bot.images.picture import Picture
 from bot.intake.links import choose_link
 from cogs.requests.candidates import ImageCandidate, candidates_in, is_spoilered, is_stripped
 from cogs.requests.download import download, download_link
 from cogs.requests.links import DiscordLink, attachment_channel, parse_discord_link
+from cogs.requests.stored_source import StoredSource, store_picture
 from cogs.shared.access import ChannelFacts, Decision, decide_message
 from cogs.shared.channel_facts import channel_facts, channel_here, fetch_channel
 from cogs.shared.errors import (
@@ -30,6 +30,7 @@ from cogs.shared.errors import (
     TwoSources,
 )
 from cogs.shared.text import file_name, plain
+from inference import ModelEntry
 
 # How many messages the search for the newest picture reads, in one request.
 HISTORY_LIMIT = 50
@@ -40,36 +41,18 @@ LINK_CHARACTERS = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredSource:
-    """A decoded and stored source picture: its content hash, size, and name as users read it.
-
-    `channel_id` is the channel of the message that it was taken from. `age_restricted` says
-    whether that channel is. `mask` and `structure` are stored pictures of the same size.
-    """
-
-    stored: str
-    width: int
-    height: int
-    name: str
-    spoiler: bool = False
-    age_restricted: bool = False
-    channel_id: int | None = None
-    mask: str | None = None
-    structure: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:
-    """Who asks, and where: the same for a command, a form and a mention."""
+    """Who asks, where, and for which model: the same for a command, a form and a mention."""
 
     bot: RedrawBot
     user: discord.User | discord.Member
     here: ChannelFacts
     channel: object
     locale: str
+    model: ModelEntry
 
     @classmethod
-    def of(cls, interaction: discord.Interaction[RedrawBot]) -> Self:
+    def of(cls, interaction: discord.Interaction[RedrawBot], model: ModelEntry) -> Self:
         """The context of an interaction."""
         here = channel_here(interaction)
         if interaction.guild_id is not None:
@@ -82,6 +65,7 @@ class RequestContext:
             here=here,
             channel=interaction.channel,
             locale=str(interaction.locale),
+            model=model,
         )
 
 
@@ -99,7 +83,7 @@ async def find_source(
         raise TwoSources
     if image is not None:
         return await store_candidate(
-            context.bot, ImageCandidate(image.filename, image, spoiler=image.is_spoiler())
+            context, ImageCandidate(image.filename, image, spoiler=image.is_spoiler())
         )
     if url is not None:
         return await find_linked(context, url)
@@ -130,7 +114,7 @@ async def find_linked(context: RequestContext, url: str) -> StoredSource:
             count=chosen.count,
             link=plain(chosen.url, LINK_CHARACTERS),
         )
-    source = await store_picture(context.bot.services, data, name)
+    source = await store_picture(context.bot.services, data, name, context.model)
     if attached is not None:
         source = replace(source, channel_id=attached.id, age_restricted=attached.age_restricted)
     return replace(source, spoiler=spoiler)
@@ -151,34 +135,17 @@ async def _attachment_channel(context: RequestContext, url: str) -> ChannelFacts
     return facts
 
 
-async def store_picture(services: Services, data: bytes, name: str) -> StoredSource:
-    """Decode untrusted bytes in the sandbox and store the picture.
-
-    Raises:
-        PictureError: the bytes are not a usable picture.
-    """
-    model = services.model
-    picture: Picture = await services.intake.from_bytes(
-        data, pixels=model.pixels, multiple=model.multiple, sizes=model.sizes
-    )
-    return StoredSource(
-        stored=await services.store.pictures.put(picture),
-        width=picture.width,
-        height=picture.height,
-        name=name,
-    )
-
-
 async def store_candidate(
-    bot: RedrawBot, candidate: ImageCandidate, name: str | None = None
+    context: RequestContext, candidate: ImageCandidate, name: str | None = None
 ) -> StoredSource:
     """Download, decode and store a picture of a message.
 
     Raises:
         SourceError: it cannot be downloaded or decoded.
     """
-    data = await download(bot, candidate)
-    source = await store_picture(bot.services, data, name or file_name(candidate.name))
+    data = await download(context.bot, candidate)
+    name = name or file_name(candidate.name)
+    source = await store_picture(context.bot.services, data, name, context.model)
     return replace(source, spoiler=candidate.spoiler)
 
 
@@ -217,7 +184,7 @@ async def _first_usable(
     first: SourceError | None = None
     for candidate, message in list(found)[:TRIED_PICTURES]:
         try:
-            return await store_candidate(context.bot, candidate, _name(context, candidate, message))
+            return await store_candidate(context, candidate, _name(context, candidate, message))
         except SourceError as error:
             first = first or error
     raise first or NoSource

@@ -21,6 +21,8 @@
         ├── TransparentNeedsImage   the transparent region of a picture that is not attached
         ├── EmptyMask               nothing in the mask is white
         ├── TooManySteps            more steps than the operator allows
+        ├── OptionNotOffered        the model does not have a setting
+        ├── TooManyReferences       more pictures than the model reads
         ├── NotManager              the action is for members with Manage Server
         ├── NotInThisChannel        the server uses the bot in other channels
         ├── RoleNeeded              the server uses the bot with certain roles
@@ -180,6 +182,18 @@ class EmptyMask(RequestError):
     """The mask is black everywhere."""
 
     text = "The mask is black everywhere: nothing would be redrawn. White is redrawn."
+
+
+class OptionNotOffered(RequestError):
+    """A setting was given that the model does not have."""
+
+    text = "The model {model} has no setting `{option}`. Please leave it out."
+
+
+class TooManyReferences(RequestError):
+    """More pictures than the model reads in one request."""
+
+    text = "The model reads at most {limit} pictures in one request, and you gave {count}."
 
 
 class TooManySteps(RequestError):

@@ -18,8 +18,9 @@ from bot.moderation.appeal_button import AppealButton
 from cogs.shared.job_buttons import Action, JobButton, JobMenu, rows
 from cogs.shared.result_controls import result_actions, strength_menu
 from cogs.shared.selection import selection_row
+from cogs.shared.settings_text import settings_text
 from cogs.shared.text import model_text, plain, position_text
-from inference import Preview, unknown_words
+from inference import Preview, Task, unknown_words
 
 # All texts of a message together have at most 4,000 characters. What users write is cut to these
 # lengths; the settings in the file hold the whole.
@@ -46,9 +47,16 @@ def title(job: Job) -> str:
     return f"**{plain(job.shown_prompt, PROMPT_CHARACTERS)}**"
 
 
+def credit(job: Job) -> str:
+    """Who had the picture made, and that AI made it."""
+    key = "img2img.credit" if job.sources else "imagine.credit"
+    return translate(job.locale, key, user=f"<@{job.user_id}>")
+
+
 def alt_text(job: Job) -> str:
     """Alt text for a result: the prompt, and that the picture was made by AI."""
-    text = translate(job.locale, "img2img.alt", prompt="{prompt}")
+    key = "img2img.alt" if job.sources else "imagine.alt"
+    text = translate(job.locale, key, prompt="{prompt}")
     room = ALT_LIMIT - len(text) + len("{prompt}")
     return text.replace("{prompt}", job.shown_prompt[:room])
 
@@ -57,7 +65,8 @@ class Img2ImgRenderer:
     """Renders every state of a job as one Components V2 container.
 
     `ready` tells whether the model is loaded, `can_share` whether a gallery may exist for a job,
-    `favourites` whether users may have any, `styles` whether there are several.
+    `favourites` whether users may have any, `styles` whether there are several, `tasks` what the
+    configured models can do.
     """
 
     def __init__(
@@ -67,20 +76,22 @@ class Img2ImgRenderer:
         *,
         favourites: bool = True,
         styles: bool = True,
+        tasks: frozenset[Task] = frozenset({"img2img"}),
     ) -> None:
         self._ready = ready
         self._can_share = can_share
         self._favourites = favourites
         self._styles = styles
+        self._tasks = tasks
 
     def queued(self, job: Job, position: QueuePosition) -> MessageContent:
         """Waiting: the queue position, the estimate, a cancel button."""
         text = translate(
             job.locale,
-            "img2img.queued",
+            "img2img.queued" if job.sources else "imagine.queued",
             prompt=title(job),
             position=position_text(job.locale, position),
-            source=job.source_name,
+            source=job.source_names,
         )
         if not self._ready():
             text += "\n-# " + translate(job.locale, "img2img.loading")
@@ -102,13 +113,13 @@ class Img2ImgRenderer:
         )
         text = translate(
             job.locale,
-            "img2img.running",
+            "img2img.running" if job.sources else "imagine.running",
             prompt=title(job),
             bar=bar(progress.step / progress.total if progress.total else 0.0),
             step=progress.step,
             total=progress.total,
             left=left,
-            source=job.source_name,
+            source=job.source_names,
         )
         text += _notice(job)
         buttons = _waiting(job, progress.seconds_left)
@@ -134,23 +145,13 @@ class Img2ImgRenderer:
             negative = plain(job.shown_negative_prompt, NEGATIVE_CHARACTERS)
             lines.append(translate(job.locale, "img2img.negative", negative=negative))
         lines.append(
-            translate(
-                job.locale,
-                "img2img.settings",
-                strength=_each(f"{variant.strength:g}" for variant in job.variants),
-                steps=job.steps,
-                guidance=f"{job.guidance_scale:g}",
-                seed=_each(str(variant.seed) for variant in job.variants),
-                width=job.width,
-                height=job.height,
-                duration=duration(job.locale, job.seconds or 0.0),
-            )
+            "-# " + settings_text(job, job.locale, duration(job.locale, job.seconds or 0.0))
         )
         lines.append(
             translate(
                 job.locale,
-                "img2img.source",
-                source=job.source_name,
+                "img2img.source" if job.sources else "imagine.source",
+                source=job.source_names,
                 user=f"<@{job.user_id}>",
             )
         )
@@ -161,14 +162,18 @@ class Img2ImgRenderer:
             words = plain(unknown, UNKNOWN_CHARACTERS)
             lines.append(translate(job.locale, "img2img.unknown_words", words=words))
         actions = result_actions(
-            job, share=self._can_share(job), favourites=self._favourites, styles=self._styles
+            job,
+            self._tasks,
+            share=self._can_share(job),
+            favourites=self._favourites,
+            styles=self._styles,
         )
         view = block(
             title(job),
             media_gallery(pictures),
             "\n".join(lines),
             selection=selection_row(job),
-            menu=strength_menu(job),
+            menu=strength_menu(job, self._tasks),
             buttons=[JobButton(action, job, label=_label(action, job)) for action in actions],
         )
         return MessageContent(view=view, files=tuple(pictures))
@@ -267,7 +272,3 @@ def _notice(job: Job) -> str:
     """The model's notice as a line of its own, shown while the job waits and runs."""
     notice = notice_of(job.locale, job.model)
     return f"\n-# {notice}" if notice else ""
-
-
-def _each(values: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(values))

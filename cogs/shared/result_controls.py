@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from bot.i18n.translate import translate
 from bot.jobs.job import Job
+from bot.jobs.options import options_of
 from cogs.shared.job_buttons import Action, JobMenu
+from inference import Task
 
 # The buttons of a result, in their order.
 RESULT_ACTIONS = (
@@ -26,8 +28,10 @@ RESULT_ACTIONS = (
 STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
-def result_actions(job: Job, *, share: bool, favourites: bool, styles: bool) -> list[Action]:
-    """The buttons that the job's result has.
+def result_actions(
+    job: Job, tasks: frozenset[Task], *, share: bool, favourites: bool, styles: bool
+) -> list[Action]:
+    """The buttons that the job's result has, where the configured models have these `tasks`.
 
     `share`: a gallery may exist; `favourites`: users may have any; `styles`: there are several.
     """
@@ -40,6 +44,17 @@ def result_actions(job: Job, *, share: bool, favourites: bool, styles: bool) -> 
         hidden.add(Action.DEPTH)
     if job.layout == "grid":
         hidden |= {Action.STRENGTHS, Action.STYLES}
+    if job.source is None:
+        hidden.add(Action.COMPARE)
+    if job.task != "img2img":
+        # A style would be taken for a part of an instruction.
+        hidden |= {Action.STRENGTHS, Action.STYLES}
+    if "img2img" not in tasks:
+        hidden |= {Action.VARY, Action.VARY_STRONG, Action.STRENGTHS}
+    if tasks.isdisjoint(("img2img", "edit")):
+        hidden.add(Action.USE)
+    if "strength" not in options_of(job):
+        hidden.add(Action.STRENGTHS)
     if not styles:
         hidden.add(Action.STYLES)
     if not share:
@@ -47,9 +62,11 @@ def result_actions(job: Job, *, share: bool, favourites: bool, styles: bool) -> 
     return [action for action in RESULT_ACTIONS if action not in hidden]
 
 
-def strength_menu(job: Job) -> JobMenu | None:
-    """A menu that submits the same request at another strength; none for a sheet of several."""
-    if job.layout != "pictures":
+def strength_menu(job: Job, tasks: frozenset[Task]) -> JobMenu | None:
+    """A menu that submits the same request at another strength; none for a sheet of several, and
+    where a strength has no effect."""
+    offered = "img2img" in tasks and "strength" in options_of(job)
+    if job.layout != "pictures" or not offered:
         return None
     strength = f"{job.variants[0].strength:g}"
     others = [text for each in STRENGTHS if (text := f"{each:g}") != strength]

@@ -54,7 +54,8 @@ class FakeLifecycle:
 
 @dataclass
 class ScriptedService(FakeLifecycle):
-    """Returns each request's image inverted, unless the script says otherwise.
+    """Returns each request's image inverted, unless the script says otherwise; black for a request
+    without one. There is a depth map if the request has only one image.
 
     `errors` are raised, in order, by the next requests. While `gate` is cleared, requests take
     their steps but do not end. Each result took `device_seconds` of the device.
@@ -84,9 +85,13 @@ class ScriptedService(FakeLifecycle):
                 on_progress(Progress(id=request.id, step=step, total=self.steps))
             await asyncio.sleep(self.step_seconds)
         await self.gate.wait()
+        has_depth = request.return_depth and request.pixels and not request.references
+        depth = request.pixels[::3] if has_depth else None
         return ImageResult(
             id=request.id,
-            pixels=bytes(255 - value for value in request.pixels) if steps else request.pixels,
+            pixels=bytes(255 - value for value in request.pixels)
+            if steps and request.pixels
+            else request.pixels or bytes(3 * request.width * request.height),
             width=request.width,
             height=request.height,
             steps_run=steps,
@@ -96,6 +101,6 @@ class ScriptedService(FakeLifecycle):
                 decode=0.1,
                 device=self.device_seconds,
             ),
-            depth=request.pixels[::3] if request.return_depth else None,
+            depth=depth,
             mask=request.mask or request.pixels[::3] if request.return_mask else None,
         )

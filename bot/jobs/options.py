@@ -1,0 +1,19 @@
+"""Which settings of a request had an effect on a job: it depends on its model and its task."""
+
+from __future__ import annotations
+
+from bot.jobs.job import Job
+from inference import ALL_OPTIONS, MODELS, Option, Task
+
+
+def options_of(job: Job) -> frozenset[Option]:
+    """The settings that the job's model has for the job's task; all of them for a model that the
+    catalogue does not have."""
+    entry = MODELS.get(job.model)
+    return options_for(job.task, ALL_OPTIONS if entry is None else entry.options)
+
+
+def options_for(task: Task, options: frozenset[Option]) -> frozenset[Option]:
+    """The settings that a model with these `options` has for a task: only a picture that is redrawn
+    has a strength, and parts."""
+    return options if task == "img2img" else options - {"strength", "part"}
