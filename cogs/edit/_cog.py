@@ -14,12 +14,12 @@ from discord.ext import commands
 from bot.client import RedrawBot
 from bot.i18n.translate import localized_name
 from cogs.edit._form import EditModal
-from cogs.requests.candidates import ImageCandidate, candidates_in
 from cogs.requests.defaults import with_defaults
 from cogs.requests.draft import MAX_SEED, Draft
-from cogs.requests.edit_sources import candidates_of, find_edit_sources
+from cogs.requests.pictures.candidates import ImageCandidate, candidates_in
+from cogs.requests.pictures.edit_sources import candidates_of, find_edit_sources
+from cogs.requests.pictures.sources import RequestContext
 from cogs.requests.request import submit_request
-from cogs.requests.sources import RequestContext
 from cogs.requests.tasks import TaskCommand, model_for
 
 Interaction = discord.Interaction[RedrawBot]

@@ -9,9 +9,9 @@ import discord
 
 from bot.client import RedrawBot
 from bot.i18n.translate import translate
-from cogs.requests.candidates import ImageCandidate
 from cogs.requests.draft import Draft
-from cogs.requests.edit_sources import candidates_of
+from cogs.requests.pictures.candidates import ImageCandidate
+from cogs.requests.pictures.edit_sources import candidates_of
 from cogs.shared.forms import Form
 
 Interaction = discord.Interaction[RedrawBot]

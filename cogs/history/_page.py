@@ -22,8 +22,7 @@ from cogs.shared.access import AccessRule, Decision, decide
 from cogs.shared.channel_facts import job_facts
 from cogs.shared.guard import run_guarded
 from cogs.shared.job_buttons import Action, JobButton, rows
-from cogs.shared.settings_text import settings_text
-from cogs.shared.text import plain
+from cogs.shared.text import plain, settings_text
 
 Interaction = discord.Interaction[RedrawBot]
 

@@ -12,8 +12,8 @@ from bot.i18n.translate import localized_name
 from cogs.imagine._sizes import Shape, size_of
 from cogs.requests.defaults import style_choices, with_defaults
 from cogs.requests.draft import MAX_SEED, Draft
+from cogs.requests.pictures.stored_source import StoredSource
 from cogs.requests.request import submit_request
-from cogs.requests.stored_source import StoredSource
 from cogs.requests.tasks import TaskCommand, model_for
 
 Interaction = discord.Interaction[RedrawBot]

@@ -25,8 +25,8 @@ from cogs.img2img._show_buttons import (
     PostDepth,
 )
 from cogs.requests.draft import Draft, draft_of, source_of
+from cogs.requests.pictures.stored_source import StoredSource, refitted
 from cogs.requests.request import submit_request
-from cogs.requests.stored_source import StoredSource, refitted
 from cogs.requests.tasks import model_for, options_of_task, task_for_a_picture
 from cogs.shared.access import AccessRule
 from cogs.shared.errors import AlreadyFinished, NotDeleted

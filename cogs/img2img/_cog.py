@@ -13,13 +13,13 @@ from bot.client import RedrawBot
 from bot.i18n.translate import localized_name
 from cogs.img2img._forms import PictureModal
 from cogs.img2img._try import redraw_candidate
-from cogs.requests.candidates import candidates_in
 from cogs.requests.defaults import style_choices, with_defaults
 from cogs.requests.draft import MAX_SEED, Draft
-from cogs.requests.guides import Guides, find_guided_source
 from cogs.requests.parts import PARTS, TRANSPARENT, part_named
+from cogs.requests.pictures.candidates import candidates_in
+from cogs.requests.pictures.guides import Guides, find_guided_source
+from cogs.requests.pictures.sources import RequestContext
 from cogs.requests.request import check_parts, submit_request
-from cogs.requests.sources import RequestContext
 from cogs.requests.tasks import TaskCommand, model_for, options_of_task
 
 Interaction = discord.Interaction[RedrawBot]

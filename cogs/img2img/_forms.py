@@ -10,9 +10,9 @@ import discord
 
 from bot.client import RedrawBot
 from bot.i18n.translate import translate
-from cogs.requests.candidates import ImageCandidate
 from cogs.requests.draft import MAX_SEED, Draft
 from cogs.requests.parts import PARTS, part_named
+from cogs.requests.pictures.candidates import ImageCandidate
 from cogs.shared.forms import Form, TextInput, number_in
 from inference import Option, Part, Task
 

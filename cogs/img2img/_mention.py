@@ -20,13 +20,13 @@ from bot.jobs.job import Destination, new_job_id
 from bot.moderation.appeal_button import AppealButton, appeal_button
 from bot.permissions import MissingPermissions
 from cogs.img2img._command_permissions import CommandPermissions
-from cogs.requests.candidates import candidates_in, is_spoilered, is_stripped
 from cogs.requests.defaults import with_defaults
 from cogs.requests.draft import Draft
-from cogs.requests.edit_sources import find_edit_sources
+from cogs.requests.pictures.candidates import candidates_in, is_spoilered, is_stripped
+from cogs.requests.pictures.edit_sources import find_edit_sources
+from cogs.requests.pictures.sources import RequestContext, find_linked, store_candidate
+from cogs.requests.pictures.stored_source import StoredSource, discard
 from cogs.requests.request import check_draft, check_user, submit
-from cogs.requests.sources import RequestContext, find_linked, store_candidate
-from cogs.requests.stored_source import StoredSource, discard
 from cogs.requests.tasks import model_for, offered_tasks, task_for_a_picture
 from cogs.shared.channel_facts import channel_of_message
 from cogs.shared.errors import AttachFilesNeeded, NoSource, PictureNotVisible

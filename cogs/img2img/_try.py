@@ -7,12 +7,12 @@ from dataclasses import replace
 from functools import partial
 
 from cogs.img2img._forms import PictureModal, RequestModal
-from cogs.requests.candidates import ImageCandidate
 from cogs.requests.defaults import with_defaults
 from cogs.requests.draft import Draft
+from cogs.requests.pictures.candidates import ImageCandidate
+from cogs.requests.pictures.sources import RequestContext, store_candidate
+from cogs.requests.pictures.stored_source import StoredSource, store_picture
 from cogs.requests.request import submit_request
-from cogs.requests.sources import RequestContext, store_candidate
-from cogs.requests.stored_source import StoredSource, store_picture
 from cogs.requests.tasks import model_for, options_of_task, task_for_a_picture
 from cogs.shared.open_button import Interaction, OpenAction, Target
 from inference import POCKET

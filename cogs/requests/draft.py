@@ -11,7 +11,7 @@ from bot.client import RedrawBot
 from bot.i18n.translate import translate
 from bot.jobs.job import Job, Variant
 from bot.jobs.options import options_of
-from cogs.requests.stored_source import StoredSource
+from cogs.requests.pictures.stored_source import StoredSource
 from inference import Part, Task
 
 # Seeds have 32 bits, so that users can read and type them and other tools take them.

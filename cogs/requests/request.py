@@ -18,8 +18,8 @@ from bot.jobs.job import Destination, Job, Reference, new_job_id
 from bot.moderation.place import place_of
 from bot.permissions import check_permissions
 from cogs.requests.draft import MAX_SEED, MAX_STEPS, Draft
+from cogs.requests.pictures.stored_source import StoredSource, discard
 from cogs.requests.prompt import in_words
-from cogs.requests.stored_source import StoredSource, discard
 from cogs.requests.tasks import check_options, model_for, options_of_task
 from cogs.requests.terms import Terms, check_server_place, role_ids_of, terms_for
 from cogs.requests.variants import variants_of

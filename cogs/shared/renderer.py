@@ -18,8 +18,7 @@ from bot.moderation.appeal_button import AppealButton
 from cogs.shared.job_buttons import Action, JobButton, JobMenu, rows
 from cogs.shared.result_controls import result_actions, strength_menu
 from cogs.shared.selection import selection_row
-from cogs.shared.settings_text import settings_text
-from cogs.shared.text import model_text, plain, position_text
+from cogs.shared.text import model_text, plain, position_text, settings_text
 from inference import Preview, Task, unknown_words
 
 # All texts of a message together have at most 4,000 characters. What users write is cut to these

@@ -1,14 +1,16 @@
-"""Parts of messages: texts of users without markup, links or mentions, and queue positions."""
+"""Parts of messages: users' texts without markup, links or mentions, positions, settings."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from discord.utils import escape_markdown
 
 from bot.i18n.durations import duration
 from bot.i18n.translate import translate
-from bot.jobs.job import QueuePosition
+from bot.jobs.job import Job, QueuePosition
+from bot.jobs.options import options_of
 from inference import ModelState, ModelStatus
 
 # Discord makes links of `scheme://` and of the addresses of invitations, also without a scheme.
@@ -78,3 +80,24 @@ def _escape(text: str) -> str:
     # Mentions, timestamps and custom emoji start with "<"; @everyone and @here do not.
     text = text.replace("<", f"<{_BREAK}").replace("@", f"@{_BREAK}")
     return escape_markdown(text, ignore_links=False)
+
+
+def settings_text(job: Job, locale: str, *more: str) -> str:
+    """The settings that had an effect on a job, with the size of its pictures, and then `more`."""
+    options = options_of(job)
+    values = {
+        "strength": _each(f"{variant.strength:g}" for variant in job.variants),
+        "steps": str(job.steps),
+        "guidance": f"{job.guidance_scale:g}",
+        "seed": _each(str(variant.seed) for variant in job.variants),
+    }
+    parts = [
+        translate(locale, f"img2img.setting.{name}", **{name: value})
+        for name, value in values.items()
+        if name in options or name in ("steps", "seed")
+    ]
+    return " · ".join((*parts, f"{job.width} × {job.height}", *more))
+
+
+def _each(values: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(values))

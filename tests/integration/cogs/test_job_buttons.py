@@ -40,6 +40,7 @@ FINISHED = {
         "Depth",
         "Larger",
     ),
+    *("Try styles", "⭐", "Share", "Delete"),
 }
 
 

@@ -84,7 +84,7 @@ async def test_with_both_models_a_drawn_picture_is_redrawn_by_use_this(tmp_path:
         await imagine(sim, size="landscape")
         parent = await newest_job(sim, sim.alice)
         assert (parent.model, parent.steps) == ("noise-edit", 4)
-        assert {"Use this", "Vary"} <= buttons_of(sim.last).keys()
+        assert {"Use this", "Vary subtle"} <= buttons_of(sim.last).keys()
         shown: Any = await sim.alice.click(sim.last, custom_id=buttons_of(sim.last)["Use this"])
         assert shown.modal["title"] == "Redraw"
         ids = [label["component"]["custom_id"] for label in shown.modal["components"]]
@@ -104,7 +104,7 @@ async def test_a_picture_of_another_model_is_fitted_to_the_one_that_redraws(
         await imagine(sim)
         drawn = await newest_job(sim, sim.alice)
         assert (drawn.width, drawn.height) == (96, 96)
-        await sim.alice.click(sim.last, custom_id=buttons_of(sim.last)["Vary"])
+        await sim.alice.click(sim.last, custom_id=buttons_of(sim.last)["Vary subtle"])
         await sim.settled()
         child = await newest_job(sim, sim.alice)
         # Its sizes are multiples of 64.

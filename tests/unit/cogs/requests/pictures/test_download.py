@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bot.intake import DeadLink, LinkAnsweredBadly
-from cogs.requests.candidates import ImageCandidate
-from cogs.requests.download import download, download_link
+from cogs.requests.pictures.candidates import ImageCandidate
+from cogs.requests.pictures.download import download, download_link
 from cogs.shared.errors import DiscordLinksOnly, LinksOff, StickerNotSupported
 
 ORIGIN = "https://site.example/cat.png"

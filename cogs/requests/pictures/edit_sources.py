@@ -9,9 +9,9 @@ from dataclasses import replace
 import discord
 
 from bot.intake.links import all_links
-from cogs.requests.candidates import ImageCandidate, is_spoilered
-from cogs.requests.sources import RequestContext, find_linked, find_source, store_candidate
-from cogs.requests.stored_source import StoredSource, combined, discard
+from cogs.requests.pictures.candidates import ImageCandidate, is_spoilered
+from cogs.requests.pictures.sources import RequestContext, find_linked, find_source, store_candidate
+from cogs.requests.pictures.stored_source import StoredSource, combined, discard
 from cogs.shared.errors import TooManyReferences
 
 

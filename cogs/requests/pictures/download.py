@@ -10,8 +10,8 @@ from discord.http import Route
 
 from bot.client import RedrawBot
 from bot.intake import DiscordLinkExpired, FileTooLarge, LinkError, LinkTooSlow
-from cogs.requests.candidates import ImageCandidate
-from cogs.requests.links import attachment_channel, is_discord_file
+from cogs.requests.pictures.candidates import ImageCandidate
+from cogs.requests.pictures.links import attachment_channel, is_discord_file
 from cogs.shared.channel_facts import channel_facts
 from cogs.shared.errors import (
     AttachmentGone,

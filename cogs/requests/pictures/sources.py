@@ -12,10 +12,15 @@ from bot.client import RedrawBot
 from bot.errors import SourceError
 from bot.i18n.translate import translate
 from bot.intake.links import choose_link
-from cogs.requests.candidates import ImageCandidate, candidates_in, is_spoilered, is_stripped
-from cogs.requests.download import download, download_link
-from cogs.requests.links import DiscordLink, attachment_channel, parse_discord_link
-from cogs.requests.stored_source import StoredSource, store_picture
+from cogs.requests.pictures.candidates import (
+    ImageCandidate,
+    candidates_in,
+    is_spoilered,
+    is_stripped,
+)
+from cogs.requests.pictures.download import download, download_link
+from cogs.requests.pictures.links import DiscordLink, attachment_channel, parse_discord_link
+from cogs.requests.pictures.stored_source import StoredSource, store_picture
 from cogs.shared.access import ChannelFacts, Decision, decide_message
 from cogs.shared.channel_facts import channel_facts, channel_here, fetch_channel
 from cogs.shared.errors import (

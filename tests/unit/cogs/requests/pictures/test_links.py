@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cogs.requests.links import (
+from cogs.requests.pictures.links import (
     DiscordLink,
     attachment_channel,
     is_discord_file,

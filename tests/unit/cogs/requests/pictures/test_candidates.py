@@ -7,7 +7,7 @@ from typing import Any
 import discord
 import pytest
 
-from cogs.requests.candidates import candidates_in, is_stripped
+from cogs.requests.pictures.candidates import candidates_in, is_stripped
 
 CDN = "https://cdn.discordapp.com/attachments/1/2/"
 PROXY = "https://images-ext-1.discordapp.net/external/abc/https/site.example/cat.png"

@@ -10,10 +10,10 @@ from PIL import Image, ImageOps
 
 from bot.client import Services
 from bot.images.picture import Picture
-from cogs.requests.candidates import ImageCandidate
-from cogs.requests.download import download, download_attachment
-from cogs.requests.sources import RequestContext, find_source
-from cogs.requests.stored_source import StoredSource, discard
+from cogs.requests.pictures.candidates import ImageCandidate
+from cogs.requests.pictures.download import download, download_attachment
+from cogs.requests.pictures.sources import RequestContext, find_source
+from cogs.requests.pictures.stored_source import StoredSource, discard
 from cogs.shared.errors import EmptyMask, TransparentNeedsImage, TwoMasks
 
 

@@ -1,0 +1,1 @@
+"""Finds the pictures of a request, downloads them, and stores them verified."""
