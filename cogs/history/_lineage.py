@@ -71,12 +71,7 @@ def lineage_rows(lineage: Lineage, locale: str) -> list[discord.ui.ActionRow[Any
     if options:
         menu = _Menu(
             custom_id="redraw:related",
-            placeholder=translate(
-                locale,
-                "show.related",
-                ancestors=len(lineage.ancestors),
-                children=len(lineage.children),
-            ),
+            placeholder=translate(locale, "show.related", count=len(options)),
             options=[
                 discord.SelectOption(label=text[:LABEL_CHARACTERS], value=job.id)
                 for job, text in options

@@ -53,7 +53,8 @@ class _RequestForm(Form):
         """
         if field is None or not field.value:
             return None
-        return number_in(field.value, translate(self.locale, f"img2img.form.{name}"), low, high)
+        label = translate(self.locale, f"img2img.name.{name}").capitalize()
+        return number_in(field.value, label, low, high)
 
     def part_field(self, chosen: Part) -> PartSelect:
         """Add the choice of the part that is redrawn."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from typing import Any, Self
@@ -59,16 +60,17 @@ async def stored_data(services: Services, user_id: int) -> StoredData:
 def confirmation(data: StoredData, locale: str) -> discord.ui.LayoutView:
     """What will be deleted, and what stays; the buttons."""
     view = discord.ui.LayoutView(timeout=None)
-    text = translate(
-        locale,
-        "privacy.confirm",
-        requests=data.requests,
-        pictures=data.pictures,
-        pending=data.pending,
-        favourites=data.favourites,
-        cases=data.cases,
-        defaults=translate(locale, "defaults.yes" if data.defaults else "defaults.no"),
-    )
+    lines = {
+        "privacy.confirm": True,
+        "privacy.confirm_requests": data.requests > 0,
+        "privacy.confirm_pending": data.pending > 0,
+        "privacy.confirm_favourites": data.favourites > 0,
+        "privacy.confirm_defaults": data.defaults,
+        "privacy.confirm_cases": data.cases > 0,
+        "privacy.confirm_rest": True,
+    }
+    counts = dataclasses.asdict(data)
+    text = "\n".join(translate(locale, key, **counts) for key, shown in lines.items() if shown)
     view.add_item(discord.ui.TextDisplay(text))
     view.add_item(
         discord.ui.ActionRow[discord.ui.LayoutView](

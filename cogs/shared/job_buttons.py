@@ -214,6 +214,7 @@ def _requested_by(message: discord.Message | None) -> int | None:
 
 
 def rows(buttons: Sequence[discord.ui.Button[discord.ui.LayoutView]]) -> Iterator[Row]:
-    """The buttons in action rows of five."""
-    for start in range(0, len(buttons), ROW_LIMIT):
-        yield Row(*buttons[start : start + ROW_LIMIT])
+    """The buttons in action rows of five; six in two rows of three, as on a sheet of six."""
+    length = 3 if len(buttons) == 6 else ROW_LIMIT
+    for start in range(0, len(buttons), length):
+        yield Row(*buttons[start : start + length])

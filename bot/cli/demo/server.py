@@ -229,6 +229,8 @@ class DemoServer:
                 )
             case "delete":
                 await simulation.delete(user, channel, int(fields["message"]))
+            case "react":
+                await simulation.react(user, channel, int(fields["message"]), fields["emoji"])
             case "slash":
                 attached = {name: given[0] for name, given in uploads.items()}
                 return await simulation.slash(

@@ -1,4 +1,7 @@
-"""A simulated Discord server with the bot, two channels and two users, in real time."""
+"""A simulated Discord server with the bot, two channels and two users, in real time.
+
+Longer than 300 lines: each action of the page is a method, and all share one lock.
+"""
 
 from __future__ import annotations
 
@@ -163,6 +166,17 @@ class Simulation:
         """
         message = self._message(user, channel, message_id)
         await self._perform(lambda: user.delete(message))
+
+    async def react(
+        self, user: MemberActor, channel: ChannelHandle, message_id: int, emoji: str
+    ) -> None:
+        """Add a reaction to a message.
+
+        Raises:
+            ActionRefused: the message is gone.
+        """
+        message = self._message(user, channel, message_id)
+        await self._perform(lambda: user.react(message, emoji))
 
     async def slash(
         self,

@@ -201,10 +201,11 @@ async def test_delete_says_what_it_deletes_and_asks_first(tmp_path: Path) -> Non
         question = text_of(asked.response.message)
         jobs = await sim.bot.services.store.jobs_of(sim.alice.id)
         stored = {name for job in jobs for name in job.pictures}
-        assert "settings: 2, of which 1 are waiting" in question
-        assert f"depth maps): {len(stored)}" in question
-        assert "Favourites: 1" in question
-        assert "Defaults: yes" in question
+        assert f"2 requests with their prompts and settings, and {len(stored)} pictures" in question
+        assert "1 of these requests" in question
+        assert "1 favourites" in question
+        assert "Your defaults" in question
+        assert "moderation record: " not in question
         await sim.alice.click(asked.response.message, custom_id="redraw:erase:keep")
         assert text_of(asked.response.message) == "Nothing was deleted."
         assert len(await sim.bot.services.store.jobs_of(sim.alice.id)) == 2

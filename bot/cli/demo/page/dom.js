@@ -12,6 +12,9 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+/** Emoji as characters that text fonts have; Discord's clients bring pictures of their own. */
+export const emoji = (text) => text.replaceAll("⭐", "★").replaceAll("❌", "✖");
+
 export const find = (id) => document.getElementById(id);
 
 let toastTimer;

@@ -1,5 +1,5 @@
 // The part of Discord's markdown that the bot uses, as elements.
-import { make } from "./dom.js";
+import { emoji, make } from "./dom.js";
 import { channelById, state, userById } from "./state.js";
 
 const INLINE = new RegExp(
@@ -21,7 +21,7 @@ const INLINE = new RegExp(
 /** Text as a fragment: lines, headings, quotes, lists, small text and code blocks. */
 export function markdown(source) {
   const fragment = document.createDocumentFragment();
-  for (const [index, block] of source.split(/```(?:\w*\n)?/).entries()) {
+  for (const [index, block] of emoji(source).split(/```(?:\w*\n)?/).entries()) {
     if (index % 2) {
       fragment.append(make("pre", {}, block));
       continue;

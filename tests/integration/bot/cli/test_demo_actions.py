@@ -55,6 +55,16 @@ async def test_the_server_begins_with_samples_and_a_gallery_that_one_user_manage
         await demo.shown("alice", "a shared fox", channel="gallery")
 
 
+async def test_the_owners_reaction_deletes_a_picture(tmp_path: Path) -> None:
+    async with open_demo(tmp_path, ScriptedService()) as demo:
+        await redraw(demo, "bob", "a fox to delete")
+        message = (await demo.shown("bob", "Share"))["id"]
+        await demo.act("alice", "react", message=message, emoji="❌")
+        assert message in {shown["id"] for shown in await demo.messages("bob")}
+        await demo.act("bob", "react", message=message, emoji="❌")
+        assert message not in {shown["id"] for shown in await demo.messages("bob")}
+
+
 async def test_a_message_command_and_a_reply_with_a_mention_redraw_a_picture(
     tmp_path: Path,
 ) -> None:
@@ -253,6 +263,7 @@ class Walk:
         if messages:
             message = self.random.choice(messages)["id"]
             await self.demo.act(user, "delete", channel=channel, message=message)
+            await self.demo.act(user, "react", channel=channel, message=message, emoji="❌")
 
     async def _wrong(self, user: str, channel: str, messages: list[dict[str, Any]]) -> None:
         message = messages[-1]["id"] if messages else "1"

@@ -1,0 +1,135 @@
+"""Help, forms, defaults, favourites and comparisons on the demo's page, in a browser.
+
+The tests share one demo with a scripted engine; they run in their order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Locator, Page, expect
+
+from tests.support.demo.browser import (
+    NEEDS_CHROMIUM,
+    browser_page,
+    open_command,
+    redrawn,
+    screenshot,
+)
+from tests.support.demo.page import open_demo
+from tests.support.services import ScriptedService
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(120),
+    NEEDS_CHROMIUM,
+]
+PROMPT = "a panda on a pink background"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def page(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Page]:
+    opened: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+    done = asyncio.Event()
+
+    async def run() -> None:
+        async with (
+            open_demo(tmp_path_factory.mktemp("demo"), ScriptedService()) as demo,
+            browser_page(demo.server.url) as shown,
+        ):
+            opened.set_result(shown)
+            await done.wait()
+
+    # A task of its own: pytest leaves a fixture in another context than it enters it.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bot.delivery.edit_limiter.EDITS", 10**6)
+        running = asyncio.create_task(run())
+        # If the demo does not open, the tests end with its error.
+        running.add_done_callback(lambda _task: opened.cancel())
+        yield await opened
+        done.set()
+        await running
+
+
+async def send(page: Page, command: str) -> Locator:
+    """Send a command without options; its answer."""
+    panel = await open_command(page, command)
+    await panel.get_by_role("button", name="Send command").click()
+    answer = page.locator(".message").filter(has_text=f"used /{command}").last
+    await expect(answer).to_be_visible()
+    return answer
+
+
+async def test_help_tries_the_bot_and_a_mistake_keeps_the_form(page: Page) -> None:
+    answer = await send(page, "help")
+    await expect(answer.get_by_text("Who runs this bot")).to_be_visible()
+    await expect(answer.locator("li").first).to_have_css("list-style-type", "disc")
+    await screenshot(page, "help")
+    await answer.get_by_role("button", name="Try it with a sample").click()
+    await page.get_by_label("Negative prompt").fill("rain")
+    await page.get_by_label("Strength (0.05 to 1)").fill("much")
+    await page.get_by_role("button", name="Submit").click()
+    await expect(page.get_by_text("Strength must be a number from 0.05 to 1.")).to_be_visible()
+    await page.get_by_role("button", name="Correct it").click()
+    await expect(page.get_by_label("Negative prompt")).to_have_value("rain")
+    await page.get_by_label("Strength (0.05 to 1)").fill("0.5")
+    await page.get_by_role("button", name="Submit").click()
+    await expect(redrawn(page, PROMPT)).to_be_in_viewport()
+    await screenshot(page, "result")
+
+
+async def test_a_result_is_drawn_at_another_strength_from_its_menu(page: Page) -> None:
+    result = page.locator(".message").filter(has_text="strength 0.5").last
+    await result.get_by_role("combobox").select_option("0.3")
+    await expect(page.locator(".message").filter(has_text="strength 0.3").last).to_be_visible()
+
+
+async def test_styles_come_as_one_sheet(page: Page) -> None:
+    await page.get_by_role("button", name="Try styles").last.click()
+    await expect(page.get_by_role("button", name="Pencil sketch").last).to_be_visible()
+    await screenshot(page, "styles")
+
+
+async def test_a_starred_picture_is_listed_and_shown_with_its_lineage(page: Page) -> None:
+    result = page.locator(".message").filter(has_text="strength 0.5").first
+    await result.get_by_role("button", name="★").click()
+    await expect(page.get_by_text("It is kept until you press ★ again.")).to_be_visible()
+    answer = await send(page, "favourites")
+    await expect(answer.get_by_text("Your favourites")).to_be_visible()
+    await answer.get_by_role("button", name="Show").click()
+    menu = page.get_by_role("combobox").filter(has_text="Related pictures")
+    await expect(menu.last).to_be_visible()
+    await screenshot(page, "favourites")
+
+
+async def test_defaults_are_kept(page: Page) -> None:
+    answer = await send(page, "defaults")
+    await answer.get_by_role("combobox").first.select_option("0.4")
+    await expect(answer.get_by_role("combobox").first).to_have_value("0.4")
+    again = await send(page, "defaults")
+    await expect(again.get_by_role("combobox").first).to_have_value("0.4")
+    await screenshot(page, "defaults")
+
+
+async def test_before_and_after_become_an_animation_that_is_posted(page: Page) -> None:
+    await page.get_by_role("button", name="Before/after").first.click()
+    await page.get_by_role("button", name="As an animation").last.click()
+    await expect(page.get_by_role("button", name="As an animation")).to_have_count(0)
+    await page.get_by_role("button", name="Post for all").last.click()
+    posted = page.locator(".message").filter(has=page.get_by_role("button", name="Remove")).last
+    await expect(posted.locator("img.picture")).to_be_visible()
+    assert ".webp" in (await posted.locator("img.picture").get_attribute("src") or "")
+    await posted.get_by_role("button", name="Remove").click()
+    await expect(page.get_by_role("button", name="Remove")).to_have_count(0)
+    assert await page.evaluate("broken") == []
+
+
+async def test_erasing_everything_asks_first(page: Page) -> None:
+    answer = await send(page, "privacy delete")
+    await expect(answer.get_by_text("1 favourites")).to_be_visible()
+    await screenshot(page, "erase")
+    await answer.get_by_role("button", name="Keep it").click()
+    await expect(answer.get_by_text("Nothing was deleted.")).to_be_visible()
