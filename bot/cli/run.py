@@ -18,6 +18,7 @@ from bot.cli.signals import stop_event
 from bot.client import RedrawBot
 from bot.config import Settings
 from bot.errors import StartError
+from bot.images.allocator import return_freed_pictures
 from bot.intake.sandbox.privileges import hide_memory
 from bot.monitoring.endpoints import open_monitoring
 from bot.monitoring.service_manager import notify, report_alive
@@ -37,6 +38,7 @@ async def run_bot(settings: Settings) -> None:
     if settings.discord_token is None:
         raise StartError(missing_token_help())
     hide_memory()
+    return_freed_pictures()
     stop = stop_event(signal.SIGTERM, signal.SIGINT)
     async with (
         inference_service(settings) as service,
