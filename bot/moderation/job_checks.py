@@ -30,7 +30,9 @@ class ModerationChecks:
     async def check_request(self, job: Job) -> None:
         """As the protocol says; raises the errors of `bot.moderation.errors`."""
         place = place_of_job(self._client, job)
-        texts = (job.prompt, job.negative_prompt, job.shown_prompt, job.shown_negative_prompt)
+        texts = [job.prompt, job.negative_prompt, job.shown_prompt, job.shown_negative_prompt]
+        for variant in job.variants:
+            texts += [text for text in (variant.prompt, variant.negative_prompt) if text]
         await self._moderation.check_prompt(place, job.user_id, job.shown_prompt, texts)
         for name in job.uploads:
             source = await self._pictures.get(name)

@@ -19,6 +19,7 @@ NO_POSTS = {
     "cogs/moderation/_report.py": "thumbnails for moderators, as spoilers",
     "cogs/privacy/_archive.py": "the user's own data, for them alone",
     "cogs/privacy/_cog.py": "the user's own data, for them alone",
+    "cogs/settings/_cog.py": "the settings as JSON",
 }
 
 

@@ -249,6 +249,14 @@ async def test_without_a_log_no_appeal_is_offered(server: ModeratedServer) -> No
     assert buttons_of(result.followups[-1].message) == {}
 
 
+async def test_the_prompts_of_a_sheet_of_styles_are_checked(server: ModeratedServer) -> None:
+    assert await server.redraw() == ""
+    message = server.sim.last
+    await server.services.moderation.lists.add_rule(EVERYWHERE, RuleKind.WORD, "watercolour")
+    assert await server.click(server.alice, message, "Try styles") == PROMPT_REFUSED
+    assert len(await server.services.store.jobs_of(server.alice.id)) == 1
+
+
 async def test_requests_of_refused_users_are_listed_once_and_a_ban_can_be_appealed(
     server: ModeratedServer,
 ) -> None:

@@ -53,24 +53,42 @@ def thumbnail(image: Image.Image) -> NDArray[Any]:
 
 
 def parts(upload: Upload) -> list[NDArray[Any]]:
-    """The pictures in an uploaded file: one, or the cells of a sheet with labels."""
-    image = Image.open(io.BytesIO(upload.data)).convert("RGB")
-    whole = [thumbnail(image)]
-    width = (image.width - GAP) // 2 - GAP
-    cells = []
-    for rows in (1, 2):
-        height = (image.height - GAP) // rows - LABEL_HEIGHT - GAP
-        cells.append(
-            [
-                thumbnail(image.crop((x, y, x + width, y + height)))
-                for x in (GAP, 2 * GAP + width)
-                for y in (GAP, 2 * GAP + height + LABEL_HEIGHT)[:rows]
-            ]
-        )
-    edge = np.asarray(image.crop((0, 0, GAP // 2, image.height)), np.float64)
-    if np.abs(edge - ImageColor.getrgb(BACKGROUND)).max() > 3:
-        return whole
-    return cells[0] if upload.name.startswith("before-after") else cells[1]
+    """The pictures in an uploaded file: one, the two of an animation that goes from one to the
+    other and back, or the cells of a sheet with labels."""
+    file = Image.open(io.BytesIO(upload.data))
+    frames = getattr(file, "n_frames", 1)
+    if frames > 1:
+        first = thumbnail(file)
+        file.seek(frames // 2)
+        return [first, thumbnail(file)]
+    image = file.convert("RGB")
+    if not is_background(image, 0, GAP // 2):
+        return [thumbnail(image)]
+    columns = next(n for n in (3, 2) if is_background(image, *gap_after_cell(image, n)))
+    rows = 1 if upload.name.startswith("before-after") else 2
+    width = cell_width(image, columns)
+    height = (image.height - GAP) // rows - LABEL_HEIGHT - GAP
+    return [
+        thumbnail(image.crop((x, y, x + width, y + height)))
+        for x in range(GAP, image.width - width, width + GAP)
+        for y in range(GAP, image.height - height, height + LABEL_HEIGHT + GAP)
+    ]
+
+
+def cell_width(image: Image.Image, columns: int) -> int:
+    return (image.width - GAP) // columns - GAP
+
+
+def gap_after_cell(image: Image.Image, columns: int) -> tuple[int, int]:
+    """The pixels from left to right between the first two of so many columns."""
+    end = GAP + cell_width(image, columns)
+    return end + 1, end + GAP - 1
+
+
+def is_background(image: Image.Image, left: int, right: int) -> bool:
+    """Whether these columns of pixels are empty, as between the cells of a sheet."""
+    strip = np.asarray(image.crop((left, 0, right, image.height)), np.float64)
+    return bool(np.abs(strip - ImageColor.getrgb(BACKGROUND)).max() <= 3)
 
 
 class Recorder:
@@ -120,7 +138,9 @@ async def act(server: ModeratedServer, rng: random.Random) -> None:
         for message in channel.history(viewer=user)
         if message.author.bot and buttons_of(message)
     ]
-    kind = rng.choice(["ask", "ask", "press", "press", "press", "press", "history", "show"])
+    kind = rng.choice(
+        ["ask", "ask", "press", "press", "press", "press", "history", "favourites", "show"]
+    )
     if kind == "ask":
         await user.slash(
             channel,
@@ -135,8 +155,8 @@ async def act(server: ModeratedServer, rng: random.Random) -> None:
         custom_id = rng.choice(list(buttons_of(message).values()))
         if not custom_id.startswith(("redraw:edit", "redraw:use", "redraw:cancel")):
             await user.click(message, custom_id=custom_id)
-    elif kind == "history":
-        await user.slash(channel, "history")
+    elif kind in ("history", "favourites"):
+        await user.slash(channel, kind)
     else:
         jobs = await server.services.store.jobs_of(user.id)
         if jobs:
@@ -148,7 +168,7 @@ async def test_every_uploaded_picture_was_checked_for_its_channel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder(monkeypatch)
-    rng = random.Random(1)
+    rng = random.Random(2)
     # Slow enough that previews are shown.
     engine = Painter(step_seconds=0.01)
     async with open_moderated_server(tmp_path, engine) as server:
@@ -179,7 +199,7 @@ async def test_every_uploaded_picture_was_checked_for_its_channel(
             scores.append(score)
     # The conversation had pictures of each kind, so that the test could have failed.
     names = " ".join(upload.name for upload in uploads)
-    for kind in ("redraw-", "preview", "thumbnail", "before-after", "depth", "large"):
+    for kind in ("redraw-", "preview", "thumbnail", "before-after", "wipe", "depth", "large"):
         assert kind in names, kind
     assert max(scores) > 0.5
     assert any(upload.channel_id == server.log.id for upload in recorder.uploads)
