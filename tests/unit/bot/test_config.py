@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from bot.cli.load_settings import load_settings
 from bot.config import Settings
 from bot.errors import StartError
+from bot.jobs.budgets import EVERYONE, RoleLimits
 
 EXAMPLE = Path(__file__).parents[3] / ".env.example"
 
@@ -50,6 +51,16 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read.allowed_guild_ids == ()
 
 
+def test_limits_are_written_by_role_or_for_everyone(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = '{"everyone": {"steps": 20, "private": false}, "123": {"seconds_a_day": 600}}'
+    read = settings(monkeypatch, ROLE_LIMITS=text, SERVER_SECONDS_A_DAY="3600")
+    assert read.role_limits == {
+        EVERYONE: RoleLimits(steps=20, private=False),
+        123: RoleLimits(seconds_a_day=600),
+    }
+    assert read.server_seconds_a_day == 3600
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -58,6 +69,9 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MAX_STEPS", "0"),
         ("BACKGROUND", "white"),
         ("ALLOWED_PORTS", "http"),
+        ("ROLE_LIMITS", '{"everyone": {"steps": 500}}'),
+        ("ROLE_LIMITS", '{"everyone": {"stepz": 5}}'),
+        ("ROLE_LIMITS", '{"artists": {"steps": 5}}'),
     ],
 )
 def test_a_wrong_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
