@@ -19,7 +19,7 @@ from simcord.builders import ChannelHandle
 from bot.cli.demo.actions import ActionRefused, File, Outcome
 from bot.cli.demo.requests import UPLOAD_BYTES, page_file, picture_type, read_action
 from bot.cli.demo.simulation import Simulation
-from bot.cli.demo.view import channel_view, server_view
+from bot.cli.demo.view import channel_view, chosen, server_view
 from bot.i18n.translate import LANGUAGES, catalogue, notice_of
 
 log = logging.getLogger(__name__)
@@ -247,8 +247,9 @@ class DemoServer:
                     user, channel, int(fields["message"]), fields["custom_id"]
                 )
             case "select":
+                values = chosen(simulation, fields["values"])
                 return await simulation.select(
-                    user, channel, int(fields["message"]), fields["custom_id"], fields["values"]
+                    user, channel, int(fields["message"]), fields["custom_id"], values
                 )
             case "submit":
                 return await simulation.submit(

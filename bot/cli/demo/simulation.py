@@ -232,7 +232,7 @@ class Simulation:
         channel: ChannelHandle,
         message_id: int,
         custom_id: str,
-        values: list[str],
+        values: list[Any],
     ) -> Outcome:
         """Choose from a select menu.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +16,8 @@ from bot.cli.demo.simulation import Simulation
 # Older messages are not shown: the demo is a short conversation.
 SHOWN_MESSAGES = 60
 EXCERPT_CHARACTERS = 80
+# https://discord.com/developers/docs/components/reference#component-object-component-types
+STRING_SELECT, ROLE_SELECT, CHANNEL_SELECT = 3, 6, 8
 # simcord's address of an uploaded file; the server gives its content out under /files/.
 _UPLOADED = re.compile(r"^https://cdn\.simcord\.invalid/attachments/(.+)$")
 
@@ -92,7 +95,9 @@ def _message(
             # In a message of components, these are shown where the components name them.
             for attachment in ([] if message.flags.components_v2 else message.attachments)
         ],
-        "components": [_component(component.to_dict()) for component in message.components],
+        "components": [
+            _component(simulation, component.to_dict()) for component in message.components
+        ],
     }
 
 
@@ -107,13 +112,51 @@ def _reply(message: discord.Message, by_id: dict[int, discord.Message]) -> dict[
     }
 
 
-def _component(value: Any) -> Any:
+def chosen(simulation: Simulation, values: Sequence[str]) -> list[Any]:
+    """The values of a menu as the simulation takes them; see `_entity_menu`."""
+    found: list[Any] = []
+    for value in values:
+        kind, _, id_ = value.partition(":")
+        if kind == "channel" and id_.isdecimal():
+            found.append(simulation.channels[int(id_)])
+        elif kind == "role":
+            found.append(simulation.env.guild.roles[id_])
+        else:
+            found.append(value)
+    return found
+
+
+def _component(simulation: Simulation, value: Any) -> Any:
     """A component with the addresses of uploaded files replaced by those of the page."""
     if isinstance(value, dict):
+        if value.get("type") in (ROLE_SELECT, CHANNEL_SELECT):
+            value = _entity_menu(simulation, value)
         return {
-            key: page_url(item) if key == "url" and isinstance(item, str) else _component(item)
+            key: page_url(item)
+            if key == "url" and isinstance(item, str)
+            else _component(simulation, item)
             for key, item in value.items()
         }
     if isinstance(value, list):
-        return [_component(item) for item in value]
+        return [_component(simulation, item) for item in value]
     return value
+
+
+def _entity_menu(simulation: Simulation, menu: dict[str, Any]) -> dict[str, Any]:
+    """A menu of channels or roles as one of texts. The page knows menus of that kind only."""
+    selected = {str(default["id"]) for default in menu.get("default_values", [])}
+    if menu["type"] == CHANNEL_SELECT:
+        entities = [(f"channel:{c.id}", c.id, f"#{c.name}") for c in simulation.channels.values()]
+    else:
+        guild = simulation.env.guild
+        entities = [
+            (f"role:{name}", role.id, f"@{name}")
+            for name, role in guild.roles.items()
+            if role.id != guild.default_role.id
+        ]
+    options = [
+        {"value": value, "label": label, "default": str(id_) in selected}
+        for value, id_, label in entities
+    ]
+    most = min(menu.get("max_values", 1), len(options))
+    return menu | {"type": STRING_SELECT, "options": options, "max_values": most}

@@ -99,6 +99,31 @@ async def test_interactions_arrive_in_the_chosen_language(tmp_path: Path) -> Non
         assert "Delete" in str(await demo.shown("alice", "Delete"))
 
 
+async def test_the_settings_panel_has_menus_of_channels_and_roles(tmp_path: Path) -> None:
+    async with open_demo(tmp_path, ScriptedService()) as demo:
+        gallery = demo.place("alice", "gallery")["channel"]
+        await demo.act("alice", "slash", path="settings panel", options={})
+        panel = (await demo.messages("alice"))[-1]
+        menus = {each["custom_id"]: each for each in controls(panel) if each["type"] == 3}
+        labels = {
+            name: [option["label"] for option in menus[f"redraw:settings:{name}"]["options"]]
+            for name in ("channels", "roles")
+        }
+        assert labels == {"channels": ["#pictures", "#gallery"], "roles": ["@Redraw", "@manager"]}
+        for name, value in (("channels", f"channel:{gallery}"), ("roles", "role:manager")):
+            fields = {"message": panel["id"], "custom_id": f"redraw:settings:{name}"}
+            await demo.act("alice", "select", values=[value], **fields)
+        panel = (await demo.messages("alice"))[-1]
+        selected = [
+            option["label"]
+            for each in controls(panel)
+            if each["custom_id"] in ("redraw:settings:channels", "redraw:settings:roles")
+            for option in each["options"]
+            if option["default"]
+        ]
+        assert set(selected) == {"#gallery", "@manager"}
+
+
 async def test_the_clock_follows_real_time(tmp_path: Path) -> None:
     async with open_demo(tmp_path, ScriptedService()) as demo:
         now = demo.simulation.env.now()
@@ -222,6 +247,8 @@ class Walk:
                 ("defaults", {}),
                 ("settings gallery", {"channel": gallery}),
                 ("settings gallery", {}),
+                ("settings panel", {}),
+                ("quota", {}),
             ]
         )
         answer = await self.demo.act(user, "slash", channel=channel, path=path, options=options)
