@@ -15,6 +15,8 @@ from bot.errors import RequestError
 from bot.i18n.durations import Duration
 from bot.jobs.job import Job
 
+# A sheet of styles has six.
+MAX_PICTURES = 6
 # The key of the limits for all users, beside the ids of roles.
 EVERYONE = 0
 
@@ -100,7 +102,7 @@ class RoleLimits(BaseModel):
     seconds_a_day: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     cooldown_seconds: int | None = Field(default=None, ge=0, le=6 * 3600)
     steps: int | None = Field(default=None, ge=1, le=150)
-    pictures: int | None = Field(default=None, ge=1, le=4)
+    pictures: int | None = Field(default=None, ge=1, le=MAX_PICTURES)
     megapixels: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     models: tuple[str, ...] | None = None
     private: bool | None = None

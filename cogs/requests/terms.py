@@ -14,12 +14,9 @@ from cogs.shared.errors import NotInThisChannel, RoleNeeded
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """`limits` are the stricter ones of the operator's and the server's, `operator` and `server`
-    those that each of them has set for the user's roles."""
+    """`limits` are the stricter ones of the operator's and the server's for the user's roles."""
 
     options: GuildOptions
-    operator: RoleLimits
-    server: RoleLimits
     limits: RoleLimits
     allowance: Allowance
 
@@ -36,8 +33,6 @@ async def terms_for(
     of_server = [seconds for seconds in budgets if seconds is not None and guild_id is not None]
     return Terms(
         options=options,
-        operator=operator,
-        server=server,
         limits=both(operator, server),
         allowance=Allowance(
             user=operator.seconds_a_day,

@@ -11,7 +11,7 @@ from discord.ext import commands
 
 from bot.client import RedrawBot
 from bot.i18n.translate import localized_name, translate
-from bot.jobs.budgets import EVERYONE, NO_LIMITS, RoleLimits
+from bot.jobs.budgets import EVERYONE, MAX_PICTURES, NO_LIMITS, RoleLimits
 from bot.moderation.actions import Moderator
 from bot.replies import reply_privately
 from cogs.settings._access import ManagersOnly
@@ -81,7 +81,7 @@ class Settings(
         seconds_a_day: Range[int, 0, SECONDS_A_DAY] | None = None,
         cooldown_seconds: Range[int, 0, MAX_COOLDOWN_SECONDS] | None = None,
         steps: Range[int, 1, 150] | None = None,
-        pictures: Range[int, 1, 4] | None = None,
+        pictures: Range[int, 1, MAX_PICTURES] | None = None,
         megapixels: Range[float, 0.01, 100.0] | None = None,
         models: Range[str, 1, 500] | None = None,
         private: bool | None = None,

@@ -11,7 +11,7 @@ import discord
 
 from bot.config import Settings
 from bot.i18n.translate import translate
-from bot.jobs.budgets import NO_LIMITS
+from bot.jobs.budgets import MAX_PICTURES, NO_LIMITS
 from bot.moderation.actions import Moderator
 from bot.moderation.model import GuildPolicy
 from bot.store.guild_settings import GuildOptions
@@ -115,7 +115,7 @@ class LimitsForm(Form):
             "settings.form.seconds_a_day": (current.seconds_a_day, 0, SECONDS_A_DAY),
             "settings.form.cooldown_seconds": (current.cooldown_seconds, 0, MAX_COOLDOWN_SECONDS),
             "settings.form.steps": (current.steps, 1, MAX_STEPS),
-            "settings.form.pictures": (current.pictures, 1, 4),
+            "settings.form.pictures": (current.pictures, 1, MAX_PICTURES),
             "settings.form.megapixels": (current.megapixels, 0.01, 100),
         }
         self._numbers: list[tuple[str, TextInput, str, float, float]] = []
