@@ -11,7 +11,7 @@ from bot.jobs.budgets import UNLIMITED, Allowance, Charge, Spent, check_budget
 from bot.jobs.job import Job
 from bot.jobs.queue import FairQueue
 from bot.store.ledger import Ledger, day_of, renewal
-from inference import ImageResult
+from inference import ImageResult, ModelEntry
 
 # The weight of the newest picture in the running average, as in `bot.jobs.estimate`.
 NEWEST = 0.37
@@ -85,6 +85,13 @@ class Accounting:
         device as long; without measurements of both models, the job's own."""
         rate, reference_rate = self._rates.get(job.model), self._rates.get(reference)
         return job.cost * rate / reference_rate if rate and reference_rate else job.cost
+
+    def picture_seconds(self, model: ModelEntry) -> float | None:
+        """The device seconds of a picture with the model's usual settings; None before a picture
+        of it was measured."""
+        rate = self._rates.get(model.name)
+        steps = max(1, int(model.steps * model.strength))
+        return None if rate is None else rate * steps * model.pixels
 
     async def check_left(self, user_id: int, guild_id: int | None, allowance: Allowance) -> None:
         """Check that something is left of each budget, before the price of a request is known.

@@ -14,7 +14,7 @@ from bot.jobs.job import Job
 from bot.jobs.queue import FairQueue
 from bot.runner.accounting import Accounting
 from bot.store.store import Store
-from inference import ImageResult, Timings
+from inference import ImageResult, ModelEntry, Timings
 from tests.support.jobs import DESTINATION, picture, queued_job
 
 NOW = 1_800_014_400.0
@@ -105,3 +105,24 @@ async def test_of_two_requests_at_once_only_one_takes_the_rest(books: Books) -> 
         with pytest.raises(BudgetSpent):
             await books.accounting.check(ask("d"), Allowance(user=2.0))
     await books.accounting.check(ask("c", user=8), allowance)
+
+
+def test_a_slow_models_work_counts_as_much_as_it_takes(books: Books) -> None:
+    accounting = books.accounting
+    fast, slow = ask("a", model="fast"), ask("b", model="slow")
+    assert accounting.relative_cost(slow, "fast") == slow.cost
+    accounting.charge(fast, 0, made(fast, 1.0))
+    accounting.charge(slow, 0, made(slow, 4.0))
+    assert accounting.relative_cost(slow, "fast") == pytest.approx(4 * slow.cost)
+    assert accounting.relative_cost(fast, "fast") == pytest.approx(fast.cost)
+
+
+def test_the_time_of_a_picture_follows_the_measurements(books: Books) -> None:
+    one = ask("a", model="fast")
+    pixels = one.width * one.height
+    model = ModelEntry(
+        name="fast", source="", licence="", pixels=3 * pixels, steps=2 * one.steps, strength=0.5
+    )
+    assert books.accounting.picture_seconds(model) is None
+    books.accounting.charge(one, 0, made(one, 2.0))
+    assert books.accounting.picture_seconds(model) == pytest.approx(6.0)
