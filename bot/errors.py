@@ -5,7 +5,7 @@
     ├── RequestError                 the request itself: options, limits, permissions
     │   ├── MissingPermissions       bot.permissions
     │   ├── NoSuchStyle              bot.styles
-    │   ├── ModelNotOffered, TaskNotOffered    bot.models
+    │   ├── ModelNotOffered, ModelLacksTask, TaskNotOffered    bot.models
     │   ├── CommandNotOffered        bot.commands.command_tree
     │   ├── ServerNotAllowed, DirectMessagesOff    bot.commands.allowed_places
     │   ├── UserQueueLimitReached, TooManyPictures, ErasedMeanwhile    bot.jobs.admission

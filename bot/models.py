@@ -20,6 +20,12 @@ class TaskNotOffered(RequestError):
     text = "The model that runs here cannot do that."
 
 
+class ModelLacksTask(RequestError):
+    """The named model does not have the task, and others have it."""
+
+    text = "The model {model} cannot do that. Models that can: {models}."
+
+
 class ConfiguredModels:
     """The models of `MODELS`, in its order; the first one is the default."""
 
@@ -71,10 +77,19 @@ class ConfiguredModels:
 
         Raises:
             ModelNotOffered: it is not configured.
-            TaskNotOffered: it does not have the task, or no model has it.
+            ModelLacksTask: it does not have the task.
+            TaskNotOffered: no model has it.
         """
-        entries = [self.get(name)] if name else list(self)
-        for entry in entries:
-            if task in entry.tasks:
-                return entry
-        raise TaskNotOffered
+        able = self.with_task(task)
+        if not able:
+            raise TaskNotOffered
+        if not name:
+            return able[0]
+        entry = self.get(name)
+        if entry not in able:
+            raise ModelLacksTask(model=entry.name, models=", ".join(each.name for each in able))
+        return entry
+
+    def with_task(self, task: Task) -> list[ModelEntry]:
+        """The models that have the task."""
+        return [entry for entry in self if task in entry.tasks]

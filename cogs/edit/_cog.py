@@ -8,7 +8,7 @@ from typing import Any
 
 import discord
 from discord import app_commands
-from discord.app_commands import Range
+from discord.app_commands import Choice, Range
 from discord.ext import commands
 
 from bot.client import RedrawBot
@@ -20,7 +20,7 @@ from cogs.requests.pictures.candidates import ImageCandidate, candidates_in
 from cogs.requests.pictures.edit_sources import candidates_of, find_edit_sources
 from cogs.requests.pictures.sources import RequestContext
 from cogs.requests.request import submit_request
-from cogs.requests.tasks import TaskCommand, model_for
+from cogs.requests.tasks import TaskCommand, model_choices, model_for
 
 Interaction = discord.Interaction[RedrawBot]
 
@@ -38,7 +38,8 @@ class EditCommand(TaskCommand):
         """The command as it is published."""
         assert self.binding is not None
         command = await super().get_translated_payload(tree, translator)
-        limit = model_for(self.binding.bot.services, "edit").max_references
+        models = self.binding.bot.services.models.with_task("edit")
+        limit = max(model.max_references for model in models)
         extra = IMAGE_OPTIONS[limit:]
         command["options"] = [each for each in command["options"] if each["name"] not in extra]
         return command
@@ -73,6 +74,7 @@ class Edit(commands.Cog):
         guidance=localized_name("img2img.name.guidance"),
         seed=localized_name("img2img.name.seed"),
         count=localized_name("img2img.name.count"),
+        model=localized_name("img2img.name.model"),
         private=localized_name("img2img.name.private"),
     )
     @app_commands.describe(
@@ -87,6 +89,7 @@ class Edit(commands.Cog):
         guidance=localized_name("img2img.option.guidance"),
         seed=localized_name("img2img.option.seed"),
         count=localized_name("img2img.option.count"),
+        model=localized_name("img2img.option.model"),
         private=localized_name("img2img.option.private"),
     )
     async def _edit(
@@ -103,6 +106,7 @@ class Edit(commands.Cog):
         guidance: Range[float, 1.0, 20.0] | None = None,
         seed: Range[int, 0, MAX_SEED] | None = None,
         count: Range[int, 1, 4] = 1,
+        model: Range[str, 1, 200] | None = None,
         private: bool | None = None,
     ) -> None:
         """Edit one to four pictures by an instruction."""
@@ -115,6 +119,7 @@ class Edit(commands.Cog):
             seed=seed,
             count=count,
             private=private,
+            model=model,
         )
         images = [each for each in (image, image_2, image_3, image_4) if each is not None]
         await self._submit(interaction, draft, candidates_of(images), links)
@@ -124,6 +129,10 @@ class Edit(commands.Cog):
         description=localized_name("edit.description"),
         callback=_edit,
     )
+
+    @edit.autocomplete("model")
+    async def _models(self, interaction: Interaction, typed: str) -> list[Choice[str]]:
+        return model_choices(interaction, typed, "edit")
 
     async def edit_this(self, interaction: Interaction, message: discord.Message) -> None:
         """Open a form that asks for an instruction about the message's pictures."""
@@ -141,7 +150,7 @@ class Edit(commands.Cog):
         links: str | None = None,
     ) -> None:
         services = self.bot.services
-        model = model_for(services, "edit")
+        model = model_for(services, "edit", draft.model)
         draft = await with_defaults(services, interaction.user, interaction.guild_id, draft)
         context = RequestContext.of(interaction, model)
         find = partial(find_edit_sources, context, candidates, links)

@@ -14,7 +14,7 @@ from cogs.requests.defaults import style_choices, with_defaults
 from cogs.requests.draft import MAX_SEED, Draft
 from cogs.requests.pictures.stored_source import StoredSource
 from cogs.requests.request import submit_request
-from cogs.requests.tasks import TaskCommand, model_for
+from cogs.requests.tasks import TaskCommand, model_choices, model_for
 
 Interaction = discord.Interaction[RedrawBot]
 
@@ -40,6 +40,7 @@ class Imagine(commands.Cog):
         seed=localized_name("img2img.name.seed"),
         count=localized_name("img2img.name.count"),
         style=localized_name("img2img.name.style"),
+        model=localized_name("img2img.name.model"),
         private=localized_name("img2img.name.private"),
     )
     @app_commands.describe(
@@ -51,6 +52,7 @@ class Imagine(commands.Cog):
         seed=localized_name("img2img.option.seed"),
         count=localized_name("img2img.option.count"),
         style=localized_name("img2img.option.style"),
+        model=localized_name("img2img.option.model"),
         private=localized_name("img2img.option.private"),
     )
     @app_commands.choices(
@@ -71,6 +73,7 @@ class Imagine(commands.Cog):
         seed: Range[int, 0, MAX_SEED] | None = None,
         count: Range[int, 1, 4] = 1,
         style: Range[str, 1, 100] | None = None,
+        model: Range[str, 1, 200] | None = None,
         private: bool | None = None,
     ) -> None:
         """Draw a picture from text."""
@@ -84,9 +87,10 @@ class Imagine(commands.Cog):
             count=count,
             style=style,
             private=private,
+            model=model,
         )
         services = self.bot.services
-        width, height = size_of(model_for(services, "text2img"), size)
+        width, height = size_of(model_for(services, "text2img", model), size)
 
         async def no_source() -> StoredSource:
             return StoredSource(stored=None, width=width, height=height, name="")
@@ -99,6 +103,10 @@ class Imagine(commands.Cog):
         description=localized_name("imagine.description"),
         callback=_imagine,
     )
+
+    @imagine.autocomplete("model")
+    async def _models(self, interaction: Interaction, typed: str) -> list[Choice[str]]:
+        return model_choices(interaction, typed, "text2img")
 
     @imagine.autocomplete("style")
     async def _styles(self, interaction: Interaction, typed: str) -> list[Choice[str]]:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import discord
 
+from bot.client import Services
 from bot.delivery.notification import message_link
 from bot.i18n.translate import translate
 from bot.jobs.job import Job, Variant
@@ -27,7 +28,7 @@ from cogs.img2img._show_buttons import (
 from cogs.requests.draft import Draft, draft_of, source_of
 from cogs.requests.pictures.stored_source import StoredSource, refitted
 from cogs.requests.request import submit_request
-from cogs.requests.tasks import model_for, options_of_task, task_for_a_picture
+from cogs.requests.tasks import model_for, options_of_task, task_for_a_picture, with_usable_model
 from cogs.shared.access import AccessRule
 from cogs.shared.errors import AlreadyFinished, NotDeleted
 from cogs.shared.job_buttons import Action, Interaction, JobAction
@@ -81,7 +82,7 @@ class Vary(JobAction):
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Submit the request."""
         result = selected_result(job, self)
-        draft = _as_task(job, "img2img", selected_variant(job, self))
+        draft = _as_task(interaction.client.services, job, "img2img", selected_variant(job, self))
         draft = dataclasses.replace(draft, strength=self.strength, count=1)
         await _submit(interaction, draft, _result_as_source(interaction, job, result))
 
@@ -138,7 +139,7 @@ class Strengths(JobAction):
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Submit the request."""
         draft = dataclasses.replace(
-            _as_task(job, "img2img"),
+            _as_task(interaction.client.services, job, "img2img"),
             layout="grid",
             seed=selected_variant(job, self).seed,
             strength=None,
@@ -171,7 +172,7 @@ class Use(JobAction):
         """Open the form."""
         result = selected_result(job, self)
         task = task_for_a_picture(interaction.client.services)
-        draft = _as_task(job, task, selected_variant(job, self))
+        draft = _as_task(interaction.client.services, job, task, selected_variant(job, self))
         draft = dataclasses.replace(draft, strength=None, count=1)
         await _open_form(interaction, draft, _result_as_source(interaction, job, result))
 
@@ -241,21 +242,29 @@ BUTTONS = (
 )
 
 
-def _as_task(job: Job, task: Task, variant: Variant | None = None) -> Draft:
+def _as_task(services: Services, job: Job, task: Task, variant: Variant | None = None) -> Draft:
     """The settings of a job for a request with this task: another one has its own steps and
-    guidance."""
+    guidance, and maybe another model."""
     draft = draft_of(job, variant)
     if job.task == task:
         return draft
-    return dataclasses.replace(draft, task=task, steps=None, guidance=None)
+    draft = dataclasses.replace(draft, task=task, steps=None, guidance=None)
+    return with_usable_model(services, draft)
 
 
 async def _open_form(interaction: Interaction, draft: Draft, source: StoredSource) -> None:
     async def submitted(answer: Interaction, draft: Draft) -> None:
         await _submit(answer, draft, source)
 
-    options = options_of_task(interaction.client.services, draft.task)
-    form = RequestModal(draft, str(interaction.locale), options, submitted=submitted)
+    services = interaction.client.services
+    draft = with_usable_model(services, draft)
+    form = RequestModal(
+        draft,
+        str(interaction.locale),
+        options_of_task(services, draft.task, draft.model),
+        submitted=submitted,
+        models=services.models.with_task(draft.task),
+    )
     await interaction.response.send_modal(form)
 
 
@@ -264,7 +273,7 @@ async def _submit(interaction: Interaction, draft: Draft, source: StoredSource) 
         services = interaction.client.services
         for picture in source.pictures:
             await stored_picture(services, picture)
-        return await refitted(services, source, model_for(services, draft.task))
+        return await refitted(services, source, model_for(services, draft.task, draft.model))
 
     await submit_request(interaction, draft, find_source)
 

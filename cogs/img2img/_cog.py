@@ -6,7 +6,7 @@ from functools import partial
 
 import discord
 from discord import app_commands
-from discord.app_commands import Range
+from discord.app_commands import Choice, Range
 from discord.ext import commands
 
 from bot.client import RedrawBot
@@ -20,7 +20,7 @@ from cogs.requests.pictures.candidates import candidates_in
 from cogs.requests.pictures.guides import Guides, find_guided_source
 from cogs.requests.pictures.sources import RequestContext
 from cogs.requests.request import check_parts, submit_request
-from cogs.requests.tasks import TaskCommand, model_for, options_of_task
+from cogs.requests.tasks import TaskCommand, model_choices, model_for, options_of_task
 
 Interaction = discord.Interaction[RedrawBot]
 
@@ -59,6 +59,7 @@ class Img2Img(commands.Cog):
         seed=localized_name("img2img.name.seed"),
         count=localized_name("img2img.name.count"),
         style=localized_name("img2img.name.style"),
+        model=localized_name("img2img.name.model"),
         private=localized_name("img2img.name.private"),
         part=localized_name("img2img.name.part"),
         threshold=localized_name("img2img.name.threshold"),
@@ -77,6 +78,7 @@ class Img2Img(commands.Cog):
         seed=localized_name("img2img.option.seed"),
         count=localized_name("img2img.option.count"),
         style=localized_name("img2img.option.style"),
+        model=localized_name("img2img.option.model"),
         private=localized_name("img2img.option.private"),
         part=localized_name("img2img.option.part"),
         threshold=localized_name("img2img.option.threshold"),
@@ -103,6 +105,7 @@ class Img2Img(commands.Cog):
         seed: Range[int, 0, MAX_SEED] | None = None,
         count: Range[int, 1, 4] = 1,
         style: Range[str, 1, 100] | None = None,
+        model: Range[str, 1, 200] | None = None,
         private: bool | None = None,
         part: str = PARTS[0],
         threshold: Range[int, 0, 100] | None = None,
@@ -127,6 +130,7 @@ class Img2Img(commands.Cog):
             count=count,
             style=style,
             private=private,
+            model=model,
             layout="part" if show_part else "pictures",
             part=part_named(part),
             part_threshold=None if threshold is None else threshold / 100,
@@ -134,7 +138,9 @@ class Img2Img(commands.Cog):
         draft = await with_defaults(
             self.bot.services, interaction.user, interaction.guild_id, draft
         )
-        context = RequestContext.of(interaction, model_for(self.bot.services, "img2img"))
+        context = RequestContext.of(
+            interaction, model_for(self.bot.services, "img2img", draft.model)
+        )
         await submit_request(
             interaction, draft, partial(find_guided_source, context, image, url, guides)
         )
@@ -145,8 +151,12 @@ class Img2Img(commands.Cog):
         callback=_img2img,
     )
 
+    @img2img.autocomplete("model")
+    async def _models(self, interaction: Interaction, typed: str) -> list[Choice[str]]:
+        return model_choices(interaction, typed, "img2img")
+
     @img2img.autocomplete("style")
-    async def _styles(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
+    async def _styles(self, interaction: Interaction, typed: str) -> list[Choice[str]]:
         return await style_choices(interaction, typed)
 
     async def redraw_this(self, interaction: Interaction, message: discord.Message) -> None:

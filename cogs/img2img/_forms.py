@@ -14,7 +14,7 @@ from cogs.requests.draft import MAX_SEED, Draft
 from cogs.requests.parts import PARTS, part_named
 from cogs.requests.pictures.candidates import ImageCandidate
 from cogs.shared.forms import Form, TextInput, number_in
-from inference import Option, Part, Task
+from inference import ModelEntry, Option, Part, Task
 
 Interaction = discord.Interaction[RedrawBot]
 
@@ -22,6 +22,7 @@ PartSelect = discord.ui.Select[discord.ui.Modal]
 
 # https://discord.com/developers/docs/components/reference#string-select
 MAX_OPTIONS = 25
+LABEL_CHARACTERS = 100
 
 
 TITLES: dict[Task, str] = {
@@ -92,32 +93,67 @@ class RequestModal(_RequestForm):
         options: frozenset[Option],
         *,
         submitted: Callable[[Interaction, Draft], Awaitable[None]],
+        models: Sequence[ModelEntry] = (),
+        chosen: str | None = None,
     ) -> None:
         super().__init__(locale, draft.task)
         self._draft = draft
         self._options = options
         self._submitted = submitted
+        self._models = models
         self.prompt = self.labelled("prompt", draft.prompt, long=True, required=True)
         self.negative: TextInput | None = None
         self.strength: TextInput | None = None
-        # A form has five fields: where a part can be chosen, the draft's guidance is kept.
+        # A form has five fields: where a model can be chosen, the draft's part and guidance are
+        # kept, and where a part can be chosen, its guidance.
         self.guidance: TextInput | None = None
         self.part: PartSelect | None = None
         if "negative_prompt" in options:
             self.negative = self.labelled("negative", draft.negative_prompt, long=True)
         if "strength" in options:
             self.strength = self.labelled("strength", _optional(draft.strength), max_length=6)
-        if "part" in options:
+        crowded = len(models) > 1 and None not in (self.negative, self.strength)
+        if "part" in options and not crowded:
             self.part = self.part_field(draft.part)
-        elif "guidance" in options:
+        elif "guidance" in options and not crowded:
             self.guidance = self.labelled("guidance", _optional(draft.guidance), max_length=6)
         seed = "" if draft.seed is None else str(draft.seed)
         self.seed = self.labelled("seed", seed, max_length=10)
 
+        self.model = self._model_menu(chosen or self._own_model) if len(models) > 1 else None
+
+    @property
+    def _own_model(self) -> str:
+        """The model of the draft, also where it names none."""
+        return self._draft.model or (self._models[0].name if self._models else "")
+
+    def _model_menu(self, chosen: str) -> discord.ui.Select[discord.ui.Modal]:
+        menu = discord.ui.Select[discord.ui.Modal](
+            required=False,
+            options=[
+                discord.SelectOption(
+                    label=model.name[:LABEL_CHARACTERS],
+                    value=model.name,
+                    description=model.about[:LABEL_CHARACTERS] or None,
+                    default=model.name == chosen,
+                )
+                for model in self._models[:MAX_OPTIONS]
+            ],
+        )
+        label = translate(self.locale, "img2img.form.model")
+        self.add_item(discord.ui.Label(text=label, component=menu))
+        return menu
+
     def copy(self) -> Self:
         """The form with the draft's settings."""
-        draft = replace(self._draft, part=chosen_part(self.part, self._draft.part))
-        return type(self)(draft, self.locale, self._options, submitted=self._submitted)
+        return type(self)(
+            replace(self._draft, part=chosen_part(self.part, self._draft.part)),
+            self.locale,
+            self._options,
+            submitted=self._submitted,
+            models=self._models,
+            chosen=self.model.values[0] if self.model and self.model.values else None,
+        )
 
     async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
         """Read the fields and submit the request.
@@ -139,7 +175,21 @@ class RequestModal(_RequestForm):
             seed=None if seed is None else int(seed),
             part=chosen_part(self.part, self._draft.part),
         )
+        if self.model and self.model.values and self.model.values[0] != self._own_model:
+            draft = self._for_model(draft, self.model.values[0])
         await self._submitted(interaction, draft)
+
+    def _for_model(self, draft: Draft, name: str) -> Draft:
+        """The draft for another model, with that model's defaults for what was not changed."""
+        same_strength = draft.strength == self._draft.strength
+        same_guidance = draft.guidance == self._draft.guidance
+        return replace(
+            draft,
+            model=name,
+            steps=None,
+            strength=None if same_strength else draft.strength,
+            guidance=None if same_guidance else draft.guidance,
+        )
 
 
 class PictureModal(_RequestForm):

@@ -57,7 +57,7 @@ async def redraw_candidate(
     bot = interaction.client
     draft = replace(draft, task=task_for_a_picture(bot.services))
     draft = await with_defaults(bot.services, interaction.user, interaction.guild_id, draft)
-    context = RequestContext.of(interaction, model_for(bot.services, draft.task))
+    context = RequestContext.of(interaction, model_for(bot.services, draft.task, draft.model))
     await submit_request(interaction, draft, partial(store_candidate, context, candidate))
 
 
@@ -66,7 +66,9 @@ async def _redraw_sample(interaction: Interaction, draft: Draft) -> None:
 
     async def find_source() -> StoredSource:
         data = await asyncio.to_thread(SAMPLE.read_bytes)
-        return await store_picture(services, data, SAMPLE.name, model_for(services, draft.task))
+        return await store_picture(
+            services, data, SAMPLE.name, model_for(services, draft.task, draft.model)
+        )
 
     draft = await with_defaults(services, interaction.user, interaction.guild_id, draft)
     await submit_request(interaction, draft, find_source)

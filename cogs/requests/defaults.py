@@ -36,7 +36,7 @@ async def with_defaults(
     style = draft.style or next((name for name in usual if name in known), None)
     limit = min(services.settings.max_steps, terms.limits.steps or MAX_STEPS)
     steps, strength = draft.steps, draft.strength
-    if strength is None and "strength" in options_of_task(services, draft.task):
+    if strength is None and "strength" in options_of_task(services, draft.task, draft.model):
         strength = defaults.strength
     # The steps that suit a model that redraws do not suit the others.
     if steps is None and defaults.steps is not None and draft.task == "img2img":

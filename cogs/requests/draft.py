@@ -28,6 +28,7 @@ class Draft:
 
     prompt: str
     task: Task = "img2img"
+    model: str | None = None
     negative_prompt: str = ""
     strength: float | None = None
     steps: int | None = None
@@ -61,6 +62,7 @@ def draft_of(job: Job, variant: Variant | None = None) -> Draft:
     return Draft(
         prompt=job.shown_prompt,
         task=job.task,
+        model=job.model or None,
         negative_prompt=job.shown_negative_prompt,
         style=(variant and variant.style) or (job.style if job.user_prompt is not None else None),
         strength=strength if "strength" in options else None,

@@ -15,12 +15,13 @@ from bot.errors import ModelFailed
 from bot.jobs.admission import Reservation
 from bot.jobs.budgets import check_limits, check_pictures, check_private
 from bot.jobs.job import Destination, Job, Reference, new_job_id
+from bot.jobs.options import options_for
 from bot.moderation.place import place_of
 from bot.permissions import check_permissions
 from cogs.requests.draft import MAX_SEED, MAX_STEPS, Draft
 from cogs.requests.pictures.stored_source import StoredSource, discard
 from cogs.requests.prompt import in_words
-from cogs.requests.tasks import check_options, model_for, options_of_task
+from cogs.requests.tasks import check_options, model_for
 from cogs.requests.terms import Terms, check_server_place, role_ids_of, terms_for
 from cogs.requests.variants import variants_of
 from cogs.shared.access import ChannelFacts
@@ -207,8 +208,8 @@ def _new_job(
     here: ChannelFacts,
     terms: Terms,
 ) -> Job:
-    model = model_for(services, draft.task)
-    options = options_of_task(services, draft.task)
+    model = model_for(services, draft.task, draft.model)
+    options = options_for(draft.task, model.options)
     styled = services.styles.apply(draft.style, draft.prompt, draft.negative_prompt)
     strength = 1.0
     if "strength" in options:

@@ -18,7 +18,7 @@ from bot.moderation.appeal_button import AppealButton
 from cogs.shared.job_buttons import Action, JobButton, JobMenu, rows
 from cogs.shared.result_controls import result_actions, strength_menu
 from cogs.shared.selection import selection_row
-from cogs.shared.text import model_text, plain, position_text, settings_text
+from cogs.shared.text import licence_text, model_text, plain, position_text, settings_text
 from inference import Preview, Task, unknown_words
 
 # All texts of a message together have at most 4,000 characters. What users write is cut to these
@@ -146,6 +146,8 @@ class Img2ImgRenderer:
         lines.append(
             "-# " + settings_text(job, job.locale, duration(job.locale, job.seconds or 0.0))
         )
+        if (licence := licence_text(job, job.locale)) is not None:
+            lines.append(licence)
         lines.append(
             translate(
                 job.locale,

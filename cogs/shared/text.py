@@ -11,7 +11,7 @@ from bot.i18n.durations import duration
 from bot.i18n.translate import translate
 from bot.jobs.job import Job, QueuePosition
 from bot.jobs.options import options_of
-from inference import ModelState, ModelStatus
+from inference import MODELS, ModelState, ModelStatus
 
 # Discord makes links of `scheme://` and of the addresses of invitations, also without a scheme.
 # A zero-width space in the middle keeps the text readable and stops that.
@@ -83,7 +83,8 @@ def _escape(text: str) -> str:
 
 
 def settings_text(job: Job, locale: str, *more: str) -> str:
-    """The settings that had an effect on a job, with the size of its pictures, and then `more`."""
+    """The model and the settings that had an effect on a job, with the size of its pictures, and
+    then `more`."""
     options = options_of(job)
     values = {
         "strength": _each(f"{variant.strength:g}" for variant in job.variants),
@@ -96,7 +97,16 @@ def settings_text(job: Job, locale: str, *more: str) -> str:
         for name, value in values.items()
         if name in options or name in ("steps", "seed")
     ]
-    return " · ".join((*parts, f"{job.width} × {job.height}", *more))
+    model = (plain(job.model),) if job.model else ()
+    return " · ".join((*model, *parts, f"{job.width} × {job.height}", *more))
+
+
+def licence_text(job: Job, locale: str) -> str | None:
+    """That the job's model may not be used commercially; None if it may, or if that is unknown."""
+    entry = MODELS.get(job.model)
+    if entry is None or entry.commercial_use is not False:
+        return None
+    return translate(locale, "models.non_commercial", model=plain(entry.name))
 
 
 def _each(values: Iterable[str]) -> str:
