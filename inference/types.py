@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Scheduler = Literal["dpmpp_2m_karras", "ddim", "euler", "unipc", "pndm"]
+Scheduler = Literal["dpmpp_2m_karras", "ddim", "euler", "euler_trailing", "unipc", "pndm", "lcm"]
 """Names of the schedulers that a request may choose. `None` means the catalogue's scheduler for the
 model, or the scheduler in the model's repository if the catalogue has none."""
 

@@ -8,6 +8,7 @@ from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
+    LCMScheduler,
     PNDMScheduler,
     UniPCMultistepScheduler,
 )
@@ -28,8 +29,16 @@ SCHEDULERS: dict[Scheduler, tuple[type[Any], dict[str, Any]]] = {
     "dpmpp_2m_karras": (DPMSolverMultistepScheduler, {**_OWN_LEVELS, "use_karras_sigmas": True}),
     "ddim": (DDIMScheduler, {"clip_sample": False}),
     "euler": (EulerDiscreteScheduler, _OWN_LEVELS),
+    # For models that were distilled at the last timestep of each step (Lin et al. 2024,
+    # "SDXL-Lightning").
+    "euler_trailing": (
+        EulerDiscreteScheduler,
+        {**_OWN_LEVELS, "timestep_spacing": "trailing"},
+    ),
     "unipc": (UniPCMultistepScheduler, _OWN_LEVELS),
     "pndm": (PNDMScheduler, {"skip_prk_steps": True}),
+    # Luo et al. 2023, "Latent Consistency Models".
+    "lcm": (LCMScheduler, {}),
 }
 
 

@@ -10,6 +10,7 @@ from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
+    LCMScheduler,
     PNDMScheduler,
     UniPCMultistepScheduler,
 )
@@ -39,6 +40,10 @@ LIBRARY: dict[str, Any] = {
     ),
     "ddim": lambda config: DDIMScheduler.from_config(config, clip_sample=False),
     "euler": EulerDiscreteScheduler.from_config,
+    "euler_trailing": lambda config: EulerDiscreteScheduler.from_config(
+        config, timestep_spacing="trailing"
+    ),
+    "lcm": LCMScheduler.from_config,
     "unipc": UniPCMultistepScheduler.from_config,
     "pndm": lambda config: PNDMScheduler.from_config(config, skip_prk_steps=True),
 }
@@ -49,6 +54,8 @@ def trajectory(scheduler: Any) -> torch.Tensor:
     scheduler.set_timesteps(10)
     generator = torch.Generator().manual_seed(0)
     sample = torch.randn(1, 4, 8, 8, generator=generator)
+    # LCM draws noise in each step.
+    torch.manual_seed(0)
     samples = []
     for time in scheduler.timesteps:
         output = torch.sin(sample) * 0.1 + float(time) / 1000
