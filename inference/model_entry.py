@@ -124,7 +124,20 @@ class ModelEntry:
         return bool(self.source) and not Path(self.source).is_dir()
 
     @property
+    def unused_components(self) -> frozenset[str]:
+        """Components of the repository that are neither downloaded nor loaded: those that a further
+        repository replaces, and the classifier of finished pictures, whose place the caller's own
+        moderation takes."""
+        replaced = {"vae"} if self.vae or self.tiny_vae else set()
+        return frozenset({"safety_checker", *replaced})
+
+    @property
     def extras(self) -> tuple[ExtraRepository, ...]:
         """The further repositories that the model needs."""
         parts = (self.vae, self.tiny_vae, self.lora, self.control, self.depth)
         return tuple(part for part in parts if part is not None)
+
+    @property
+    def repositories(self) -> tuple[ModelEntry | ExtraRepository, ...]:
+        """All repositories that the model needs, its own first."""
+        return (self, *self.extras)

@@ -9,7 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from inference.errors import UnknownModel
-from inference.model_entry import DEPTH_OPTIONS, MemoryNeeds, ModelEntry, Size
+from inference.model_entry import (
+    DEPTH_OPTIONS,
+    ExtraRepository,
+    MemoryNeeds,
+    ModelEntry,
+    Size,
+)
 
 POCKET = Path(__file__).parent / "pocket"
 
@@ -29,6 +35,16 @@ SIZES_1024: tuple[Size, ...] = (
     (768, 1344),
 )
 
+
+SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+SD15_DEPTH = ExtraRepository(source="lllyasviel/control_v11f1p_sd15_depth", licence="openrail")
+SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
+# The original VAE gives invalid values in float16.
+SDXL_VAE = ExtraRepository(source="madebyollin/sdxl-vae-fp16-fix", licence="MIT")
+SDXL_UNION = ExtraRepository(source="xinsir/controlnet-union-sdxl-1.0", licence="Apache-2.0")
+DEPTH_ANYTHING = ExtraRepository(
+    source="depth-anything/Depth-Anything-V2-Small-hf", licence="Apache-2.0"
+)
 
 MODELS: dict[str, ModelEntry] = {
     entry.name: entry
@@ -112,39 +128,132 @@ MODELS: dict[str, ModelEntry] = {
             about="Edits pictures by an instruction, and draws from text, in four steps.",
             commercial_use=True,
         ),
-        # These run in the whole-call engine: one request at a time, no depth map.
         ModelEntry(
             name="sd15",
-            source="stable-diffusion-v1-5/stable-diffusion-v1-5",
+            family="sd",
+            source=SD15,
             licence="creativeml-openrail-m",
             scheduler="dpmpp_2m_karras",
             sizes=SIZES_512,
-            about="Redraws a picture without a depth map.",
+            tasks=("img2img", "text2img"),
+            about="Redraws a picture freely, or draws from text.",
             commercial_use=True,
-            parameters=1_370_000_000,
+            parameters=1_066_000_000,
             memory=MemoryNeeds(gpu=4.2),
         ),
         ModelEntry(
+            name="sd15-depth",
+            family="sd",
+            source=SD15,
+            licence="creativeml-openrail-m",
+            scheduler="dpmpp_2m_karras",
+            sizes=SIZES_512,
+            strength=0.8,
+            tasks=("img2img", "text2img"),
+            options=DEPTH_OPTIONS | {"control_scale"},
+            about="Redraws a picture and keeps its shapes by a depth map.",
+            commercial_use=True,
+            control=SD15_DEPTH,
+            depth=DEPTH_ANYTHING,
+            parameters=1_452_000_000,
+        ),
+        ModelEntry(
+            name="sd15-depth-lcm",
+            family="sd",
+            source=SD15,
+            licence="creativeml-openrail-m",
+            scheduler="lcm",
+            sizes=SIZES_512,
+            # Four of five steps run.
+            strength=0.8,
+            steps=5,
+            guidance_scale=1.0,
+            tasks=("img2img", "text2img"),
+            options=frozenset({"strength", "control_scale", "part"}),
+            about="The fastest model without a GPU: keeps the shapes, in four steps.",
+            commercial_use=True,
+            tiny_vae=ExtraRepository(source="madebyollin/taesd", licence="MIT"),
+            lora=ExtraRepository(
+                source="latent-consistency/lcm-lora-sdv1-5",
+                licence="openrail++",
+                files=("pytorch_lora_weights.safetensors",),
+            ),
+            control=SD15_DEPTH,
+            depth=DEPTH_ANYTHING,
+            parameters=1_371_000_000,
+        ),
+        ModelEntry(
             name="sdxl",
-            source="stabilityai/stable-diffusion-xl-base-1.0",
+            family="sdxl",
+            source=SDXL,
             licence="openrail++",
             pixels=1024 * 1024,
             guidance_scale=6.0,
             sizes=SIZES_1024,
-            about="Redraws a picture at 1024 pixels, without a depth map.",
+            tasks=("img2img", "text2img"),
+            about="Redraws a picture freely at 1024 pixels, or draws from text.",
             commercial_use=True,
+            vae=SDXL_VAE,
             parameters=3_469_000_000,
-            memory=MemoryNeeds(gpu=14.3, gpu_low=5.4),
+            memory=MemoryNeeds(gpu=14.3),
+        ),
+        ModelEntry(
+            name="sdxl-depth",
+            family="sdxl",
+            source=SDXL,
+            licence="openrail++",
+            pixels=1024 * 1024,
+            strength=0.8,
+            guidance_scale=6.0,
+            sizes=SIZES_1024,
+            tasks=("img2img", "text2img"),
+            options=DEPTH_OPTIONS | {"control_scale"},
+            about="Redraws a picture at 1024 pixels and keeps its shapes by a depth map.",
+            commercial_use=True,
+            vae=SDXL_VAE,
+            control=SDXL_UNION,
+            depth=DEPTH_ANYTHING,
+            parameters=4_750_000_000,
+        ),
+        ModelEntry(
+            name="sdxl-depth-lightning",
+            family="sdxl",
+            source=SDXL,
+            licence="openrail++",
+            pixels=1024 * 1024,
+            scheduler="euler_trailing",
+            # The model was distilled for exactly these four timesteps.
+            strength=1.0,
+            steps=4,
+            guidance_scale=1.0,
+            sizes=SIZES_1024,
+            tasks=("img2img", "text2img"),
+            options=frozenset({"strength", "control_scale", "part"}),
+            about="Keeps the shapes at 1024 pixels, in four steps: fast on a GPU.",
+            commercial_use=True,
+            vae=SDXL_VAE,
+            lora=ExtraRepository(
+                source="ByteDance/SDXL-Lightning",
+                licence="openrail++",
+                files=("sdxl_lightning_4step_lora.safetensors",),
+            ),
+            control=SDXL_UNION,
+            depth=DEPTH_ANYTHING,
+            parameters=4_750_000_000,
         ),
         ModelEntry(
             name="sdxl-turbo",
+            family="sdxl",
             source="stabilityai/sdxl-turbo",
             licence="sai-nc-community",
             steps=4,
             guidance_scale=1.0,
             sizes=SIZES_512,
-            about="Redraws a picture in few steps, without a depth map.",
+            tasks=("img2img", "text2img"),
+            options=frozenset({"strength"}),
+            about="Redraws a picture freely in few steps, or draws from text.",
             commercial_use=False,
+            vae=SDXL_VAE,
             parameters=3_469_000_000,
         ),
     )

@@ -39,7 +39,7 @@ async def list_models(settings: Settings) -> None:
             _download_size(entry),
             _memory(entry),
             _state(entry, local),
-            entry.source if entry.on_hub else "",
+            "\n".join(each.source for each in entry.repositories) if entry.on_hub else "",
         )
     console = Console(highlight=False)
     # In a file or a pipe no column is cut.
@@ -62,6 +62,8 @@ async def download(settings: Settings, name: str) -> None:
     use_hub_environment(settings)
     device = await find_device(settings)
     console.print(f"{entry.source}, licence: {entry.licence}, precision: {device.dtype}")
+    for extra in entry.extras:
+        console.print(f"  with {extra.source}, licence: {extra.licence}")
     async with LocalService(
         model=name,
         dtype=device.dtype,
@@ -76,7 +78,7 @@ async def download(settings: Settings, name: str) -> None:
 
 
 async def remove(settings: Settings, name: str) -> None:
-    """Delete a model's files from the hub's cache.
+    """Delete a model's files from the hub's cache, except those that other models here need.
 
     Raises:
         UnknownModel: there is no model of that name.
@@ -87,11 +89,11 @@ async def remove(settings: Settings, name: str) -> None:
         console.print(f"{name} was not downloaded: its files are not removed.")
         return
     use_hub_environment(settings)
-    freed = await asyncio.to_thread(remove_model, entry, settings.data_dir)
+    freed = await asyncio.to_thread(remove_model, entry, settings.data_dir, tuple(MODELS.values()))
     if freed:
         console.print(f"{name} is removed: {freed / 1e9:.1f} GB are free again.")
     else:
-        console.print(f"{name} is not on this machine.")
+        console.print(f"{name} is not on this machine, or other models here need all its files.")
 
 
 def _local_models(entry: ModelEntry, settings: Settings) -> dict[str, LocalModel]:

@@ -29,7 +29,7 @@ from inference.pipelines.devices import (
     is_out_of_memory,
     weights_on,
 )
-from inference.pipelines.load import load_pipeline
+from inference.pipelines.load import load_depth, load_pipeline
 from inference.types import ImageRequest
 from inference.worker.messages import Event, Loading, ModelEngine, Ready, WorkerConfig
 
@@ -75,10 +75,12 @@ def build_engine(
             report(Loading(f"loading the model in {name}"))
         pipe = load_pipeline(config.entry, device, dtype, config.cache_dir, report)
         pipe.set_progress_bar_config(disable=True)
-        weights = weights_on(device, pipe.components.values())
+        depth = load_depth(config.entry, device, dtype, config.cache_dir)
+        parts = [*pipe.components.values(), *([depth.model] if depth else [])]
+        weights = weights_on(device, parts)
         if device.type == "cuda":
             _use_channels_last(pipe)
-        model = build_model(pipe)
+        model = build_model(pipe, depth)
         if model is None:
             ready = Ready(slots=1, device=device.type, dtype=_name(dtype), weights=weights)
             return WholeCallEngine(pipe, report), ready

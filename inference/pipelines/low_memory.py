@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from accelerate import cpu_offload_with_hook
-from diffusers import StableDiffusionDepth2ImgPipeline
 
 from inference.errors import ModelTooLarge
 from inference.model_entry import ModelEntry
@@ -15,8 +14,8 @@ from inference.pipelines.devices import available_memory
 
 log = logging.getLogger(__name__)
 
-# The component that every step uses. It stays on the device.
-DENOISER = "unet"
+# The components that every step uses. They stay on the device.
+DENOISERS = ("unet", "controlnet")
 
 
 def saves_memory(entry: ModelEntry, device: torch.device, dtype: torch.dtype) -> bool:
@@ -52,18 +51,18 @@ def place(pipe: Any, device: torch.device, *, low_memory: bool) -> Any:
 
     With `low_memory`, the VAE works in slices and tiles, and all components except the denoiser
     stay in the machine's memory: accelerate moves each to the device for its own call. Pipelines
-    other than depth-to-image are offloaded by the library, including the denoiser.
+    without a UNet are offloaded by the library, including the denoiser.
     """
     if not low_memory:
         return pipe.to(device)
     pipe.vae.enable_slicing()
     pipe.vae.enable_tiling()
-    if not isinstance(pipe, StableDiffusionDepth2ImgPipeline):
+    if not hasattr(pipe, "unet"):
         pipe.enable_model_cpu_offload(device=device)
         return pipe
     hook = None
     for name, component in pipe.components.items():
-        if name == DENOISER:
+        if name in DENOISERS:
             component.to(device)
         elif isinstance(component, torch.nn.Module):
             # The call of one component moves the one before it back.

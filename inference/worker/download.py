@@ -36,10 +36,10 @@ def build_engine(
         ModelUnavailable: see `inference.downloads.download_model`.
     """
 
-    def report_download(progress: DownloadProgress) -> None:
-        report(Loading(f"downloading {config.entry.source}", progress))
+    def report_download(source: str, progress: DownloadProgress) -> None:
+        report(Loading(f"downloading {source}", progress))
 
-    if config.entry.on_hub:
+    if config.entry.source:
         half = config.dtype != "float32"
         download_model(config.entry, config.cache_dir, half=half, report=report_download)
     return _NoEngine(), Ready(slots=1, device="", dtype=config.dtype)

@@ -15,6 +15,7 @@ from inference.model_entry import ModelEntry
 from inference.models import MODELS
 from inference.pipelines import low_memory, random_tiny
 from inference.pipelines.low_memory import place, saves_memory
+from tests.support import tiny_models
 from tests.support.engines import LIBRARY_WARNINGS, picture_of
 from tests.support.requests import request
 
@@ -94,3 +95,10 @@ def test_an_offloaded_pipeline_gives_the_same_picture() -> None:
     assert pipe.vae.use_slicing
     assert pipe.vae.use_tiling
     assert isinstance(pipe, type(random_tiny.build()))
+
+
+def test_a_controlnet_stays_on_the_device_of_the_denoiser() -> None:
+    meta = torch.device("meta")
+    pipe: Any = place(tiny_models.stable_diffusion(control=True), meta, low_memory=True)
+    assert pipe.device == pipe.unet.device == pipe.controlnet.device == meta
+    assert pipe.vae.device == pipe.text_encoder.device == CPU
