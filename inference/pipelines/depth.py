@@ -19,11 +19,11 @@ class DepthEstimator:
 
     def __init__(self, model: Any, processor: Any) -> None:
         self.model = model.to(torch.float32)
-        self._processor = processor
+        self.processor = processor
 
     def load_pixels(self, image: Image.Image) -> torch.Tensor:
         """The model's input for an RGB picture, (1, 3, h, w)."""
-        pixels: torch.Tensor = self._processor(images=[image], return_tensors="pt").pixel_values
+        pixels: torch.Tensor = self.processor(images=[image], return_tensors="pt").pixel_values
         return pixels
 
     def estimate(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -22,6 +22,9 @@ CHUNK = 64 * 1024
 class FakeHub:
     """A hub with one repository, `some/model`, whose files are those of `folder`.
 
+    `others` maps the names of further repositories to the folders of their files; `served` are the
+    files that were requested as (repository, name).
+
     `refuse` is a status and an error code for every request. `cut` maps a file to the number of
     bytes after which the connection breaks, once; `broken` is a file whose connection always
     breaks. `chunk_seconds` slows every file down. `listed`
@@ -39,6 +42,8 @@ class FakeHub:
     ranges: dict[str, list[str]] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=set)
     url: str = ""
+    others: dict[str, Path] = field(default_factory=dict)
+    served: set[tuple[str, str]] = field(default_factory=set)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -71,27 +76,40 @@ class FakeHub:
         status, code = self.refuse
         return web.Response(status=status, headers={"X-Error-Code": code}, text=code)
 
-    def _files(self) -> list[Path]:
-        return sorted(path for path in self.folder.rglob("*") if path.is_file())
+    def _folder(self, request: web.Request) -> Path:
+        return self.others.get(_repository(request), self.folder)
 
-    def _name(self, path: Path) -> str:
-        return path.relative_to(self.folder).as_posix()
+    def _commit(self, request: web.Request) -> str:
+        name = _repository(request)
+        if name not in self.others:
+            return self.commit
+        return hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()
+
+    def _files(self, request: web.Request) -> dict[str, Path]:
+        folder = self._folder(request)
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        return {path.relative_to(folder).as_posix(): path for path in paths}
 
     async def _info(self, request: web.Request) -> web.Response:
-        siblings = [{"rfilename": self._name(path)} for path in self._files()]
+        siblings = [{"rfilename": name} for name in self._files(request)]
         return self._refusal(request) or web.json_response(
-            {"id": REPOSITORY, "modelId": REPOSITORY, "sha": self.commit, "siblings": siblings}
+            {
+                "id": REPOSITORY,
+                "modelId": REPOSITORY,
+                "sha": self._commit(request),
+                "siblings": siblings,
+            }
         )
 
     async def _tree(self, request: web.Request) -> web.Response:
         entries = [
             {
                 "type": "file",
-                "path": self._name(path),
-                "size": self.listed.get(self._name(path), path.stat().st_size),
+                "path": name,
+                "size": self.listed.get(name, path.stat().st_size),
                 "oid": _etag(path),
             }
-            for path in self._files()
+            for name, path in self._files(request).items()
         ]
         return self._refusal(request) or web.json_response(entries)
 
@@ -99,17 +117,18 @@ class FakeHub:
         if (refusal := self._refusal(request)) is not None:
             return refusal
         name = request.match_info["path"]
-        path = self.folder / name
+        path = self._folder(request) / name
         if not path.is_file():
             return web.Response(status=404, headers={"X-Error-Code": "EntryNotFound"})
         content = path.read_bytes()
-        headers = {"ETag": f'"{_etag(path)}"', "X-Repo-Commit": self.commit}
+        headers = {"ETag": f'"{_etag(path)}"', "X-Repo-Commit": self._commit(request)}
         if request.method == "HEAD":
             return web.Response(headers={**headers, "Content-Length": str(len(content))})
         begin = 0
         if match := re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", "")):
             begin = int(match[1])
             headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
+        self.served.add((_repository(request), name))
         self.ranges.setdefault(name, []).append(request.headers.get("Range", ""))
         response = web.StreamResponse(status=206 if begin else 200, headers=headers)
         response.content_length = len(content) - begin
@@ -122,6 +141,10 @@ class FakeHub:
             assert request.transport is not None
             request.transport.close()
         return response
+
+
+def _repository(request: web.Request) -> str:
+    return f"{request.match_info['owner']}/{request.match_info['name']}"
 
 
 def _etag(path: Path) -> str:

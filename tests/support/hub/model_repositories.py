@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import load_file
+from transformers import CLIPImageProcessorPil
 
 from inference.pipelines import random_tiny
+from tests.support import tiny_models
 
 
 def save_old_layout(folder: Path) -> Path:
@@ -32,12 +36,7 @@ def save_old_layout(folder: Path) -> Path:
         config.pop(key, None)
     config |= {"feature_extractor_type": "DPTFeatureExtractor", "size": config["size"]["height"]}
     extractor.write_text(json.dumps(config))
-    for path in sorted(folder.glob("*/*.safetensors")):
-        weights = load_file(path)
-        half = {name: value.half() for name, value in weights.items()}
-        _save(path.with_name(f"{path.stem}.fp16.safetensors"), half)
-        torch.save(weights, path.with_suffix(".bin"))
-        torch.save(half, path.with_name(f"{path.stem}.fp16.bin"))
+    _add_variants(folder, "*/*.safetensors")
     (folder / "512-depth-ema.ckpt").write_bytes(bytes(1_000_000))
     (folder / "512-depth-ema.safetensors").write_bytes(bytes(1_000_000))
     (folder / "README.md").write_text("# A model\n")
@@ -47,6 +46,105 @@ def save_old_layout(folder: Path) -> Path:
     (tokenizer / "merges.txt").write_text("#version: 0.2\n")
     (tokenizer / "tokenizer.json").unlink()
     return folder
+
+
+def _add_variants(folder: Path, pattern: str) -> None:
+    """Save the weights also as `.bin` and in the variant fp16."""
+    for path in sorted(folder.glob(pattern)):
+        weights = load_file(path)
+        half = {name: value.half() for name, value in weights.items()}
+        _save(path.with_name(f"{path.stem}.fp16.safetensors"), half)
+        torch.save(weights, path.with_suffix(".bin"))
+        torch.save(half, path.with_name(f"{path.stem}.fp16.bin"))
+
+
+def save_stable_diffusion(folder: Path) -> Path:
+    """The layout of Stable Diffusion 1.5's repository: a classifier of finished pictures, and
+    checkpoints in the root."""
+    parts = tiny_models.stable_diffusion().components
+    pipe = StableDiffusionPipeline(**parts, requires_safety_checker=False)
+    pipe.save_pretrained(folder)
+    _edit(
+        folder / "model_index.json",
+        safety_checker=["stable_diffusion", "StableDiffusionSafetyChecker"],
+        feature_extractor=["transformers", "CLIPImageProcessor"],
+    )
+    (folder / "safety_checker").mkdir()
+    (folder / "safety_checker" / "model.safetensors").write_bytes(bytes(1000))
+    CLIPImageProcessorPil().save_pretrained(folder / "feature_extractor")
+    _add_variants(folder, "*net/*.safetensors")
+    (folder / "v1-5-pruned-emaonly.safetensors").write_bytes(bytes(1000))
+    return folder
+
+
+def save_stable_diffusion_xl(folder: Path) -> Path:
+    """The layout of Stable Diffusion XL's repository: ONNX files beside the weights, and further
+    VAEs that the index does not name."""
+    pipe = StableDiffusionXLPipeline(**tiny_models.stable_diffusion_xl().components)
+    pipe.save_pretrained(folder)
+    _add_variants(folder, "*/*.safetensors")
+    shutil.copytree(folder / "vae", folder / "vae_1_0")
+    (folder / "unet" / "model.onnx").write_bytes(bytes(1000))
+    (folder / "sd_xl_base_1.0.safetensors").write_bytes(bytes(1000))
+    return folder
+
+
+def save_lora(folder: Path, unet: Any, name: str) -> Path:
+    """A LoRA for the attention layers of `unet` in the format of kohya-ss/sd-scripts."""
+    weights: dict[str, torch.Tensor] = {}
+    generator = torch.Generator().manual_seed(3)
+    for path, module in unet.named_modules():
+        if path.rpartition(".")[2] in ("to_q", "to_k", "to_v"):
+            key = f"lora_unet_{path.replace('.', '_')}"
+            rows, columns = module.weight.shape
+            weights[f"{key}.lora_down.weight"] = torch.randn(2, columns, generator=generator)
+            weights[f"{key}.lora_up.weight"] = torch.randn(rows, 2, generator=generator)
+            weights[f"{key}.alpha"] = torch.tensor(1.0)
+    folder.mkdir(parents=True, exist_ok=True)
+    _save(folder / name, weights)
+    return folder
+
+
+def save_further_repositories(folder: Path) -> dict[str, Path]:
+    """The repositories that the catalogue's entries need beside their own, by name."""
+    made = {name: folder / name for name in FURTHER}
+    for name, build in FURTHER.items():
+        build(made[name])
+    _add_variants(made["lllyasviel/control_v11f1p_sd15_depth"], "*.safetensors")
+    union = made["xinsir/controlnet-union-sdxl-1.0"]
+    weights = union / "diffusion_pytorch_model.safetensors"
+    shutil.copy(weights, union / "diffusion_pytorch_model_promax.safetensors")
+    shutil.copy(union / "config.json", union / "config_promax.json")
+    tiny = made["madebyollin/taesd"]
+    (tiny / "taesd_decoder.safetensors").write_bytes(bytes(1000))
+    return made
+
+
+def _save_depth_estimator(folder: Path) -> None:
+    depth = tiny_models.depth_anything()
+    depth.model.save_pretrained(folder)
+    depth.processor.save_pretrained(folder)
+
+
+def _save_controlnet(folder: Path) -> None:
+    tiny_models.stable_diffusion(control=True).controlnet.save_pretrained(folder)
+
+
+FURTHER: dict[str, Callable[[Path], object]] = {
+    "lllyasviel/control_v11f1p_sd15_depth": _save_controlnet,
+    "madebyollin/taesd": lambda folder: tiny_models.autoencoder_tiny().save_pretrained(folder),
+    "latent-consistency/lcm-lora-sdv1-5": lambda folder: save_lora(
+        folder, tiny_models.stable_diffusion().unet, "pytorch_lora_weights.safetensors"
+    ),
+    "madebyollin/sdxl-vae-fp16-fix": lambda folder: random_tiny.build().vae.save_pretrained(folder),
+    "xinsir/controlnet-union-sdxl-1.0": lambda folder: (
+        tiny_models.controlnet_union().save_pretrained(folder)
+    ),
+    "ByteDance/SDXL-Lightning": lambda folder: save_lora(
+        folder, tiny_models.stable_diffusion_xl().unet, "sdxl_lightning_4step_lora.safetensors"
+    ),
+    "depth-anything/Depth-Anything-V2-Small-hf": _save_depth_estimator,
+}
 
 
 def _save(path: Path, weights: dict[str, torch.Tensor]) -> None:
