@@ -11,7 +11,7 @@ POSTING = re.compile(r"pictures\.get\(|\bdiscord\.File\(|\bread_file\(")
 NO_POSTS = {
     "bot/delivery/message.py": "makes the files of what delivery and the cogs have checked",
     "bot/moderation/job_checks.py": "is the check",
-    "bot/runner/attempt.py": "gives the source to the engine, and checks its results",
+    "bot/runner/job_inputs.py": "gives the pictures to the engine",
     "bot/store/picture_files.py": "reads the files",
     "bot/store/rows.py": "a dictionary of that name",
     "cogs/img2img/_selected.py": "reads a picture for a request, or for a check",

@@ -23,6 +23,8 @@ from tests.support.simulated_discord import (
 )
 from tests.support.simulated_users import newest_job, slash
 
+# https://discord.com/developers/docs/components/reference#component-object-component-types
+TEXT, UPLOAD = 4, 19
 # https://discord.com/developers/docs/components/reference#component-limits
 TEXT_LIMIT, COMPONENT_LIMIT = 4000, 40
 
@@ -97,7 +99,11 @@ class TestButtons:
         form = await self.press(sim, "Try it with a sample")
         fields = [label["component"] for label in form.modal["components"]]
         assert fields[0]["value"] == "a panda on a pink background"
-        values = {field["custom_id"]: field.get("value") or "" for field in fields}
+        values = {
+            field["custom_id"]: field.get("value") or ""
+            for field in fields
+            if field["type"] == TEXT
+        }
         await sim.alice.submit_modal(form, values)
         await sim.settled()
         assert (await newest_job(sim, sim.alice)).source_name == "fox.png"
@@ -105,9 +111,11 @@ class TestButtons:
 
     async def test_an_own_picture_is_redrawn(self, sim: SimulatedDiscord) -> None:
         form = await self.press(sim, "Redraw my picture")
-        ids = [label["component"]["custom_id"] for label in form.modal["components"]]
+        fields = [label["component"] for label in form.modal["components"]]
+        [upload] = [field["custom_id"] for field in fields if field["type"] == UPLOAD]
         own = ("own.png", file_of(photo(100, 100)))
-        await sim.alice.submit_modal(form, {ids[0]: "an owl", ids[3]: own})
+        values = {fields[0]["custom_id"]: "an owl", upload: own}
+        await sim.alice.submit_modal(form, values)
         await sim.settled()
         assert (await newest_job(sim, sim.alice)).source_name == "own.png"
 
