@@ -13,12 +13,20 @@ import multiprocessing
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import pytest_asyncio
 
 from inference import LocalService
 from inference.worker import process
 from tests.support.processes.forks import FORKS
+
+# The same examples in every run. `--hypothesis-profile=long` searches for new ones.
+hypothesis.settings.register_profile(
+    "short", derandomize=True, max_examples=40, stateful_step_count=30, deadline=None, database=None
+)
+hypothesis.settings.register_profile("long", max_examples=3000, deadline=None, database=None)
+hypothesis.settings.load_profile("short")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,0 +1,104 @@
+"""The batch policy under any sequence of requests, cancellations and memory errors."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from inference.engine.policy import MIN_ROWS, BatchItem, BatchPolicy
+from tests.support.requests import request
+
+KEYS = 3
+ROW_LIMIT, REQUEST_LIMIT, ADMISSIONS = 6, 5, 2
+
+
+class PolicyMachine(RuleBasedStateMachine):
+    """Takes turns as the engine's loop does, and counts the steps of every request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.policy = BatchPolicy(
+            row_limit=ROW_LIMIT, request_limit=REQUEST_LIMIT, admission_limit=ADMISSIONS
+        )
+        self.numbers = itertools.count()
+        self.steps_left: dict[BatchItem, int] = {}
+        self.turns_without_step: dict[BatchItem, int] = {}
+        self.lowest_row_limit = ROW_LIMIT
+
+    @rule(key=st.integers(0, KEYS - 1), rows=st.integers(1, 2), steps=st.integers(1, 5))
+    def add(self, key: int, rows: int, steps: int) -> None:
+        item = BatchItem(request(f"r{next(self.numbers)}"), key, rows)
+        self.steps_left[item] = steps
+        self.policy.add(item)
+
+    @precondition(lambda self: self.steps_left)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        item = data.draw(st.sampled_from(list(self.steps_left)))
+        self.policy.remove(item.request.id)
+        del self.steps_left[item]
+        self.turns_without_step.pop(item, None)
+
+    @rule(oom=st.sampled_from(["", "", "", "batch", "alone"]))
+    def turn(self, oom: str = "") -> None:
+        admitted = self.policy.admit()
+        if self.policy.waiting and not admitted:
+            assert self.policy.running, "a request waits while nothing runs"
+        assert len(admitted) <= ADMISSIONS
+        for item in admitted:
+            self.policy.start(item)
+            self.turns_without_step[item] = 0
+        batch = self.policy.next_batch()
+        assert bool(batch) == bool(self.policy.running)
+        assert len({item.key for item in batch}) <= 1
+        assert len(batch) == len(set(batch))
+        assert len(batch) == 1 or sum(item.rows for item in batch) <= self.policy.row_limit
+        if oom == "batch" and len(batch) > 1:
+            # As the loop does it: half of the rows, and the youngest begins again.
+            self.policy.lower_row_limit(sum(item.rows for item in batch) // 2)
+            self.lowest_row_limit = min(self.lowest_row_limit, self.policy.row_limit)
+            self.policy.requeue_first(batch[-1])
+            self.turns_without_step.pop(batch[-1])
+            return
+        if oom == "alone" and len(batch) == 1 and len(self.policy.running) > 1:
+            self.policy.requeue_alone(batch[0])
+            self.turns_without_step.pop(batch[0])
+            return
+        if batch:
+            self.policy.step_succeeded()
+        for item in list(self.turns_without_step):
+            self.turns_without_step[item] = (
+                0 if item in batch else self.turns_without_step[item] + 1
+            )
+        for item in batch:
+            self.steps_left[item] -= 1
+            if not self.steps_left[item]:
+                self.policy.finish(item)
+                del self.steps_left[item], self.turns_without_step[item]
+
+    @invariant()
+    def every_request_waits_or_runs(self) -> None:
+        assert len(self.policy.running) <= REQUEST_LIMIT
+        assert MIN_ROWS <= self.policy.row_limit <= ROW_LIMIT
+        known = [*self.policy.waiting, *self.policy.running]
+        assert len(known) == len(set(known))
+        assert set(known) == set(self.steps_left)
+
+    @invariant()
+    def no_running_request_starves(self) -> None:
+        # Each key is due once in a round and may be postponed once. After the limit was lowered,
+        # the requests of one key need several calls.
+        calls = math.ceil(2 * REQUEST_LIMIT / self.lowest_row_limit)
+        assert all(turns <= 2 * KEYS * calls for turns in self.turns_without_step.values())
+
+    def teardown(self) -> None:
+        # Each turn takes a step or admits a request.
+        for _ in range(sum(self.steps_left.values()) + len(self.steps_left)):
+            self.turn()
+        assert not self.steps_left
+
+
+TestPolicy = PolicyMachine.TestCase
