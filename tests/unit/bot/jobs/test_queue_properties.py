@@ -55,7 +55,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.queue.order() == promised
         assert self.estimates.positions()[job.id] == position
 
-    @precondition(lambda self: self.running)
+    @precondition(lambda self: bool(self.running))
     @rule(data=st.data())
     def begin_again(self, data: st.DataObject) -> None:
         """A running job is put back before all others, as after a crash of the worker."""
@@ -65,7 +65,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.queue.add_first(job)
         self.first.insert(0, job)
 
-    @precondition(lambda self: len(self.queue))
+    @precondition(lambda self: len(self.queue) > 0)
     @rule()
     def pop(self) -> None:
         expected = self.queue.order()[0]
@@ -83,7 +83,7 @@ class QueueMachine(RuleBasedStateMachine):
                 bound = sum(LARGEST / (1 + user) for user in users)
                 assert abs(work[users[0]] - work[users[1]]) <= bound + 1e-6
 
-    @precondition(lambda self: len(self.queue))
+    @precondition(lambda self: len(self.queue) > 0)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
         job = data.draw(st.sampled_from(self.queue.order()))
@@ -91,7 +91,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.queue.remove(job.id) is None
         (self.first if job in self.first else self.waiting[job.user_id]).remove(job)
 
-    @precondition(lambda self: self.running)
+    @precondition(lambda self: bool(self.running))
     @rule(data=st.data())
     def finish(self, data: st.DataObject) -> None:
         job = data.draw(st.sampled_from(self.running))

@@ -121,7 +121,7 @@ def test_a_further_permission_in_the_origin_takes_no_access_away(
 ) -> None:
     assume(job.origin is not None)
     assert job.origin is not None
-    more = replace(job, origin=replace(job.origin, **{permission: True}))  # type: ignore[arg-type]
+    more = replace(job, origin=replace(job.origin, **{permission: True}))
     assert (decide(rule, job) is Decision.ALLOWED) <= (decide(rule, more) is Decision.ALLOWED)
 
 
