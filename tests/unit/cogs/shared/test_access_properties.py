@@ -48,7 +48,7 @@ guarded = st.sampled_from([rule for rule in AccessRule if rule is not AccessRule
 
 
 def readable(channel: ChannelFacts | None) -> bool:
-    """Written anew, with the permissions as Discord documents them."""
+    """As Discord documents the permissions; independent of `ChannelFacts.readable`."""
     if channel is None or not channel.view_channel or not channel.read_message_history:
         return False
     if channel.private_thread:
