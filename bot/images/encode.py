@@ -38,6 +38,12 @@ _XMP = (
 FILE_QUALITY = 95
 """The quality of files without a size limit (`python -m bot render`)."""
 
+LARGE_QUALITY = 60
+"""Below this quality a smaller picture shows more than a large one."""
+
+SHRINK = 0.8
+SMALLEST_SIDE = 64
+
 _WEBP_MAX_SIDE = 16_383
 """WebP stores a side in 14 bits (https://developers.google.com/speed/webp/faq)."""
 
@@ -113,6 +119,31 @@ def encode(
     return png if len(png.data) <= limit_bytes else _lossy(picture, limit_bytes, xmp)
 
 
+def encode_largest(
+    picture: Picture, *, limit_bytes: int, from_text: bool = False
+) -> tuple[Encoded, Picture]:
+    """The picture's file as `encode` makes it, and the picture in it.
+
+    The picture is made smaller where it would need a quality below `LARGE_QUALITY` to fit.
+
+    Raises:
+        DoesNotFit: not even a small one fits.
+    """
+    xmp = xmp_packet(from_text=from_text)
+    png = _png(picture, None, xmp)
+    if len(png.data) <= limit_bytes:
+        return png, picture
+    while True:
+        try:
+            return _lossy(picture, limit_bytes, xmp, lowest=LARGE_QUALITY), picture
+        except DoesNotFit:
+            if min(picture.width, picture.height) <= SMALLEST_SIDE:
+                raise
+        size = (round(picture.width * SHRINK), round(picture.height * SHRINK))
+        smaller = _image(picture).resize(size, Image.Resampling.LANCZOS)
+        picture = Picture(smaller.tobytes(), *size)
+
+
 SUFFIXES = (".png", ".webp", ".jpg", ".jpeg")
 """The file names' endings that `save_as` knows, in lower case."""
 
@@ -182,11 +213,11 @@ def _png(picture: Picture, settings_text: str | None, xmp: str) -> Encoded:
     return Encoded(file.getvalue(), "png", "image/png")
 
 
-def _lossy(picture: Picture, limit_bytes: int, xmp: str) -> Encoded:
+def _lossy(picture: Picture, limit_bytes: int, xmp: str, lowest: int = 1) -> Encoded:
     image = _image(picture)
     make = _webp if max(image.size) <= _WEBP_MAX_SIDE else _jpeg
     best = None
-    low, high = 1, 100
+    low, high = lowest, 100
     while low <= high:
         quality = (low + high) // 2
         file = make(image, quality, xmp)

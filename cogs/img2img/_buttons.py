@@ -21,6 +21,7 @@ from cogs.img2img._show_buttons import (
     Compare,
     Depth,
     Larger,
+    LargerStill,
     PostAnimation,
     PostCompare,
     PostDepth,
@@ -238,7 +239,7 @@ class Discard(JobAction):
 
 BUTTONS = (
     *(Cancel, Again, Vary, VaryStrong, Strength, Strengths, TryStyles, Edit, Use, Select, Delete),
-    *(Compare, Animate, Depth, Larger, PostCompare, PostAnimation, PostDepth, Discard),
+    *(Compare, Animate, Depth, Larger, LargerStill, PostCompare, PostAnimation, PostDepth, Discard),
 )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import discord
 
 from bot.delivery.message import Upload
-from bot.i18n.translate import translate
 from bot.jobs.job import Job
 from bot.permissions import check_permissions
 from cogs.img2img._uploads import animation, before_after, depth_map, larger
@@ -139,6 +139,7 @@ class Larger(JobAction):
     """Show the result at twice its posted size; post it if the user is the owner."""
 
     action = Action.LARGER
+    times: ClassVar[int] = 2
     access = AccessRule.RESULT
     refused_to_banned = True
 
@@ -146,20 +147,26 @@ class Larger(JobAction):
         """Post the enlarged picture with the prompt, the owner's name and buttons."""
         ephemeral = job.destination.private or job.user_id != interaction.user.id
         await interaction.response.defer(thinking=True, ephemeral=ephemeral)
-        upload, (width, height) = await larger(interaction, job, self)
-        actions = [Action.AGAIN, Action.EDIT, Action.USE, Action.FAVOURITE]
+        upload, text = await larger(interaction, job, self, self.times)
+        actions = [] if self.times == LargerStill.times else [Action.LARGER4]
+        actions += [Action.AGAIN, Action.EDIT, Action.USE, Action.FAVOURITE]
         if not ephemeral:
             # Only its user can delete an ephemeral message, in Discord's own menu.
             actions.append(Action.DISCARD)
         view = block(
             title(job),
             media_gallery([upload]),
-            translate(interaction.locale, "img2img.enlarged", width=width, height=height)
-            + "\n"
-            + credit(job),
+            text + "\n" + credit(job),
             buttons=[JobButton(action, job, self.number) for action in actions],
         )
         await _reply(interaction, view, upload)
+
+
+class LargerStill(Larger):
+    """Show the result at four times its posted size."""
+
+    action = Action.LARGER4
+    times = 4
 
 
 async def _reply(interaction: Interaction, view: discord.ui.LayoutView, upload: Upload) -> None:

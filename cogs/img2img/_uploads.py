@@ -13,18 +13,16 @@ import asyncio
 
 from bot.delivery.message import Upload
 from bot.i18n.translate import translate
-from bot.images.compose import enlarged, labelled, shown, shown_factor
-from bot.images.encode import Encoded, encode
+from bot.images.compose import labelled, shown, shown_factor
+from bot.images.encode import Encoded, encode, encode_largest
 from bot.images.picture import Picture
+from bot.images.upscale import upscale
 from bot.images.wipe import wipe
 from bot.jobs.job import Job
 from cogs.img2img._selected import selected_result, stored_picture
 from cogs.shared.errors import JobNotFound
 from cogs.shared.job_buttons import Interaction, JobAction
 from cogs.shared.renderer import alt_text
-
-# How many times larger than it was posted "Larger" makes a picture.
-LARGER_FACTOR = 2
 
 
 async def before_after(interaction: Interaction, job: Job, button: JobAction) -> Upload:
@@ -59,14 +57,27 @@ async def depth_map(interaction: Interaction, job: Job, _button: JobAction) -> U
 
 
 async def larger(
-    interaction: Interaction, job: Job, button: JobAction
-) -> tuple[Upload, tuple[int, int]]:
-    """The selected result at twice its posted size, and its width and height."""
+    interaction: Interaction, job: Job, button: JobAction, times: int
+) -> tuple[Upload, str]:
+    """The selected result, `times` as large as it was posted, and a sentence on how it was made."""
     picture = await _postable(interaction, selected_result(job, button))
-    factor = LARGER_FACTOR * shown_factor(picture.width, picture.height)
-    large = await asyncio.to_thread(enlarged, picture, factor)
-    upload = await _upload(interaction, job, large, f"redraw-{job.id}-large")
-    return upload, (large.width, large.height)
+    factor = times * shown_factor(picture.width, picture.height)
+    large, method = await asyncio.to_thread(upscale, picture, factor)
+    limit = interaction.filesize_limit
+    file, fitting = await asyncio.to_thread(
+        encode_largest, large, limit_bytes=limit, from_text=not job.sources
+    )
+    text = translate(
+        interaction.locale,
+        "img2img.enlarged" if method == "lanczos" else "img2img.enlarged.span",
+        width=fitting.width,
+        height=fitting.height,
+    )
+    if fitting is not large:
+        text += " " + translate(
+            interaction.locale, "img2img.enlarged.reduced", mebibytes=f"{limit / 2**20:.3g}"
+        )
+    return _as_upload(job, file, f"redraw-{job.id}-large"), text
 
 
 async def _both(interaction: Interaction, job: Job, button: JobAction) -> list[Picture]:

@@ -48,6 +48,7 @@ class Action(StrEnum):
     COMPARE = "compare"
     DEPTH = "depth"
     LARGER = "larger"
+    LARGER4 = "largerfour"
     ANIMATE = "animate"
     POST_COMPARE = "postcompare"
     POST_ANIMATION = "postanimation"

@@ -17,6 +17,7 @@ import pytest_asyncio
 from PIL import Image, ImageChops, ImageStat
 
 from bot.images.compose import SHOWN_SIDE, shown, shown_factor
+from bot.images.encode import encode_largest
 from bot.jobs.job import Job
 from tests.support.pictures import file_of, photo
 from tests.support.services import ScriptedService
@@ -205,10 +206,37 @@ async def test_larger_is_twice_the_size_and_says_how(discord_sim: SimulatedDisco
     factor = 2 * shown_factor(job.width, job.height)
     assert large.size == (factor * job.width, factor * job.height)
     text = text_of(result.response.message)
-    assert "Lanczos" in text
+    assert "SPAN" in text
     assert "**a fox**" in text
     assert discord_sim.alice.mention in text
-    assert set(buttons_of(result.response.message)) == {"Again", "Edit", "Use this", "⭐", "Remove"}
+    assert set(buttons_of(result.response.message)) == {
+        *("4 × larger", "Again", "Edit", "Use this", "⭐", "Remove"),
+    }
+    result = await press(discord_sim, discord_sim.alice, result.response.message, "4 × larger")
+    large = Image.open(io.BytesIO(await result.response.attachments[0].read()))
+    assert large.size == (2 * factor * job.width, 2 * factor * job.height)
+    assert "4 × larger" not in buttons_of(result.response.message)
+
+
+async def test_larger_says_when_it_used_lanczos_or_a_smaller_size(
+    discord_sim: SimulatedDiscord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.images.upscale._network", lambda: None)
+    message = await redraw(discord_sim)
+    result = await press(discord_sim, discord_sim.alice, message, "Larger")
+    assert "Lanczos" in text_of(result.response.message)
+    monkeypatch.setattr(
+        importlib.import_module("cogs.img2img._uploads"),
+        "encode_largest",
+        lambda picture, **_: encode_largest(picture, limit_bytes=4_000),
+    )
+    result = await press(discord_sim, discord_sim.alice, message, "Larger")
+    data = await result.response.attachments[0].read()
+    assert len(data) <= 4_000
+    job = (await jobs(discord_sim))[0]
+    factor = 2 * shown_factor(job.width, job.height)
+    assert Image.open(io.BytesIO(data)).width < factor * job.width
+    assert "the largest size that fits" in text_of(result.response.message)
 
 
 async def test_delete_is_for_the_owner_and_moderators(discord_sim: SimulatedDiscord) -> None:

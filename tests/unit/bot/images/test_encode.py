@@ -7,7 +7,14 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from bot.images.encode import DIGITAL_SOURCE_TYPE, DoesNotFit, describe_settings, encode, encode_all
+from bot.images.encode import (
+    DIGITAL_SOURCE_TYPE,
+    DoesNotFit,
+    describe_settings,
+    encode,
+    encode_all,
+    encode_largest,
+)
 from bot.images.picture import Picture
 
 
@@ -102,3 +109,24 @@ def test_settings_have_the_format_of_the_web_ui() -> None:
         "Steps: 20, Sampler: DPM++ 2M Karras, CFG scale: 7.5, Seed: 42, Size: 576x448, "
         "Model: sd2-depth, Denoising strength: 0.7"
     )
+
+
+def test_a_large_picture_is_made_smaller_rather_than_coarse() -> None:
+    picture = noise(256, 192)
+    limit = 20_000
+    file, fitting = encode_largest(picture, limit_bytes=limit)
+    assert len(file.data) <= limit
+    assert opened(file.data).size == (fitting.width, fitting.height)
+    assert fitting.width < picture.width
+    assert abs(fitting.width / fitting.height - picture.width / picture.height) < 0.02
+    one_size_larger = noise(round(fitting.width / 0.8), round(fitting.height / 0.8))
+    assert len(encode_largest(one_size_larger, limit_bytes=10**7)[0].data) > limit
+
+
+def test_a_picture_that_fits_keeps_its_size_and_pixels() -> None:
+    picture = noise(64, 64)
+    file, fitting = encode_largest(picture, limit_bytes=10_000_000)
+    assert fitting is picture
+    assert opened(file.data).convert("RGB").tobytes() == picture.pixels
+    with pytest.raises(DoesNotFit):
+        encode_largest(picture, limit_bytes=300)
