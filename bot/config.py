@@ -104,8 +104,8 @@ class Settings(BaseSettings):
 
     # Several GPUs
     service: str = Field(default="local", pattern=r"^(local|ray|auto|[\w.-]+:\d{1,5})$")
-    ray_min_replicas: int = Field(default=1, ge=1)
-    ray_max_replicas: int = Field(default=64, ge=1)
+    ray_min_replicas: int | None = Field(default=None, ge=1)
+    ray_max_replicas: int | None = Field(default=None, ge=1)
     ray_replica_cpus: int = Field(default=1, ge=1)
 
     # Monitoring

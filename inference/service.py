@@ -77,7 +77,8 @@ class ModelStatus:
 class ReplicaSnapshot:
     """One replica of a service with several: its engine counts for itself.
 
-    `name` is the machine's name and the process id of the replica. `restarts` counts its workers
+    `name` is the machine's name and the process id of the replica. `running` is the number of its
+    requests. `restarts` counts its workers
     after the first one, `resident_bytes` is the worker's memory, 0 without a worker.
     """
 
@@ -85,6 +86,7 @@ class ReplicaSnapshot:
     state: ServiceState
     device: str = ""
     slots: int = 1
+    running: int = 0
     restarts: int = 0
     denoiser_calls: int = 0
     denoiser_rows: int = 0
@@ -184,5 +186,12 @@ class InferenceService(Protocol):
 
         Raises:
             InferenceError: one of the subclasses in `inference.errors`.
+        """
+        ...
+
+    def report_demand(self, oldest_wait: float) -> None:
+        """Tell how long the oldest request that waits for a slot has waited, in seconds.
+
+        A fleet adjusts the number of its replicas to it; a single worker ignores it.
         """
         ...

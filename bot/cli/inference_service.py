@@ -65,12 +65,15 @@ def inference_service(settings: Settings) -> LocalService:
             "SERVICE needs Ray, which is not installed: run `.venv/bin/pip install --constraint "
             "constraints.txt '.[ray]'`."
         )
+    lowest, highest = settings.ray_min_replicas, settings.ray_max_replicas
+    if lowest is not None and highest is not None and lowest > highest:
+        raise StartError("RAY_MIN_REPLICAS must not be larger than RAY_MAX_REPLICAS.")
     return RayService(
         model=settings.model,
         fleet=FleetConfig(
             address=None if settings.service == "ray" else settings.service,
-            min_replicas=settings.ray_min_replicas,
-            max_replicas=settings.ray_max_replicas,
+            min_replicas=lowest,
+            max_replicas=highest,
             replica_cpus=settings.ray_replica_cpus,
         ),
         device=settings.device,

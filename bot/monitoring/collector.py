@@ -71,6 +71,10 @@ def _of_replicas(replicas: Sequence[ReplicaSnapshot]) -> Iterator[Metric]:
             "Requests that fill the replica's batch.",
             lambda replica: replica.slots,
         ),
+        "redraw_replica_requests": (
+            "Requests of the replica.",
+            lambda replica: replica.running,
+        ),
         "redraw_replica_resident_memory_bytes": (
             "Resident memory of the replica's worker process; 0 without one.",
             lambda replica: replica.resident_bytes,

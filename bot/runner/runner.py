@@ -26,6 +26,7 @@ from bot.runner.acceptance import Acceptance
 from bot.runner.accounting import Accounting
 from bot.runner.attempt import AttemptOutcome, JobAttempt
 from bot.runner.batch_slots import ModelSlots
+from bot.runner.demand import report_demand
 from bot.runner.model_watch import watch_models
 from bot.runner.positions import PositionUpdater
 from bot.runner.resume import IsolatedJobs, resume_jobs
@@ -121,15 +122,14 @@ class Runner:
             self._deliver(job)
         self._isolated.find()
         self._wake.set()
-        retention = erase_expired_jobs(self._store, self._retention_hours, self._clock)
-        self._loops = [
-            self._tasks.spawn(self._dispatch(), "dispatcher"),
-            self._tasks.spawn(retention, "retention"),
-        ]
+        loops = {
+            "dispatcher": self._dispatch(),
+            "retention": erase_expired_jobs(self._store, self._retention_hours, self._clock),
+            "demand": report_demand(self.queue, self._service, self._wake.set, self._clock),
+        }
         if self._service.status.models:
-            self._loops.append(
-                self._tasks.spawn(watch_models(self._service, self._wake.set), "models")
-            )
+            loops["models"] = watch_models(self._service, self._wake.set)
+        self._loops = [self._tasks.spawn(loop, name) for name, loop in loops.items()]
         return self
 
     async def __aexit__(

@@ -10,18 +10,28 @@ class FleetConfig:
     """Where the replicas run, and how many.
 
     `address` is None for a cluster that the driver starts on this machine and ends with itself,
-    `auto` or `HOST:PORT` for a running cluster that this machine is a node of. The number of
-    replicas is that of the cluster's GPUs, within `min_replicas` and `max_replicas`; without a GPU
-    it is `min_replicas`, each with `replica_cpus` processor threads. `step_deadline` is the number
-    of seconds after which a replica whose worker shows no progress restarts it.
+    `auto` or `HOST:PORT` for a running cluster that this machine is a node of. `step_deadline` is
+    the number of seconds after which a replica whose worker shows no progress restarts it.
+
+    The fleet starts with one replica for each GPU of the cluster, or one if there is none, within
+    `min_replicas` and `max_replicas`. If these differ, the number follows the load
+    (`inference.fleet.scaling`); each of them that is None is the number at the start. Without a GPU
+    a replica has `replica_cpus` processor threads.
     """
 
     address: str | None = None
-    min_replicas: int = 1
-    max_replicas: int = 64
+    min_replicas: int | None = None
+    max_replicas: int | None = None
     replica_cpus: int = 1
     step_deadline: float | None = None
 
-    def replicas(self, gpus: int) -> int:
-        """How many replicas a cluster with so many GPUs runs."""
-        return min(self.max_replicas, max(self.min_replicas, gpus))
+    def replicas(self, gpus: int) -> tuple[int, int, int]:
+        """The lowest, the first and the highest number of replicas with so many GPUs."""
+        first = max(1, gpus)
+        if self.min_replicas is not None:
+            first = max(first, self.min_replicas)
+        if self.max_replicas is not None:
+            first = min(first, self.max_replicas)
+        lowest = first if self.min_replicas is None else min(first, self.min_replicas)
+        highest = first if self.max_replicas is None else self.max_replicas
+        return lowest, first, highest

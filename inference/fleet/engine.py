@@ -6,27 +6,27 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import ray
 from ray import serve
 from ray.exceptions import RayActorError, RayError
-from ray.serve.config import RequestRouterConfig
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from inference.errors import InferenceError, ModelUnavailable, WorkerDied
 from inference.fleet.cluster import connected
 from inference.fleet.config import FleetConfig
-from inference.fleet.replica import Replica, ReplicaEvent, ReplicaStatus, free_slots, snapshots
-from inference.service import ServiceState
+from inference.fleet.deployment import APPLICATION, deploy, release_of, statuses
+from inference.fleet.replica import ReplicaEvent, ReplicaStatus, free_slots, snapshots
+from inference.service import ReplicaSnapshot, ServiceState
 from inference.types import ImageRequest, ImageResult
 from inference.worker.messages import (
     Cancel,
     Capacity,
     Command,
+    Demand,
     Engine,
     Event,
     Failed,
@@ -46,17 +46,12 @@ Report = Callable[[Event | Loading | Capacity], None]
 STATUS_SECONDS = 1.0
 CONNECT_SECONDS = 5.0
 # Without any report for so long the driver gives up, and its supervisor starts another.
-LOST_SECONDS = 60.0
-# A replica holds more requests than its batch has slots, so that the next one is at hand.
-MAX_REQUESTS_PER_REPLICA = 64
+# Ray replaces a lost replica within seconds, within a minute on a busy machine.
+LOST_SECONDS = 90.0
 # Requests beyond the sum of the slots that may be under way.
 EXTRA_REQUESTS_SHARE = 0.1
 # A request that no replica has started yet is sent again this many times.
 MAX_SENDS = 3
-ROUTER: dict[str, Any] = {
-    "request_router_class": "inference.fleet.router.FleetRouter",
-    "request_routing_stats_period_s": 2.0,
-}
 
 
 def build_engine(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
@@ -69,14 +64,18 @@ def build_engine(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
     stack = contextlib.ExitStack()
     try:
         _connect(stack, fleet.address, report)
-        handle = _deploy(config, fleet)
-        statuses = _wait_ready(handle, report)
+        release = release_of(config)
+        handle = deploy(config, fleet, release)
+        if fleet.address is not None:
+            # Another cluster than the driver's own goes on.
+            stack.callback(serve.delete, APPLICATION, _blocking=False)
+        found = _wait_ready(handle, release, report)
     except BaseException:
         stack.close()
         raise
-    service = next(s.service for s in statuses if s.service.state is ServiceState.READY)
-    ready = Ready(slots=_capacity(statuses), device=service.device, dtype=service.dtype)
-    return RayEngine(handle, report, stack), ready
+    service = next(s.service for s in found if s.service.state is ServiceState.READY)
+    ready = Ready(slots=_capacity(found), device=service.device, dtype=service.dtype)
+    return RayEngine(handle, release, report, stack), ready
 
 
 def _connect(stack: contextlib.ExitStack, address: str | None, report: Report) -> None:
@@ -91,54 +90,22 @@ def _connect(stack: contextlib.ExitStack, address: str | None, report: Report) -
             return
 
 
-def _deploy(config: WorkerConfig, fleet: FleetConfig) -> DeploymentHandle[Any]:
-    options = config.factory_options
-    model = options["model"]
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    gpus = int(resources.get("GPU", 0))
-    replicas = fleet.replicas(gpus)
-    log.info("deploying %d replicas of %s on a cluster with %d GPUs", replicas, model, gpus)
-    deployment = serve.deployment(
-        num_replicas=replicas,
-        max_ongoing_requests=MAX_REQUESTS_PER_REPLICA,
-        ray_actor_options={"num_gpus": 1} if gpus else {"num_cpus": fleet.replica_cpus},
-        request_router_config=RequestRouterConfig(**ROUTER),
-        health_check_period_s=2,
-        health_check_timeout_s=30,
-        graceful_shutdown_timeout_s=10,
-    )(Replica)
-    arguments = {
-        "model": model,
-        "device": config.device,
-        "dtype": config.dtype,
-        "batch_rows": config.batch_rows,
-        "cache_dir": config.cache_dir,
-        "factory": options["replica_factory"],
-        "environment": dict(config.environment),
-        "step_deadline": fleet.step_deadline,
-    }
-    return serve.run(
-        deployment.bind(arguments), name=f"redraw-{config.entry.name}", route_prefix=None
-    )
-
-
-def _wait_ready(handle: DeploymentHandle[Any], report: Report) -> list[ReplicaStatus]:
+def _wait_ready(
+    handle: DeploymentHandle[Any], release: str, report: Report
+) -> Sequence[ReplicaStatus]:
     while True:
-        statuses: list[ReplicaStatus] = handle.broadcast("status").results(
-            timeout_s=CONNECT_SECONDS
-        )
-        if any(status.service.state is ServiceState.READY for status in statuses):
-            return statuses
-        failures = [status.failure for status in statuses if status.failure]
-        if failures and len(failures) == len(statuses):
+        found = statuses(handle, release)
+        if any(status.service.state is ServiceState.READY for status in found):
+            return found
+        failures = [status.failure for status in found if status.failure]
+        if failures and len(failures) == len(found):
             raise failures[0]
-        detail = statuses[0].service.detail if statuses else "starting the replicas"
-        report(Loading(detail))
+        report(Loading(found[0].service.detail if found else "starting the replicas"))
         time.sleep(STATUS_SECONDS)
 
 
-def _capacity(statuses: list[ReplicaStatus]) -> int:
-    slots = free_slots(statuses)
+def _capacity(found: Sequence[ReplicaStatus]) -> int:
+    slots = free_slots(found)
     return slots + max(1, round(EXTRA_REQUESTS_SHARE * slots)) if slots else 1
 
 
@@ -146,14 +113,22 @@ class RayEngine:
     """Serves requests until a `Stop` arrives. `stack` is closed then: it leaves the cluster."""
 
     def __init__(
-        self, handle: DeploymentHandle[Any], report: Report, stack: contextlib.ExitStack
+        self,
+        handle: DeploymentHandle[Any],
+        release: str,
+        report: Report,
+        stack: contextlib.ExitStack,
     ) -> None:
         self._handle = handle
+        self._release = release
         self._report = report
         self._stack = stack
         self._loop = asyncio.new_event_loop()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopped = asyncio.Event()
+        self._oldest_wait = 0.0
+        # Of all replicas that have run, by their names.
+        self._statistics: dict[str, Statistics] = {}
 
     def post(self, command: Command) -> None:
         """Accept a command. May be called from any thread and never blocks."""
@@ -184,6 +159,8 @@ class RayEngine:
             case Cancel(id=id_):
                 if task_of := self._tasks.get(id_):
                     task_of.cancel()
+            case Demand(oldest_wait=seconds):
+                self._oldest_wait = seconds
             case Stop():
                 self._stopped.set()
 
@@ -227,28 +204,26 @@ class RayEngine:
         answered_at = self._loop.time()
         while True:
             await asyncio.sleep(STATUS_SECONDS)
-            response = self._handle.broadcast("status")
-            try:
-                statuses = await asyncio.to_thread(response.results, timeout_s=CONNECT_SECONDS)
-            except (RayError, RayServeException, TimeoutError) as error:
-                # One of the replicas was lost, or all.
-                if self._loop.time() - answered_at > LOST_SECONDS:
-                    raise
-                log.info("the replicas did not report: %s", type(error).__name__)
-                self._report(Capacity(slots=slots, detail="waiting for a replica"))
-                continue
-            answered_at = self._loop.time()
-            failures = [status.failure for status in statuses if status.failure]
-            if failures and len(failures) == len(statuses):
-                raise ModelUnavailable(str(failures[0]))
-            serving = sum(s.service.state is ServiceState.READY for s in statuses)
-            detail = "ready" if serving else "waiting for a replica"
-            slots = _capacity(statuses)
-            replicas = snapshots(statuses)
-            self._report(Capacity(slots=slots, detail=detail, replicas=replicas))
-            self._report(
-                Statistics(
-                    denoiser_calls=sum(replica.denoiser_calls for replica in replicas),
-                    denoiser_rows=sum(replica.denoiser_rows for replica in replicas),
-                )
+            found = await asyncio.to_thread(
+                statuses, self._handle, self._release, self._oldest_wait
             )
+            if found:
+                answered_at = self._loop.time()
+                slots = _capacity(found)
+            elif self._loop.time() - answered_at > LOST_SECONDS:
+                raise ConnectionError(f"no replica has reported for {LOST_SECONDS:.0f} seconds")
+            failures = [status.failure for status in found if status.failure]
+            if failures and len(failures) == len(found):
+                raise ModelUnavailable(str(failures[0]))
+            serving = any(s.service.state is ServiceState.READY for s in found)
+            detail = "ready" if serving else "waiting for a replica"
+            replicas = snapshots(found)
+            self._report(Capacity(slots=slots, detail=detail, replicas=replicas))
+            self._report(self._total(replicas))
+
+    def _total(self, replicas: Iterable[ReplicaSnapshot]) -> Statistics:
+        for one in replicas:
+            self._statistics[one.name] = Statistics(
+                denoiser_calls=one.denoiser_calls, denoiser_rows=one.denoiser_rows
+            )
+        return sum(self._statistics.values(), Statistics())

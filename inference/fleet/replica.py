@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,22 +26,28 @@ class ReplicaStatus:
     """A snapshot of a replica. `failure` is set if its model can never be loaded there."""
 
     name: str
+    release: str
     service: ServiceStatus
+    running: int = 0
     resident_bytes: int = 0
     failure: ModelUnavailable | None = None
 
 
 class Replica:
-    """The deployment's class. `options` are `LocalService`'s arguments.
+    """The deployment's class. `options` are `LocalService`'s arguments; `release` is their name.
 
     The constructor returns while the model is loading, so that the status can be asked for.
     """
 
-    async def __init__(self, options: dict[str, Any]) -> None:  # type: ignore[misc]
+    async def __init__(self, options: dict[str, Any], release: str) -> None:  # type: ignore[misc]
+        self._release = release
         self._failure: ModelUnavailable | None = None
+        self._running = 0
+        self._oldest_wait = 0.0
+        self._start_seconds = 0.0
         self._service = LocalService(**options)
         await self._service.__aenter__()
-        self._watch = asyncio.create_task(self._watch_failure())
+        self._watch = asyncio.create_task(self._watch_state())
 
     async def generate(
         self, request: ImageRequest, seconds_left: float | None
@@ -57,6 +63,7 @@ class Replica:
             self._service.generate(replace(request, deadline=deadline), events.put_nowait)
         )
         task.add_done_callback(lambda _: events.put_nowait(None))
+        self._running += 1
         try:
             while (event := await events.get()) is not None:
                 yield event
@@ -66,21 +73,37 @@ class Replica:
                 outcome = Failed(request.id, error)
             yield outcome
         finally:
+            self._running -= 1
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def status(self) -> ReplicaStatus:
-        """The state of the replica's worker."""
+    async def status(self, oldest_wait: float = 0.0) -> ReplicaStatus:
+        """The state of the replica. `oldest_wait` is how long the bot's oldest request has waited,
+        in seconds."""
+        self._oldest_wait = oldest_wait
         return ReplicaStatus(
             name=f"{socket.gethostname()}:{os.getpid()}",
+            release=self._release,
             service=self._service.status,
+            running=self._running,
             resident_bytes=_resident_bytes(self._service.worker_pid),
             failure=self._failure,
         )
 
-    async def record_routing_stats(self) -> dict[str, int]:
-        """Called by Ray Serve for the router: how many requests fill the batch."""
-        return {"slots": self._service.status.slots}
+    async def record_routing_stats(self) -> dict[str, int | str]:
+        """Called by Ray Serve for the router: how many requests fill the batch, and what runs."""
+        return {"slots": self._service.status.slots, "release": self._release}
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Called by Ray Serve for `inference.fleet.autoscaling`."""
+        status = self._service.status
+        return {
+            "ready": float(status.state is ServiceState.READY),
+            "slots": status.slots,
+            "running": self._running,
+            "oldest_wait": self._oldest_wait,
+            "start_seconds": self._start_seconds,
+        }
 
     async def check_health(self) -> None:
         """Called by Ray Serve, which replaces a replica that raises.
@@ -95,8 +118,11 @@ class Replica:
         self._watch.cancel()
         await self._service.__aexit__(None, None, None)
 
-    async def _watch_failure(self) -> None:
+    async def _watch_state(self) -> None:
+        began = time.monotonic()
         try:
+            await self._service.wait_ready()
+            self._start_seconds = time.monotonic() - began
             await self._service.wait_failed()
         except ModelUnavailable as error:
             self._failure = error
@@ -109,7 +135,7 @@ def _resident_bytes(pid: int | None) -> int:
         return 0
 
 
-def snapshots(statuses: list[ReplicaStatus]) -> tuple[ReplicaSnapshot, ...]:
+def snapshots(statuses: Iterable[ReplicaStatus]) -> tuple[ReplicaSnapshot, ...]:
     """The states of the replicas for the status of the whole service, in the order of their
     names."""
     return tuple(
@@ -118,6 +144,7 @@ def snapshots(statuses: list[ReplicaStatus]) -> tuple[ReplicaSnapshot, ...]:
             state=status.service.state,
             device=status.service.device,
             slots=status.service.slots,
+            running=status.running,
             restarts=status.service.restarts,
             denoiser_calls=status.service.denoiser_calls,
             denoiser_rows=status.service.denoiser_rows,
@@ -127,7 +154,7 @@ def snapshots(statuses: list[ReplicaStatus]) -> tuple[ReplicaSnapshot, ...]:
     )
 
 
-def free_slots(statuses: list[ReplicaStatus]) -> int:
+def free_slots(statuses: Iterable[ReplicaStatus]) -> int:
     """How many requests fill the batches of all replicas that serve requests."""
     return sum(
         status.service.slots for status in statuses if status.service.state is ServiceState.READY

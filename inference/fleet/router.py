@@ -15,15 +15,13 @@ from ray.serve.request_router import (
 
 from inference.fleet.routing import FleetLoad, RoutedRequest
 
-# Until a replica has reported its slots.
-DEFAULT_SLOTS = 1
-
 
 class FleetRouter(RequestRouter):
     """Ranks the replicas for each request. Runs in the driver process, on Serve's own loop."""
 
-    def initialize_state(self, **_kwargs: Any) -> None:
-        """Called by Ray Serve instead of a constructor."""
+    def initialize_state(self, **options: Any) -> None:
+        """Called by Ray Serve instead of a constructor, with the driver's `release`."""
+        self._release: str = options["release"]
         self._load = FleetLoad()
 
     async def choose_replicas(
@@ -32,14 +30,19 @@ class FleetRouter(RequestRouter):
         pending_request: PendingRequest | None = None,
     ) -> list[list[RunningReplica]]:
         """Ranks of one replica each, best first; a full one is skipped by Ray Serve."""
+        # Replicas of an earlier bot may run another model.
+        candidate_replicas = [
+            replica
+            for replica in candidate_replicas
+            if replica.routing_stats.get("release") == self._release
+        ]
         by_id = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
         self._load.keep(set(by_id))
         if pending_request is None:
             return [candidate_replicas]
-        slots = {
-            name: int(replica.routing_stats.get("slots", DEFAULT_SLOTS))
-            for name, replica in by_id.items()
-        }
+        # Serve calls this again at once, and blocks its own loop, unless it may wait in between.
+        pending_request.routing_context.should_backoff = True
+        slots = {name: int(replica.routing_stats["slots"]) for name, replica in by_id.items()}
         request = RoutedRequest.of(pending_request.args[0])
         ranked = self._load.rank(request, slots)
         if ranked:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from inference.fleet.config import FleetConfig
+from inference.worker.messages import Demand
 from inference.worker.supervisor import LocalService
 
 
@@ -40,7 +42,24 @@ class RayService(LocalService):
             cache_dir=cache_dir,
             factory="inference.fleet.engine:build_engine",
             factory_options={"fleet": fleet, "model": model, "replica_factory": replica_factory},
-            environment=environment,
+            environment={**_authentication(), **(environment or {})},
             # The driver reports its capacity every second.
             step_deadline=60.0,
         )
+
+    def report_demand(self, oldest_wait: float) -> None:
+        """Tell the fleet how long the oldest waiting request has waited, in seconds."""
+        if self._process is not None:
+            self._process.send(Demand(oldest_wait))
+
+
+def _authentication() -> dict[str, str]:
+    """The variable that makes Ray use the token of this machine, if there is one.
+
+    `ray start` uses the token by itself; a program that joins its cluster does not.
+    https://docs.ray.io/en/latest/ray-security/token-auth.html
+    """
+    given = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+    if given or (Path.home() / ".ray" / "auth_token").is_file():
+        return {"RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE", "token")}
+    return {}

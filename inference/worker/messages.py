@@ -62,7 +62,14 @@ class Stop:
     """End the engine and the process."""
 
 
-Command = Submit | Cancel | Stop
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """How long the caller's oldest request has waited, in seconds. For a fleet only."""
+
+    oldest_wait: float
+
+
+Command = Submit | Cancel | Stop | Demand
 
 
 # Worker to supervisor, besides `Progress` and `ImageResult`

@@ -194,6 +194,9 @@ class LocalService:
             if self._watchdog is not None:
                 self._watchdog.request_removed(busy=bool(self._pending))
 
+    def report_demand(self, oldest_wait: float) -> None:
+        """See `InferenceService.report_demand`: there is nothing to adjust."""
+
     async def _supervise(self) -> None:
         while not self._stopping:
             try:

@@ -28,6 +28,7 @@ class FakeLifecycle:
     sets."""
 
     status: ServiceStatus = READY
+    oldest_wait: float | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -50,6 +51,9 @@ class FakeLifecycle:
         while self.status.state is not ServiceState.FAILED:  # noqa: ASYNC110 - tests assign it
             await asyncio.sleep(POLL_SECONDS)
         raise ModelUnavailable(self.status.detail)
+
+    def report_demand(self, oldest_wait: float) -> None:
+        self.oldest_wait = oldest_wait
 
 
 @dataclass

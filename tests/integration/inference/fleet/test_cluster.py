@@ -24,6 +24,13 @@ from inference import (
     ServiceState,
     WorkerDied,
 )
+from tests.support.processes.ray_cluster import (
+    ROOT,
+    fleet_service,
+    processes_of_ray,
+    replica_processes,
+    until_ready,
+)
 from tests.support.requests import request
 
 pytest.importorskip("ray")
@@ -33,43 +40,8 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
-ROOT = Path(__file__).parents[4]
-FAKE_ENGINE = "tests.support.faults:slow_engine"
 # More steps than the test lasts.
 ENDLESS = 10**9
-
-
-def fleet_service(folder: Path, **options: object) -> RayService:
-    return RayService(
-        **{  # type: ignore[arg-type]
-            "model": "noise",
-            "fleet": FleetConfig(min_replicas=2, step_deadline=10.0),
-            "replica_factory": FAKE_ENGINE,
-            "cache_dir": folder,
-            # Ray's workers import the tests' fake engine.
-            "environment": {"PYTHONPATH": str(ROOT)},
-            **options,
-        }
-    )
-
-
-def replicas() -> list[psutil.Process]:
-    """The actors' processes, by the title that Ray gives them."""
-    return [p for p in psutil.process_iter(["cmdline"]) if "ServeReplica" in _command(p)]
-
-
-def processes_of_ray() -> set[int]:
-    """The ids of all processes of all Ray clusters on this machine."""
-    found = set()
-    for process in psutil.process_iter(["cmdline"]):
-        command = _command(process)
-        if "/ray/" in command or command.startswith("ray::"):
-            found.add(process.pid)
-    return found
-
-
-def _command(process: psutil.Process) -> str:
-    return " ".join(process.info["cmdline"] or ()) if hasattr(process, "info") else ""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -77,14 +49,8 @@ async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ray
     async with fleet_service(tmp_path_factory.mktemp("cache")) as opened:
         async with asyncio.timeout(180):
             await opened.wait_ready()
-            await until_both_serve(opened)
+            await until_ready(opened, 2)
         yield opened
-
-
-async def until_both_serve(service: RayService) -> None:
-    # Two fake engines have four slots each, and one request more may be under way.
-    while service.status.slots != 9:  # noqa: ASYNC110
-        await asyncio.sleep(0.2)
 
 
 async def run(service: RayService | LocalService, wanted: ImageRequest) -> tuple[bytes, list[int]]:
@@ -108,7 +74,7 @@ async def test_the_status_has_each_replica_and_what_its_engine_counts(service: R
         while not all(each.denoiser_calls for each in service.status.replicas):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     status = service.status
-    pids = {replica.pid for replica in replicas()}
+    pids = {replica.pid for replica in replica_processes()}
     assert {int(each.name.rpartition(":")[2]) for each in status.replicas} == pids
     for each in status.replicas:
         assert (each.state, each.device, each.slots) == (ServiceState.READY, "cpu", 4)
@@ -124,7 +90,7 @@ async def test_an_error_of_the_engine_reaches_its_caller_alone(service: RayServi
     # It may have shared the replica's worker, which is then restarted.
     await asyncio.gather(good, return_exceptions=True)
     async with asyncio.timeout(120):
-        await until_both_serve(service)
+        await until_ready(service, 2)
     assert (await run(service, request(id="after", steps=2)))[1] == [1, 2]
 
 
@@ -141,7 +107,7 @@ async def test_a_cancelled_request_computes_no_further(service: RayService) -> N
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
-    workers = [child for replica in replicas() for child in replica.children()]
+    workers = [child for replica in replica_processes() for child in replica.children()]
     assert workers
     await asyncio.sleep(2)
     before = [sum(worker.cpu_times()[:2]) for worker in workers]
@@ -157,7 +123,7 @@ async def test_a_killed_replica_costs_its_own_requests_and_is_replaced(
         asyncio.create_task(run(service, request(id=f"k{n}", seed=n, steps=60))) for n in range(8)
     ]
     await asyncio.sleep(1)
-    victim = replicas()[0]
+    victim = replica_processes()[0]
     victim.kill()
     outcomes = await asyncio.gather(*running, return_exceptions=True)
     lost = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
@@ -165,8 +131,8 @@ async def test_a_killed_replica_costs_its_own_requests_and_is_replaced(
     assert len(lost) < len(outcomes)
     assert all(len(o[1]) == 60 for o in outcomes if not isinstance(o, BaseException))
     async with asyncio.timeout(120):
-        await until_both_serve(service)
-    assert victim.pid not in [replica.pid for replica in replicas()]
+        await until_ready(service, 2)
+    assert victim.pid not in [replica.pid for replica in replica_processes()]
 
 
 async def test_a_hanging_replica_costs_its_own_requests_and_restarts_its_worker(
@@ -189,7 +155,7 @@ async def test_a_hanging_replica_costs_its_own_requests_and_restarts_its_worker(
     async with asyncio.timeout(120):
         while restarts() == before:  # noqa: ASYNC110
             await asyncio.sleep(0.2)
-        await until_both_serve(service)
+        await until_ready(service, 2)
 
 
 async def test_a_killed_driver_is_replaced_with_its_cluster(service: RayService) -> None:

@@ -1,0 +1,62 @@
+"""Ray clusters for tests: services with fake engines, and the processes that Ray runs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import psutil
+
+from inference import FleetConfig, RayService, ServiceState
+
+ROOT = Path(__file__).parents[3]
+FAKE_ENGINE = "tests.support.faults:slow_engine"
+
+
+def fleet_service(folder: Path, **options: object) -> RayService:
+    """A service with two replicas of the fake engine, unless the options say otherwise."""
+    return RayService(
+        **{  # type: ignore[arg-type]
+            "model": "noise",
+            "fleet": FleetConfig(min_replicas=2, step_deadline=10.0),
+            "replica_factory": FAKE_ENGINE,
+            "cache_dir": folder,
+            # Ray's workers import the tests' fake engine.
+            "environment": {"PYTHONPATH": str(ROOT)},
+            **options,
+        }
+    )
+
+
+async def until_ready(service: RayService, replicas: int) -> None:
+    """Wait until at least so many replicas serve requests."""
+    while sum(one.state is ServiceState.READY for one in service.status.replicas) < replicas:  # noqa: ASYNC110
+        await asyncio.sleep(0.2)
+
+
+def replica_processes() -> list[psutil.Process]:
+    """The actors' processes, by the title that Ray gives them."""
+    return [p for p in psutil.process_iter(["cmdline"]) if "ServeReplica" in _command(p)]
+
+
+def processes_of_ray() -> set[int]:
+    """The ids of all processes of all Ray clusters on this machine."""
+    found = set()
+    for process in psutil.process_iter(["cmdline"]):
+        command = _command(process)
+        if "/ray/" in command or command.startswith("ray::"):
+            found.add(process.pid)
+    return found
+
+
+async def left_of_ray(before: set[int], seconds: float) -> set[int]:
+    """Ray's processes besides those of `before` that are still alive after so many seconds."""
+    end = time.monotonic() + seconds
+    while (left := processes_of_ray() - before) and time.monotonic() < end:  # noqa: ASYNC110
+        await asyncio.sleep(0.5)
+    return left
+
+
+def _command(process: psutil.Process) -> str:
+    return " ".join(process.info["cmdline"] or ()) if hasattr(process, "info") else ""

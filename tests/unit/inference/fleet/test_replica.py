@@ -1,0 +1,80 @@
+"""The replica in Ray Serve's local testing mode: its real worker process, without a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inference import ImageResult, OutOfMemory, Progress, ServiceState
+from inference.worker.messages import Failed
+from tests.support.requests import request
+
+serve = pytest.importorskip("ray.serve")
+from inference.fleet.replica import Replica, ReplicaStatus  # noqa: E402 - needs Ray
+
+ROOT = Path(__file__).parents[4]
+
+
+@pytest.fixture(scope="module")
+def handle(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    options = {
+        "model": "noise",
+        "factory": "tests.support.faults:build_engine",
+        "cache_dir": tmp_path_factory.mktemp("cache"),
+        "environment": {"PYTHONPATH": str(ROOT)},
+        "step_deadline": 5.0,
+    }
+    app = serve.deployment(Replica).bind(options, "release")
+    return serve.run(app, name="test", route_prefix=None, _local_testing_mode=True)
+
+
+async def events(handle: Any, id_: str, **options: Any) -> list[Any]:
+    stream: AsyncIterator[Any] = handle.options(stream=True).generate.remote(
+        request(id=id_, **options), 60.0
+    )
+    return [event async for event in stream]
+
+
+async def test_a_request_streams_its_steps_and_its_result(handle: Any) -> None:
+    *steps, result = await events(handle, "r", steps=3)
+    assert [step.step for step in steps if isinstance(step, Progress)] == [1, 2, 3]
+    assert isinstance(result, ImageResult)
+
+
+async def test_an_error_is_the_last_event(handle: Any) -> None:
+    *_, last = await events(handle, "o", prompt="memory", steps=3)
+    assert isinstance(last, Failed)
+    assert isinstance(last.error, OutOfMemory)
+
+
+async def test_the_status_and_the_scaling_figures_are_those_of_the_worker(handle: Any) -> None:
+    await events(handle, "s", steps=1)
+    status: ReplicaStatus = await handle.status.remote(12.5)
+    assert status.service.state is ServiceState.READY
+    assert status.resident_bytes > 10_000_000
+    assert status.running == 0
+    figures = await handle.record_autoscaling_stats.remote()
+    assert figures.pop("start_seconds") > 0
+    assert figures == {
+        "ready": 1.0,
+        "slots": status.service.slots,
+        "running": 0,
+        "oldest_wait": 12.5,
+    }
+
+
+async def test_a_closed_stream_stops_its_request(handle: Any) -> None:
+    stream = handle.options(stream=True).generate.remote(request(id="c", steps=10**6), 60.0)
+    async for event in stream:
+        assert isinstance(event, Progress)
+        break
+    status: ReplicaStatus = await handle.status.remote()
+    assert status.running == 1
+    stream.cancel()
+    async with asyncio.timeout(20):
+        while (await handle.status.remote()).running:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
