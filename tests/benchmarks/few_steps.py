@@ -3,8 +3,9 @@
     python -m tests.benchmarks.few_steps
 
 Each model makes one picture of 512 × 512 pixels with the settings of the catalogue, in a process of
-its own, through the engine that the worker runs. Of `sd2-depth` only some of the steps are run. The processor's time of the process does not
-depend on what else the machine does; the wall-clock time does.
+its own, through the engine that the worker runs. Of `sd2-depth` only some of the steps are run. The
+processor's time of a process does not depend on what else the machine does; the wall-clock time
+does.
 """
 
 from __future__ import annotations
