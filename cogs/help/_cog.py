@@ -13,6 +13,7 @@ from bot.i18n.translate import localized_name, translate
 from cogs.shared.open_button import OpenButton, Target
 from cogs.shared.renderer import ACCENT
 from cogs.shared.text import plain
+from inference import Task
 
 BUTTONS = {
     Target.SAMPLE: "help.button.sample",
@@ -34,24 +35,36 @@ class Help(commands.Cog):
     )
     async def help(self, interaction: discord.Interaction[RedrawBot]) -> None:
         """Reply with the explanation."""
-        view = draw_help(self.bot.services.settings, str(interaction.locale))
+        services = self.bot.services
+        options = await services.store.guild_settings.options(interaction.guild_id)
+        hours = services.settings.retention_hours
+        # A server may set a shorter time than the operator's.
+        hours = min(hours, options.retention_hours or hours)
+        tasks = services.models.tasks
+        view = draw_help(services.settings, str(interaction.locale), hours, tasks)
         await interaction.response.send_message(view=view, ephemeral=True)
 
 
-def draw_help(settings: Settings, locale: str) -> discord.ui.LayoutView:
-    """What the bot can do with buttons to try it, what it keeps and how long, who runs it."""
-    names = {name: f"`/{translate(locale, f'{name}.command')}`" for name in COMMANDS}
-    menu = translate(locale, "img2img.menu")
+def draw_help(
+    settings: Settings, locale: str, hours: float, tasks: frozenset[Task]
+) -> discord.ui.LayoutView:
+    """What the bot can do with buttons to try it, what it keeps and how long, who runs it.
+
+    `hours` is the retention time of pictures here, `tasks` what the configured models can do.
+    """
     container = discord.ui.Container[discord.ui.LayoutView](accent_colour=ACCENT)
-    container.add_item(discord.ui.TextDisplay(translate(locale, "help.use", menu=menu, **names)))
+    container.add_item(discord.ui.TextDisplay(_use(locale, tasks)))
     row = discord.ui.ActionRow[discord.ui.LayoutView]()
+    redraws = "img2img" in tasks
     for target, label in BUTTONS.items():
+        if target in (Target.SAMPLE, Target.UPLOAD) and not redraws:
+            continue
         first = target is Target.SAMPLE
         style = discord.ButtonStyle.primary if first else discord.ButtonStyle.secondary
         row.add_item(OpenButton(target, translate(locale, label), style))
     container.add_item(row)
     container.add_item(discord.ui.Separator())
-    container.add_item(discord.ui.TextDisplay(_kept(settings, locale)))
+    container.add_item(discord.ui.TextDisplay(_kept(settings, locale, hours)))
     container.add_item(discord.ui.Separator())
     container.add_item(discord.ui.TextDisplay(_operator(settings, locale)))
     view = discord.ui.LayoutView(timeout=None)
@@ -59,13 +72,26 @@ def draw_help(settings: Settings, locale: str) -> discord.ui.LayoutView:
     return view
 
 
-def _kept(settings: Settings, locale: str) -> str:
+def _use(locale: str, tasks: frozenset[Task]) -> str:
+    names = {name: f"`/{translate(locale, f'{name}.command')}`" for name in COMMANDS}
+    lines = [translate(locale, "help.intro")]
+    if "img2img" in tasks:
+        menu = translate(locale, "img2img.menu")
+        lines.append(translate(locale, "help.use_img2img", menu=menu, **names))
+    for task, command in (("edit", "edit"), ("text2img", "imagine")):
+        if task in tasks:
+            name = translate(locale, f"{command}.command")
+            lines.append(f"- `/{name}`: {translate(locale, f'{command}.description')}")
+    lines.append(translate(locale, "help.use_rest", **names))
+    return "\n".join(lines)
+
+
+def _kept(settings: Settings, locale: str, hours: float) -> str:
     privacy = translate(locale, "privacy.command")
-    lines = [
-        translate(locale, "help.kept", duration=duration(locale, settings.retention_hours * 3600))
-    ]
+    lines = [translate(locale, "help.kept", duration=duration(locale, hours * 3600))]
     if settings.favourites_per_user:
         lines.append(translate(locale, "help.kept_favourites"))
+    lines.append(translate(locale, "help.kept_quota"))
     lines.append(
         translate(
             locale,

@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from bot.config import Settings
 from cogs.help._cog import draw_help
+from inference import Task
 from tests.support.pictures import file_of, photo
 from tests.support.services import ScriptedService
 from tests.support.simulated_discord import (
@@ -40,8 +41,11 @@ async def sim(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simulat
         yield opened
 
 
-def texts(settings: Settings, locale: str) -> str:
-    view = draw_help(settings, locale)
+ALL_TASKS: frozenset[Task] = frozenset({"img2img", "edit", "text2img"})
+
+
+def texts(settings: Settings, locale: str, tasks: frozenset[Task] = ALL_TASKS) -> str:
+    view = draw_help(settings, locale, settings.retention_hours, tasks)
     assert view.total_children_count <= COMPONENT_LIMIT
     return "\n".join(
         item.content for item in view.walk_children() if isinstance(item, discord.ui.TextDisplay)
@@ -81,6 +85,17 @@ async def test_help_says_only_what_holds_for_the_settings(tmp_path: Path) -> Non
     assert "Terms of use: https://example.org/t" in full
 
 
+async def test_help_names_the_commands_that_the_model_offers(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    redraws = texts(settings, "en-US", frozenset({"img2img"}))
+    assert "`/img2img`" in redraws
+    assert "`/edit`" not in redraws
+    edits = texts(settings, "en-US", frozenset({"edit", "text2img"}))
+    assert "`/img2img`" not in edits
+    assert "`/edit`: Change pictures" in edits
+    assert "`/imagine`: Draw a picture" in edits
+
+
 @pytest.mark.asyncio(loop_scope="module")
 class TestButtons:
     async def test_help_names_the_operator_as_plain_text(self, sim: SimulatedDiscord) -> None:
@@ -89,6 +104,11 @@ class TestButtons:
         text = text_of(result.response.message)
         assert r"Ada \*Lovelace\*" in text
         assert "ada@example.org" in text
+
+    async def test_a_servers_shorter_retention_is_named(self, sim: SimulatedDiscord) -> None:
+        await sim.bot.services.store.guild_settings.change(sim.env.guild.id, retention_hours=2)
+        result = await slash(sim.alice, sim.channel, "help")
+        assert "for 2 h after the answer" in text_of(result.response.message)
 
     async def press(self, sim: SimulatedDiscord, label: str) -> Any:
         shown = await slash(sim.alice, sim.channel, "help")
