@@ -116,7 +116,7 @@ class Img2Img(commands.Cog):
         """Redraw one picture."""
         guides = Guides(mask=mask, structure=structure, transparent=part == TRANSPARENT)
         if guides != Guides() or show_part:
-            check_parts(self.bot.services)
+            check_parts(self.bot.services, model)
         if structure is not None and image is None and url is None:
             # The structure is the only picture: nothing of its colours is kept.
             strength = 1.0

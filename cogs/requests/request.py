@@ -65,19 +65,19 @@ def check_draft(
         raise TooManySteps(limit=limit)
     services.styles.apply(draft.style, draft.prompt, draft.negative_prompt)
     if draft.part != "everything":
-        check_parts(services)
+        check_parts(services, draft.model)
     if services.inference.status.state is ServiceState.FAILED:
         raise ModelFailed
     return draft
 
 
-def check_parts(services: Services) -> None:
-    """Check that the model can redraw a part of a picture.
+def check_parts(services: Services, name: str | None) -> None:
+    """Check that the model of that name, or the default one, can redraw a part of a picture.
 
     Raises:
         NoParts: it has no depth map.
     """
-    model = model_for(services, "img2img")
+    model = model_for(services, "img2img", name)
     if "part" not in model.options:
         raise NoParts(model=model.name)
 

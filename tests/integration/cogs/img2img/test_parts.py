@@ -231,7 +231,7 @@ async def test_a_model_without_a_depth_map_refuses_parts(
 ) -> None:
     services = discord_sim.bot.services
     model = replace(services.model, options=frozenset({"strength"}))
-    monkeypatch.setattr(type(services), "model", property(lambda _self: model))
+    monkeypatch.setattr(type(services.models), "for_task", lambda *_arguments: model)
     asked = len(requests_of(discord_sim))
     for options in ({"part": "background"}, {"mask": CAT}, {"structure": CAT}):
         result = await redraw(discord_sim, **options)

@@ -73,6 +73,18 @@ async def test_a_model_without_the_task_is_refused(sim: SimulatedDiscord) -> Non
     assert "sd2-depth, sdxl-turbo." in said(result)
 
 
+async def test_a_part_needs_a_model_that_can_redraw_one(sim: SimulatedDiscord) -> None:
+    result = await sim.alice.slash(
+        sim.channel,
+        "img2img",
+        prompt="a fox",
+        image=CAT,
+        model="sdxl-turbo",
+        part="background",
+    )
+    assert "sdxl-turbo cannot redraw a part" in said(result)
+
+
 async def test_again_keeps_the_model(sim: SimulatedDiscord) -> None:
     first = await redraw(sim, model="sdxl-turbo")
     await press(sim, sim.last, "Again")
@@ -88,7 +100,7 @@ async def test_edit_can_change_the_model_and_then_uses_its_defaults(
     await redraw(sim, model="sdxl-turbo", strength=0.5)
     shown = await press(sim, sim.last, "Edit")
     parts = [label["component"] for label in shown.modal["components"]]
-    assert len(parts) == 5
+    assert len(parts) <= 5
     menu = parts[-1]
     offered = {option["value"]: option.get("default", False) for option in menu["options"]}
     assert offered == {"sd2-depth": False, "sdxl-turbo": True}
@@ -107,20 +119,28 @@ async def test_edit_can_change_the_model_and_then_uses_its_defaults(
 
 
 async def test_edit_without_another_model_keeps_the_settings(sim: SimulatedDiscord) -> None:
-    await redraw(sim, model="sdxl-turbo", strength=0.5, guidance=2.0, steps=6)
+    await redraw(sim, strength=0.5, guidance=2.0, steps=6)
     shown = await press(sim, sim.last, "Edit")
     parts = [label["component"] for label in shown.modal["components"]]
+    assert len(parts) == 5
     values = {part["custom_id"]: part.get("value", "") for part in parts[:-1]}
     await sim.alice.submit_modal(shown, values | {parts[0]["custom_id"]: "an owl"})
     await sim.settled()
     job = (await sim.bot.services.store.jobs_of(sim.alice.id))[0]
-    assert (job.prompt, job.model, job.steps, job.guidance_scale) == (
-        "an owl",
-        "sdxl-turbo",
-        6,
-        2.0,
-    )
+    assert (job.prompt, job.model, job.steps, job.guidance_scale) == ("an owl", "sd2-depth", 6, 2.0)
     assert job.variants[0].strength == 0.5
+
+
+async def test_edit_refuses_a_setting_that_the_other_model_does_not_have(
+    sim: SimulatedDiscord,
+) -> None:
+    await redraw(sim, negative_prompt="rain")
+    shown = await press(sim, sim.last, "Edit")
+    parts = [label["component"] for label in shown.modal["components"]]
+    values: dict[str, object] = {part["custom_id"]: part.get("value", "") for part in parts[:-1]}
+    values[parts[-1]["custom_id"]] = ["sdxl-turbo"]
+    result = await sim.alice.submit_modal(shown, values)
+    assert "The model sdxl-turbo has no setting `negative_prompt`" in said(result)
 
 
 async def test_queue_lists_the_models(sim: SimulatedDiscord) -> None:
