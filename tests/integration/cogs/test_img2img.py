@@ -223,6 +223,7 @@ async def test_every_option_is_described_and_ranged(
         assert ranges == {
             "strength": (0.05, 1.0),
             "steps": (1, 40),
+            "threshold": (0, 100),
             "guidance": (1.0, 20.0),
             "seed": (0, 2**32 - 1),
             "count": (1, 4),
