@@ -13,7 +13,7 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import load_file
 from transformers import CLIPImageProcessorPil
 
-from inference.pipelines import random_tiny
+from inference.pipelines import random_klein, random_tiny
 from tests.support import tiny_models
 
 
@@ -45,6 +45,24 @@ def save_old_layout(folder: Path) -> Path:
     (tokenizer / "vocab.json").write_text(json.dumps(state["vocab"]))
     (tokenizer / "merges.txt").write_text("#version: 0.2\n")
     (tokenizer / "tokenizer.json").unlink()
+    return folder
+
+
+def save_klein_layout(folder: Path) -> Path:
+    """The layout of FLUX.2 klein's repository, which is from 2026.
+
+    The text encoder's weights are in shards with an index; the tokenizer has a chat template in a
+    file of its own, and its class has its old name; the whole transformer is in the root, too.
+    """
+    pipe: Any = random_klein.build()
+    pipe.save_pretrained(folder)
+    encoder = folder / "text_encoder"
+    (encoder / "model.safetensors").unlink()
+    pipe.text_encoder.save_pretrained(encoder, max_shard_size="150KB")
+    _edit(folder / "model_index.json", tokenizer=["transformers", "Qwen2TokenizerFast"])
+    (folder / "flux-2-klein-4b.safetensors").write_bytes(bytes(1_000_000))
+    for name in ("README.md", "LICENSE.md", "teaser.png"):
+        (folder / name).write_bytes(b"x")
     return folder
 
 

@@ -36,8 +36,8 @@ class Painter(ScriptedService):
         self, request: ImageRequest, on_progress: Callable[[Progress], None] | None = None
     ) -> ImageResult:
         """As the service does."""
-        drawn = bytes(255 - value for value in request.pixels)
         size = (request.width, request.height)
+        drawn = bytes(255 - value for value in request.pixels) or bytes(3 * size[0] * size[1])
         if BAD_WORD in request.prompt:
             drawn = suspicious().resize(size).tobytes()
         small = Image.frombytes("RGB", size, drawn).resize((size[0] // 4, size[1] // 4))
