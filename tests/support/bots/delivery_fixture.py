@@ -96,6 +96,7 @@ class Case:
             NoChecks(),
             edit_limiter=EditRateLimiter(now=lambda: self.time, sleep=pass_time),
             clock=lambda: time.time() + self.clock_error,
+            monotonic=lambda: self.time,
             sleep=sleep,
         )
         async with asyncio.timeout(20):

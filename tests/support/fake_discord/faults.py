@@ -58,9 +58,11 @@ class Faults:
             # The bot was killed while it was sending.
             return _hang_up(request)
         except Refusal as refusal:
-            return json_response(
+            response = json_response(
                 {"code": refusal.code, "message": refusal.message}, status=refusal.status
             )
+            response.headers.update(refusal.headers)
+            return response
         match fault:
             case Fault.RESET:
                 return _hang_up(request)

@@ -24,10 +24,13 @@ class Callback(IntEnum):
 
 
 class Refusal(Exception):
-    """An error response of Discord's API."""
+    """An error response of Discord's API. `retry_after`: the header of that name, in seconds."""
 
-    def __init__(self, status: int, code: int, message: str) -> None:
+    def __init__(
+        self, status: int, code: int, message: str, *, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
+        self.headers = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}
         self.status, self.code, self.message = status, code, message
 
 
