@@ -40,7 +40,9 @@ async def refuse(
     """Reply with an ephemeral sentence, and perhaps a button, in place of the answer.
 
     Broken connections and Discord's temporary errors are retried. If no reply is possible, the log
-    says so.
+    says so. A follow-up that arrived although its connection broke is sent again, so that the user
+    may see it twice: Discord accepts a nonce for the messages of a bot, but not for follow-ups
+    (https://discord.com/developers/docs/resources/webhook#execute-webhook).
     """
     view: discord.ui.View = discord.utils.MISSING
     if button is not None:

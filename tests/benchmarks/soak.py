@@ -4,9 +4,10 @@
     python -m tests.benchmarks.soak --minutes 10 --variant MALLOC_ARENA_MAX=2
 
 The bot (`python -m bot run`, every cog, the picture sandbox, a worker process with a small real
-pipeline) runs on the fake Discord, and users send pictures in many formats, damaged files and
-commands. Each `--variant` starts one more bot with that environment variable, which gets the same
-load at the same time.
+pipeline) runs on the fake Discord. Once the model is ready, users send pictures in many formats,
+damaged files and commands. With `--no-worker` a fake service returns pictures at once, so that the
+bot itself does as much as the processor allows. Each `--variant` starts one more bot with that
+environment variable, which gets the same load at the same time.
 
 The resident memory of both processes comes from the bot's own metrics. After the warm-up a straight
 line is fitted to it (least squares); its slope is printed in MiB an hour. The kinds of memory that
@@ -25,7 +26,7 @@ import socket
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +42,7 @@ from tests.support.fake_discord.state import DiscordState
 from tests.support.intake.pictures import FORMATS, encoded, quarters
 
 SAMPLE_SECONDS = 5.0
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 CHANNELS, USERS = 50, 500
 PROCESSES = {
     "bot": "process_resident_memory_bytes",
@@ -93,20 +94,20 @@ def mappings(pid: int) -> Counter[str]:
     return sizes
 
 
-def files(random_: random.Random) -> Iterator[bytes]:
+def files() -> list[bytes]:
     """Pictures of all formats and many sizes; every tenth is damaged or is no picture."""
-    kept: list[bytes] = []
-    while len(kept) < 60:
-        size = (random_.randrange(64, 1600), random_.randrange(64, 1600))
-        data = encoded(quarters(size=size), random_.choice(FORMATS))
-        match len(kept) % 20:
+    random_ = random.Random(1)
+    made: list[bytes] = []
+    while len(made) < 60:
+        size = (random_.randrange(64, 1200), random_.randrange(64, 1200))
+        data = encoded(quarters(size=size), FORMATS[len(made) % len(FORMATS)])
+        match len(made) % 20:
             case 3:
                 data = data[: len(data) // 2]
             case 7:
                 data = b"not a picture " * 1000
-        kept.append(data)
-    while True:
-        yield random_.choice(kept)
+        made.append(data)
+    return made
 
 
 async def act(discord: FakeDiscord, bot: int, random_: random.Random, file: bytes) -> None:
@@ -128,16 +129,20 @@ async def act(discord: FakeDiscord, bot: int, random_: random.Random, file: byte
 
 
 async def load(
-    discord: FakeDiscord, bots: Sequence[Bot], seconds: float, rate: float, warm_up: float
+    discord: FakeDiscord,
+    bots: Sequence[Bot],
+    pictures: Sequence[bytes],
+    seconds: float,
+    rate: float,
+    warm_up: float,
 ) -> None:
     """Send the same actions to each bot, and sample their memory."""
     random_ = random.Random(1)
-    pictures = files(random_)
     began = sampled = time.monotonic()
     number = 0
     async with aiohttp.ClientSession() as session:
         while (now := time.monotonic() - began) < seconds:
-            seed, file = random_.random(), next(pictures)
+            seed, file = random_.random(), random_.choice(pictures)
             for bot in bots:
                 await act(discord, bot.application, random.Random(seed), file)
             if time.monotonic() - sampled >= SAMPLE_SECONDS:
@@ -152,11 +157,23 @@ async def load(
             bot.mappings.append(mappings(bot.pid))
 
 
+async def wait_ready(bot: Bot) -> None:
+    """Wait until the bot is connected and its model is loaded."""
+    async with aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(f"http://127.0.0.1:{bot.port}/readyz") as response:
+                if response.status == 200:
+                    return
+            await asyncio.sleep(1)
+
+
 async def measure(
-    minutes: float, rate: float, warm_up: float, variants: Sequence[str]
+    minutes: float, rate: float, warm_up: float, variants: Sequence[str], *, worker: bool
 ) -> list[Bot]:
     """Run the load on one bot for each variant and one without; the bots with their samples."""
     bots = []
+    # Before the bots start: encoding takes long enough to miss a heartbeat of the gateway.
+    pictures = files()
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         discord = await stack.enter_async_context(fake_discord(DiscordState()))
@@ -168,6 +185,7 @@ async def measure(
                 running_bot(
                     discord.port,
                     folder / str(number),
+                    worker=worker,
                     DISCORD_TOKEN=f"token-of-{bot.application}",
                     METRICS_PORT=str(bot.port),
                     # The image check refuses the generated pictures.
@@ -182,7 +200,8 @@ async def measure(
             bots.append(bot)
             async with asyncio.timeout(START_SECONDS):
                 await discord.gateway.wait_ready(bot.application)
-        await load(discord, bots, minutes * 60, rate, warm_up * 60)
+                await wait_ready(bot)
+        await load(discord, bots, pictures, minutes * 60, rate, warm_up * 60)
     return bots
 
 
@@ -230,10 +249,19 @@ def main() -> None:
     parser.add_argument("--warm-up", type=float, help="minutes; by default a third of the time")
     parser.add_argument("--rate", type=float, default=3.0, help="actions a second for each bot")
     parser.add_argument("--variant", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--no-worker", action="store_true")
     parser.add_argument("--csv", type=Path)
     arguments = parser.parse_args()
     warm_up = arguments.minutes / 3 if arguments.warm_up is None else arguments.warm_up
-    bots = asyncio.run(measure(arguments.minutes, arguments.rate, warm_up, arguments.variant))
+    bots = asyncio.run(
+        measure(
+            arguments.minutes,
+            arguments.rate,
+            warm_up,
+            arguments.variant,
+            worker=not arguments.no_worker,
+        )
+    )
     for bot in bots:
         report(bot, warm_up * 60)
     if arguments.csv:
