@@ -230,14 +230,14 @@ def mixed(model: Any, number: int) -> list[ImageRequest]:
 
 def test_requests_in_a_mixed_batch_equal_themselves_alone(model: Any) -> None:
     """At least eight of them run together, at different steps."""
-    wanted = mixed(model, 24)
+    wanted = mixed(model, 20)
     alone = {one.id: run_alone(model, one) for one in wanted}
     waiting, together = list(wanted), 0
     done: dict[str, torch.Tensor] = {}
     running: list[Any] = []
     while waiting or running:
-        running += [prepare(model, one) for one in waiting[:4]]
-        del waiting[:4]
+        running += [prepare(model, one) for one in waiting[:6]]
+        del waiting[:6]
         key = model.batch_key(running[0].request)
         batch = [one for one in running if model.batch_key(one.request) == key]
         if len({one.step for one in batch}) > 1:
@@ -252,7 +252,7 @@ def test_requests_in_a_mixed_batch_equal_themselves_alone(model: Any) -> None:
 
 def test_thirty_two_mixed_requests_take_at_most_two_fifths_of_the_calls(model: Any) -> None:
     wanted = mixed(model, 32)
-    one_at_a_time = sum(prepare(model, one).total_steps for one in wanted)
+    one_at_a_time = sum(model.sampler.plan(one).steps for one in wanted)
     model.denoiser_calls = 0
     engine, recorder = new_engine(model, row_limit=32, admission_limit=4)
     for one in wanted:
