@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,15 @@ async def ask(server: ModeratedServer, command: str, user: Any = None, **options
     return said(result)
 
 
+async def entry_files(server: ModeratedServer, number: int) -> list[str]:
+    """The names of the files in the newest entry of the log, which get there after its text."""
+    async with asyncio.timeout(20):
+        # simcord has no event for a changed message.
+        while len(server.entry.attachments) != number:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    return [file.filename.removeprefix("SPOILER_") for file in server.entry.attachments]
+
+
 def files(server: ModeratedServer) -> set[Path]:
     return set((server.services.settings.data_dir / "pictures").iterdir())
 
@@ -86,15 +96,16 @@ async def test_a_result_that_was_drawn_from_text_is_checked(server: ModeratedSer
     assert RESULT_REFUSED in text_of(server.sim.last)
     assert len(pictures_in(server.channel)) == posted
     # The case shows the result alone: there is no source.
-    assert [file.filename.split("-")[-1] for file in server.entry.attachments] == ["result.png"]
+    (name,) = await entry_files(server, 1)
+    assert name.endswith("-result.png")
 
 
 async def test_a_case_about_an_edit_shows_every_picture(server: ModeratedServer) -> None:
     other = ("other.png", CAT[1])
     await ask(server, "edit", instruction=BAD_WORD, image=CAT, image_2=other)
-    names = [file.filename.partition("source-")[2] for file in server.entry.attachments]
-    assert names[:2] == ["1.png", "2.png"]
-    assert len(server.entry.attachments) == 3
+    names = await entry_files(server, 3)
+    assert [name.partition("source-")[2] for name in names[:2]] == ["1.png", "2.png"]
+    assert names[2].endswith("-result.png")
 
 
 @pytest.mark.parametrize(
