@@ -20,11 +20,13 @@ from tests.support.demo.browser import (
     browser_page,
     demo,
     img2img,
+    open_command,
     redrawn,
 )
 
 DOCS = ROOT / "docs"
 PANDA = "a panda on a pink background"
+FOX_ON_PINK = "a fox on a pink background"
 FROG = "a frog on a green background"
 # Of the animation: its width in pixels, and how long a picture is shown.
 WIDTH, PAUSE_MS, TYPED_MS, HOLD_MS = 800, 450, 120, 2500
@@ -117,6 +119,21 @@ async def screenshots() -> None:
         await _shot(page, "together.png", wait_ms=0)
 
 
+async def parts() -> None:
+    """The background that would be redrawn, and the picture whose background was redrawn."""
+    async with demo() as url, browser_page(url, height=1480) as page:
+        panel = await open_command(page, "img2img")
+        await panel.get_by_label("prompt").first.fill(FOX_ON_PINK)
+        await panel.locator("#option-image").set_input_files(FOX)
+        for name, value in (("part", "background"), ("show_part", "true")):
+            await panel.get_by_role("button", name=f"+ {name}", exact=True).click()
+            await panel.locator(f"#option-{name}").select_option(value)
+        await panel.get_by_role("button", name="Send command").click()
+        await page.get_by_role("button", name="Redraw this part").click(timeout=PICTURE_MS)
+        await _visible(page, FOX_ON_PINK, 2)
+        await _shot(page, "part.png")
+
+
 async def _shot(page: Page, name: str, *, wait_ms: int = 700) -> None:
     await page.mouse.move(0, 0)
     await page.wait_for_timeout(wait_ms)
@@ -126,6 +143,7 @@ async def _shot(page: Page, name: str, *, wait_ms: int = 700) -> None:
 async def main() -> None:
     """Make all pictures."""
     await screenshots()
+    await parts()
     await animation()
 
 

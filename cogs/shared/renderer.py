@@ -143,9 +143,10 @@ class Img2ImgRenderer:
         if job.shown_negative_prompt:
             negative = plain(job.shown_negative_prompt, NEGATIVE_CHARACTERS)
             lines.append(translate(job.locale, "img2img.negative", negative=negative))
-        lines.append(
-            "-# " + settings_text(job, job.locale, duration(job.locale, job.seconds or 0.0))
-        )
+        if job.layout != "part":
+            lines.append(
+                "-# " + settings_text(job, job.locale, duration(job.locale, job.seconds or 0.0))
+            )
         if (licence := licence_text(job, job.locale)) is not None:
             lines.append(licence)
         lines.append(

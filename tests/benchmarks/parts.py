@@ -40,7 +40,7 @@ PAIRS = (
     ("black", "teal"),
     ("red", "yellow"),
 )
-TINTS = (("white", "red"), ("black", "green"), ("black", "blue"), ("black", "purple"))
+TINTS = (("white", "red"), ("black", "green"), ("white", "pink"), ("black", "teal"))
 OUTSIDE, INSIDE = 127, 230
 
 
