@@ -170,7 +170,7 @@ MODELS: dict[str, ModelEntry] = {
             guidance_scale=1.0,
             tasks=("img2img", "text2img"),
             options=frozenset({"strength", "control_scale", "part"}),
-            about="The fastest model without a GPU: keeps the shapes, in four steps.",
+            about="Keeps the shapes, in four steps: for machines without a GPU.",
             commercial_use=True,
             tiny_vae=ExtraRepository(source="madebyollin/taesd", licence="MIT"),
             lora=ExtraRepository(
