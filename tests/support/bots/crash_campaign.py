@@ -104,6 +104,9 @@ class Campaign:
             reached = dead.done()
             _signal(process, signal.SIGKILL)
             await dead
+        if stuck and process.exitcode == 0:
+            # It stopped before a job ran, so nothing was put back: the caller tries again.
+            return
         self.killed_at[kill_at[0] if kill_at and reached else "any time"] += 1
         assert process.exitcode == -signal.SIGKILL, f"the bot exited with {process.exitcode}"
 

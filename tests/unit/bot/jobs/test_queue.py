@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bot.jobs.job import Reference
 from bot.jobs.queue import FairQueue
 from tests.support.jobs import queued_job as job
 
@@ -82,6 +83,15 @@ def test_more_steps_and_more_pixels_are_a_larger_job() -> None:
     pixels = replace(ordinary, width=ordinary.width * 2)
     assert steps.cost == 3 * ordinary.cost
     assert pixels.cost == 2 * ordinary.cost
+
+
+def test_an_edit_also_costs_the_pixels_of_every_picture_that_it_reads() -> None:
+    ordinary = job("a", user=1)
+    edit = replace(ordinary, task="edit")
+    assert edit.cost == 2 * ordinary.cost
+    size = {"width": 2 * ordinary.width, "height": ordinary.height}
+    reference = Reference(stored="0" * 64, name="b.png", **size)
+    assert replace(edit, references=(reference,)).cost == 4 * ordinary.cost
 
 
 def test_a_user_cannot_gain_turns_by_asking_again_after_each_job() -> None:

@@ -134,6 +134,9 @@ def test_a_message_link_needs_both_permissions(
     if decision is Decision.ALLOWED:
         assert channel is not None
         assert here.age_restricted or here.id == channel.id or not channel.age_restricted
+    elif channel is not None and decision is Decision.AGE_RESTRICTED:
+        assert channel.age_restricted
+        assert here.id != channel.id
 
 
 @given(jobs, channels())
