@@ -83,7 +83,7 @@ def chosen_part(select: PartSelect | None, otherwise: Part) -> Part:
 class RequestModal(_RequestForm):
     """The form of *Edit*, *Use this* and *Try it*, filled in with a draft's settings.
 
-    `parts` is whether the model can redraw a part.
+    `options` are the settings that the model has.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class RequestModal(_RequestForm):
 class PictureModal(_RequestForm):
     """The form of *Redraw this*: the prompt, and one of the message's pictures or an upload.
 
-    `part` is the chosen part; None if the model cannot redraw one.
+    `options` are the settings that the model has, `part` is the chosen part.
     """
 
     def __init__(
@@ -234,8 +234,8 @@ class PictureModal(_RequestForm):
             text = translate(locale, "img2img.form.choice")
             self.add_item(discord.ui.Label(text=text, component=self.choice))
         # A form has five fields: with several pictures there is no room for the part.
-        offered = part is not None and self.choice is None
-        self.part = self.part_field(part or "everything") if offered else None
+        offered = "part" in options and self.choice is None
+        self.part = self.part_field(part) if offered else None
         self.upload = discord.ui.FileUpload[discord.ui.Modal](
             required=not candidates, min_values=0 if candidates else 1, max_values=1
         )
