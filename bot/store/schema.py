@@ -171,6 +171,7 @@ MIGRATIONS = (
 
     CREATE TABLE operator_state (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     """,
+    "ALTER TABLE user_defaults ADD COLUMN model TEXT;",
 )
 
 

@@ -30,6 +30,8 @@ class UserDefaults:
     steps: int | None = None
     private: bool = False
     notification: Notification = Notification.NONE
+    # The model that redraws pictures; it may have been removed from the configuration.
+    model: str | None = None
 
 
 class UserDefaultsTable:
@@ -57,7 +59,7 @@ class UserDefaultsTable:
             self._db.connection.execute("DELETE FROM user_defaults WHERE user_id = ?", (user_id,))
             if defaults != UserDefaults():
                 self._db.connection.execute(
-                    "INSERT INTO user_defaults VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO user_defaults VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (user_id, *astuple(defaults)),
                 )
         return defaults
@@ -70,4 +72,5 @@ def _defaults(row: sqlite3.Row) -> UserDefaults:
         steps=row["steps"],
         private=bool(row["private"]),
         notification=Notification(row["notification"]),
+        model=row["model"],
     )

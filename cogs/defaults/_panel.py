@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Self
 
 import discord
@@ -12,13 +12,14 @@ from bot.client import Services
 from bot.i18n.translate import translate
 from bot.store.user_defaults import Notification, UserDefaults
 from cogs.shared.guard import run_guarded
+from inference import ModelEntry
 
 # https://discord.com/developers/docs/components/reference#string-select
 MAX_OPTIONS = 25
 LABEL_CHARACTERS = 100
 STRENGTHS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 STEPS = (10, 15, 20, 25, 30, 40, 50, 75, 100, 150)
-FIELDS = ("strength", "style", "steps", "private", "notification")
+FIELDS = ("model", "strength", "style", "steps", "private", "notification")
 # The value of the option that stands for no default.
 NONE = "-"
 
@@ -72,7 +73,9 @@ def draw_panel(
     """The panel with the user's defaults selected: all menus, or those of some fields."""
     view = discord.ui.LayoutView(timeout=None)
     view.add_item(discord.ui.TextDisplay(translate(locale, "defaults.title")))
-    for field, current, options in _fields(services, defaults, locale):
+    models = _offered_models(services)
+    about = {model.name: model.about[:LABEL_CHARACTERS] for model in models}
+    for field, current, options in _fields(services, models, defaults, locale):
         if field not in fields:
             continue
         menu = _Menu(
@@ -81,6 +84,7 @@ def draw_panel(
                 discord.SelectOption(
                     label=translate(locale, f"defaults.{field}", value=text)[:LABEL_CHARACTERS],
                     value=value,
+                    description=(about.get(value) or None) if field == "model" else None,
                     default=value == current,
                 )
                 for value, text in options.items()
@@ -99,10 +103,21 @@ def _shown(message: discord.Message | None) -> set[str]:
     return {menu.custom_id.rsplit(":", 1)[-1] for menu in menus}
 
 
+def _offered_models(services: Services) -> list[ModelEntry]:
+    """The models that a user can choose for redrawing; none if there is no choice."""
+    models = services.models.with_task("img2img")
+    return models[: MAX_OPTIONS - 1] if len(models) > 1 else []
+
+
 def _fields(
-    services: Services, defaults: UserDefaults, locale: str
+    services: Services, models: Sequence[ModelEntry], defaults: UserDefaults, locale: str
 ) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Of each field: its name, the value of the selected option, and value → text."""
+    if models:
+        offered = {model.name: model.name for model in models}
+        first = translate(locale, "defaults.first_model", model=models[0].name)
+        model = defaults.model if defaults.model in offered else None
+        yield "model", model or NONE, {NONE: first} | offered
     none = {NONE: translate(locale, "defaults.none")}
     strength = NONE if defaults.strength is None else f"{defaults.strength:g}"
     yield "strength", strength, none | {f"{each:g}": f"{each:g}" for each in STRENGTHS}
@@ -134,5 +149,5 @@ def _value(field: str, chosen: str) -> object:
         return bool(int(chosen))
     if chosen == NONE:
         return None
-    kinds = {"strength": float, "steps": int, "style": str}
+    kinds = {"model": str, "strength": float, "steps": int, "style": str}
     return kinds[field](chosen)

@@ -11,16 +11,17 @@ from discord.ext import commands
 
 from bot.client import RedrawBot
 from bot.i18n.translate import localized_name
+from bot.jobs.options import options_for
 from cogs.img2img._forms import PictureModal
 from cogs.img2img._try import redraw_candidate
-from cogs.requests.defaults import style_choices, with_defaults
+from cogs.requests.defaults import default_model, style_choices, with_defaults
 from cogs.requests.draft import MAX_SEED, Draft
 from cogs.requests.parts import PARTS, TRANSPARENT, part_named
 from cogs.requests.pictures.candidates import candidates_in
 from cogs.requests.pictures.guides import Guides, find_guided_source
 from cogs.requests.pictures.sources import RequestContext
 from cogs.requests.request import check_parts, submit_request
-from cogs.requests.tasks import TaskCommand, model_choices, model_for, options_of_task
+from cogs.requests.tasks import TaskCommand, model_choices, model_for
 
 Interaction = discord.Interaction[RedrawBot]
 
@@ -78,7 +79,7 @@ class Img2Img(commands.Cog):
         seed=localized_name("img2img.option.seed"),
         count=localized_name("img2img.option.count"),
         style=localized_name("img2img.option.style"),
-        model=localized_name("img2img.option.model"),
+        model=localized_name("img2img.option.own_model"),
         private=localized_name("img2img.option.private"),
         part=localized_name("img2img.option.part"),
         threshold=localized_name("img2img.option.threshold"),
@@ -115,8 +116,6 @@ class Img2Img(commands.Cog):
     ) -> None:
         """Redraw one picture."""
         guides = Guides(mask=mask, structure=structure, transparent=part == TRANSPARENT)
-        if guides != Guides() or show_part:
-            check_parts(self.bot.services, model)
         if structure is not None and image is None and url is None:
             # The structure is the only picture: nothing of its colours is kept.
             strength = 1.0
@@ -138,6 +137,8 @@ class Img2Img(commands.Cog):
         draft = await with_defaults(
             self.bot.services, interaction.user, interaction.guild_id, draft
         )
+        if guides != Guides() or show_part:
+            check_parts(self.bot.services, draft.model)
         context = RequestContext.of(
             interaction, model_for(self.bot.services, "img2img", draft.model)
         )
@@ -162,8 +163,11 @@ class Img2Img(commands.Cog):
     async def redraw_this(self, interaction: Interaction, message: discord.Message) -> None:
         """Open a form that asks what the message's picture should become."""
         candidates = list(candidates_in(message))
-        options = options_of_task(self.bot.services, "img2img")
+        model = await default_model(self.bot.services, interaction.user.id, "img2img")
         form = PictureModal(
-            candidates, str(interaction.locale), options, submitted=redraw_candidate
+            candidates,
+            str(interaction.locale),
+            options_for("img2img", model.options),
+            submitted=partial(redraw_candidate, model=model),
         )
         await interaction.response.send_modal(form)

@@ -102,14 +102,6 @@ class Mention(commands.Cog):
     async def _redraw(self, message: discord.Message, locale: str, *, explain: bool) -> None:
         services = self.bot.services
         task = task_for_a_picture(services)
-        context = RequestContext(
-            bot=self.bot,
-            user=message.author,
-            here=channel_of_message(message),
-            channel=message.channel,
-            locale=locale,
-            model=model_for(services, task),
-        )
         prompt = self._prompt(message)
         carries_picture = any(candidates_in(message)) or _LINK.search(message.content)
         if not prompt or not (explain or carries_picture):
@@ -124,6 +116,14 @@ class Mention(commands.Cog):
             services,
             guild=message.guild,
             users=[message.author, *message.mentions],
+        )
+        context = RequestContext(
+            bot=self.bot,
+            user=message.author,
+            here=channel_of_message(message),
+            channel=message.channel,
+            locale=locale,
+            model=model_for(services, task, draft.model),
         )
         self._check_permissions(message)
         await check_user(self.bot, message.author, guild_id, message.channel.id)

@@ -6,16 +6,17 @@ import asyncio
 from dataclasses import replace
 from functools import partial
 
+from bot.jobs.options import options_for
 from cogs.img2img._forms import PictureModal, RequestModal
-from cogs.requests.defaults import with_defaults
+from cogs.requests.defaults import default_model, with_defaults
 from cogs.requests.draft import Draft
 from cogs.requests.pictures.candidates import ImageCandidate
 from cogs.requests.pictures.sources import RequestContext, store_candidate
 from cogs.requests.pictures.stored_source import StoredSource, store_picture
 from cogs.requests.request import submit_request
-from cogs.requests.tasks import model_for, options_of_task, task_for_a_picture
+from cogs.requests.tasks import model_for, task_for_a_picture
 from cogs.shared.open_button import Interaction, OpenAction, Target
-from inference import POCKET
+from inference import POCKET, ModelEntry
 
 SAMPLE = POCKET / "samples" / "fox.png"
 # In English and in words that every model knows, the bundled one included.
@@ -31,8 +32,9 @@ class TrySample(OpenAction):
         """Open the form."""
         services = interaction.client.services
         task = task_for_a_picture(services)
-        options = options_of_task(services, task)
-        draft = Draft(prompt=SAMPLE_PROMPT, task=task)
+        model = await default_model(services, interaction.user.id, task)
+        options = options_for(task, model.options)
+        draft = Draft(prompt=SAMPLE_PROMPT, task=task, model=model.name)
         form = RequestModal(draft, str(interaction.locale), options, submitted=_redraw_sample)
         await interaction.response.send_modal(form)
 
@@ -45,19 +47,28 @@ class TryUpload(OpenAction):
     async def run(self, interaction: Interaction) -> None:
         """Open the form."""
         services = interaction.client.services
-        options = options_of_task(services, task_for_a_picture(services))
-        form = PictureModal([], str(interaction.locale), options, submitted=redraw_candidate)
+        task = task_for_a_picture(services)
+        model = await default_model(services, interaction.user.id, task)
+        form = PictureModal(
+            [],
+            str(interaction.locale),
+            options_for(task, model.options),
+            submitted=partial(redraw_candidate, model=model),
+        )
         await interaction.response.send_modal(form)
 
 
 async def redraw_candidate(
-    interaction: Interaction, draft: Draft, candidate: ImageCandidate
+    interaction: Interaction, draft: Draft, candidate: ImageCandidate, *, model: ModelEntry
 ) -> None:
-    """Submit the request of a form for a picture of a message or an upload."""
+    """Submit the request of a form for a picture of a message or an upload.
+
+    `model`: the model whose settings the form has.
+    """
     bot = interaction.client
-    draft = replace(draft, task=task_for_a_picture(bot.services))
+    draft = replace(draft, task=task_for_a_picture(bot.services), model=model.name)
     draft = await with_defaults(bot.services, interaction.user, interaction.guild_id, draft)
-    context = RequestContext.of(interaction, model_for(bot.services, draft.task, draft.model))
+    context = RequestContext.of(interaction, model)
     await submit_request(interaction, draft, partial(store_candidate, context, candidate))
 
 

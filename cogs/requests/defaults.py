@@ -9,9 +9,11 @@ from discord import app_commands
 
 from bot.client import RedrawBot, Services
 from bot.i18n.translate import translate
+from bot.store.user_defaults import UserDefaults
 from cogs.requests.draft import MAX_STEPS, Draft
-from cogs.requests.tasks import options_of_task
+from cogs.requests.tasks import model_for, options_of_task
 from cogs.requests.terms import terms_for
+from inference import ModelEntry, Task
 
 # The style that a user chooses to have none although `/defaults` names one.
 NO_STYLE = "none"
@@ -22,13 +24,18 @@ MAX_CHOICES = 25
 async def with_defaults(
     services: Services, user: discord.User | discord.Member, guild_id: int | None, draft: Draft
 ) -> Draft:
-    """The draft with the user's defaults where it has no value, within what the user's roles allow
-    here, and then with the server's style.
+    """The draft with the user's defaults where it has no value, and then with the server's style.
+    Default steps and private mode are reduced to what the user's roles allow here.
 
     For requests that a user writes; those made from a job have that job's settings. A default
-    style that the operator has removed since then is left out.
+    style or model that the operator has removed since then is left out.
+
+    Raises:
+        ModelNotOffered, ModelLacksTask: the draft's model is not configured, or lacks the task.
+        TaskNotOffered: no configured model has the task.
     """
     defaults = await services.store.user_defaults.of(user.id)
+    draft = replace(draft, model=draft.model or _model_of(services, defaults, draft.task).name)
     terms = await terms_for(services, user, guild_id)
     known = set(services.styles.matching(""))
     # A style would be taken for a part of the instruction.
@@ -51,6 +58,22 @@ async def with_defaults(
         style=None if style == NO_STYLE else style,
         private=private,
     )
+
+
+async def default_model(services: Services, user_id: int, task: Task) -> ModelEntry:
+    """The model of a user's request that names none: the user's default for redrawing, if it is
+    configured; else the first model that has the task.
+
+    Raises:
+        TaskNotOffered: no configured model has the task.
+    """
+    return _model_of(services, await services.store.user_defaults.of(user_id), task)
+
+
+def _model_of(services: Services, defaults: UserDefaults, task: Task) -> ModelEntry:
+    models = services.models.with_task(task) if task == "img2img" else []
+    chosen = (model for model in models if model.name == defaults.model)
+    return next(chosen, None) or model_for(services, task)
 
 
 async def style_choices(

@@ -13,8 +13,9 @@ import pytest
 
 from bot.jobs.job import JobState
 from bot.store.opening import COPY_NAME, FILE_NAME
-from bot.store.schema import VERSION
+from bot.store.schema import MIGRATIONS, VERSION
 from bot.store.store import Store
+from bot.store.user_defaults import Notification, UserDefaults
 
 STORES = Path(__file__).parents[3] / "fixtures" / "stores"
 SCHEMA_VERSIONS = {"0.1.0": 1}
@@ -61,6 +62,23 @@ async def test_an_earlier_store_opens_with_all_of_its_jobs(tmp_path: Path, relea
         original = shutil.copy(STORES / release / FILE_NAME, tmp_path / "original.sqlite3")
         with closing(sqlite3.connect(copy)) as old, closing(sqlite3.connect(original)) as raw:
             assert list(old.iterdump()) == list(raw.iterdump())
+
+
+async def test_defaults_of_before_the_default_model_are_kept(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as db:
+        for script in MIGRATIONS[:4]:
+            db.executescript(script)
+        db.execute("INSERT INTO user_defaults VALUES (7, 0.4, 'Anime', 9, 1, 'direct')")
+        db.execute("PRAGMA user_version = 4")
+        db.commit()
+    async with Store.open(tmp_path) as store:
+        kept = UserDefaults(
+            strength=0.4, style="Anime", steps=9, private=True, notification=Notification.DIRECT
+        )
+        assert await store.user_defaults.of(7) == kept
+        changed = await store.user_defaults.change(7, model="sdxl-turbo")
+        assert await store.user_defaults.of(7) == changed
+    assert schema_version(tmp_path / FILE_NAME) == VERSION
 
 
 async def test_a_migration_that_fails_leaves_the_earlier_store(

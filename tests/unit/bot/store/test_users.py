@@ -28,6 +28,7 @@ async def test_defaults_survive_a_restart_and_each_can_be_removed(tmp_path: Path
         "steps": 9,
         "private": True,
         "notification": Notification.DIRECT,
+        "model": "sdxl-turbo",
     }
     async with Store.open(tmp_path) as store:
         assert await store.user_defaults.change(7, **full) == UserDefaults(**full)  # type: ignore[arg-type]
