@@ -69,4 +69,4 @@ async def test_every_job_is_answered_once_although_the_bot_is_killed(tmp_path: P
         texts = [message.text for message in answers(discord)]
     assert len(texts) == JOBS
     for number in range(JOBS):
-        assert sum(f"picture {number}\n" in f"{text}\n" for text in texts) == 1, texts
+        assert sum(f"**picture {number}**" in text for text in texts) == 1, texts
