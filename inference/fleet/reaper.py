@@ -25,11 +25,21 @@ def reap(session: str) -> int:
     left = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if any(session in part for part in process.cmdline()):
+            if _belongs_to(session, process):
                 process.kill()
                 left.append(process)
     _, alive = psutil.wait_procs(left, timeout=REAP_SECONDS)
     return len(alive)
+
+
+def _belongs_to(session: str, process: psutil.Process) -> bool:
+    command = process.cmdline()
+    if any(session in part for part in command):
+        return True
+    # Ray's agents and workers replace their command line by a title. Their logs are in the
+    # session's folder.
+    titled = bool(command) and command[0].startswith("ray::")
+    return titled and any(session in file.path for file in process.open_files())
 
 
 def reap_after_this_process(session: str) -> None:

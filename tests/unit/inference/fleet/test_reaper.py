@@ -44,3 +44,37 @@ def test_processes_of_the_session_end_after_a_killed_driver(tmp_path: Path) -> N
         for process in (agent, other, driver):
             process.kill()
             process.communicate()
+
+
+def test_a_process_that_only_logs_into_the_session_ends_too(tmp_path: Path) -> None:
+    """Ray's agents replace their command line by a title."""
+    session = f"session-{tmp_path.name}"
+    log = tmp_path / session / "agent.log"
+    log.parent.mkdir()
+    code = "import time; log = open(input(), 'w'); print('open', flush=True); time.sleep(60)"
+    started = [
+        subprocess.Popen(
+            # As a process with that title shows itself.
+            [title, "-c", code],
+            executable=sys.executable,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for title in ("ray::Agent", "python3")
+    ]
+    try:
+        for process in started:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(f"{log}\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "open\n"
+        reaper.reap(session)
+        agent, other = started
+        agent.wait(20)
+        assert other.poll() is None, "it is no process of Ray"
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
