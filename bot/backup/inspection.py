@@ -64,7 +64,8 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 def named_pictures(db: sqlite3.Connection) -> set[str]:
     """The content hashes of all pictures that jobs name."""
-    return {hash_ for (hash_,) in db.execute("SELECT DISTINCT hash FROM picture")}
+    query = "SELECT DISTINCT hash FROM picture WHERE hash != ''"
+    return {hash_ for (hash_,) in db.execute(query)}
 
 
 def inspect(folder: Path) -> Inspection:

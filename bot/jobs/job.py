@@ -9,6 +9,9 @@ from typing import Literal
 
 from inference import ModelStatus, Part, Preview, Task
 
+# Instead of the content hash of an input that was deleted before its job.
+DELETED = ""
+
 
 class JobState(StrEnum):
     """`MADE`: the pictures are stored. `DELIVERED`: the user has them. The user of a `FAILED` or
@@ -85,7 +88,8 @@ class Destination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One accepted request. Times are seconds since the epoch; pictures are content hashes.
+    """One accepted request. Times are seconds since the epoch; pictures are content hashes, or
+    `DELETED`.
 
     A job that draws from text has no `source`, and an empty `source_name`. `references` are the
     further pictures of a job that edits. `width` and `height` are the size of the result.

@@ -28,8 +28,8 @@ class FavouriteChange(Enum):
 class Favourites:
     """Reads and writes favourites in the store's database.
 
-    A job that is a favourite of its own user is not deleted after the retention time; see
-    `bot.store.erasure`.
+    The results of a job that is a favourite of its own user are not deleted after the retention
+    time; see `bot.store.erasure`.
     """
 
     def __init__(self, db: Database) -> None:

@@ -13,7 +13,7 @@ from bot.errors import JobNotActive
 from bot.jobs.budgets import Charge
 from bot.jobs.job import Job, JobState
 from bot.store.database import Database, full_disk_as_storage_full, no_failpoint
-from bot.store.erasure import erase, scrub, unnamed
+from bot.store.erasure import PARENT, erase, scrub, unnamed
 from bot.store.favourites import Favourites
 from bot.store.guild_settings import GuildSettings
 from bot.store.ledger import Ledger, charge_job, count_request, prepare_connection
@@ -26,8 +26,6 @@ from bot.store.user_defaults import UserDefaultsTable
 
 RUNNABLE = (JobState.QUEUED, JobState.RUNNING)
 UNFINISHED = (*RUNNABLE, JobState.MADE)
-# As in the index `job_parent`.
-PARENT = "iif(json_valid(request), json_extract(request, '$.parent_id'), NULL)"
 BOT_DIED = (
     "state = 'queued', request = json_set(request, '$.bot_deaths', "
     "coalesce(json_extract(request, '$.bot_deaths'), 0) + 1)"
@@ -185,12 +183,12 @@ class Store:
 
     async def erase_before(self, moment: float, guild_id: int | None = None) -> int:
         """Reduce every job that was answered before `moment` (in one server) to a count, except
-        favourites of their own users; how many."""
+        favourites of their own users, of which the inputs are deleted; how many."""
         return await self._db.run(self._erase, before=moment, guild=guild_id)
 
     async def erase_user(self, user_id: int) -> int:
         """Reduce every job of a user to a count, answered or not, and delete their defaults and
-        favourites; how many jobs."""
+        favourites, and the inputs that other users took from these jobs; how many jobs."""
         return await self._db.run(self._erase, user=user_id)
 
     async def erase_job(self, job_id: str) -> None:
@@ -270,7 +268,7 @@ class Store:
             erased, hashes = erase(self._db.connection, before=before, **chosen)
         self._delete_unnamed(hashes)
         delete_copies(self._folder, older_than=before)
-        if erased or "user" in chosen or not self._scrubbed:
+        if erased or hashes or "user" in chosen or not self._scrubbed:
             with full_disk_as_storage_full():
                 self._scrubbed = scrub(self._db.connection)
         return erased

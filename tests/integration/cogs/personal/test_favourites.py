@@ -10,13 +10,22 @@ import discord
 import pytest
 import pytest_asyncio
 
+from bot.errors import StoredPictureMissing
 from tests.support.services import ScriptedService
 from tests.support.simulated_discord import (
     SimulatedDiscord,
     open_shared_discord,
     text_of,
 )
-from tests.support.simulated_users import make_age_restricted, press, redraw, reply_of, slash
+from tests.support.simulated_users import (
+    delete_data,
+    make_age_restricted,
+    newest_job,
+    press,
+    redraw,
+    reply_of,
+    slash,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -67,11 +76,33 @@ async def test_an_own_favourite_is_kept_after_the_retention_time(sim: SimulatedD
     await expire(sim)
     store = sim.bot.services.store
     assert [job.id for job in await store.jobs_of(sim.alice.id)] == [kept.id]
-    assert await store.pictures.get(kept.sources[0])
+    assert await store.pictures.get(kept.variants[0].result or "")
+    # The source is not kept for longer than that of other pictures.
+    with pytest.raises(StoredPictureMissing):
+        await store.pictures.get(kept.sources[0])
+    for button in ("Before/after", "Depth", "Again"):
+        assert "no longer know" in reply_of(await press(sim, sim.alice, message, button))
     assert await store.job(lost.id) is None
     await press(sim, sim.alice, message, "⭐")
     await expire(sim)
     assert await store.job(kept.id) is None
+
+
+async def test_a_source_taken_from_another_user_is_deleted_with_their_data(
+    sim: SimulatedDiscord,
+) -> None:
+    first = await redraw(sim)
+    await press(sim, sim.bob, sim.last, "Again")
+    taken, message = await newest_job(sim, sim.bob), sim.last
+    assert taken.source == first.source
+    await press(sim, sim.bob, message, "⭐")
+    await delete_data(sim.alice, sim.channel)
+    store = sim.bot.services.store
+    with pytest.raises(StoredPictureMissing):
+        await store.pictures.get(first.source or "")
+    assert await store.pictures.get(taken.variants[0].result or "")
+    for button in ("Before/after", "Depth", "Again"):
+        assert "no longer know" in reply_of(await press(sim, sim.bob, message, button))
 
 
 async def test_a_favourite_of_another_user_is_kept_no_longer_than_theirs(

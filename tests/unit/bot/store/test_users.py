@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from bot.backup.inspection import inspect
+from bot.errors import StoredPictureMissing
+from bot.jobs.job import DELETED, Reference, Variant
 from bot.store.favourites import FavouriteChange
 from bot.store.opening import FILE_NAME
 from bot.store.store import Store
 from bot.store.user_defaults import Notification, UserDefaults
-from tests.support.jobs import job
+from tests.support.jobs import job, picture
 
 
 @pytest.fixture
@@ -77,6 +80,70 @@ async def test_retention_keeps_the_favourites_of_their_own_user_only(store: Stor
     assert await store.favourites.of(8) == []
     await store.erase_job(jobs[0].id)
     assert await store.jobs_of(7) == []
+
+
+async def test_retention_deletes_the_inputs_of_favourites(tmp_path: Path, store: Store) -> None:
+    names = [await store.pictures.put(picture(n)) for n in range(6)]
+    source, reference, mask, structure, depth, result = names
+    one = dataclasses.replace(
+        job(source, user_id=7, mask=mask, structure=structure, depth=depth),
+        references=(Reference(stored=reference, width=16, height=8, name="b.png"),),
+        variants=(Variant(seed=1, strength=0.5, result=result),),
+    )
+    await store.accept(one)
+    await store.fail(one.id, "No.")
+    await store.answered(one.id, 5.0)
+    await store.favourites.toggle(7, one.id, 1.0, limit=9)
+    for _ in range(2):
+        assert await store.erase_before(6.0) == 0
+    kept = await store.job(one.id)
+    assert kept is not None
+    assert kept.pictures == {result}
+    assert (*kept.uploads, kept.depth) == (DELETED,) * 5
+    assert [path.stem for path in (tmp_path / "pictures").iterdir()] == [result]
+    found = inspect(tmp_path)
+    assert (found.intact, found.pictures) == (True, 1)
+
+
+async def test_erasing_a_user_deletes_what_others_took_from_their_jobs(store: Store) -> None:
+    source, depth, result = [await store.pictures.put(picture(n)) for n in range(3)]
+    parent = job(source, user_id=7, variants=(Variant(seed=1, strength=0.5, result=result),))
+    taken = [
+        job(source, user_id=8, parent_id=parent.id, depth=depth),
+        job(result, user_id=8, parent_id=parent.id),
+        # The last in a line, of which the others may be erased.
+        job(source, user_id=9, parent_id="f" * 16),
+    ]
+    # User 10 uploaded an equal picture, and redrew it again.
+    own = [job(source, user_id=10), job(source, user_id=10, parent_id="e" * 16)]
+    for each in (parent, *taken, *own):
+        await store.accept(each)
+    await store.erase_user(7)
+    for each in taken:
+        left = await store.job(each.id)
+        assert left is not None
+        assert left.pictures == set()
+        assert left.source == DELETED
+    for each in own:
+        assert (await store.job(each.id)) == each
+    await store.erase_user(10)
+    with pytest.raises(StoredPictureMissing):
+        await store.pictures.get(source)
+
+
+async def test_a_result_that_another_user_used_stays_an_input_of_its_own_user(
+    store: Store,
+) -> None:
+    result = await store.pictures.put(picture())
+    first = job(
+        user_id=8, parent_id="f" * 16, variants=(Variant(seed=1, strength=1, result=result),)
+    )
+    second = job(result, user_id=8, parent_id=first.id)
+    for each in (first, second, job(result, user_id=7, parent_id=first.id)):
+        await store.accept(each)
+    await store.erase_user(7)
+    assert await store.job(second.id) == second
+    assert await store.pictures.get(result)
 
 
 async def test_the_children_of_a_job_are_found(store: Store) -> None:
