@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 from bot.client import RedrawBot
 from bot.i18n.durations import duration
+from bot.i18n.lists import cut_list
 from bot.i18n.translate import translate
 from bot.store.ledger import DIRECT_MESSAGES, day_of, renewal
+from cogs.shared.text import plain
 from inference import ReplicaSnapshot
 
 DAY_SECONDS = 24 * 3600.0
-# A message holds 2,000 characters.
-SHOWN_SERVERS, SHOWN_REASONS = 10, 10
+# A message holds 2,000 characters; title, total and waiting times take less than 400.
+SERVER_CHARACTERS, REFUSAL_CHARACTERS, REPLICA_CHARACTERS = 800, 300, 500
 NAME_CHARACTERS = 40
 
 
@@ -42,10 +44,11 @@ async def statistics_text(bot: RedrawBot, days: int, locale: str) -> str:
         _line(locale, translate(locale, "admin.statistics.total"), total),
     ]
     ordered = sorted(servers.items(), key=lambda item: -item[1].seconds)
-    lines += [
-        _line(locale, _name(bot, guild_id, locale), sums)
-        for guild_id, sums in ordered[:SHOWN_SERVERS]
-    ]
+    if ordered:
+        of_servers = [
+            _line(locale, _name(bot, guild_id, locale), sums) for guild_id, sums in ordered
+        ]
+        lines.append(cut_list(of_servers, locale, limit=SERVER_CHARACTERS, separator="\n"))
     waits = await services.store.ledger.waiting_times(began)
     if waits:
         lines.append(
@@ -58,9 +61,12 @@ async def statistics_text(bot: RedrawBot, days: int, locale: str) -> str:
         )
     refusals = sorted(bot.metrics.refusals().items(), key=lambda item: -item[1])
     if refusals:
-        text = ", ".join(f"{reason} {count}" for reason, count in refusals[:SHOWN_REASONS])
+        reasons = [f"{reason} {count}" for reason, count in refusals]
+        text = cut_list(reasons, locale, limit=REFUSAL_CHARACTERS)
         lines.append(translate(locale, "admin.statistics.refusals", refusals=text))
-    lines += [_replica(locale, replica) for replica in services.inference.status.replicas]
+    replicas = [_replica(locale, replica) for replica in services.inference.status.replicas]
+    if replicas:
+        lines.append(cut_list(replicas, locale, limit=REPLICA_CHARACTERS, separator="\n"))
     return "\n".join(lines)
 
 
@@ -92,4 +98,4 @@ def _name(bot: RedrawBot, guild_id: int, locale: str) -> str:
     if guild_id == DIRECT_MESSAGES:
         return translate(locale, "admin.statistics.direct")
     guild = bot.get_guild(guild_id)
-    return f"{guild.name[:NAME_CHARACTERS]} ({guild_id})" if guild else str(guild_id)
+    return f"{plain(guild.name, NAME_CHARACTERS)} ({guild_id})" if guild else str(guild_id)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import discord
 
 from bot.client import Services
+from bot.i18n.lists import Listed
 from bot.jobs.budgets import Allowance, RoleLimits, both, limits_for
 from bot.store.guild_settings import GuildOptions
 from cogs.shared.errors import NotInThisChannel, RoleNeeded
@@ -62,6 +63,6 @@ def check_server_place(
     """
     ids = {channel_id, getattr(channel, "parent_id", None)}
     if options.channels and ids.isdisjoint(options.channels):
-        raise NotInThisChannel(channels=", ".join(f"<#{id_}>" for id_ in options.channels))
+        raise NotInThisChannel(channels=Listed(tuple(f"<#{id_}>" for id_ in options.channels)))
     if options.roles and role_ids_of(user).isdisjoint(options.roles):
-        raise RoleNeeded(roles=", ".join(f"<@&{id_}>" for id_ in options.roles))
+        raise RoleNeeded(roles=Listed(tuple(f"<@&{id_}>" for id_ in options.roles)))

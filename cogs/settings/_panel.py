@@ -14,8 +14,9 @@ import discord
 
 from bot.client import Services
 from bot.i18n.durations import duration
+from bot.i18n.lists import cut_list
 from bot.i18n.translate import LANGUAGES, translate
-from bot.jobs.budgets import EVERYONE
+from bot.jobs.budgets import EVERYONE, RoleLimits
 from bot.moderation.actions import Moderator
 from bot.moderation.model import GuildPolicy
 from bot.permissions import check_can_post
@@ -30,8 +31,10 @@ Row = discord.ui.ActionRow[View]
 # https://discord.com/developers/docs/components/reference#string-select
 MAX_OPTIONS = 25
 LABEL_CHARACTERS = 100
-# Of all roles with limits, so many are shown; the exported file has all of them.
-SHOWN_ROLES = 10
+# The panel may have 4,000 characters, and its other texts take less than 1,000. The limits of roles
+# that do not fit are in the exported file.
+LIMITS_CHARACTERS = 3000
+SHOWN_MODEL_CHARACTERS = 200
 # The value of the option that stands for the default.
 NONE = "-"
 LANGUAGE_NAMES = {
@@ -272,10 +275,15 @@ def _texts(
         server=number(options.server_seconds),
     )
     yield translate(locale, "settings.panel.limits")
-    for role_id, limits in list(options.limits.items())[:SHOWN_ROLES]:
-        everyone = translate(locale, "settings.panel.everyone")
-        yield f"**{everyone}**" if role_id == EVERYONE else f"<@&{role_id}>"
-        if limits.seconds_a_day is not None:
-            seconds = f"{limits.seconds_a_day:g}"
-            yield translate(locale, "settings.panel.seconds", seconds=seconds)
-        yield from limit_lines(limits, locale)
+    blocks = [_limits(role_id, limits, locale) for role_id, limits in options.limits.items()]
+    yield cut_list(blocks, locale, limit=LIMITS_CHARACTERS, separator="\n")
+
+
+def _limits(role_id: int, limits: RoleLimits, locale: str) -> str:
+    everyone = translate(locale, "settings.panel.everyone")
+    lines = [f"**{everyone}**" if role_id == EVERYONE else f"<@&{role_id}>"]
+    if limits.seconds_a_day is not None:
+        seconds = f"{limits.seconds_a_day:g}"
+        lines.append(translate(locale, "settings.panel.seconds", seconds=seconds))
+    lines += limit_lines(limits, locale, model_characters=SHOWN_MODEL_CHARACTERS)
+    return "\n".join(lines)
