@@ -29,7 +29,8 @@ class Guides:
 async def find_guided_source(
     context: RequestContext, image: discord.Attachment | None, url: str | None, guides: Guides
 ) -> StoredSource:
-    """The source as `find_source` finds it, with its mask and structure.
+    """The source as `find_source` finds it, with its mask and structure. It is a spoiler if one of
+    the pictures is.
 
     Without an image and a link, a structure is the source, too.
 
@@ -49,12 +50,16 @@ async def find_guided_source(
         if (masked := image if guides.transparent else guides.mask) is not None:
             data = await download_attachment(context.bot, masked)
             mask = await _mask(services, data, source, only_transparent=guides.transparent)
-            source = replace(source, mask=await services.store.pictures.put(mask))
+            stored = await services.store.pictures.put(mask)
+            spoiler = source.spoiler or masked.is_spoiler()
+            source = replace(source, mask=stored, spoiler=spoiler)
         if guides.structure is not None and guides.structure is not image:
             candidate = ImageCandidate(guides.structure.filename, guides.structure)
             data = await download(context.bot, candidate)
             structure = await _structure(context, data, source)
-            source = replace(source, structure=await services.store.pictures.put(structure))
+            stored = await services.store.pictures.put(structure)
+            spoiler = source.spoiler or guides.structure.is_spoiler()
+            source = replace(source, structure=stored, spoiler=spoiler)
     except BaseException:
         await discard(services, source)
         raise

@@ -238,3 +238,11 @@ async def test_a_model_without_a_depth_map_refuses_parts(
         result = await redraw(discord_sim, **options)
         assert "cannot redraw a part" in refusal_in(result)
     assert len(requests_of(discord_sim)) == asked
+
+
+@pytest.mark.parametrize("guide", ["structure", "mask"])
+async def test_the_spoiler_of_a_guide_is_kept(discord_sim: SimulatedDiscord, guide: str) -> None:
+    picture = file_of(photo(160, 128, seed=73))
+    await redraw(discord_sim, **{guide: (f"SPOILER_{guide}.png", picture)})
+    assert (await newest(discord_sim)).spoiler
+    assert all(attachment.is_spoiler() for attachment in discord_sim.last.attachments)
