@@ -16,16 +16,7 @@ from bot.jobs.options import options_of
 from bot.replies import reply_privately
 from cogs.img2img._forms import RequestModal
 from cogs.img2img._selected import selected_result, selected_variant, stored_picture
-from cogs.img2img._show_buttons import (
-    Animate,
-    Compare,
-    Depth,
-    Larger,
-    LargerStill,
-    PostAnimation,
-    PostCompare,
-    PostDepth,
-)
+from cogs.img2img._show_buttons import SHOW_BUTTONS
 from cogs.requests.draft import Draft, draft_of, source_of
 from cogs.requests.pictures.stored_source import StoredSource, refitted
 from cogs.requests.request import submit_request
@@ -239,7 +230,8 @@ class Discard(JobAction):
 
 BUTTONS = (
     *(Cancel, Again, Vary, VaryStrong, Strength, Strengths, TryStyles, Edit, Use, Select, Delete),
-    *(Compare, Animate, Depth, Larger, LargerStill, PostCompare, PostAnimation, PostDepth, Discard),
+    Discard,
+    *SHOW_BUTTONS,
 )
 
 

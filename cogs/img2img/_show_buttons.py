@@ -136,23 +136,34 @@ class PostDepth(_Posted):
 
 
 class Larger(JobAction):
-    """Show the result at twice its posted size; post it if the user is the owner."""
+    """Show the result at twice its posted size; post it if the owner pressed a public message."""
 
     action = Action.LARGER
     times: ClassVar[int] = 2
+    post: ClassVar[Action] = Action.POST_LARGER
     access = AccessRule.RESULT
     refused_to_banned = True
 
     async def run(self, interaction: Interaction, job: Job) -> None:
-        """Post the enlarged picture with the prompt, the owner's name and buttons."""
-        ephemeral = job.destination.private or job.user_id != interaction.user.id
+        """Show or post the enlarged picture with the prompt, the owner's name and buttons."""
+        public = _is_public_here(interaction, job)
+        owner = job.user_id == interaction.user.id
+        if public and owner:
+            last = [Action.DISCARD]
+        else:
+            # Only its user can delete an ephemeral message, in Discord's own menu.
+            here = job.destination.channel_id == interaction.channel_id
+            last = [self.post] if owner and here else []
+        await self.show(interaction, job, last, ephemeral=not (public and owner))
+
+    async def show(
+        self, interaction: Interaction, job: Job, last: Sequence[Action], *, ephemeral: bool
+    ) -> None:
+        """Reply with the enlarged picture; `last` are its last buttons."""
         await interaction.response.defer(thinking=True, ephemeral=ephemeral)
         upload, text = await larger(interaction, job, self, self.times)
         actions = [] if self.times == LargerStill.times else [Action.LARGER4]
-        actions += [Action.AGAIN, Action.EDIT, Action.USE, Action.FAVOURITE]
-        if not ephemeral:
-            # Only its user can delete an ephemeral message, in Discord's own menu.
-            actions.append(Action.DISCARD)
+        actions += [Action.AGAIN, Action.EDIT, Action.USE, Action.FAVOURITE, *last]
         view = block(
             title(job),
             media_gallery([upload]),
@@ -167,6 +178,46 @@ class LargerStill(Larger):
 
     action = Action.LARGER4
     times = 4
+    post = Action.POST_LARGER4
+
+
+class PostLarger(Larger):
+    """Post the enlarged picture that its owner was shown."""
+
+    action = Action.POST_LARGER
+    access = AccessRule.PUBLISH
+
+    async def run(self, interaction: Interaction, job: Job) -> None:
+        """Post it.
+
+        Raises:
+            MissingPermissions: the bot may not post pictures here.
+        """
+        check_permissions(interaction)
+        await self.show(interaction, job, [Action.DISCARD], ephemeral=False)
+
+
+class PostLargerStill(PostLarger):
+    """Post the result at four times its posted size."""
+
+    action = Action.POST_LARGER4
+    times = 4
+
+
+SHOW_BUTTONS = (
+    *(Compare, Animate, Depth, Larger, LargerStill),
+    *(PostCompare, PostAnimation, PostDepth, PostLarger, PostLargerStill),
+)
+
+
+def _is_public_here(interaction: Interaction, job: Job) -> bool:
+    """Whether the pressed message is public, and in the channel in which the job was requested.
+
+    Only then have the readers of the channel seen the prompt and the result.
+    """
+    message = interaction.message
+    here = job.destination.channel_id == interaction.channel_id
+    return here and message is not None and not message.flags.ephemeral
 
 
 async def _reply(interaction: Interaction, view: discord.ui.LayoutView, upload: Upload) -> None:

@@ -53,6 +53,8 @@ class Action(StrEnum):
     POST_COMPARE = "postcompare"
     POST_ANIMATION = "postanimation"
     POST_DEPTH = "postdepth"
+    POST_LARGER = "postlarger"
+    POST_LARGER4 = "postlargerfour"
     DISCARD = "discard"
     SHOW = "show"
     FAVOURITE = "favourite"

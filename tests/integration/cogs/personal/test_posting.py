@@ -1,4 +1,4 @@
-"""Comparisons, animations and depth maps that their owner posts for all."""
+"""Comparisons, animations, depth maps and enlarged pictures that their owner posts for all."""
 
 from __future__ import annotations
 
@@ -101,3 +101,30 @@ async def test_the_owners_reaction_removes_a_posted_comparison_only(sim: Simulat
     await sim.settled()
     assert posted.id not in {m.id for m in sim.channel.history()}
     assert await sim.bot.services.store.job(job.id)
+
+
+async def test_larger_below_an_ephemeral_reply_is_ephemeral(sim: SimulatedDiscord) -> None:
+    job = await redraw(sim)
+    for name in ("show", "history"):
+        options = {"id": job.id} if name == "show" else {}
+        shown = (await slash(sim.alice, sim.channel, name, **options)).response
+        if name == "history":
+            shown = (await press(sim, sim.alice, shown.message, "Show")).response
+        larger = (await press(sim, sim.alice, shown.message, "Larger")).response
+        assert larger.ephemeral
+        assert "Remove" not in buttons_of(larger.message)
+    larger = (await press(sim, sim.alice, larger.message, "4 × larger")).response
+    assert larger.ephemeral
+    posted = (await press(sim, sim.alice, larger.message, "Post for all")).response
+    assert not posted.ephemeral
+    assert "Remove" in buttons_of(posted.message)
+
+
+async def test_larger_in_another_channel_is_ephemeral(sim: SimulatedDiscord) -> None:
+    job = await redraw(sim)
+    other = sim.env.guild.create_text_channel("elsewhere")
+    shown = (await slash(sim.alice, other, "show", id=job.id)).response
+    larger = (await press(sim, sim.alice, shown.message, "Larger")).response
+    assert larger.ephemeral
+    assert "Post for all" not in buttons_of(larger.message)
+    assert other.last_message is None
