@@ -29,15 +29,15 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("run", help="run the bot with the settings in .env")
     commands.add_parser("demo", help="try the bot in a simulated Discord in your browser")
     check = commands.add_parser("check", help="report what would stop the bot from starting")
-    check.add_argument("--deep", action="store_true", help="read every stored job and picture, too")
+    check.add_argument("--deep", action="store_true", help="also read every stored job and picture")
     for name, text in (
         ("backup", "write all jobs and pictures to a file; the bot may be running"),
-        ("restore", "put a backup in the place of the present data; the bot must be stopped"),
+        ("restore", "replace the present data with a backup; the bot must be stopped"),
     ):
         commands.add_parser(name, help=text).add_argument("file", type=Path, metavar="FILE")
     models = commands.add_parser("models", help="list, download and remove models")
     actions = models.add_subparsers(dest="action", required=True)
-    actions.add_parser("list", help="the models with licence, size, memory, and what is here")
+    actions.add_parser("list", help="the models with licence, size, memory, and downloaded files")
     for action, text in (("download", "download a model"), ("remove", "delete its files")):
         named = actions.add_parser(action, help=text)
         named.add_argument("name", metavar="NAME", help="a name in the list, or owner/name")

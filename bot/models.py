@@ -69,7 +69,7 @@ class ConfiguredModels:
 
     @property
     def tasks(self) -> frozenset[Task]:
-        """What can be done with at least one of the models."""
+        """The tasks that at least one of the models has."""
         return frozenset(task for entry in self for task in entry.tasks)
 
     def for_task(self, task: Task, name: str | None = None) -> ModelEntry:

@@ -11,7 +11,7 @@ from typing import Self
 from bot.errors import RequestError, StartError
 
 SHIPPED = Path(__file__).parent / "styles.toml"
-# Models for which the words of the shipped styles mean nothing have a file of their own.
+# Models that do not know the words of the shipped styles have a file of their own.
 SHIPPED_FOR_MODEL = {"pocket": Path(__file__).parent / "styles_pocket.toml"}
 # Stands for the user's prompt in a template.
 PLACEHOLDER = "{prompt}"
@@ -47,7 +47,7 @@ class Styles:
         """Read the file again; returns the number of styles.
 
         Raises:
-            StartError: it is not valid; the styles stay as they are.
+            StartError: it is not valid; the styles are not changed.
         """
         self._styles = _read(self._path)
         return len(self._styles)

@@ -190,7 +190,7 @@ class InferenceService(Protocol):
         ...
 
     def report_demand(self, oldest_wait: float) -> None:
-        """Tell how long the oldest request that waits for a slot has waited, in seconds.
+        """Report how long the oldest request that waits for a slot has waited, in seconds.
 
         A fleet adjusts the number of its replicas to it; a single worker ignores it.
         """

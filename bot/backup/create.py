@@ -28,7 +28,7 @@ class Contents:
 def create(folder: Path, file: Path) -> Contents:
     """Back up the data folder to `file`, which must not exist. A bot may be running. Blocks.
 
-    The database is copied in one step, so that it has one moment's state. A picture's file is
+    The database is copied in one step, so that its state is consistent. A picture's file is
     written before a job names it, and is deleted after the last job that names it; jobs that are
     erased while the files are copied are erased from the copy, too.
 

@@ -24,7 +24,7 @@ STRAY_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """What was found. `missing` and `damaged` are content hashes that jobs name, `stray` files that
+    """The findings. `missing` and `damaged` are content hashes that jobs name, `stray` files that
     no job names, `unreadable` ids of jobs."""
 
     jobs: int
@@ -90,7 +90,7 @@ def inspect(folder: Path) -> Inspection:
         elif not _has_content(path, name):
             damaged.append(name)
     with reading(folder / FILE_NAME) as db:
-        # What was erased meanwhile is not missing.
+        # Pictures that were erased meanwhile are not missing.
         left = named_pictures(db)
     return Inspection(
         jobs=jobs,

@@ -1,4 +1,4 @@
-"""Restores a backup. What it replaces is kept in a folder beside it."""
+"""Restores a backup. The replaced data is kept in a folder beside it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DATA = (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", PICTURES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """`replaced` is the folder with the data that was there before, None if there was none."""
+    """`replaced` is the folder with the previous data, None if there was none."""
 
     contents: Inspection
     replaced: Path | None
@@ -85,7 +85,7 @@ def _unpack(file: Path, target: Path) -> Inspection:
         raise StoreDamaged(file, found.database)
     if found.damaged:
         raise StartError(
-            f"{file} is damaged: {len(found.damaged)} pictures are not what they were."
+            f"{file} is damaged: {len(found.damaged)} pictures differ from those that were saved."
         )
     return found
 

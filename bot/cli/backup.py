@@ -37,7 +37,7 @@ async def restore_backup(settings: Settings, file: Path) -> int:
     if found.missing:
         _print(f"{len(found.missing)} pictures had no file when the backup was made")
     if done.replaced:
-        _print(f"the data that was there before is in {done.replaced}")
+        _print(f"the previous data is in {done.replaced}")
     return 1 if found.missing else 0
 
 

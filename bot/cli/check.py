@@ -181,7 +181,7 @@ def _store(folder: Path) -> list[Finding]:
         if names:
             findings.append(Finding("store", False, f"{len(names)} {text}: {_some(names)}"))
     if found.stray:
-        text = f"{len(found.stray)} files belong to no job; the next start of the bot deletes them"
+        text = f"{len(found.stray)} files have no job; the next start of the bot deletes them"
         findings.append(Finding("store", False, f"{text}: {_some(found.stray)}", fatal=False))
     if found.intact:
         text = f"{found.jobs} jobs and {found.pictures} pictures, all intact"

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 class CommandNotOffered(RequestError):
     """Discord's client still showed a command that the bot no longer has, or has changed."""
 
-    text = "This command is not offered here any more. Type `/` to see the commands."
+    text = "This command is no longer available here. Type `/` to see the commands."
 
 
 async def handle_error(

@@ -34,7 +34,7 @@ class Notifier:
         self._store = store
 
     async def notify(self, job: Job) -> None:
-        """Notify the user of an answered job, if it took long and they want it.
+        """Notify the user of an answered job, if it took long and the user chose a notification.
 
         Not for an answer that was sent as a new message, which mentions them. Where a direct
         message is refused, the user is mentioned. No error is raised.
@@ -44,7 +44,7 @@ class Notifier:
         wanted = (await self._store.user_defaults.of(job.user_id)).notification
         if wanted is Notification.NONE:
             return
-        # A mention for all to read would tell of a private picture.
+        # A public mention would reveal a private picture.
         private = job.destination.private
         if (wanted is Notification.DIRECT or private) and await self._send_directly(job):
             return

@@ -1,4 +1,4 @@
-"""Budgets and limits by role: pure policy. Budgets are in seconds of the device and a day in UTC.
+"""Budgets and limits by role: pure policy. A budget is in device seconds for one day in UTC.
 
 `bot.errors` draws the errors.
 """

@@ -37,7 +37,7 @@ class StepTimeEstimator:
         self._around = 0.0
 
     def measure(self, result: ImageResult) -> None:
-        """Take a finished request's timings into account. One without steps tells nothing."""
+        """Take a finished request's timings into account. One without steps is ignored."""
         if not result.steps_run:
             return
         timings = result.timings

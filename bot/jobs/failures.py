@@ -33,9 +33,9 @@ class WorkerDiedTwice(JobFailure):
 
 
 class BotDiedRepeatedly(JobFailure):
-    """The bot's own process ended each time it worked on this request."""
+    """The bot's own process ended each time while this request ran."""
 
-    text = "The bot stopped working on this picture three times. The request was ended."
+    text = "The bot's process ended three times during this request. The request was cancelled."
 
 
 class TooLargeForModel(JobFailure):

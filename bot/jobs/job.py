@@ -51,7 +51,7 @@ class Variant:
 
     @property
     def label(self) -> str:
-        """What the variant is called on a sheet: its style, else its strength."""
+        """The label of the variant on a sheet: its style, else its strength."""
         return self.style or f"{self.strength:g}"
 
 

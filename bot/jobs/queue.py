@@ -65,7 +65,7 @@ class FairQueue:
     def pop(self, eligible: Callable[[Job], bool] = lambda _job: True) -> Job | None:
         """Take the next eligible job; it counts as running from now on. None if no job is eligible.
 
-        A job that is not eligible, because its model has no free slot, holds back no other one.
+        A job that is not eligible, because its model has no free slot, delays no other one.
         """
         job = self._take(eligible)
         if job is not None:

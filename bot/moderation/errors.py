@@ -1,4 +1,4 @@
-"""What a user is told when moderation refuses something. No sentence names the rule.
+"""The errors of moderation. Their sentences for the user do not name the rule.
 
 UserError
 ├── RequestError

@@ -24,7 +24,7 @@ from bot.store.ledger import Ledger
 LISTED_SECONDS = 3600.0
 LISTED_USERS = 10_000
 
-# What the log says. A ban of the whole server is not its moderators' concern.
+# The reasons in the log. A ban of the whole server is not listed: moderators cannot change it.
 REASONS: dict[type[ModerationRefusal], str] = {
     UserBanned: "banned",
     UserTimedOut: "timed out",

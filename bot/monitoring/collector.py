@@ -1,4 +1,4 @@
-"""What the inference service counts itself, as Prometheus metrics."""
+"""The counts of the inference service as Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from inference import InferenceService, ModelState, ReplicaSnapshot, ServiceStat
 
 
 class ServiceCollector(Collector):
-    """What the inference service counts itself, read when the metrics are collected."""
+    """The counts of the inference service, read when the metrics are collected."""
 
     def __init__(self, service: InferenceService) -> None:
         self._service = service

@@ -25,7 +25,7 @@ PAUSED = "paused"
 class Paused(UnavailableError):
     """The operator has paused the bot, and says why."""
 
-    text = "The bot takes no requests at the moment: {reason}"
+    text = "The bot accepts no requests at the moment: {reason}"
 
 
 class Acceptance:
@@ -61,12 +61,12 @@ class Acceptance:
         self.paused = await self._store.operator_state.get(PAUSED)
 
     async def pause(self, reason: str) -> None:
-        """Take no more requests until `resume`; those that were accepted go on."""
+        """Accept no more requests until `resume`; accepted ones continue."""
         await self._store.operator_state.set(PAUSED, reason)
         self.paused = reason
 
     async def resume(self) -> None:
-        """Take requests again, after a pause or a drain."""
+        """Accept requests again, after a pause or a drain."""
         await self._store.operator_state.set(PAUSED, None)
         self.paused = None
         self.draining = False

@@ -27,7 +27,7 @@ class PositionUpdater:
         self._delivery.show_queued(job, position)
 
     def update(self) -> None:
-        """Show what has changed: the positions of the next jobs, and whether a model is loaded."""
+        """Show changes: the positions of the next jobs, and whether a model is loaded."""
         positions = self._estimates.positions() | self._estimates.positions_in_service()
         jobs = [*self._queue.order()[:SHOWN_POSITIONS], *self._queue.running]
         shown = {}

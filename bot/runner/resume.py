@@ -1,4 +1,4 @@
-"""What becomes of the jobs that the last run of the bot left unanswered."""
+"""Resumes the jobs that the last run of the bot did not answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SUSPECT_BOT_DEATHS = 2
 
 
 class IsolatedJobs:
-    """The jobs that may be what ends the bot's process. As long as there are any, one job runs at a
+    """The jobs that may have ended the bot's process. As long as there are any, one job runs at a
     time, these first."""
 
     def __init__(self, queue: FairQueue) -> None:

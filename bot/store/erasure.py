@@ -57,7 +57,7 @@ DEPTH_OF_DELETED = """
         SELECT 1 FROM picture AS other WHERE other.job_seq = picture.job_seq AND other.hash = ''
     )
 """
-# What is stored of a user beside their jobs.
+# The other stored data of a user.
 DELETE_OF_USER = (
     "DELETE FROM favourite WHERE user_id = :user",
     "DELETE FROM user_defaults WHERE user_id = :user",

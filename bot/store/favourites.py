@@ -17,7 +17,7 @@ REMOVE = """
 
 
 class FavouriteChange(Enum):
-    """What `Favourites.toggle` did."""
+    """The result of `Favourites.toggle`."""
 
     ADDED = auto()
     REMOVED = auto()

@@ -107,7 +107,7 @@ class Ledger:
         self._db = db
 
     async def spent(self, user_id: int, guild_id: int | None, day: str) -> Spent:
-        """What a user and a server used on a day."""
+        """The device seconds of a user and a server on a day."""
         query = (
             "SELECT ifnull(sum(iif(own, seconds, 0)), 0) AS user, "
             "ifnull(sum(iif(own AND here, seconds, 0)), 0) AS user_here, "

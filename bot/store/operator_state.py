@@ -1,4 +1,4 @@
-"""What the operator has set with commands and what survives a restart, by name."""
+"""Values that survive a restart, by name, such as the operator's pause."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Notification(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserDefaults:
-    """What a request has where its user gives no value. None stands for the model's default.
+    """The values of a request for which its user gives none. None stands for the model's default.
 
     The fields are the columns of `user_defaults` after `user_id`, in their order.
     """

@@ -1,4 +1,4 @@
-"""`/admin`: what the application's owners can do."""
+"""`/admin`: commands for the application's owners."""
 
 from bot.client import RedrawBot
 from cogs.admin._cog import Admin

@@ -52,19 +52,19 @@ class Admin(
 
     @command("admin", "pause", "sentence")
     async def pause(self, interaction: Interaction, sentence: Range[str, 1, 200]) -> None:
-        """Take no more requests until `/admin resume`, also after a restart."""
+        """Accept no more requests until `/admin resume`, also after a restart."""
         await self.bot.services.runner.acceptance.pause(plain(sentence, 400))
         await self._reply(interaction, "admin.paused")
 
     @command("admin", "resume")
     async def resume(self, interaction: Interaction) -> None:
-        """Take requests again."""
+        """Accept requests again."""
         await self.bot.services.runner.acceptance.resume()
         await self._reply(interaction, "admin.resumed")
 
     @command("admin", "drain")
     async def drain(self, interaction: Interaction) -> None:
-        """Take no more requests until the next start, and say when the last one is answered."""
+        """Accept no more requests until the next start, and report when all are answered."""
         runner = self.bot.services.runner
         runner.acceptance.draining = True
         await interaction.response.defer(thinking=True, ephemeral=True)
@@ -135,7 +135,7 @@ class Admin(
         """Read the file of styles again. Prompt rules are in the database and hold at once.
 
         Raises:
-            StylesInvalid: the file cannot be read; the styles stay as they are.
+            StylesInvalid: the file cannot be read; the styles are not changed.
         """
         try:
             count = await asyncio.to_thread(self.bot.services.styles.reload)

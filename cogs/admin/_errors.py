@@ -24,12 +24,12 @@ class NoTarget(RequestError):
 
 
 class NoSuchBan(RequestError):
-    """There is nothing to end."""
+    """There is no such ban."""
 
     text = "{target} is not banned."
 
 
 class StylesInvalid(RequestError):
-    """The styles stay as they are."""
+    """The styles are not changed."""
 
     text = "The styles were not changed: {problem}"

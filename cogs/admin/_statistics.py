@@ -1,4 +1,4 @@
-"""What `/admin statistics` shows: numbers only, no contents and no users."""
+"""The text of `/admin statistics`: numbers only, no contents and no users."""
 
 from __future__ import annotations
 

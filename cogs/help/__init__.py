@@ -1,4 +1,4 @@
-"""`/help`: what the bot can do, what it keeps, and who runs it."""
+"""`/help`: the bot's functions, the stored data, and the operator."""
 
 from bot.client import RedrawBot
 from cogs.help._cog import Help

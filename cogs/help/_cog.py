@@ -48,7 +48,7 @@ class Help(commands.Cog):
 def draw_help(
     settings: Settings, locale: str, hours: float, tasks: frozenset[Task]
 ) -> discord.ui.LayoutView:
-    """What the bot can do with buttons to try it, what it keeps and how long, who runs it.
+    """The functions with buttons to try them, the stored data and its retention, the operator.
 
     `hours` is the retention time of pictures here, `tasks` what the configured models can do.
     """

@@ -1,4 +1,4 @@
-"""The lineage of a shown picture: what it was made from, and what was made from it."""
+"""The lineage of a shown picture: its ancestors, and the pictures that were made from it."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ THUMBNAIL_BYTES = 2**20
 
 
 class JobList(StrEnum):
-    """The lists that have pages. The values stand in the custom ids of sent messages."""
+    """The lists that have pages. The values are in the custom ids of sent messages."""
 
     HISTORY = "page"
     FAVOURITES = "favourites"
@@ -47,7 +47,7 @@ class JobList(StrEnum):
         return translate(locale, key, page=page + 1, pages=pages)
 
     def empty(self, locale: str) -> str:
-        """What an empty list says."""
+        """The text of an empty list."""
         key = "history.empty" if self is JobList.HISTORY else "favourites.empty"
         return translate(locale, key)
 

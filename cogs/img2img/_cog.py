@@ -117,7 +117,7 @@ class Img2Img(commands.Cog):
         """Redraw one picture."""
         guides = Guides(mask=mask, structure=structure, transparent=part == TRANSPARENT)
         if structure is not None and image is None and url is None:
-            # The structure is the only picture: nothing of its colours is kept.
+            # The structure is the only picture: its colours are not kept.
             strength = 1.0
         draft = Draft(
             prompt=prompt,

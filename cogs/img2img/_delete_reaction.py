@@ -30,7 +30,7 @@ class DeleteReaction(commands.Cog):
 
     @commands.Cog.listener("on_raw_reaction_add")
     async def delete(self, payload: discord.RawReactionActionEvent) -> None:
-        """Do what the message's *Delete* or *Remove* button does, if its owner reacted."""
+        """Perform the message's *Delete* or *Remove* action, if its owner reacted."""
         assert self.bot.user is not None
         me = self.bot.user.id
         # Discord may leave out the author:

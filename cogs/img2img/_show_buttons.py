@@ -78,7 +78,7 @@ class Depth(_Shown):
 
 
 class _Posted(JobAction):
-    """Posts for all what a button above showed to the owner. The owner can remove it."""
+    """Posts a file for all that a button above showed to the owner. The owner can remove it."""
 
     access = AccessRule.PUBLISH
     refused_to_banned = True

@@ -1,4 +1,4 @@
-"""The buttons of `/help` that try the bot: with a sample picture, or with one's own."""
+"""The buttons of `/help` that try the bot: with a sample picture, or with an upload."""
 
 from __future__ import annotations
 

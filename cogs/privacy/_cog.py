@@ -33,7 +33,7 @@ class Privacy(
         name=localized_name("privacy.delete.command"), description=localized_name("privacy.delete")
     )
     async def delete(self, interaction: discord.Interaction[RedrawBot]) -> None:
-        """Say what would be deleted, and ask."""
+        """List the data that would be deleted, and ask."""
         await interaction.response.defer(ephemeral=True, thinking=True)
         data = await stored_data(self.bot.services, interaction.user.id)
         locale = str(interaction.locale)

@@ -1,4 +1,4 @@
-"""The confirmation of `/privacy delete`: what will be deleted, and the button that does it."""
+"""The confirmation of `/privacy delete`: the data to delete, and the buttons."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ALL_JOBS = 2**62
 
 @dataclass(frozen=True, slots=True)
 class StoredData:
-    """How much is stored of a user: requests and their pictures, and the rest.
+    """The numbers of a user's stored requests, pictures and other data.
 
     `pending` counts the requests that wait or run; `cases` those of moderation whose prompts or
     hashes are stored.
@@ -58,7 +58,7 @@ async def stored_data(services: Services, user_id: int) -> StoredData:
 
 
 def confirmation(data: StoredData, locale: str) -> discord.ui.LayoutView:
-    """What will be deleted, and what stays; the buttons."""
+    """The data that will be deleted, the data that remains, and the buttons."""
     view = discord.ui.LayoutView(timeout=None)
     lines = {
         "privacy.confirm": True,
@@ -98,7 +98,7 @@ class EraseButton(
     discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]],
     template=r"redraw:erase:(?P<choice>delete|keep)",
 ):
-    """Deletes the data of the user who pressed it, or does not."""
+    """Deletes the data of the user who pressed it, or keeps it."""
 
     def __init__(self, item: discord.ui.Button[discord.ui.LayoutView], choice: str) -> None:
         super().__init__(item)
@@ -117,7 +117,7 @@ class EraseButton(
         return cls(item, match["choice"])
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Do what the button says, and replace the question by a sentence."""
+        """Perform the action, and replace the question with a sentence."""
         # Also where the operator no longer lets the bot work: the data is the user's own.
         await run_guarded(interaction, self._run, anywhere=True)
 

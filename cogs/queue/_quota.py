@@ -1,4 +1,4 @@
-"""What `/quota` shows: budgets, their renewal, and the limits of the user's roles."""
+"""The text of `/quota`: budgets, their renewal, and the limits of the user's roles."""
 
 from __future__ import annotations
 

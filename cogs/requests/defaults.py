@@ -15,7 +15,7 @@ from cogs.requests.tasks import model_for, options_of_task
 from cogs.requests.terms import terms_for
 from inference import ModelEntry, Task
 
-# The style that a user chooses to have none although `/defaults` names one.
+# The choice of no style although `/defaults` names one.
 NO_STYLE = "none"
 # https://discord.com/developers/docs/interactions/application-commands#autocomplete
 MAX_CHOICES = 25
@@ -79,7 +79,7 @@ def _model_of(services: Services, defaults: UserDefaults, task: Task) -> ModelEn
 async def style_choices(
     interaction: discord.Interaction[RedrawBot], typed: str
 ) -> list[app_commands.Choice[str]]:
-    """The styles whose names contain what was typed; to have none, if there is a default style."""
+    """The styles whose names contain the typed text; and "no style" if there is a default one."""
     services = interaction.client.services
     names = list(services.styles.matching(typed))[: MAX_CHOICES - 1]
     choices = [app_commands.Choice(name=name, value=name) for name in names]

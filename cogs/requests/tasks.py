@@ -37,7 +37,7 @@ class OptionName:
 
 
 def offered_tasks(services: Services) -> frozenset[Task]:
-    """What the bot can do with the configured models."""
+    """The tasks of the configured models."""
     return services.models.tasks
 
 
@@ -68,7 +68,7 @@ def with_usable_model(services: Services, draft: Draft) -> Draft:
 
 
 def task_for_a_picture(services: Services) -> Task:
-    """What a request with one picture and a text means: redraw it, else edit it.
+    """The task of a request with one picture and a text: redrawing, else editing.
 
     Raises:
         TaskNotOffered: the models draw from text only.
@@ -133,8 +133,8 @@ class TaskCommand(app_commands.Command[Any, ..., None]):
 def model_choices(
     interaction: discord.Interaction[RedrawBot], typed: str, task: Task
 ) -> list[app_commands.Choice[str]]:
-    """The models for a task whose names contain what was typed: name, the time for a picture where
-    it was measured, and what each is good at."""
+    """The models for a task whose names contain the typed text: name, the measured time of a
+    picture if there is one, and the purpose."""
     services = interaction.client.services
     names = {
         model.name: _model_line(services, model, str(interaction.locale))

@@ -1,4 +1,4 @@
-"""What holds for a user's requests in one place: the server's settings, limits and budgets."""
+"""The server's settings, limits and budgets that apply to a user's requests in one place."""
 
 from __future__ import annotations
 

@@ -9,6 +9,6 @@ from bot.errors import RequestError
 
 
 class SettingsFileInvalid(RequestError):
-    """Nothing of the file was stored."""
+    """The file was not stored."""
 
     text = "This file cannot be used, and nothing was changed: {problem}."

@@ -31,7 +31,7 @@ class PolicyFields(BaseModel):
 
 
 class SettingsFile(BaseModel):
-    """What the file holds."""
+    """The content of the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

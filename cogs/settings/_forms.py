@@ -99,7 +99,7 @@ class NumbersForm(Form):
 class LimitsForm(Form):
     """The limits of a role, or of everybody; an empty field sets no limit.
 
-    Models and private mode are set with `/settings limits` and stay as they are here.
+    Models and private mode are set with `/settings limits` and are not changed here.
     """
 
     def __init__(

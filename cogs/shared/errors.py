@@ -139,13 +139,13 @@ class NotManager(RequestError):
 class NotInThisChannel(RequestError):
     """The server's managers chose other channels."""
 
-    text = "In this server I may be used in these channels only: {channels}."
+    text = "In this server the bot may be used only in these channels: {channels}."
 
 
 class RoleNeeded(RequestError):
     """The server's managers chose roles, and the user has none of them."""
 
-    text = "In this server I may be used with one of these roles only: {roles}."
+    text = "In this server the bot may be used only with one of these roles: {roles}."
 
 
 class EmptyPrompt(RequestError):
@@ -175,7 +175,7 @@ class TwoMasks(RequestError):
 class TransparentNeedsImage(RequestError):
     """The transparent region is asked for, but the picture is not attached."""
 
-    text = "For its transparent region, attach the picture with the `image` option."
+    text = "To use the transparent region of a picture, attach it with the `image` option."
 
 
 class EmptyMask(RequestError):
@@ -227,9 +227,9 @@ class AgeRestricted(RequestError):
 
 
 class SourceElsewhere(RequestError):
-    """The source, or the request, belongs to another channel, whose readers may be others."""
+    """The source or the request is from another channel, which other users may read."""
 
-    text = "The picture that this was made from belongs to another channel. Post it there only."
+    text = "The source of this picture is from another channel. Post this picture only there."
 
 
 class AlreadyShared(RequestError):

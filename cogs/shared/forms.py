@@ -1,4 +1,4 @@
-"""Forms that can be opened again with what was typed, after a mistake."""
+"""Forms that can be opened again with the typed text, after a mistake."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Form(discord.ui.Modal):
 
 
 class ReopenButton(discord.ui.Button[Any]):
-    """Opens a form again with what was typed in it."""
+    """Opens a form again with the typed text."""
 
     def __init__(self, form: Form) -> None:
         super().__init__(

@@ -19,7 +19,7 @@ Interaction = discord.Interaction[RedrawBot]
 
 
 class Target(StrEnum):
-    """What can be opened. The values stand in the custom ids of sent messages."""
+    """The targets. The values are in the custom ids of sent messages."""
 
     SAMPLE = "sample"
     """The form of a request for a sample picture."""
@@ -65,5 +65,5 @@ class OpenAction(discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]
         await run_guarded(interaction, self.run)
 
     async def run(self, interaction: Interaction) -> None:
-        """Open what the button names."""
+        """Open the button's target."""
         raise NotImplementedError

@@ -47,7 +47,7 @@ def title(job: Job) -> str:
 
 
 def credit(job: Job) -> str:
-    """Who had the picture made, and that AI made it."""
+    """The credit: the user, and a note that AI made the picture."""
     key = "img2img.credit" if job.sources else "imagine.credit"
     return translate(job.locale, key, user=f"<@{job.user_id}>")
 

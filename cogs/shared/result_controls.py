@@ -24,7 +24,7 @@ RESULT_ACTIONS = (
     Action.SHARE,
     Action.DELETE,
 )
-# What the menu offers: from almost the source to its shapes only.
+# The strengths in the menu: from almost the source to its shapes only.
 STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 

@@ -63,7 +63,7 @@ def position_text(locale: str, position: QueuePosition) -> str:
 
 
 def model_text(locale: str, model: ModelStatus) -> str:
-    """That a model is being loaded, or will be, with the seconds that it took the last time."""
+    """A note that a model is or will be loaded, with the seconds that it took the last time."""
     loading = model.state is ModelState.LOADING
     key = "models.loading" if loading else "models.unloaded"
     text = translate(locale, key, model=plain(model.name))
@@ -102,7 +102,7 @@ def settings_text(job: Job, locale: str, *more: str) -> str:
 
 
 def licence_text(job: Job, locale: str) -> str | None:
-    """That the job's model may not be used commercially; None if it may, or if that is unknown."""
+    """A note that the job's model may not be used commercially; None if it may or is unknown."""
     entry = MODELS.get(job.model)
     if entry is None or entry.commercial_use is not False:
         return None

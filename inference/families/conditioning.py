@@ -30,7 +30,7 @@ class Prompt(Protocol):
 
     @property
     def ignored(self) -> str:
-        """The end of the prompt that the text encoder's window had no room for."""
+        """The end of the prompt that is beyond the text encoder's window."""
         ...
 
 
@@ -48,7 +48,7 @@ class PromptEncoder(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HostInputs:
-    """What the host computes of a request's picture and prompts, without the device.
+    """The host's results for a request's picture and prompts, without the device.
 
     `pixels` is the VAE's input, (1, 3, H, W), None without a source picture; `depth_pixels` the
     depth estimator's, None if the model needs no depth map. `size` is (H, W). `keep_relief` asks

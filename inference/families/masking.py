@@ -53,7 +53,7 @@ class RequestMask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptLatents:
-    """What the latents outside a mask are replaced with.
+    """The latents that replace those outside a mask.
 
     `mask` is (1, 1, h, w); `clean` and `noise` are (1, C, h, w).
     """

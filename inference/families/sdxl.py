@@ -32,7 +32,7 @@ class PromptPair:
 
     @property
     def ignored(self) -> str:
-        """The end of the prompt that the text encoders' windows had no room for."""
+        """The end of the prompt that is beyond the text encoders' windows."""
         return self.first.ignored
 
 

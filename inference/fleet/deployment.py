@@ -1,4 +1,4 @@
-"""What the driver deploys on the cluster, and what it learns of the replicas."""
+"""Deploys the replicas on the cluster, and collects their reports."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _replica_options(config: WorkerConfig) -> dict[str, Any]:
 
 
 def release_of(config: WorkerConfig) -> str:
-    """A name for what the replicas run: equal options have equal names.
+    """A name for the options of the replicas: equal options have equal names.
 
     After a change of the model, replicas of the killed bot may still run in the cluster.
     """

@@ -1,4 +1,4 @@
-"""Ends what is left of a Ray cluster once the driver that started it has ended, however it ended.
+"""Ends the remaining processes of a Ray cluster after its driver has ended or was killed.
 
 Ray's own processes notice a killed driver within seconds, except some agents that live on for over
 a minute. This module runs as a script in a process of its own and imports nothing of the package:

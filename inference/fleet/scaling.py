@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 MIN_WAIT_SECONDS = 10.0
-"""A wait that is shorter than this is not worth a new replica, however fast it starts."""
+"""A shorter wait does not add a replica, even if replicas start faster."""
 
 IDLE_STARTS = 10
-"""A replica is stopped after it was not needed for as long as so many starts take: a fleet whose
-load changes every few minutes does not spend its time on starts."""
+"""A replica is stopped when it was not needed for this many times the duration of a start. This
+prevents frequent starts if the load changes every few minutes."""
 
 MIN_IDLE_SECONDS = 300.0
 
 GROWTH = 0.5
-"""Share of the running replicas by which the fleet grows at once; one replica at least. What was
-started before must be ready first, so that its effect on the wait is seen."""
+"""Share of the running replicas by which the fleet grows at once; one replica at least. Replicas
+that were started before must be ready first, so that the wait includes their effect."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetLoad:
-    """What the number of replicas depends on.
+    """The figures that decide the number of replicas.
 
     `replicas` are those that were asked for, `ready` those of them that serve requests. `slots` are
     the requests that fill one replica's batch and `running` the requests of all replicas.

@@ -24,7 +24,7 @@ class PooledModel:
     waiting: deque[tuple[float, ImageRequest]] = field(default_factory=deque)
     in_engine: set[str] = field(default_factory=set)
     statistics: Statistics = field(default_factory=Statistics)
-    # While it is being loaded: since when, not counting a download.
+    # While it is being loaded: the time of the start, after a download.
     loading_since: float | None = None
     slots: int = 1
     loads: int = 0

@@ -4,10 +4,9 @@ The thread owns the device. It gives each loaded engine with work one turn after
 denoiser call, or a whole pipeline call), holds the requests of the other models back, and executes
 the decisions of `inference.pool.switching`.
 
-A model that moves out is dropped and loaded again from its files when it is needed: safetensors
-files are mapped into memory, so that the system keeps them in its cache as long as nothing else
-needs that memory, and a second place for weights would need a second budget. On a CPU there is no
-other place anyway.
+A model that moves out is deleted from memory, and loaded again from its files when it is needed.
+safetensors files are mapped into memory, so that the system keeps them in its cache while no other
+program needs that memory. A copy of the weights in main memory would need a budget of its own.
 """
 
 from __future__ import annotations

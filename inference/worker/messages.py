@@ -16,7 +16,7 @@ from inference.types import ImageRequest, ImageResult, Progress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerConfig:
-    """What a worker process is started with.
+    """The arguments of a worker process.
 
     `entry` is the default model. With `others`, one process runs several models, which take at most
     `model_memory` bytes; 0 stands for the device's free memory at the start.

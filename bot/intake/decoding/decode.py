@@ -140,7 +140,7 @@ def decode_mask(data: bytes, *, size: Size, only_transparent: bool, max_pixels: 
             grey = image.convert("L")
         return grey.resize(size, Image.Resampling.BILINEAR).tobytes()
 
-    # Any size of the same area will do: the mask is resized once more.
+    # Any size of the same area suffices: the mask is resized once more.
     return _decode(data, size[0] * size[1], 1, (size,), max_pixels, mask)
 
 

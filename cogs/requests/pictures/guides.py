@@ -19,7 +19,7 @@ from cogs.shared.errors import EmptyMask, TransparentNeedsImage, TwoMasks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guides:
-    """What the user attached. `transparent`: the source's transparent region is the mask."""
+    """The user's attachments. `transparent`: the source's transparent region is the mask."""
 
     mask: discord.Attachment | None = None
     structure: discord.Attachment | None = None

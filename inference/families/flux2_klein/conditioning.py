@@ -32,7 +32,7 @@ MAX_REFERENCE_PIXELS = 1024 * 1024
 class PromptTokens:
     """The token ids of a prompt in the chat template, padded, and how many are not padding.
 
-    `ignored` is the end of the prompt that the window had no room for.
+    `ignored` is the end of the prompt that is beyond the window.
     """
 
     ids: tuple[int, ...]

@@ -84,8 +84,8 @@ async def test_quota_shows_what_is_left_and_queue_shows_prices(server: Moderated
     assert await server.redraw(options=THREE_STEPS) == ""
     told = await server.command(server.alice, "quota")
     assert "**Computing time today:** 10 s" in told
-    assert "- Left of yours: 20 s of 30 s" in told
-    assert "- Left of this server's: 40 s of 50 s" in told
+    assert "- Your remaining time: 20 s of 30 s" in told
+    assert "- The server's remaining time: 40 s of 50 s" in told
     assert f"<t:{int(renewal(time.time()))}:R>" in told
     service = server.services.inference
     assert isinstance(service, Painter)

@@ -215,5 +215,5 @@ async def test_delete_says_what_it_deletes_and_asks_first(tmp_path: Path) -> Non
         )
         assert await sim.bot.services.store.jobs_of(sim.alice.id) == []
         result = await slash(sim.alice, sim.channel, "privacy delete")
-        assert "Nothing of you is stored that can be deleted" in reply_of(result)
+        assert "No data about you is stored that can be deleted" in reply_of(result)
         service.gate.set()

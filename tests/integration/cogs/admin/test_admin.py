@@ -22,7 +22,7 @@ from tests.support.moderation.discord import (
 )
 
 STYLES = '["Stained glass"]\nprompt = "stained glass of {prompt}"\n'
-PAUSED = "The bot takes no requests at the moment: We move to another machine."
+PAUSED = "The bot accepts no requests at the moment: We move to another machine."
 
 
 @pytest_asyncio.fixture

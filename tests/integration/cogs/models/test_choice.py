@@ -44,7 +44,7 @@ async def test_without_a_model_the_first_one_is_used(sim: SimulatedDiscord) -> N
 
 async def test_a_licence_that_binds_the_user_is_shown(sim: SimulatedDiscord) -> None:
     await redraw(sim, model="sdxl-turbo")
-    assert "sdxl-turbo may not be used commercially" in text_of(sim.last)
+    assert "sdxl-turbo and this picture may not be used commercially" in text_of(sim.last)
 
 
 async def test_the_choices_name_what_a_model_is_good_at_and_its_speed(

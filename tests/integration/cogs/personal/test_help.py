@@ -77,7 +77,7 @@ async def test_help_says_only_what_holds_for_the_settings(tmp_path: Path) -> Non
     bare = texts(settings_for(tmp_path, favourites_per_user=0), "en-US")
     assert "⭐" not in bare
     assert "Contact" not in bare
-    assert "has given no name" in bare
+    assert "has not given a name" in bare
     urls = {"privacy_url": "https://example.org/p", "terms_url": "https://example.org/t"}
     full = texts(settings_for(tmp_path, **urls), "en-US")
     assert "⭐" in full
@@ -92,7 +92,7 @@ async def test_help_names_the_commands_that_the_model_offers(tmp_path: Path) -> 
     assert "`/edit`" not in redraws
     edits = texts(settings, "en-US", frozenset({"edit", "text2img"}))
     assert "`/img2img`" not in edits
-    assert "`/edit`: Change pictures" in edits
+    assert "`/edit`: Change one picture" in edits
     assert "`/imagine`: Draw a picture" in edits
 
 

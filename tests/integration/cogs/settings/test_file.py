@@ -58,9 +58,9 @@ async def test_an_exported_file_restores_all_settings(server: ModeratedServer) -
     assert result.response is not None
     [file] = result.response.attachments
     content = await file.read()
-    assert "hold from now on" in await import_file(server, b'{"version": 1}')
+    assert "apply now" in await import_file(server, b'{"version": 1}')
     assert await stored(server) != before
-    assert "hold from now on" in await import_file(server, content)
+    assert "apply now" in await import_file(server, content)
     assert await stored(server) == before
 
 

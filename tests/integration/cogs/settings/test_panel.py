@@ -76,7 +76,8 @@ async def test_a_member_who_lost_the_permission_changes_nothing(server: Moderate
 async def test_the_bot_works_in_the_chosen_channels_only(server: ModeratedServer) -> None:
     await choose(server, "channels", server.adult)
     told = await server.redraw()
-    assert told == f"In this server I may be used in these channels only: <#{server.adult.id}>."
+    sentence = "In this server the bot may be used only in these channels"
+    assert told == f"{sentence}: <#{server.adult.id}>."
     assert await server.redraw(server.adult) == ""
     await choose(server, "channels")
     assert await server.redraw() == ""
@@ -85,10 +86,8 @@ async def test_the_bot_works_in_the_chosen_channels_only(server: ModeratedServer
 async def test_the_bot_works_for_the_chosen_roles_only(server: ModeratedServer) -> None:
     await choose(server, "roles", server.artists)
     told = await server.redraw()
-    assert (
-        told
-        == f"In this server I may be used with one of these roles only: <@&{server.artists.id}>."
-    )
+    sentence = "In this server the bot may be used only with one of these roles"
+    assert told == f"{sentence}: <@&{server.artists.id}>."
     assert await server.redraw(user=server.artist) == ""
 
 

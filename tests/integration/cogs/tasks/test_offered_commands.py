@@ -66,7 +66,7 @@ async def test_the_commands_of_a_model_that_edits_and_draws(tmp_path: Path) -> N
         # Discord's clients may show a command for a while after it is gone.
         sim.bot.tree.remove_command("imagine")
         result: Any = await sim.alice.slash(sim.channel, "imagine", prompt="x")
-        assert "not offered here any more" in result.response.content
+        assert "no longer available here" in result.response.content
 
 
 async def test_the_commands_of_a_model_that_redraws(tmp_path: Path) -> None:

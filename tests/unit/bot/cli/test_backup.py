@@ -38,7 +38,7 @@ def test_backup_and_restore_say_what_they_did(
     assert "exists already" in capsys.readouterr().err
     assert main(["restore", "copy.tar"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("restored 1 jobs and 1 pictures\nthe data that was there before is in ")
+    assert out.startswith("restored 1 jobs and 1 pictures\nthe previous data is in ")
     assert main(["restore", "other.tar"]) == 1
     assert "other.tar cannot be restored" in capsys.readouterr().err
 
