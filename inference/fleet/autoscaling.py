@@ -6,6 +6,7 @@ Runs in Serve's controller, a few times a second.
 from __future__ import annotations
 
 import time
+from statistics import median
 from typing import Any
 
 from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy
@@ -44,11 +45,13 @@ def _load(context: AutoscalingContext) -> FleetLoad:
         name: [series[-1].value for series in by_replica.values() if series]
         for name, by_replica in (context.raw_metrics or {}).items()
     }
+    # Replicas that still start report 0.
+    started = [seconds for seconds in latest.get("start_seconds", ()) if seconds]
     return FleetLoad(
         replicas=context.target_num_replicas,
         ready=min(int(sum(latest.get("ready", ()))), context.current_num_replicas),
         slots=int(max(latest.get("slots", ()), default=1)),
         running=int(sum(latest.get("running", ()))),
         oldest_wait=max(latest.get("oldest_wait", ()), default=0.0),
-        start_seconds=max(latest.get("start_seconds", ()), default=0.0),
+        start_seconds=median(started) if started else 0.0,
     )

@@ -18,6 +18,9 @@ from inference.types import ImageRequest, ImageResult, Progress
 from inference.worker.messages import Failed
 from inference.worker.supervisor import LocalService
 
+DEMAND_SECONDS = 10.0
+"""How long the bot's last report of its oldest request counts; it reports every second."""
+
 ReplicaEvent = Progress | ImageResult | Failed
 
 
@@ -43,7 +46,7 @@ class Replica:
         self._release = release
         self._failure: ModelUnavailable | None = None
         self._running = 0
-        self._oldest_wait = 0.0
+        self._oldest_wait = self._reported_at = 0.0
         self._start_seconds = 0.0
         self._service = LocalService(**options)
         await self._service.__aenter__()
@@ -80,7 +83,7 @@ class Replica:
     async def status(self, oldest_wait: float = 0.0) -> ReplicaStatus:
         """The state of the replica. `oldest_wait` is how long the bot's oldest request has waited,
         in seconds."""
-        self._oldest_wait = oldest_wait
+        self._oldest_wait, self._reported_at = oldest_wait, time.monotonic()
         return ReplicaStatus(
             name=f"{socket.gethostname()}:{os.getpid()}",
             release=self._release,
@@ -97,11 +100,13 @@ class Replica:
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Called by Ray Serve for `inference.fleet.autoscaling`."""
         status = self._service.status
+        # A bot that was killed waits no longer.
+        current = time.monotonic() - self._reported_at < DEMAND_SECONDS
         return {
             "ready": float(status.state is ServiceState.READY),
             "slots": status.slots,
             "running": self._running,
-            "oldest_wait": self._oldest_wait,
+            "oldest_wait": self._oldest_wait if current else 0.0,
             "start_seconds": self._start_seconds,
         }
 
@@ -120,8 +125,14 @@ class Replica:
 
     async def _watch_state(self) -> None:
         began = time.monotonic()
+        ready = asyncio.create_task(self._service.wait_ready())
+        while not ready.done():
+            if self._service.status.download is not None:
+                # The next start finds the files.
+                began = time.monotonic()
+            await asyncio.wait({ready}, timeout=1.0)
         try:
-            await self._service.wait_ready()
+            ready.result()
             self._start_seconds = time.monotonic() - began
             await self._service.wait_failed()
         except ModelUnavailable as error:

@@ -48,14 +48,14 @@ def wanted_replicas(load: FleetLoad, state: ScalingState, now: float) -> tuple[i
     """The number of replicas to run from now on, and the state for the next call.
 
     More replicas are started when the oldest request has waited for longer than a start takes,
-    because a shorter wait would be over before they are ready. One is stopped when the requests
-    have fitted half of the slots of the others for a while. `now` is in seconds of any clock.
+    because a shorter wait would be over before they are ready. One is stopped, one that has not
+    started first, when the requests have fitted half of the slots of the others for a while. `now`
+    is in seconds of any clock.
     """
-    others = load.replicas - 1
-    if load.ready < load.replicas:
-        return load.replicas, ScalingState()
+    others = min(load.ready, load.replicas - 1)
     if load.oldest_wait > max(MIN_WAIT_SECONDS, load.start_seconds):
-        return load.replicas + max(1, round(GROWTH * load.replicas)), ScalingState()
+        grown = load.replicas + max(1, round(GROWTH * load.replicas))
+        return grown if load.ready == load.replicas else load.replicas, ScalingState()
     if others < 1 or load.oldest_wait > 0 or load.running > load.slots * others / 2:
         return load.replicas, ScalingState()
     if state.idle_since is None:
@@ -63,4 +63,4 @@ def wanted_replicas(load: FleetLoad, state: ScalingState, now: float) -> tuple[i
     assert state.idle_since is not None
     if now - state.idle_since < max(MIN_IDLE_SECONDS, IDLE_STARTS * load.start_seconds):
         return load.replicas, state
-    return others, ScalingState()
+    return load.replicas - 1, ScalingState()

@@ -67,6 +67,15 @@ async def test_the_status_and_the_scaling_figures_are_those_of_the_worker(handle
     }
 
 
+async def test_a_bot_that_no_longer_reports_wants_nothing(
+    handle: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await handle.status.remote(100.0)
+    assert (await handle.record_autoscaling_stats.remote())["oldest_wait"] == 100.0
+    monkeypatch.setattr("inference.fleet.replica.DEMAND_SECONDS", 0.0)
+    assert (await handle.record_autoscaling_stats.remote())["oldest_wait"] == 0.0
+
+
 async def test_a_closed_stream_stops_its_request(handle: Any) -> None:
     stream = handle.options(stream=True).generate.remote(request(id="c", steps=10**6), 60.0)
     async for event in stream:

@@ -59,7 +59,15 @@ def test_the_fleet_shrinks_by_one_after_a_while_without_need() -> None:
     assert idle_for(1e6, replace(IDLE, replicas=1, ready=1)) == 1
 
 
-@pytest.mark.parametrize("busy", [{"running": 3}, {"oldest_wait": 1.0}, {"ready": 1}])
+def test_replicas_that_cannot_start_are_given_up_when_idle() -> None:
+    waiting = replace(IDLE, replicas=4, ready=2, running=4)
+    assert wanted(replace(waiting, oldest_wait=900.0)) == 4, "more could not start either"
+    assert idle_for(IDLE_STARTS * IDLE.start_seconds, waiting) == 3
+    assert idle_for(1e6, replace(waiting, running=5)) == 4
+    assert idle_for(1e6, replace(waiting, ready=0, running=0)) == 4
+
+
+@pytest.mark.parametrize("busy", [{"running": 3}, {"oldest_wait": 1.0}])
 def test_a_busy_moment_starts_the_idle_time_anew(busy: dict[str, float]) -> None:
     _, state = wanted_replicas(IDLE, ScalingState(), 0.0)
     assert wanted(replace(IDLE, running=2), state, 1e6) == 1, "half of the other one's slots"
