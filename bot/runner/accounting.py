@@ -44,15 +44,16 @@ class Accounting:
 
     def charge(self, job: Job, number: int, result: ImageResult) -> Charge:
         """The charge for a variant that was made; it also makes the next prices more exact."""
-        work = job.cost_of(job.variants[number])
+        cost = job.cost_of(job.variants[number])
         seconds = result.timings.device
-        if not work:
+        self._charged[job.id] = self._charged.get(job.id, 0.0) + cost
+        if not job.steps:
+            # The picture of a part: its seconds are not those of a step.
             return Charge(seconds=seconds, work=0.0, at=self._clock())
-        rate = seconds / work
+        rate = seconds / cost
         before = self._rates.get(job.model, rate)
         self._rates[job.model] = before + NEWEST * (rate - before)
-        self._charged[job.id] = self._charged.get(job.id, 0.0) + work
-        return Charge(seconds=seconds, work=work, at=self._clock())
+        return Charge(seconds=seconds, work=cost, at=self._clock())
 
     def price(self, job: Job) -> float | None:
         """The device seconds that the job's missing pictures will take; None before a picture of

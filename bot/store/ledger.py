@@ -22,6 +22,9 @@ DIRECT_MESSAGES = 0
 KEY_NAME = "ledger key"
 # Stands for the users of past days, whose shares are not kept.
 ALL_USERS = 0
+# Pictures that ran no step have rows of their own, after the name of their model, because their
+# seconds are no measure of its speed.
+NO_STEPS = " (part)"
 
 _ADD = """
     ON CONFLICT DO UPDATE SET requests = requests + excluded.requests,

@@ -79,6 +79,25 @@ async def test_prices_are_known_after_a_restart(books: Books) -> None:
     assert fresh.price(ask("b")) == pytest.approx(2.0)
 
 
+async def test_a_shown_part_is_charged_its_seconds_and_changes_no_price(books: Books) -> None:
+    one = dataclasses.replace(ask("a"), source=await books.store.pictures.put(picture()))
+    part = dataclasses.replace(one, id="b", steps=0, layout="part")
+    for job, seconds in ((one, 2.0), (part, 50.0)):
+        await books.store.accept(job)
+        await books.store.start(job.id, NOW)
+        charge = books.accounting.charge(job, 0, made(job, seconds))
+        result = await books.store.pictures.put(picture(1))
+        await books.store.variant_made(
+            job.id, 0, result, ignored_prompt="", depth=None, charge=charge
+        )
+    assert (charge.seconds, charge.work) == (50.0, 0.0)
+    assert (await books.accounting.spent(7, 3)).user == 52.0
+    fresh = Accounting(books.store.ledger, FairQueue(), lambda: NOW)
+    await fresh.load()
+    for accounting in (books.accounting, fresh):
+        assert accounting.price(ask("c")) == pytest.approx(2.0)
+
+
 async def test_waiting_and_running_pictures_count_until_they_are_charged(books: Books) -> None:
     first = ask("a")
     books.accounting.charge(first, 0, made(first, 2.0))
