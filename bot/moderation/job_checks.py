@@ -67,7 +67,9 @@ class ModerationChecks:
     async def may_preview(self, job: Job, preview: Preview) -> bool:
         """As the protocol says."""
         try:
-            sources = [await self._pictures.get(name) for name in job.sources]
+            # A preview shows the shapes of a structure. A mask is not shown.
+            structure = () if job.structure is None else (job.structure,)
+            sources = [await self._pictures.get(name) for name in (*job.sources, *structure)]
         except StoredPictureMissing:
             return False
         small = Picture(preview.pixels, preview.width, preview.height)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import discord
 import pytest
 from PIL import ImageOps
 
@@ -15,12 +17,17 @@ from bot.moderation.errors import (
     PromptRefused,
     UserBanned,
 )
+from bot.moderation.job_checks import ModerationChecks
 from bot.moderation.model import (
     EVERYWHERE,
     Effect,
     GuildPolicy,
     Place,
 )
+from bot.store.database import no_failpoint
+from bot.store.picture_files import PictureFiles
+from inference import Preview
+from tests.support.jobs import job
 from tests.support.moderation.pictures import as_picture
 from tests.support.moderation.scored import (
     ADULT,
@@ -136,6 +143,22 @@ async def test_previews_are_withheld_where_source_or_preview_come_near_the_thres
         scores.update({PICTURE: 0.0, OTHER: 0.0} | {suspicious: 0.11})
         assert not await opened.moderation.may_preview(HERE, [PICTURE], OTHER)
         assert await opened.moderation.may_preview(ADULT, [PICTURE], OTHER)
+
+
+async def test_a_preview_is_withheld_because_of_its_structure(
+    opened: ModerationFixture, tmp_path: Path
+) -> None:
+    pictures = PictureFiles(tmp_path / "pictures", no_failpoint)
+    checks = ModerationChecks(
+        discord.Client(intents=discord.Intents.none()), opened.moderation, pictures
+    )
+    source, structure = await pictures.put(PICTURE), await pictures.put(OTHER)
+    preview = Preview(pixels=bytes(48), width=4, height=4)
+    opened.classifier.score_of = lambda each: 0.15 if each == OTHER else 0.0
+    plain = job(source)
+    assert await checks.may_preview(plain, preview)
+    assert await checks.may_preview(replace(plain, mask=structure), preview)
+    assert not await checks.may_preview(replace(plain, structure=structure), preview)
 
 
 async def test_without_a_classifier_pictures_pass_and_rules_and_bans_hold(tmp_path: Path) -> None:
