@@ -34,7 +34,8 @@ _ADD = """
 _CHARGE = f"""
     INSERT INTO usage
     SELECT date(:at, 'unixepoch'), ifnull(json_extract(request, '$.destination.guild_id'), 0),
-        pseudonym(user_id), json_extract(request, '$.model'), 0, 1, :work, :seconds
+        pseudonym(user_id), json_extract(request, '$.model') || iif(:work, '', '{NO_STEPS}'),
+        0, 1, :work, :seconds
     FROM job WHERE id = :job {_ADD}
 """  # noqa: S608
 _REQUEST = f"INSERT INTO usage VALUES (date(?, 'unixepoch'), ?, pseudonym(?), ?, 1, 0, 0, 0) {_ADD}"  # noqa: S608
@@ -137,6 +138,11 @@ class Ledger:
         query += "" if user_id is None else "AND user_id = pseudonym(:user)"
         values = {"day": since, "user": user_id}
         return await self._db.run(lambda: [Usage(**dict(row)) for row in self._rows(query, values)])
+
+    async def last_requests(self, user_id: int) -> dict[int, float]:
+        """Server → when the user's last request there was recorded."""
+        query = "SELECT guild_id, at FROM last_request WHERE user_id = pseudonym(?)"
+        return await self._db.run(lambda: dict(map(tuple, self._rows(query, (user_id,)))))
 
     async def begin_request(self, guild_id: int, user_id: int, now: float, wait: float) -> float:
         """Record that a user asks for a picture now, unless they asked less than `wait` seconds

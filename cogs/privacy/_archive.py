@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from bot.errors import StoredPictureMissing
 from bot.jobs.job import Job
@@ -36,6 +36,7 @@ class Export:
         defaults: UserDefaults,
         favourites: Sequence[str],
         usage: Sequence[Usage],
+        last_requests: Mapping[int, float],
     ) -> None:
         self._pictures = pictures
         self._jobs = jobs
@@ -45,6 +46,7 @@ class Export:
                 "defaults": dataclasses.asdict(defaults),
                 "favourites": favourites,
                 "computing time today": [dataclasses.asdict(row) for row in usage],
+                "times of last requests by server": last_requests,
             }
         }
         if cases:

@@ -55,7 +55,10 @@ class Privacy(
         cases = await self.bot.services.moderation.cases.of_user(interaction.user.id)
         defaults = await store.user_defaults.of(interaction.user.id)
         favourites = await store.favourites.of(interaction.user.id)
-        if not jobs and not cases and not favourites and defaults == UserDefaults():
+        usage = await store.ledger.usage(day_of(time.time()), interaction.user.id)
+        last_requests = await store.ledger.last_requests(interaction.user.id)
+        stored = (jobs, cases, favourites, usage, last_requests)
+        if not any(stored) and defaults == UserDefaults():
             await interaction.edit_original_response(
                 content=translate(interaction.locale, "privacy.nothing")
             )
@@ -68,7 +71,8 @@ class Privacy(
             limit,
             defaults=defaults,
             favourites=favourites,
-            usage=await store.ledger.usage(day_of(time.time()), interaction.user.id),
+            usage=usage,
+            last_requests=last_requests,
         )
         archives = export.archives()
         number = 0

@@ -93,6 +93,21 @@ async def test_an_export_has_the_computing_time_of_the_day(tmp_path: Path) -> No
         assert (row["requests"], row["pictures"], row["seconds"]) == (1, 1, 2.0)
 
 
+async def test_an_export_has_what_is_left_after_an_erasure(tmp_path: Path) -> None:
+    async with open_simulated_discord(tmp_path, ScriptedService(device_seconds=2.0)) as sim:
+        services = sim.bot.services
+        guild_id = sim.env.guild.id
+        await services.store.guild_settings.change(guild_id, limits={0: {"cooldown_seconds": 60}})
+        await redraw(sim)
+        await delete_data(sim.alice, sim.channel)
+        (part,) = await archives(await slash(sim.alice, sim.channel, "privacy export"))
+        record = json.loads(part.read("settings.json"))
+        assert [row["seconds"] for row in record["computing time today"]] == [2.0]
+        assert list(record["times of last requests by server"]) == [str(guild_id)]
+        # A user who never asked has no record.
+        assert "nothing" in reply_of(await slash(sim.bob, sim.channel, "privacy export")).lower()
+
+
 async def test_an_export_says_which_pictures_are_missing(tmp_path: Path) -> None:
     async with open_simulated_discord(tmp_path, ScriptedService()) as sim:
         job = await redraw(sim)
