@@ -39,6 +39,14 @@ class JobChecks(Protocol):
         """
         ...
 
+    async def check_posted_prompt(self, job: Job, guild_id: int | None, channel_id: int) -> None:
+        """Check the prompt of a stored job, as users read it, before it is posted in a channel.
+
+        Raises:
+            UserError: it is not allowed there, or cannot be checked.
+        """
+        ...
+
     async def may_preview(self, job: Job, preview: Preview) -> bool:
         """Whether a preview of a running job may be shown."""
         ...

@@ -10,7 +10,7 @@ from bot.errors import StoredPictureMissing
 from bot.images.picture import Picture
 from bot.jobs.failures import ResultNotChecked, ResultRefused
 from bot.jobs.job import Job
-from bot.moderation.errors import ChecksUnavailable, PictureRefused
+from bot.moderation.errors import ChecksUnavailable, PictureRefused, PromptRefused
 from bot.moderation.moderation import Moderation
 from bot.moderation.place import place_of, place_of_job
 from bot.store.picture_files import PictureFiles
@@ -63,6 +63,12 @@ class ModerationChecks:
             raise ResultRefused from error
         except ChecksUnavailable as error:
             raise ResultNotChecked from error
+
+    async def check_posted_prompt(self, job: Job, guild_id: int | None, channel_id: int) -> None:
+        """As the protocol says; raises the errors of `bot.moderation.errors`."""
+        place = place_of(self._client, guild_id, channel_id)
+        if await self._moderation.find_rules(place, [job.shown_prompt]):
+            raise PromptRefused
 
     async def may_preview(self, job: Job, preview: Preview) -> bool:
         """As the protocol says."""

@@ -11,6 +11,7 @@ from bot.i18n.translate import translate
 from bot.jobs.job import Job
 from bot.replies import reply_privately
 from cogs.gallery._message import render_shared
+from cogs.requests.posting import check_posting
 from cogs.shared.access import AccessRule, decide_share
 from cogs.shared.channel_facts import channel_facts, job_facts, raise_refusal
 from cogs.shared.errors import AlreadyShared, GalleryClosed, JobNotFound, NoGallery
@@ -22,19 +23,21 @@ class Share(JobAction):
 
     action = Action.SHARE
     access = AccessRule.OWNER
-    refused_to_banned = True
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Send the result to the gallery's channel.
 
         Raises:
+            UserError: the user may not use the bot here; see `check_posting`.
             NoGallery: no channel is set.
             AgeRestricted: the result is from an age-restricted channel and the gallery is not one.
-            ResultRefused, ResultNotChecked: moderation does not allow it there.
+            ResultRefused, ResultNotChecked, PromptRefused, ChecksUnavailable: moderation does not
+                allow it there.
             AlreadyShared: the result is in the gallery.
             JobNotFound: a picture of the job is not stored any more.
             GalleryClosed: the bot cannot post in the channel.
         """
+        await check_posting(interaction, in_gallery=True)
         bot = interaction.client
         store = bot.services.store
         channel_id = bot.services.settings.gallery_channel
@@ -47,6 +50,7 @@ class Share(JobAction):
         if gallery is None:
             raise GalleryClosed
         raise_refusal(decide_share(await job_facts(interaction, job), gallery))
+        await bot.services.checks.check_posted_prompt(job, gallery.guild_id, gallery.id)
         if not await store.sharing.start(job.id, channel_id):
             raise AlreadyShared(channel=f"<#{job.share_channel_id or channel_id}>")
         message_id = None

@@ -9,10 +9,10 @@ import discord
 
 from bot.delivery.message import Upload
 from bot.jobs.job import Job
-from bot.permissions import check_permissions
 from cogs.img2img._uploads import animation, before_after, depth_map, larger
+from cogs.requests.posting import check_posting
 from cogs.shared.access import AccessRule
-from cogs.shared.job_buttons import Action, Interaction, JobAction, JobButton
+from cogs.shared.job_buttons import Action, Interaction, JobAction, JobButton, check_lists
 from cogs.shared.renderer import block, credit, media_gallery, title
 
 
@@ -81,16 +81,17 @@ class _Posted(JobAction):
     """Posts a file for all that a button above showed to the owner. The owner can remove it."""
 
     access = AccessRule.PUBLISH
-    refused_to_banned = True
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Post the file, with the prompt and the owner's name.
 
         Raises:
-            MissingPermissions: the bot may not post pictures here.
+            UserError: the user or the bot may not post here; see `check_posting`.
+            PromptRefused, ChecksUnavailable: the prompt may not be posted here.
         """
-        check_permissions(interaction)
+        await check_posting(interaction)
         await interaction.response.defer(thinking=True)
+        await _check_prompt(interaction, job)
         upload = await self.make(interaction, job)
         view = block(
             title(job),
@@ -142,7 +143,6 @@ class Larger(JobAction):
     times: ClassVar[int] = 2
     post: ClassVar[Action] = Action.POST_LARGER
     access = AccessRule.RESULT
-    refused_to_banned = True
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Show or post the enlarged picture with the prompt, the owner's name and buttons."""
@@ -159,8 +159,18 @@ class Larger(JobAction):
     async def show(
         self, interaction: Interaction, job: Job, last: Sequence[Action], *, ephemeral: bool
     ) -> None:
-        """Reply with the enlarged picture; `last` are its last buttons."""
+        """Reply with the enlarged picture; `last` are its last buttons.
+
+        Raises:
+            UserError: the user may not use the bot here, or a public reply is not allowed here.
+        """
+        if ephemeral:
+            await check_lists(interaction)
+        else:
+            await check_posting(interaction)
         await interaction.response.defer(thinking=True, ephemeral=ephemeral)
+        if not ephemeral:
+            await _check_prompt(interaction, job)
         upload, text = await larger(interaction, job, self, self.times)
         actions = [] if self.times == LargerStill.times else [Action.LARGER4]
         actions += [Action.AGAIN, Action.EDIT, Action.USE, Action.FAVOURITE, *last]
@@ -188,12 +198,7 @@ class PostLarger(Larger):
     access = AccessRule.PUBLISH
 
     async def run(self, interaction: Interaction, job: Job) -> None:
-        """Post it.
-
-        Raises:
-            MissingPermissions: the bot may not post pictures here.
-        """
-        check_permissions(interaction)
+        """Post it."""
         await self.show(interaction, job, [Action.DISCARD], ephemeral=False)
 
 
@@ -218,6 +223,12 @@ def _is_public_here(interaction: Interaction, job: Job) -> bool:
     message = interaction.message
     here = job.destination.channel_id == interaction.channel_id
     return here and message is not None and not message.flags.ephemeral
+
+
+async def _check_prompt(interaction: Interaction, job: Job) -> None:
+    await interaction.client.services.checks.check_posted_prompt(
+        job, interaction.guild_id, interaction.channel_id or 0
+    )
 
 
 async def _reply(interaction: Interaction, view: discord.ui.LayoutView, upload: Upload) -> None:

@@ -21,5 +21,8 @@ class NoChecks:
     async def check_post(self, picture: Picture, guild_id: int | None, channel_id: int) -> None:
         pass
 
+    async def check_posted_prompt(self, job: Job, guild_id: int | None, channel_id: int) -> None:
+        pass
+
     async def may_preview(self, job: Job, preview: Preview) -> bool:
         return True
