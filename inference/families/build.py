@@ -29,7 +29,7 @@ from inference.pipelines.devices import (
     is_out_of_memory,
     weights_on,
 )
-from inference.pipelines.load import load_depth, load_pipeline
+from inference.pipelines.load import load_depth, load_pipeline, memory_errors
 from inference.types import ImageRequest
 from inference.worker.messages import Event, Loading, ModelEngine, Ready, WorkerConfig
 
@@ -68,6 +68,18 @@ def build_engine(
     wanted = choose_dtype(config.dtype, device)
     if config.dtype == "auto" and wanted == torch.float16:
         wanted = getattr(torch, config.entry.half_precision)
+    # The check of the values, the measurements and the preview's fit need memory, too.
+    with memory_errors(config.entry, device):
+        return _build_in_first_valid(config, device, wanted, report)
+
+
+def _build_in_first_valid(
+    config: WorkerConfig,
+    device: torch.device,
+    wanted: torch.dtype,
+    report: Callable[[Event | Loading], None],
+) -> tuple[ModelEngine, Ready]:
+    """The engine in the first precision, from `wanted` on, that gives finite values."""
     for dtype in _precisions(wanted):
         if dtype != wanted:
             name = _name(dtype)

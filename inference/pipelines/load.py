@@ -87,17 +87,25 @@ def load_depth(
 
 
 @contextmanager
-def _load_errors(entry: ModelEntry, device: torch.device) -> Iterator[None]:
+def memory_errors(entry: ModelEntry, device: torch.device) -> Iterator[None]:
+    """Raise `ModelTooLarge` if the block runs out of the device's memory."""
     try:
         yield
-    except OSError as error:
-        raise _invalid(entry, error) from error
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         raise ModelTooLarge(
             f"{entry.name} does not fit the free memory of the device {device.type}."
         ) from error
+
+
+@contextmanager
+def _load_errors(entry: ModelEntry, device: torch.device) -> Iterator[None]:
+    try:
+        with memory_errors(entry, device):
+            yield
+    except OSError as error:
+        raise _invalid(entry, error) from error
     except ValueError as error:
         raise InvalidModel(
             f"{entry.source} is not an image-to-image pipeline: {_first_line(error)}"

@@ -91,17 +91,18 @@ class ModelPool:
         """Load the default model or, if that fails, the next one that can be loaded.
 
         Raises:
-            ModelUnavailable: none can be loaded; the error of the default model.
+            DeviceNotFound: by the first model.
+            Exception: none can be loaded; the error of the default model. Or a device fault.
         """
-        first: ModelUnavailable | None = None
+        first: Exception | None = None
         for model in self._models.values():
-            try:
-                return self._load_model(model)
-            except DeviceNotFound:
-                raise
-            except ModelUnavailable as error:
-                first = first or error
-                self._set_failed(model, error)
+            loaded = self._try_to_load(model)
+            if isinstance(loaded, Ready):
+                return loaded
+            if isinstance(loaded, DeviceNotFound):
+                raise loaded
+            first = first or loaded
+            self._set_failed(model, loaded)
         assert first is not None
         raise first
 
@@ -190,20 +191,38 @@ class ModelPool:
             self._unload(self._models[name])
         self._leaving = ()
         model = self._models[switch.load]
+        failure = self._try_to_load(model)
+        if isinstance(failure, Ready):
+            return
+        memory = isinstance(failure, ModelTooLarge) or is_out_of_memory(failure)
+        if memory and self.policy.loaded:
+            # It may fit alone: it is loaded again when all others have moved out.
+            self.policy.set_size(switch.load, ModelSize(weights=self.policy.budget))
+            self._report_states()
+        else:
+            self._set_failed(model, failure)
+
+    def _try_to_load(self, model: PooledModel) -> Ready | Exception:
+        """Load a model; the error if that fails.
+
+        Raises:
+            Exception: a device fault is not returned but raised.
+        """
+        # What the allocator keeps would count as used when the free memory is measured.
+        _release_memory()
+        loaded: Ready | Exception
         try:
-            self._load_model(model)
+            loaded = self._load_model(model)
         except Exception as error:
-            memory = isinstance(error, ModelTooLarge) or is_out_of_memory(error)
-            if memory and self.policy.loaded:
-                # It may fit alone: it is loaded again when all others have moved out.
-                self.policy.set_size(switch.load, ModelSize(weights=self.policy.budget))
-            elif is_device_fault(error):
+            if is_device_fault(error):
                 raise
-            else:
-                if not isinstance(error, ModelUnavailable):
-                    log.exception("%s cannot be loaded", switch.load)
-                self._set_failed(model, error)
-        free_memory()
+            if not (isinstance(error, ModelUnavailable) or is_out_of_memory(error)):
+                log.exception("%s cannot be loaded", model.entry.name)
+            # The frames of its traceback refer to the parts that were loaded.
+            error.__cause__ = error.__context__ = None
+            loaded = error.with_traceback(None)
+        _release_memory()
+        return loaded
 
     def _load_model(self, model: PooledModel) -> Ready:
         name = model.entry.name
@@ -235,9 +254,6 @@ class ModelPool:
         self._ended_statistics += model.statistics
         model.statistics = Statistics()
         self.policy.was_unloaded(model.entry.name)
-        # Hooks and compiled functions refer to their modules in cycles.
-        gc.collect()
-        free_memory()
 
     def _set_failed(self, model: PooledModel, error: Exception) -> None:
         sentence = str(error) if isinstance(error, ModelUnavailable) else "an unexpected error."
@@ -273,3 +289,10 @@ class ModelPool:
         seconds = self.policy.load_seconds
         states = [model.status(seconds(name)) for name, model in self._models.items()]
         self._report(ModelStates(tuple(states)))
+
+
+def _release_memory() -> None:
+    """Release what no object uses. Hooks, compiled functions and the objects of a failed loading
+    refer to their modules in cycles."""
+    gc.collect()
+    free_memory()

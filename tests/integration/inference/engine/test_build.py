@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from inference.engine.loop import SteppedEngine
-from inference.errors import InvalidModel
+from inference.errors import InvalidModel, ModelTooLarge
 from inference.families import build
 from inference.families.build import build_engine
 from inference.families.depth2img import Depth2ImgModel
@@ -89,6 +89,18 @@ def test_a_model_that_is_invalid_in_every_precision_is_refused(
     with pytest.raises(InvalidModel, match="every precision"):
         build_engine(config("float16"), lambda _: None)
     assert loaded == [torch.float16, torch.bfloat16, torch.float32]
+
+
+@pytest.mark.parametrize("part", ["build_model", "gives_finite_values", "_stepped_engine"])
+def test_a_model_that_loads_but_has_no_memory_to_work_is_too_large(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(build, part, no_memory)
+    with pytest.raises(ModelTooLarge, match="noise does not fit"):
+        build_engine(config("float32"), lambda _: None)
 
 
 def test_on_a_cpu_the_catalogue_limits_the_requests() -> None:
