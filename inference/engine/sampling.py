@@ -30,7 +30,8 @@ TOLERANCE = 1e-4
 class SamplingPlan:
     """The steps of one schedule.
 
-    `numbers`, (T, 2), holds the timestep and the factor of the model's input. `transitions`,
+    `numbers`, (T, 2), holds the timestep and the factor of the model's input, which is 1 if the
+    scheduler is not linear: the library scales the input then. `transitions`,
     (T, SLOTS, SLOTS + 1), maps the state and the model's output to the next state; it is None if
     the scheduler is not linear. `signal` and `deviation` are the factors of the clean latents and
     of the noise at the start; `levels`, (T, 2), holds those after each step, (1, 0) after the last
@@ -60,19 +61,16 @@ def read_plan(scheduler: Any, timesteps: torch.Tensor) -> SamplingPlan:
     levels = np.empty((len(timesteps), 2), np.float32)
     transitions: list[np.ndarray[Any, Any]] = []
     checked = 10.0
-    linear = True
     for index, time in enumerate(timesteps):
         numbers[index] = float(time), float(scheduler.scale_model_input(one, time))
-        if linear:
-            step = _read_step(scheduler, time, checked, output=np.cos(1.0 + 5 * index))
-            if step is None:
-                linear = False
-            else:
-                matrix, checked = step
-                transitions.append(matrix)
-                levels[index] = noise_level(scheduler, timesteps, index + 1)
-    if not linear:
-        return SamplingPlan(numbers, None, signal, deviation, None)
+        step = _read_step(scheduler, time, checked, output=np.cos(1.0 + 5 * index))
+        if step is None:
+            # The factors of later steps cannot be read: they depend on the steps before them.
+            numbers[:, 0], numbers[:, 1] = timesteps.numpy(), 1.0
+            return SamplingPlan(numbers, None, signal, deviation, None)
+        matrix, checked = step
+        transitions.append(matrix)
+        levels[index] = noise_level(scheduler, timesteps, index + 1)
     matrices = np.stack(transitions).astype(np.float32)
     return SamplingPlan(numbers, matrices, signal, deviation, levels)
 

@@ -121,14 +121,17 @@ class Sampler:
         generator: torch.Generator,
         kept: KeptLatents | None = None,
     ) -> SamplingState:
-        """The state before the first step, from noisy latents (1, C, h, w)."""
+        """The state before the first step, from noisy latents (1, C, h, w).
+
+        `generator` is copied, so that a request that starts again draws the same numbers.
+        """
         tensors = latents.new_zeros((SLOTS, *latents.shape[1:]), dtype=torch.float32)
         tensors[SAMPLE] = tensors[ORIGINAL] = latents[0]
         state = SamplingState(plan, tensors, kept=kept)
         if plan.transitions is None:
             state.scheduler, state.timesteps = self._schedule(request)
             accepted = inspect.signature(state.scheduler.step).parameters
-            options = {"eta": 0.0, "generator": generator}
+            options = {"eta": 0.0, "generator": generator.clone_state()}
             state.options = {name: value for name, value in options.items() if name in accepted}
         return state
 
@@ -142,11 +145,14 @@ class Sampler:
         numbers[:, 2] = scales
         values = to_device(torch.from_numpy(numbers), self._device)
         tensors = torch.stack([state.tensors for state in states])
-        inputs = tensors[:, SAMPLE] * values[:, 1, None, None, None]
+        inputs = (tensors[:, SAMPLE] * values[:, 1, None, None, None]).to(self._dtype)
+        for row, state in enumerate(states):
+            if state.scheduler is not None:
+                inputs[row] = self._scaled_by_library(state)[0]
         return Step(
             states=states,
             tensors=tensors,
-            inputs=inputs.to(self._dtype),
+            inputs=inputs,
             timesteps=values[:, 0],
             scales=values[:, 2],
             transitions=values[:, 3:].view(-1, SLOTS, SLOTS + 1),
@@ -176,14 +182,22 @@ class Sampler:
             if state.scheduler is not None:
                 self._step_by_library(state, outputs[index : index + 1])
 
+    def _scaled_by_library(self, state: SamplingState) -> torch.Tensor:
+        """The model's input, (1, C, h, w). Some schedulers find their place in the schedule by this
+        call."""
+        assert state.timesteps is not None
+        sample = state.sample.to(self._dtype)
+        scaled: torch.Tensor = state.scheduler.scale_model_input(
+            sample, state.timesteps[state.step]
+        )
+        return scaled
+
     def _step_by_library(self, state: SamplingState, output: torch.Tensor) -> None:
         assert state.timesteps is not None
         assert state.options is not None
         state.must_restart = True
         time = state.timesteps[state.step]
         sample = state.sample.to(self._dtype)
-        # Some schedulers find their place in the schedule in this method.
-        state.scheduler.scale_model_input(sample, time)
         out = state.scheduler.step(output.to(self._dtype), time, sample, **state.options)
         original = predicted_original(out, state.scheduler)
         tensors = torch.zeros_like(state.tensors)
