@@ -12,6 +12,7 @@ from bot.delivery.delivery import Delivery
 from bot.delivery.edit_limiter import EditRateLimiter
 from bot.delivery.message import Upload
 from bot.images.picture import Picture
+from bot.images.slow_work import SlowPictureWork
 from bot.intake import Intake, IntakeLimits
 from bot.jobs.job import Job
 from bot.models import ConfiguredModels
@@ -131,6 +132,7 @@ async def open_bot(
             moderation_log=moderation_log,
             styles=styles,
             inference=inference,
+            slow_work=await stack.enter_async_context(SlowPictureWork()),
         )
         metrics.watch(
             queue=bot.services.runner.queue,

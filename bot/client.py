@@ -16,6 +16,7 @@ from bot.config import Settings
 from bot.delivery.delivery import Delivery
 from bot.event_guard import skip_unreadable_events
 from bot.i18n.translate import CommandTranslator
+from bot.images.slow_work import SlowPictureWork
 from bot.intake import Intake
 from bot.jobs.checks import JobChecks
 from bot.models import ConfiguredModels
@@ -67,6 +68,7 @@ class Services:
     moderation_log: ModerationLog
     styles: Styles
     inference: InferenceService
+    slow_work: SlowPictureWork
 
     @property
     def model(self) -> ModelEntry:

@@ -15,6 +15,7 @@
     │   │   └── ModelNotForRole, PrivateNotForRole
     │   ├── BudgetExceeded           bot.jobs.budgets: the day's budget does not allow the request
     │   │   └── BudgetSpent, BudgetTooSmall, ServerBudgetSpent, ServerBudgetTooSmall
+    │   ├── StillPreparing           bot.images.slow_work
     │   └── DoesNotFit               bot.images.encode
     ├── UnavailableError             not the user's fault; trying again later may help
     │   ├── ModelFailed
@@ -24,6 +25,7 @@
     │   ├── ChecksUnavailable        bot.moderation.errors
     │   ├── QueueFull                bot.jobs.admission
     │   ├── TooSlowForPrivate        bot.jobs.admission
+    │   ├── TooManyPreparing         bot.images.slow_work
     │   └── JobFailure               bot.jobs.failures: why an accepted job has no picture
     │       ├── ModelRemoved, ModelNotLoadable                              model
     │       ├── WorkerDiedTwice, BotDiedRepeatedly, TooLargeForModel, NoValidPicture, NoPartFound,

@@ -9,7 +9,6 @@ lock, so that a thread is enough.
 from __future__ import annotations
 
 import importlib.util
-import threading
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -30,17 +29,13 @@ strip. The network reaches 21 pixels to each side: one for each of its 3 × 3 co
 
 THREADS = 2
 
-_running = threading.Lock()
-"""One picture at a time, which bounds memory and leaves processor time to the event loop."""
-
 
 def upscale(picture: Picture, factor: int) -> tuple[Picture, Method]:
     """The picture `factor` times as wide and high, and how it was enlarged. Blocks for seconds."""
     network = _network()
     if network is None:
         return enlarged(picture, factor), "lanczos"
-    with _running:
-        image = _enlarge(network, picture)
+    image = _enlarge(network, picture)
     size = (picture.width * factor, picture.height * factor)
     if image.size != size:
         image = image.resize(size, Image.Resampling.LANCZOS)

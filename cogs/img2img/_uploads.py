@@ -5,6 +5,7 @@ Their pictures are checked for the channel of the interaction. Each function rai
     JobNotFound: the job has no such picture, or it is not stored any more.
     ResultRefused, ResultNotChecked: moderation does not allow it here.
     DoesNotFit: it is too large for the upload limit.
+    StillPreparing, TooManyPreparing: an animation or enlarged picture has to wait too long.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from bot.i18n.translate import translate
 from bot.images.compose import labelled, shown, shown_factor
 from bot.images.encode import Encoded, encode, encode_largest
 from bot.images.picture import Picture
-from bot.images.upscale import upscale
+from bot.images.upscale import Method, upscale
 from bot.images.wipe import wipe
 from bot.jobs.job import Job
 from cogs.img2img._selected import selected_result, stored_picture
@@ -43,7 +44,10 @@ async def animation(interaction: Interaction, job: Job, button: JobAction) -> Up
     before, after = [
         await asyncio.to_thread(shown, picture) for picture in await _both(interaction, job, button)
     ]
-    file = await asyncio.to_thread(wipe, before, after, limit_bytes=interaction.filesize_limit)
+    file = await interaction.client.services.slow_work.run(
+        interaction.user.id,
+        lambda: wipe(before, after, limit_bytes=interaction.filesize_limit),
+    )
     return _as_upload(job, file, f"wipe-{job.id}")
 
 
@@ -62,10 +66,15 @@ async def larger(
     """The selected result, `times` as large as it was posted, and a sentence on how it was made."""
     picture = await _postable(interaction, selected_result(job, button))
     factor = times * shown_factor(picture.width, picture.height)
-    large, method = await asyncio.to_thread(upscale, picture, factor)
     limit = interaction.filesize_limit
-    file, fitting = await asyncio.to_thread(
-        encode_largest, large, limit_bytes=limit, from_text=not job.sources
+
+    def make() -> tuple[Encoded, Picture, bool, Method]:
+        large, method = upscale(picture, factor)
+        file, fitting = encode_largest(large, limit_bytes=limit, from_text=not job.sources)
+        return file, fitting, fitting is not large, method
+
+    file, fitting, reduced, method = await interaction.client.services.slow_work.run(
+        interaction.user.id, make
     )
     text = translate(
         interaction.locale,
@@ -73,7 +82,7 @@ async def larger(
         width=fitting.width,
         height=fitting.height,
     )
-    if fitting is not large:
+    if reduced:
         text += " " + translate(
             interaction.locale, "img2img.enlarged.reduced", mebibytes=f"{limit / 2**20:.3g}"
         )

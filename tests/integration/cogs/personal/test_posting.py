@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -81,7 +83,7 @@ async def test_a_source_of_another_channel_is_not_posted(sim: SimulatedDiscord) 
     assert job.source_channel_id == other.id
     shown = (await press(sim, sim.alice, sim.last, "Before/after")).response
     refused = await press(sim, sim.alice, shown.message, "Post for all")
-    assert "belongs to another channel" in reply_of(refused)
+    assert "is from another channel" in reply_of(refused)
 
 
 async def test_a_spoiler_stays_one_when_it_is_posted(sim: SimulatedDiscord) -> None:
@@ -118,6 +120,20 @@ async def test_larger_below_an_ephemeral_reply_is_ephemeral(sim: SimulatedDiscor
     posted = (await press(sim, sim.alice, larger.message, "Post for all")).response
     assert not posted.ephemeral
     assert "Remove" in buttons_of(posted.message)
+
+
+async def test_a_second_enlargement_of_a_user_is_refused(sim: SimulatedDiscord) -> None:
+    await redraw(sim)
+    message = sim.last
+    gate = threading.Event()
+    work = sim.bot.services.slow_work
+    first = asyncio.create_task(work.run(sim.alice.id, lambda: gate.wait(20)))
+    await asyncio.sleep(0)
+    refused = await press(sim, sim.alice, message, "Larger")
+    assert "still preparing another picture" in reply_of(refused)
+    gate.set()
+    await first
+    assert not (await press(sim, sim.alice, message, "Larger")).response.ephemeral
 
 
 async def test_larger_in_another_channel_is_ephemeral(sim: SimulatedDiscord) -> None:
