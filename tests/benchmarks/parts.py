@@ -1,4 +1,4 @@
-"""Measures on the pocket model how well a part is redrawn and the rest is kept.
+"""Measures with the pocket model how well a part is redrawn and the rest is kept.
 
     python -m tests.benchmarks.parts --pictures 40
 

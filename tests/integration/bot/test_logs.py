@@ -86,7 +86,7 @@ async def accepted(bot: Bot, state: DiscordState, channel: int) -> Job:
 
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
-    """What is logged as JSON during the test, from the level INFO on."""
+    """The JSON log of the test, from the level INFO on."""
     handler = handler_for("json", [])
     assert isinstance(handler, logging.StreamHandler)
     out = handler.stream = io.StringIO()

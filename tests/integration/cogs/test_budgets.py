@@ -116,7 +116,7 @@ BEYOND: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize("by", ["operator", "server"])
-async def test_a_role_raises_the_limits_of_everybody(tmp_path: Path, by: str) -> None:
+async def test_a_role_raises_the_limits_of_all_members(tmp_path: Path, by: str) -> None:
     async with open_moderated_server(tmp_path, moderation=False) as server:
         limits = limited(server)
         if by == "operator":

@@ -218,7 +218,7 @@ async def test_delete_says_what_it_deletes_and_asks_first(tmp_path: Path) -> Non
         stored = {name for job in jobs for name in job.pictures}
         assert f"2 requests with their prompts and settings, and {len(stored)} pictures" in question
         assert "1 of these requests" in question
-        assert "1 favourites" in question
+        assert "Favourites: 1" in question
         assert "Your defaults" in question
         assert "moderation record: " not in question
         await sim.alice.click(asked.response.message, custom_id="redraw:erase:keep")

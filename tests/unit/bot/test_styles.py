@@ -15,6 +15,6 @@ def test_the_bundled_model_knows_every_word_of_its_styles() -> None:
         assert styled.prompt.startswith("a fox on ")
 
 
-def test_other_models_have_the_styles_of_art() -> None:
+def test_other_models_have_the_general_styles() -> None:
     assert "Watercolour" in Styles.shipped_for("sd2-depth").names
     assert "Watercolour" not in Styles.shipped_for("pocket").names

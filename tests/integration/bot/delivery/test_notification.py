@@ -83,7 +83,7 @@ async def test_a_direct_message_links_to_the_answer(case: Case) -> None:
         (Notification.DIRECT, 55.0),
     ],
 )
-async def test_no_message_is_sent_after_a_short_time_or_unless_it_is_wanted(
+async def test_no_message_is_sent_after_a_short_time_or_without_the_setting(
     case: Case, wanted: Notification, seconds: float
 ) -> None:
     _, others = await answer(case, wanted, seconds=seconds)
@@ -114,7 +114,7 @@ async def test_a_private_picture_is_never_mentioned_in_the_channel(
 
 
 @pytest.mark.parametrize("fault", [Refusal(403, 50013, "No permission"), Fault.RESET])
-async def test_a_notification_that_cannot_be_sent_costs_the_answer_nothing(
+async def test_a_notification_that_cannot_be_sent_does_not_affect_the_answer(
     case: Case, fault: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     case.discord.faults[POST] = [fault] * 9
@@ -135,7 +135,7 @@ async def test_an_answer_that_mentions_its_user_is_the_only_message(case: Case) 
     assert "finished" not in mentions[0].text
 
 
-async def test_a_failure_is_told_as_one(case: Case) -> None:
+async def test_a_failed_job_is_notified_as_a_failure(case: Case) -> None:
     case.discord.faults[EDIT_TOKEN] = [Refusal(400, 20009, "Explicit content")]
     _, [message] = await answer(case, Notification.MENTION)
     assert "could not be made" in message.text

@@ -65,7 +65,7 @@ async def test_an_answer_is_given_up_after_a_day(
 
 
 @pytest.mark.parametrize("locale", ["en-US", "de", "fr", "es-ES", "ja"])
-async def test_a_failed_delivery_is_told_in_the_language_of_the_job(
+async def test_a_failed_delivery_is_reported_in_the_language_of_the_job(
     case: Case, locale: str
 ) -> None:
     made = await case.made_job()

@@ -58,7 +58,7 @@ async def running_job(store: Store, deaths: int) -> str:
     return one.id
 
 
-async def test_two_ends_of_the_bot_are_no_failure(tmp_path: Path) -> None:
+async def test_a_job_runs_again_after_the_bot_ended_twice(tmp_path: Path) -> None:
     async with Store.open(tmp_path) as store:
         id_ = await running_job(store, 1)
         assert await resume_jobs(store, FairQueue()) == []
@@ -67,7 +67,7 @@ async def test_two_ends_of_the_bot_are_no_failure(tmp_path: Path) -> None:
     assert (resumed.state, resumed.bot_deaths, resumed.attempts) == (JobState.QUEUED, 2, 0)
 
 
-async def test_the_third_end_of_the_bot_is_a_failure_with_a_sentence(tmp_path: Path) -> None:
+async def test_a_job_fails_with_a_sentence_after_the_bot_ended_three_times(tmp_path: Path) -> None:
     async with Store.open(tmp_path) as store:
         await running_job(store, MAX_BOT_DEATHS - 1)
         [failed] = await resume_jobs(store, FairQueue())
@@ -82,7 +82,7 @@ async def test_a_bot_that_is_stopped_in_order_is_not_counted(tmp_path: Path) -> 
         assert (await store.requeue(id_)).bot_deaths == 1
 
 
-def test_jobs_that_saw_two_ends_run_first_and_alone() -> None:
+def test_jobs_during_which_the_bot_ended_twice_run_first_and_alone() -> None:
     queue = FairQueue()
     jobs = [replace(job(), user_id=user) for user in range(4)]
     for one in jobs[:2]:

@@ -1,4 +1,4 @@
-"""`/admin`: who may use it, and what follows."""
+"""`/admin`: its users, and the effects of its commands."""
 
 from __future__ import annotations
 

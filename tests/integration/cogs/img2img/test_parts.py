@@ -199,7 +199,7 @@ async def test_the_form_of_edit_changes_the_part(discord_sim: SimulatedDiscord) 
         ({"part": "transparent", "image": None, "url": "https://a.example/b.png"}, "attach"),
     ],
 )
-async def test_what_cannot_be_used_gets_a_sentence_and_leaves_no_file(
+async def test_unusable_options_get_a_sentence_and_leave_no_file(
     discord_sim: SimulatedDiscord, options: dict[str, Any], sentence: str
 ) -> None:
     files = stored_files(discord_sim)

@@ -1,4 +1,4 @@
-"""Waiting for a model that is loaded, pictures of a removed model, and a bot with one model."""
+"""Requests that wait for a model, pictures of a removed model, and a bot with one model."""
 
 from __future__ import annotations
 

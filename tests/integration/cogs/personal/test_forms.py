@@ -1,4 +1,4 @@
-"""A mistake in a form keeps what was typed."""
+"""After a mistake in a form, the typed text is kept."""
 
 from __future__ import annotations
 

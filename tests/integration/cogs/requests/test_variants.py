@@ -1,4 +1,4 @@
-"""What reaches the engine: seeds, and the turns of a user's roles."""
+"""The requests that reach the engine: seeds, and the weights of a user's roles."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def pixels(number: int) -> bytes:
 
 
 def inverted(number: int) -> bytes:
-    """What the service makes of a picture."""
+    """The result of the service for a picture."""
     return bytes(255 - value for value in pixels(number))
 
 

@@ -112,7 +112,7 @@ async def test_a_case_about_an_edit_shows_every_picture(server: ModeratedServer)
     ("command", "options"),
     [("edit", {"instruction": "x", "image": CAT}), ("imagine", {"prompt": "x"})],
 )
-async def test_a_banned_user_gets_neither(
+async def test_a_banned_user_can_neither_edit_nor_draw(
     server: ModeratedServer, command: str, options: dict[str, Any]
 ) -> None:
     told = await server.command(server.manager, "moderation ban", target=server.bob, reason="spam")

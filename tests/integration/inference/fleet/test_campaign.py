@@ -120,7 +120,7 @@ def running_head(port: int) -> Iterator[None]:
         subprocess.run([ray, "stop", "--force"], check=True, capture_output=True)
 
 
-async def test_a_lost_head_costs_time_and_no_request(tmp_path: Path) -> None:
+async def test_requests_are_answered_after_the_head_is_lost(tmp_path: Path) -> None:
     before = processes_of_ray()
     fleet = FleetConfig(address="127.0.0.1:6399", min_replicas=2)
     async with fleet_service(tmp_path, fleet=fleet) as service:
@@ -175,7 +175,7 @@ async def kill_bot(folder: Path, address: str = "") -> None:
     await bot.wait()
 
 
-async def test_a_killed_bot_leaves_nothing_of_its_cluster(tmp_path: Path) -> None:
+async def test_no_process_of_the_cluster_remains_after_a_killed_bot(tmp_path: Path) -> None:
     before = processes_of_ray()
     await kill_bot(tmp_path)
     assert await left_of_ray(before, LEFT_SECONDS) == set()

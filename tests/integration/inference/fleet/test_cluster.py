@@ -135,7 +135,7 @@ async def test_a_killed_replica_costs_its_own_requests_and_is_replaced(
     assert victim.pid not in [replica.pid for replica in replica_processes()]
 
 
-async def test_a_hanging_replica_costs_its_own_requests_and_restarts_its_worker(
+async def test_a_hanging_replica_fails_its_own_requests_and_restarts_its_worker(
     service: RayService,
 ) -> None:
     def restarts() -> int:

@@ -59,7 +59,7 @@ def test_a_model_without_requests_makes_room_at_once(pool: Pool) -> None:
     assert pool.states()["b"] is ModelState.UNLOADED
 
 
-def test_a_cancelled_request_ends_where_it_is(pool: Pool) -> None:
+def test_a_cancelled_request_ends_in_the_queue_and_in_the_engine(pool: Pool) -> None:
     pool.submit("b1", "a1", "a2")
     pool.turns(2)
     pool.submit("c1", "a3")

@@ -1,4 +1,4 @@
-"""What a thorough check of a store finds."""
+"""The findings of a thorough check of a store."""
 
 from __future__ import annotations
 

@@ -45,6 +45,6 @@ def test_freed_blocks_of_a_picture_s_size_return_to_the_system() -> None:
     assert left <= 8
 
 
-def test_a_c_library_without_the_setting_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_c_library_without_the_setting_is_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _name: object())
     assert not return_freed_pictures()

@@ -44,7 +44,7 @@ def test_the_first_link_is_chosen_and_different_ones_are_counted(several: list[s
 
 
 @given(st.text(max_size=60) | st.text(alphabet="htps:/ .()[]<>|*a?=", max_size=60))
-def test_any_text_gives_a_part_of_it_or_nothing(text: str) -> None:
+def test_a_found_link_is_a_part_of_the_text(text: str) -> None:
     found = choose_link(text)
     if found is None:
         return

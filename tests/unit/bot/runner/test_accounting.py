@@ -1,4 +1,4 @@
-"""Prices from measured pictures, and what counts against a budget."""
+"""Prices from measured pictures, and the charges against a budget."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ async def test_waiting_and_running_pictures_count_until_they_are_charged(books: 
     assert await books.accounting.spent(7, 3) == Spent()
 
 
-async def test_of_two_requests_at_once_only_one_takes_the_rest(books: Books) -> None:
+async def test_only_one_of_two_requests_at_once_takes_the_remaining_budget(books: Books) -> None:
     first = ask("a")
     books.accounting.charge(first, 0, made(first, 2.0))
     allowance = Allowance(server=3.0)

@@ -42,7 +42,7 @@ def clock(time: Time) -> RetentionClock:
     return RetentionClock(lambda: time.wall, lambda: time.elapsed)
 
 
-def test_a_clock_that_runs_well_is_the_clock(time: Time, clock: RetentionClock) -> None:
+def test_a_correct_clock_is_not_changed(time: Time, clock: RetentionClock) -> None:
     for _ in range(300):
         time.pass_(600)
         time.wall += 1

@@ -1,4 +1,4 @@
-"""The ledger of device seconds: what is charged, to whom, and how long it is kept."""
+"""The ledger of device seconds: the charges, their users, and their retention."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ kills = st.sampled_from(["", "", "within"])
 
 @dataclass
 class Expected:
-    """What the store has to say about a job."""
+    """The store's record of a job."""
 
     user: int
     source: Picture

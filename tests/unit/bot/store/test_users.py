@@ -1,4 +1,4 @@
-"""What the store keeps of a user beside their jobs: defaults, favourites; and lineage."""
+"""Stored data of a user besides jobs: defaults, favourites; and the lineage of jobs."""
 
 from __future__ import annotations
 

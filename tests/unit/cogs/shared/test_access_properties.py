@@ -88,7 +88,7 @@ def test_the_owner_always_deletes_and_a_moderator_only_in_the_own_channel(job: J
 
 
 @given(jobs, channels(manage_messages=st.just(True)))
-def test_a_moderator_of_another_channel_has_no_power_over_a_stored_job(
+def test_a_moderator_of_another_channel_cannot_act_on_a_stored_job(
     job: JobFacts, here: ChannelFacts
 ) -> None:
     job = replace(job, stored=True)
@@ -116,7 +116,7 @@ def test_access_to_the_source_includes_the_result(job: JobFacts) -> None:
 
 
 @given(jobs, rules, st.sampled_from(["view_channel", "read_message_history", "thread_member"]))
-def test_a_further_permission_in_the_origin_takes_no_access_away(
+def test_a_further_permission_in_the_origin_removes_no_access(
     job: JobFacts, rule: AccessRule, permission: str
 ) -> None:
     assume(job.origin is not None)

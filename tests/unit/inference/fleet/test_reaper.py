@@ -1,4 +1,4 @@
-"""What is left of a cluster ends with its driver, also if the driver is killed."""
+"""The processes of a cluster end with its driver, also if the driver is killed."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_the_fleet_shrinks_by_one_after_a_while_without_need() -> None:
     assert idle_for(1e6, replace(IDLE, replicas=1, ready=1)) == 1
 
 
-def test_replicas_that_cannot_start_are_given_up_when_idle() -> None:
+def test_replicas_that_cannot_start_are_removed_when_idle() -> None:
     waiting = replace(IDLE, replicas=4, ready=2, running=4)
     assert wanted(replace(waiting, oldest_wait=900.0)) == 4, "more could not start either"
     assert idle_for(IDLE_STARTS * IDLE.start_seconds, waiting) == 3
@@ -68,7 +68,7 @@ def test_replicas_that_cannot_start_are_given_up_when_idle() -> None:
 
 
 @pytest.mark.parametrize("busy", [{"running": 3}, {"oldest_wait": 1.0}])
-def test_a_busy_moment_starts_the_idle_time_anew(busy: dict[str, float]) -> None:
+def test_a_busy_moment_restarts_the_idle_time(busy: dict[str, float]) -> None:
     _, state = wanted_replicas(IDLE, ScalingState(), 0.0)
     assert wanted(replace(IDLE, running=2), state, 1e6) == 1, "half of the other one's slots"
     _, state = wanted_replicas(replace(IDLE, **busy), state, 10.0)  # type: ignore[arg-type]

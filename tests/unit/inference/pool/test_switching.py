@@ -124,7 +124,7 @@ def test_the_serving_time_follows_the_loading_time(
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_under_overload_no_model_waits_for_ever_and_loading_is_a_fifth(seed: int) -> None:
+def test_under_overload_waits_are_bounded_and_loading_is_a_fifth(seed: int) -> None:
     """A simulation: requests of three models arrive faster than they can be served."""
     rng = random.Random(seed)
     made, load_time, request_time = policy(), 20.0, 5.0
