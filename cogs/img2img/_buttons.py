@@ -19,7 +19,7 @@ from cogs.img2img._selected import selected_result, selected_variant, stored_pic
 from cogs.img2img._show_buttons import SHOW_BUTTONS
 from cogs.requests.draft import Draft, draft_of, source_of
 from cogs.requests.pictures.stored_source import StoredSource, refitted
-from cogs.requests.request import submit_request
+from cogs.requests.request import check_parts, submit_request
 from cogs.requests.tasks import model_for, options_of_task, task_for_a_picture, with_usable_model
 from cogs.shared.access import AccessRule
 from cogs.shared.errors import AlreadyFinished, NotDeleted
@@ -262,8 +262,12 @@ async def _open_form(interaction: Interaction, draft: Draft, source: StoredSourc
 
 
 async def _submit(interaction: Interaction, draft: Draft, source: StoredSource) -> None:
+    services = interaction.client.services
+    if source.mask is not None or source.structure is not None:
+        # The model may be another one than that of the job.
+        check_parts(services, draft.model, draft.task)
+
     async def find_source() -> StoredSource:
-        services = interaction.client.services
         for picture in source.pictures:
             await stored_picture(services, picture)
         return await refitted(services, source, model_for(services, draft.task, draft.model))

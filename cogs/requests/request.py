@@ -27,7 +27,7 @@ from cogs.requests.variants import variants_of
 from cogs.shared.access import ChannelFacts
 from cogs.shared.channel_facts import channel_here
 from cogs.shared.errors import EmptyPrompt, NoParts, TooManySteps
-from inference import ServiceState
+from inference import ServiceState, Task
 
 # An interaction token is valid for 15 minutes.
 # https://discord.com/developers/docs/interactions/receiving-and-responding#followup-messages
@@ -71,13 +71,13 @@ def check_draft(
     return draft
 
 
-def check_parts(services: Services, name: str | None) -> None:
-    """Check that the model of that name, or the default one, can redraw a part of a picture.
+def check_parts(services: Services, name: str | None, task: Task = "img2img") -> None:
+    """Check that the model of that name, or the task's default one, can redraw a part of a picture.
 
     Raises:
         NoParts: it has no depth map.
     """
-    model = model_for(services, "img2img", name)
+    model = model_for(services, task, name)
     if "part" not in model.options:
         raise NoParts(model=model.name)
 

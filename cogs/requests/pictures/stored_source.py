@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 from bot.client import Services
 from bot.images.picture import Picture
@@ -85,12 +85,31 @@ async def refitted(services: Services, source: StoredSource, model: ModelEntry) 
     Raises:
         StoredPictureMissing: a picture is not stored any more.
     """
-    references = [await refitted(services, each, model) for each in source.references]
+    new: list[StoredSource] = []
+    try:
+        return await _refitted(services, source, model, new)
+    except BaseException:
+        for each in new:
+            await discard(services, each)
+        raise
+
+
+async def _refitted(
+    services: Services, source: StoredSource, model: ModelEntry, new: list[StoredSource]
+) -> StoredSource:
+    """As `refitted`. Each picture that it stores is added to `new`."""
+    references = [await _refitted(services, each, model, new) for each in source.references]
     source = replace(source, references=tuple(references))
     width, height, multiple = source.width, source.height, model.multiple
     fits = width % multiple == 0 and height % multiple == 0 and width * height <= model.pixels
     if source.stored is None or fits:
         return source
-    data = await asyncio.to_thread(services.store.pictures.read_file, source.stored)
-    fitted = await store_picture(services, data, source.name, model)
-    return replace(source, stored=fitted.stored, width=fitted.width, height=fitted.height)
+    changes: dict[str, Any] = {}
+    # The mask and the structure have the source's size: they are cut in the same way.
+    for role in ("stored", "mask", "structure"):
+        if (name := getattr(source, role)) is not None:
+            data = await asyncio.to_thread(services.store.pictures.read_file, name)
+            fitted = await store_picture(services, data, source.name, model)
+            new.append(fitted)
+            changes |= {role: fitted.stored, "width": fitted.width, "height": fitted.height}
+    return replace(source, **changes)

@@ -13,8 +13,12 @@ import pytest
 import pytest_asyncio
 from PIL import Image, ImageDraw
 
+from bot.errors import StoredPictureMissing
+from bot.images.picture import Picture
 from bot.jobs.job import Job
-from inference import ImageRequest
+from bot.runner.job_inputs import grey_of
+from cogs.requests.pictures.stored_source import StoredSource, refitted
+from inference import MODELS, ImageRequest
 from tests.support.pictures import file_of, photo
 from tests.support.services import ScriptedService
 from tests.support.simulated_discord import (
@@ -246,3 +250,50 @@ async def test_the_spoiler_of_a_guide_is_kept(discord_sim: SimulatedDiscord, gui
     await redraw(discord_sim, **{guide: (f"SPOILER_{guide}.png", picture)})
     assert (await newest(discord_sim)).spoiler
     assert all(attachment.is_spoiler() for attachment in discord_sim.last.attachments)
+
+
+async def stored_request(discord_sim: SimulatedDiscord) -> StoredSource:
+    """A request with pictures at the size of a large model; the mask is white on its left."""
+    width, height = 1024, 768
+    mask = Image.open(io.BytesIO(mask_file(width, height))).convert("RGB")
+    pictures = discord_sim.bot.services.store.pictures
+    names = [
+        await pictures.put(Picture(image.tobytes(), *image.size))
+        for image in (photo(width, height, seed=81), mask, photo(width, height, seed=82))
+    ]
+    stored, mask_name, structure = names
+    further = StoredSource(stored=structure, width=width, height=height, name="b.png")
+    return StoredSource(
+        stored=stored,
+        width=width,
+        height=height,
+        name="a.png",
+        mask=mask_name,
+        structure=structure,
+        references=(further,),
+    )
+
+
+async def test_mask_and_structure_are_fitted_to_another_model(
+    discord_sim: SimulatedDiscord,
+) -> None:
+    services, model = discord_sim.bot.services, MODELS["sd15-depth"]
+    fitted = await refitted(services, await stored_request(discord_sim), model)
+    assert fitted.width * fitted.height <= model.pixels
+    for name in fitted.pictures:
+        picture = await services.store.pictures.get(name)
+        assert (picture.width, picture.height) == (fitted.width, fitted.height)
+    grey = grey_of(await services.store.pictures.get(fitted.mask or ""))
+    middle = fitted.height // 2 * fitted.width
+    assert (grey[middle], grey[middle + fitted.width - 1]) == (255, 0)
+
+
+async def test_a_request_that_cannot_be_fitted_leaves_no_file(
+    discord_sim: SimulatedDiscord,
+) -> None:
+    services = discord_sim.bot.services
+    broken = replace(await stored_request(discord_sim), structure="f" * 64)
+    before = stored_files(discord_sim)
+    with pytest.raises(StoredPictureMissing):
+        await refitted(services, broken, MODELS["sd15-depth"])
+    assert stored_files(discord_sim) == before

@@ -94,6 +94,20 @@ async def test_again_keeps_the_model(sim: SimulatedDiscord) -> None:
     assert again.model == "sdxl-turbo"
 
 
+@pytest.mark.parametrize("guide", ["mask", "structure"])
+async def test_edit_refuses_a_model_that_cannot_use_the_mask_or_structure(
+    sim: SimulatedDiscord, guide: str
+) -> None:
+    first = await redraw(sim, **{guide: CAT})
+    shown = await press(sim, sim.last, "Edit")
+    parts = [label["component"] for label in shown.modal["components"]]
+    refused = await sim.alice.submit_modal(
+        shown, {parts[0]["custom_id"]: "an owl", parts[-1]["custom_id"]: ["sdxl-turbo"]}
+    )
+    assert "sdxl-turbo cannot redraw a part" in said(refused)
+    assert (await sim.bot.services.store.jobs_of(sim.alice.id))[0] == first
+
+
 async def test_edit_can_change_the_model_and_then_uses_its_defaults(
     sim: SimulatedDiscord,
 ) -> None:
