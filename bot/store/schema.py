@@ -172,6 +172,14 @@ MIGRATIONS = (
     CREATE TABLE operator_state (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     """,
     "ALTER TABLE user_defaults ADD COLUMN model TEXT;",
+    """
+    CREATE TABLE posted_copy (
+        job_seq INTEGER NOT NULL REFERENCES job (seq) ON DELETE CASCADE,
+        channel_id INTEGER NOT NULL,
+        message_id INTEGER NOT NULL,
+        PRIMARY KEY (job_seq, message_id)
+    ) WITHOUT ROWID;
+    """,
 )
 
 

@@ -1,4 +1,4 @@
-"""Records which results are shown in a gallery, so that each is posted once."""
+"""Records which messages show a job again: the one in a gallery, and posted copies."""
 
 from __future__ import annotations
 
@@ -14,10 +14,18 @@ SET_MESSAGE = """
         '$.share_channel_id', iif(?1 IS NULL, NULL, json_extract(request, '$.share_channel_id'))
     ) WHERE id = ?2
 """
+ADD_COPY = "INSERT OR IGNORE INTO posted_copy SELECT seq, ?, ? FROM job WHERE id = ?"
+COPIES = """
+    SELECT channel_id, message_id FROM posted_copy JOIN job ON seq = job_seq
+    WHERE id = ? ORDER BY message_id
+"""
 
 
 class Sharing:
-    """Reads and writes the gallery message of a job in the store's database."""
+    """Reads and writes the gallery message and the posted copies of a job in the store's database.
+
+    Each result is posted once in a gallery. Copies, such as enlarged pictures, have no limit.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -32,3 +40,13 @@ class Sharing:
     async def set_message(self, job_id: str, message_id: int | None) -> None:
         """The result was posted in the gallery as this message; None if it is not there."""
         await self._db.execute("share", SET_MESSAGE, (message_id, job_id))
+
+    async def add_copy(self, job_id: str, channel_id: int, message_id: int) -> bool:
+        """This message will show the job; False if the job is not stored any more."""
+        return bool(await self._db.execute("copy", ADD_COPY, (channel_id, message_id, job_id)))
+
+    async def copies(self, job_id: str) -> list[tuple[int, int]]:
+        """(channel id, message id) of every posted copy, also of those that were deleted."""
+        return await self._db.run(
+            lambda: [tuple(row) for row in self._db.connection.execute(COPIES, (job_id,))]
+        )

@@ -12,6 +12,7 @@ from bot.jobs.job import Job
 from cogs.img2img._uploads import animation, before_after, depth_map, larger
 from cogs.requests.posting import check_posting
 from cogs.shared.access import AccessRule
+from cogs.shared.errors import JobNotFound
 from cogs.shared.job_buttons import Action, Interaction, JobAction, JobButton, check_lists
 from cogs.shared.renderer import block, credit, media_gallery, title
 
@@ -86,12 +87,9 @@ class _Posted(JobAction):
         """Post the file, with the prompt and the owner's name.
 
         Raises:
-            UserError: the user or the bot may not post here; see `check_posting`.
-            PromptRefused, ChecksUnavailable: the prompt may not be posted here.
+            UserError: it may not be posted here; see `_begin_post`.
         """
-        await check_posting(interaction)
-        await interaction.response.defer(thinking=True)
-        await _check_prompt(interaction, job)
+        await _begin_post(interaction, job)
         upload = await self.make(interaction, job)
         view = block(
             title(job),
@@ -166,11 +164,9 @@ class Larger(JobAction):
         """
         if ephemeral:
             await check_lists(interaction)
+            await interaction.response.defer(thinking=True, ephemeral=True)
         else:
-            await check_posting(interaction)
-        await interaction.response.defer(thinking=True, ephemeral=ephemeral)
-        if not ephemeral:
-            await _check_prompt(interaction, job)
+            await _begin_post(interaction, job)
         upload, text = await larger(interaction, job, self, self.times)
         actions = [] if self.times == LargerStill.times else [Action.LARGER4]
         actions += [Action.AGAIN, Action.EDIT, Action.USE, Action.FAVOURITE, *last]
@@ -225,11 +221,28 @@ def _is_public_here(interaction: Interaction, job: Job) -> bool:
     return here and message is not None and not message.flags.ephemeral
 
 
-async def _check_prompt(interaction: Interaction, job: Job) -> None:
-    await interaction.client.services.checks.check_posted_prompt(
-        job, interaction.guild_id, interaction.channel_id or 0
-    )
+async def _begin_post(interaction: Interaction, job: Job) -> None:
+    """Check the post and acknowledge it with a public message, which is recorded before it shows
+    anything, so that it is deleted with the job.
+
+    Raises:
+        UserError: the user or the bot may not post here; see `check_posting`.
+        PromptRefused, ChecksUnavailable: the prompt may not be posted here.
+        JobNotFound: the job was deleted.
+    """
+    services, channel_id = interaction.client.services, interaction.channel_id or 0
+    await check_posting(interaction)
+    response = await interaction.response.defer(thinking=True)
+    assert response is not None
+    assert response.message_id is not None
+    if not await services.store.sharing.add_copy(job.id, channel_id, response.message_id):
+        raise JobNotFound
+    await services.checks.check_posted_prompt(job, interaction.guild_id, channel_id)
 
 
 async def _reply(interaction: Interaction, view: discord.ui.LayoutView, upload: Upload) -> None:
-    await interaction.edit_original_response(view=view, attachments=[upload.file()])
+    try:
+        await interaction.edit_original_response(view=view, attachments=[upload.file()])
+    except discord.NotFound as error:
+        # The message was deleted with its job while the picture was made.
+        raise JobNotFound from error

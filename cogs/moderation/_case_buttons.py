@@ -100,7 +100,7 @@ class CaseButton(_CaseItem, template=""):
 
 
 class DeleteEverywhere(CaseButton):
-    """Delete the picture's message and its copy in the gallery, and erase its job."""
+    """Delete the picture's message and its copies, and erase its job."""
 
     action = CaseAction.DELETE
 

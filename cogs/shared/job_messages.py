@@ -1,4 +1,5 @@
-"""Deletes a job with the messages that show it: its answer and its copy in the gallery."""
+"""Deletes a job with the messages that show it: its answer, its copy in the gallery, and the
+copies that buttons posted."""
 
 from __future__ import annotations
 
@@ -49,6 +50,8 @@ async def _job_messages(bot: RedrawBot, job: Job) -> AsyncIterator[discord.Parti
         yield _message(bot, destination.channel_id, destination.message_id)
     if job.share_channel_id is not None and job.share_message_id is not None:
         yield _message(bot, job.share_channel_id, job.share_message_id)
+    for channel_id, message_id in await bot.services.store.sharing.copies(job.id):
+        yield _message(bot, channel_id, message_id)
     if job.post_channel_id is not None and job.post_since is not None:
         # The answer was sent as a new message, whose id is not stored.
         found = await _find_posted(bot, job, job.post_channel_id, job.post_since)

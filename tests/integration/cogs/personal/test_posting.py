@@ -144,3 +144,23 @@ async def test_larger_in_another_channel_is_ephemeral(sim: SimulatedDiscord) -> 
     assert larger.ephemeral
     assert "Post for all" not in buttons_of(larger.message)
     assert other.last_message is None
+
+
+@pytest.mark.parametrize("how", ["Delete", "❌"])
+async def test_posted_copies_are_deleted_with_their_picture(
+    sim: SimulatedDiscord, how: str
+) -> None:
+    job = await redraw(sim)
+    message = sim.last
+    larger = (await press(sim, sim.alice, message, "Larger")).response.message
+    shown = (await press(sim, sim.alice, message, "Before/after")).response.message
+    both = (await press(sim, sim.alice, shown, "Post for all")).response.message
+    posted = {message.id, larger.id, both.id}
+    assert posted <= {m.id for m in sim.channel.history()}
+    if how == "Delete":
+        await press(sim, sim.alice, message, how)
+    else:
+        await sim.alice.react(message, how)
+        await sim.settled()
+    assert posted.isdisjoint({m.id for m in sim.channel.history()})
+    assert await sim.bot.services.store.job(job.id) is None

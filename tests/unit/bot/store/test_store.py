@@ -509,3 +509,14 @@ async def test_a_job_is_shared_once_until_its_gallery_message_is_gone(store: Sto
     assert await store.job(accepted.id) == accepted
     assert await store.sharing.start(accepted.id, 7)
     assert not await store.sharing.start("0" * 16, 7)
+
+
+async def test_the_copies_of_a_job_are_known_until_it_is_erased(store: Store) -> None:
+    accepted = job(await store.pictures.put(picture(1)))
+    await store.accept(accepted)
+    assert await store.sharing.add_copy(accepted.id, 6, 61)
+    assert await store.sharing.add_copy(accepted.id, 5, 60)
+    assert await store.sharing.copies(accepted.id) == [(5, 60), (6, 61)]
+    await store.erase_job(accepted.id)
+    assert await store.sharing.copies(accepted.id) == []
+    assert not await store.sharing.add_copy(accepted.id, 6, 62)
