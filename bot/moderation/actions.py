@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from bot.moderation.cases import ModerationCases
 from bot.moderation.detectors.prompt_rules import RuleKind, check_pattern
@@ -139,9 +140,14 @@ class ModeratorActions:
         await self._record(by, ActionKind.REMOVE_RULE, f"rule {rule_id}", "")
         return True
 
-    async def set_policy(self, by: Moderator, policy: GuildPolicy) -> None:
-        """Replace the server's policy."""
-        await self._lists.set_policy(policy)
+    async def change_policy(self, by: Moderator, **changes: Any) -> None:
+        """Change some fields of the server's policy, and record it if the policy differs now."""
+        before, after = await self._lists.change_policy(by.guild_id, **changes)
+        if after != before:
+            await self.record_policy(by, after)
+
+    async def record_policy(self, by: Moderator, policy: GuildPolicy) -> None:
+        """Record that the server's policy was replaced by `policy`, which is stored."""
         await self._record(by, ActionKind.SET_POLICY, str(policy), "")
 
     async def _record(

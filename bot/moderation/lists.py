@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import astuple
+from dataclasses import astuple, replace
+from typing import Any
 
 from bot.moderation.detectors.picture_hash import PictureHash
 from bot.moderation.detectors.prompt_rules import Rule, RuleKind
@@ -12,7 +13,7 @@ from bot.store.database import Database
 
 
 class ModerationLists:
-    """Each method is one transaction. Entries of `EVERYWHERE` are the operator's."""
+    """Each coroutine method is one transaction. Entries of `EVERYWHERE` are the operator's."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -123,21 +124,46 @@ class ModerationLists:
 
     async def policy(self, guild_id: int | None) -> GuildPolicy:
         """A server's policy; the default one where it has set none, and in direct messages."""
-        rows = await self._select(
-            "SELECT * FROM moderation_policy WHERE guild_id = ?", (guild_id or EVERYWHERE,)
-        )
-        for row in rows:
-            return GuildPolicy(**dict(row) | {"log_pictures": bool(row["log_pictures"])})
-        return GuildPolicy(guild_id=guild_id or EVERYWHERE)
+        return await self._db.run(self._policy, guild_id or EVERYWHERE)
 
     async def set_policy(self, policy: GuildPolicy) -> None:
         """Replace a server's policy."""
-        await self._db.execute(
-            "policy",
+
+        def write() -> None:
+            with self._db.transaction("policy"):
+                self.write_policy(policy)
+
+        await self._db.run(write)
+
+    async def change_policy(self, guild_id: int, **changes: Any) -> tuple[GuildPolicy, GuildPolicy]:
+        """Change some fields of a server's policy; returns the policy before and after.
+
+        Reading and writing are one transaction, so that no other change is lost.
+        """
+
+        def change() -> tuple[GuildPolicy, GuildPolicy]:
+            with self._db.transaction("policy"):
+                before = self._policy(guild_id)
+                after = replace(before, **changes)
+                self.write_policy(after)
+            return before, after
+
+        return await self._db.run(change)
+
+    def write_policy(self, policy: GuildPolicy) -> None:
+        """Replace a server's policy within a transaction, on the database's thread."""
+        self._db.connection.execute(
             "REPLACE INTO moderation_policy (guild_id, log_channel_id, threshold, "
             "age_restricted_threshold, slow_mode_seconds, log_pictures) VALUES (?, ?, ?, ?, ?, ?)",
             astuple(policy),
         )
+
+    def _policy(self, guild_id: int) -> GuildPolicy:
+        query = "SELECT * FROM moderation_policy WHERE guild_id = ?"
+        row = self._db.connection.execute(query, (guild_id,)).fetchone()
+        if row is None:
+            return GuildPolicy(guild_id=guild_id)
+        return GuildPolicy(**dict(row) | {"log_pictures": bool(row["log_pictures"])})
 
     async def _select(self, query: str, values: tuple[object, ...]) -> list[sqlite3.Row]:
         return await self._db.run(lambda: self._db.connection.execute(query, values).fetchall())

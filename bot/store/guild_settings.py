@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bot.jobs.budgets import RoleLimits
+from bot.jobs.budgets import NO_LIMITS, RoleLimits
 from bot.store.database import Database
 
 
@@ -42,13 +43,22 @@ class GuildSettings:
         """The server's settings; the defaults where it has changed none, and in direct messages."""
         return GuildOptions() if guild_id is None else await self._db.run(self._load, guild_id)
 
-    async def save(self, guild_id: int, options: GuildOptions) -> None:
-        """Replace the server's settings."""
-        await self._db.execute(
-            "settings",
-            "REPLACE INTO guild_settings VALUES (?, ?)",
-            (guild_id, options.model_dump_json(exclude_defaults=True)),
-        )
+    async def save(
+        self, guild_id: int, options: GuildOptions, also: Callable[[], None] | None = None
+    ) -> None:
+        """Replace the server's settings. `also` writes more in the same transaction, on the
+        database's thread."""
+        await self._db.run(self._save, guild_id, options, also)
+
+    async def update(
+        self, guild_id: int, change: Callable[[GuildOptions], GuildOptions]
+    ) -> GuildOptions:
+        """Change the server's settings by a function of the stored ones; returns the new ones.
+
+        Reading and writing are one transaction, so that no other change is lost. `change` runs on
+        the database's thread.
+        """
+        return await self._db.run(self._update, guild_id, change)
 
     async def change(self, guild_id: int, **changes: object) -> GuildOptions:
         """Change some settings of a server; returns all of them.
@@ -56,10 +66,24 @@ class GuildSettings:
         Raises:
             pydantic.ValidationError: a value is not valid; nothing is changed.
         """
-        values = (await self.options(guild_id)).model_dump() | changes
-        options = GuildOptions.model_validate(values)
-        await self.save(guild_id, options)
-        return options
+        return await self.update(
+            guild_id, lambda stored: GuildOptions.model_validate(stored.model_dump() | changes)
+        )
+
+    async def change_limits(
+        self, guild_id: int, key: int, change: Callable[[RoleLimits], RoleLimits]
+    ) -> GuildOptions:
+        """Change the limits of a role or of `EVERYONE`, as `update` does; `NO_LIMITS` removes
+        them."""
+
+        def changed(stored: GuildOptions) -> GuildOptions:
+            limits = dict(stored.limits)
+            limits[key] = change(limits.get(key, NO_LIMITS))
+            if limits[key] == NO_LIMITS:
+                del limits[key]
+            return stored.model_copy(update={"limits": limits})
+
+        return await self.update(guild_id, changed)
 
     async def gallery(self, guild_id: int) -> int | None:
         """The server's channel for shared pictures; None if it has none."""
@@ -79,6 +103,26 @@ class GuildSettings:
         query = "SELECT settings FROM guild_settings WHERE guild_id = ?"
         row = self._db.connection.execute(query, (guild_id,)).fetchone()
         return GuildOptions.model_validate_json(row["settings"]) if row else GuildOptions()
+
+    def _save(self, guild_id: int, options: GuildOptions, also: Callable[[], None] | None) -> None:
+        with self._db.transaction("settings"):
+            self._write(guild_id, options)
+            if also is not None:
+                also()
+
+    def _update(
+        self, guild_id: int, change: Callable[[GuildOptions], GuildOptions]
+    ) -> GuildOptions:
+        with self._db.transaction("settings"):
+            options = change(self._load(guild_id))
+            self._write(guild_id, options)
+        return options
+
+    def _write(self, guild_id: int, options: GuildOptions) -> None:
+        self._db.connection.execute(
+            "REPLACE INTO guild_settings VALUES (?, ?)",
+            (guild_id, options.model_dump_json(exclude_defaults=True)),
+        )
 
     def _with_retention(self) -> dict[int, float]:
         query = (

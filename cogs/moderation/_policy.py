@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import discord
 from discord import app_commands
 from discord.app_commands import Range
 
 from bot.i18n.translate import localized_name, translate
-from bot.moderation.model import GuildPolicy
 from bot.permissions import check_can_post
 from bot.replies import reply_privately
 from cogs.moderation._who import Interaction, ModeratorsOnly, moderator
@@ -75,6 +72,5 @@ class PolicyGroup(ModeratorsOnly, app_commands.Group):
 async def _change(interaction: Interaction, sentence: str, **changes: object) -> None:
     by = await moderator(interaction, manager=True)
     services = interaction.client.services
-    policy: GuildPolicy = await services.moderation.lists.policy(interaction.guild_id)
-    await services.moderator_actions.set_policy(by, replace(policy, **changes))  # type: ignore[arg-type]
+    await services.moderator_actions.change_policy(by, **changes)
     await reply_privately(interaction, translate(interaction.locale, sentence))

@@ -9,15 +9,16 @@ from discord import app_commands
 from discord.app_commands import Range
 from discord.ext import commands
 
-from bot.client import RedrawBot
+from bot.client import RedrawBot, Services
 from bot.i18n.translate import localized_name, translate
-from bot.jobs.budgets import EVERYONE, MAX_PICTURES, NO_LIMITS, RoleLimits
+from bot.jobs.budgets import EVERYONE, MAX_PICTURES, RoleLimits
 from bot.moderation.actions import Moderator
+from bot.permissions import check_can_post
 from bot.replies import reply_privately
 from cogs.settings._access import ManagersOnly
+from cogs.settings._bounds import MAX_COOLDOWN_SECONDS, MAX_STEPS, SECONDS_A_DAY
 from cogs.settings._errors import SettingsFileInvalid
 from cogs.settings._file import MAX_BYTES, read_settings_file, settings_file
-from cogs.settings._forms import MAX_COOLDOWN_SECONDS, SECONDS_A_DAY
 from cogs.settings._panel import show_panel
 from cogs.shared.commands import command
 from cogs.shared.errors import AttachmentGone
@@ -51,8 +52,14 @@ class Settings(
         interaction: Interaction,
         channel: discord.TextChannel | None = None,
     ) -> None:
-        """Set the gallery's channel, or none."""
+        """Set the gallery's channel, or none.
+
+        Raises:
+            MissingPermissions: the bot could not post there.
+        """
         assert interaction.guild_id is not None
+        if channel is not None:
+            check_can_post(channel)
         chosen = channel.id if channel else None
         await self.bot.services.store.guild_settings.set_gallery(interaction.guild_id, chosen)
         sentence = (
@@ -80,16 +87,20 @@ class Settings(
         role: discord.Role,
         seconds_a_day: Range[int, 0, SECONDS_A_DAY] | None = None,
         cooldown_seconds: Range[int, 0, MAX_COOLDOWN_SECONDS] | None = None,
-        steps: Range[int, 1, 150] | None = None,
+        steps: Range[int, 1, MAX_STEPS] | None = None,
         pictures: Range[int, 1, MAX_PICTURES] | None = None,
         megapixels: Range[float, 0.01, 100.0] | None = None,
         models: Range[str, 1, 500] | None = None,
         private: bool | None = None,
     ) -> None:
-        """Replace the limits of a role, or of everybody; without any option, remove them."""
+        """Replace the limits of a role, or of everybody; without any option, remove them.
+
+        Raises:
+            ModelNotOffered: one of `models` is not configured.
+        """
         guild = interaction.guild
         assert guild is not None
-        names = None if models is None else tuple(part.strip() for part in models.split(","))
+        names = None if models is None else _offered(self.bot.services, models)
         chosen = RoleLimits(
             seconds_a_day=seconds_a_day,
             cooldown_seconds=cooldown_seconds,
@@ -100,13 +111,8 @@ class Settings(
             private=private,
         )
         settings = self.bot.services.store.guild_settings
-        limits = dict((await settings.options(guild.id)).limits)
         key = EVERYONE if role.is_default() else role.id
-        limits.pop(key, None)
-        if chosen != NO_LIMITS:
-            limits[key] = chosen
-        changed = {key: each.model_dump() for key, each in limits.items()}
-        await settings.change(guild.id, limits=changed)
+        await settings.change_limits(guild.id, key, lambda _stored: chosen)
         await show_panel(interaction, guild)
 
     @command("settings", "export")
@@ -143,9 +149,20 @@ class Settings(
             raise AttachmentGone from error
         services = self.bot.services
         settings = read_settings_file(data, services, guild)
-        await services.store.guild_settings.save(guild.id, settings.settings)
+        policy = settings.policy(guild.id)
+        await services.store.guild_settings.save(
+            guild.id,
+            settings.settings,
+            also=lambda: services.moderation.lists.write_policy(policy),
+        )
         by = Moderator(guild.id, interaction.user.id)
-        await services.moderator_actions.set_policy(by, settings.policy(guild.id))
+        await services.moderator_actions.record_policy(by, policy)
         await interaction.edit_original_response(
             content=translate(interaction.locale, "settings.imported")
         )
+
+
+def _offered(services: Services, models: str) -> tuple[str, ...]:
+    """The configured models that a list with commas names."""
+    names = [part.strip() for part in models.split(",")]
+    return tuple(dict.fromkeys(services.models.get(name).name for name in names if name))

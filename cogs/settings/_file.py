@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Literal
+from typing import Any, Literal
 
 import discord
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -11,7 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bot.client import Services
 from bot.jobs.budgets import EVERYONE
 from bot.moderation.model import GuildPolicy
+from bot.permissions import MissingPermissions, check_can_post
 from bot.store.guild_settings import GuildOptions
+from cogs.settings._bounds import (
+    LIMIT_BOUNDS,
+    MAX_LISTED,
+    TEXT_CHANNELS,
+    USED_CHANNELS,
+    number_bounds,
+)
 from cogs.settings._errors import SettingsFileInvalid
 
 # A file with every limit for a hundred roles has about 30 kB.
@@ -65,28 +74,59 @@ def read_settings_file(data: bytes, services: Services, guild: discord.Guild) ->
         where = ".".join(str(part) for part in first["loc"])
         problem = f"{where}: {first['msg']}" if where else first["msg"]
         raise SettingsFileInvalid(problem=problem[:300]) from error
-    if (reason := _problem(file, services, guild)) is not None:
+    if (reason := next(_problems(file, services, guild), None)) is not None:
         raise SettingsFileInvalid(problem=reason[:300])
     return file
 
 
-def _problem(file: SettingsFile, services: Services, guild: discord.Guild) -> str | None:
-    options, policy, operator = file.settings, file.moderation, services.settings
-    channels = (*options.channels, options.gallery, policy.log_channel_id)
-    for channel_id in channels:
-        if channel_id is not None and guild.get_channel(channel_id) is None:
-            return f"this server has no channel {channel_id}"
+def _problems(file: SettingsFile, services: Services, guild: discord.Guild) -> Iterator[str]:
+    options, policy = file.settings, file.moderation
+    for name, listed in (("channels", options.channels), ("roles", options.roles)):
+        if len(listed) > MAX_LISTED:
+            yield f"settings.{name}: at most {MAX_LISTED} are allowed"
+    for channel_id in options.channels:
+        yield from _channel_problems(guild, channel_id, USED_CHANNELS, posted_in=False)
+    for posted_in in (options.gallery, policy.log_channel_id):
+        if posted_in is not None:
+            yield from _channel_problems(guild, posted_in, TEXT_CHANNELS, posted_in=True)
     for role_id in (*options.roles, *options.limits):
         if role_id != EVERYONE and guild.get_role(role_id) is None:
-            return f"this server has no role {role_id}"
+            yield f"this server has no role {role_id}"
+    if guild.id in options.limits:
+        yield f"settings.limits: the limits of all users have the key {EVERYONE}"
     if options.style is not None and options.style not in set(services.styles.matching("")):
-        return f"there is no style {options.style!r}"
-    bounds = {
-        "settings.retention_hours": (options.retention_hours, operator.retention_hours),
-        "settings.server_seconds": (options.server_seconds, operator.server_seconds_a_day),
-        "moderation.threshold": (policy.threshold, operator.moderation_threshold),
-    }
-    for name, (value, limit) in bounds.items():
-        if value is not None and limit is not None and value > limit:
-            return f"{name}: the operator's limit is {limit:g}"
-    return None
+        yield f"there is no style {options.style!r}"
+    values = options.model_dump() | policy.model_dump()
+    yield from _number_problems(values, number_bounds(services.settings))
+    for limits in options.limits.values():
+        yield from _number_problems(limits.model_dump(), LIMIT_BOUNDS)
+        models = limits.models or ()
+        if len(models) > MAX_LISTED:
+            yield f"settings.limits.models: at most {MAX_LISTED} are allowed"
+        for model in models:
+            if not model or services.models.find(model) is None:
+                yield f"the model {model!r} is not available here"
+
+
+def _channel_problems(
+    guild: discord.Guild, channel_id: int, kinds: list[discord.ChannelType], *, posted_in: bool
+) -> Iterator[str]:
+    channel = guild.get_channel(channel_id)
+    if channel is None:
+        yield f"this server has no channel {channel_id}"
+    elif channel.type not in kinds:
+        yield f"the channel {channel_id} is of a kind that is not possible here"
+    elif posted_in:
+        try:
+            check_can_post(channel)
+        except MissingPermissions as error:
+            needed = error.params["permissions"]
+            yield f"in the channel {channel_id} I need {needed}"
+
+
+def _number_problems(
+    values: Mapping[str, Any], bounds: Mapping[str, tuple[float, float]]
+) -> Iterator[str]:
+    for name, (low, high) in bounds.items():
+        if values[name] is not None and not low <= values[name] <= high:
+            yield f"{name} must be a number from {low:g} to {high:g}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,19 +10,15 @@ import discord
 
 from bot.config import Settings
 from bot.i18n.translate import translate
-from bot.jobs.budgets import MAX_PICTURES, NO_LIMITS
+from bot.jobs.budgets import NO_LIMITS
 from bot.moderation.actions import Moderator
 from bot.moderation.model import GuildPolicy
 from bot.store.guild_settings import GuildOptions
 from cogs.settings._access import check_manager
+from cogs.settings._bounds import LIMIT_BOUNDS, number_bounds
 from cogs.shared.forms import Form, TextInput, number_in
 
 Submitted = Callable[[discord.Interaction[Any], discord.Guild], Awaitable[None]]
-
-SECONDS_A_DAY = 24 * 3600
-MAX_COOLDOWN_SECONDS = 6 * 3600
-MAX_STEPS = 150
-MIN_RETENTION_HOURS = 0.1
 
 
 class NumbersForm(Form):
@@ -44,21 +39,21 @@ class NumbersForm(Form):
         super().__init__(translate(locale, "settings.form.title"), locale)
         self._copy = partial(NumbersForm, operator, options, policy, locale, submitted=submitted)
         self._submitted = submitted
-        server = operator.server_seconds_a_day or SECONDS_A_DAY
-        # Key of the label → value, lower bound, upper bound.
+        bounds = number_bounds(operator)
+        # Key of the label → value, name of the field in `bounds`.
         fields = {
-            "settings.form.strength": (options.strength, 0.05, 1.0),
-            "settings.form.retention": (
-                options.retention_hours,
-                min(MIN_RETENTION_HOURS, operator.retention_hours),
-                operator.retention_hours,
+            "settings.form.strength": (options.strength, "strength"),
+            "settings.form.retention": (options.retention_hours, "retention_hours"),
+            "settings.form.threshold": (policy.threshold, "threshold"),
+            "settings.form.age_restricted": (
+                policy.age_restricted_threshold,
+                "age_restricted_threshold",
             ),
-            "settings.form.threshold": (policy.threshold, 0.0, operator.moderation_threshold),
-            "settings.form.age_restricted": (policy.age_restricted_threshold, 0.0, 1.0),
-            "settings.form.server": (options.server_seconds, 0.0, server),
+            "settings.form.server": (options.server_seconds, "server_seconds"),
         }
         self._numbers: list[tuple[TextInput, str, float, float]] = []
-        for key, (value, low, high) in fields.items():
+        for key, (value, bounded) in fields.items():
+            low, high = bounds[bounded]
             label = translate(locale, key, limit=f"{high:g}")
             default = "" if value is None else f"{value:g}"
             name = key.removeprefix("settings.form.")
@@ -81,18 +76,14 @@ class NumbersForm(Form):
             number_in(field.value, label, low, high) if field.value.strip() else None
             for field, label, low, high in self._numbers
         )
-        lists = services.moderation.lists
-        policy = replace(
-            await lists.policy(guild.id),
-            threshold=threshold,
-            age_restricted_threshold=age_restricted,
-        )
         await services.store.guild_settings.change(
             guild.id, strength=strength, retention_hours=retention, server_seconds=server
         )
-        if policy != await lists.policy(guild.id):
-            by = Moderator(guild.id, interaction.user.id)
-            await services.moderator_actions.set_policy(by, policy)
+        await services.moderator_actions.change_policy(
+            Moderator(guild.id, interaction.user.id),
+            threshold=threshold,
+            age_restricted_threshold=age_restricted,
+        )
         await self._submitted(interaction, guild)
 
 
@@ -110,19 +101,11 @@ class LimitsForm(Form):
         self._submitted = submitted
         self._key = key
         current = options.limits.get(key, NO_LIMITS)
-        # Key of the label → value, lower bound, upper bound.
-        fields: dict[str, tuple[float | None, float, float]] = {
-            "settings.form.seconds_a_day": (current.seconds_a_day, 0, SECONDS_A_DAY),
-            "settings.form.cooldown_seconds": (current.cooldown_seconds, 0, MAX_COOLDOWN_SECONDS),
-            "settings.form.steps": (current.steps, 1, MAX_STEPS),
-            "settings.form.pictures": (current.pictures, 1, MAX_PICTURES),
-            "settings.form.megapixels": (current.megapixels, 0.01, 100),
-        }
         self._numbers: list[tuple[str, TextInput, str, float, float]] = []
-        for label_key, (value, low, high) in fields.items():
-            label = translate(locale, label_key)
+        for name, (low, high) in LIMIT_BOUNDS.items():
+            label = translate(locale, f"settings.form.{name}")
+            value = getattr(current, name)
             default = "" if value is None else f"{value:g}"
-            name = label_key.removeprefix("settings.form.")
             field = self.field(label, default, custom_id=name, max_length=10)
             self._numbers.append((name, field, label, low, high))
 
@@ -138,7 +121,6 @@ class LimitsForm(Form):
         """
         guild = check_manager(interaction)
         settings = interaction.client.services.store.guild_settings
-        limits = dict((await settings.options(guild.id)).limits)
         values = {
             name: number_in(field.value, label, low, high) if field.value.strip() else None
             for name, field, label, low, high in self._numbers
@@ -148,10 +130,7 @@ class LimitsForm(Form):
             for name, value in values.items()
             if name in ("cooldown_seconds", "steps", "pictures")
         }
-        changed = limits.pop(self._key, NO_LIMITS).model_copy(update=values | whole)
-        if changed != NO_LIMITS:
-            limits[self._key] = changed
-        await settings.change(
-            guild.id, limits={key: each.model_dump() for key, each in limits.items()}
+        await settings.change_limits(
+            guild.id, self._key, lambda stored: stored.model_copy(update=values | whole)
         )
         await self._submitted(interaction, guild)

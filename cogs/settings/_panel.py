@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, Self
 
 import discord
@@ -19,17 +18,15 @@ from bot.i18n.translate import LANGUAGES, translate
 from bot.jobs.budgets import EVERYONE, RoleLimits
 from bot.moderation.actions import Moderator
 from bot.moderation.model import GuildPolicy
-from bot.permissions import check_can_post
 from bot.store.guild_settings import GuildOptions
 from cogs.requests.limit_text import limit_lines
-from cogs.settings._access import check_manager
+from cogs.settings._access import channel_to_post_in, check_manager
+from cogs.settings._bounds import MAX_LISTED, TEXT_CHANNELS, USED_CHANNELS
 from cogs.settings._forms import LimitsForm, NumbersForm
 from cogs.shared.guard import run_guarded
 
 View = discord.ui.LayoutView
 Row = discord.ui.ActionRow[View]
-# https://discord.com/developers/docs/components/reference#string-select
-MAX_OPTIONS = 25
 LABEL_CHARACTERS = 100
 # The panel may have 4,000 characters, and its other texts take less than 1,000. The limits of roles
 # that do not fit are in the exported file.
@@ -44,8 +41,6 @@ LANGUAGE_NAMES = {
     "es": "Español",
     "ja": "日本語",
 }
-TEXT_CHANNELS = [discord.ChannelType.text, discord.ChannelType.news]
-USED_CHANNELS = [*TEXT_CHANNELS, discord.ChannelType.forum, discord.ChannelType.voice]
 
 
 class _Stored:
@@ -112,22 +107,26 @@ class SettingsItem(
                 return
             case "limits" | "everyone":
                 key = int(values[0]) if values else EVERYONE
+                if key == guild.id:
+                    # The role @everyone has the server's id.
+                    key = EVERYONE
                 locale = str(interaction.locale)
                 await interaction.response.send_modal(
                     LimitsForm(options, key, locale, submitted=show_panel)
                 )
                 return
             case "log":
-                channel = guild.get_channel(int(values[0])) if values else None
-                if channel is not None:
-                    check_can_post(channel)
-                policy = replace(policy, log_channel_id=channel.id if channel else None)
-                by = Moderator(guild.id, interaction.user.id)
-                await services.moderator_actions.set_policy(by, policy)
+                await services.moderator_actions.change_policy(
+                    Moderator(guild.id, interaction.user.id),
+                    log_channel_id=channel_to_post_in(guild, values),
+                )
             case "mentions":
-                await settings.change(guild.id, mentions=not options.mentions)
+                await settings.update(
+                    guild.id,
+                    lambda stored: stored.model_copy(update={"mentions": not stored.mentions}),
+                )
             case "gallery":
-                await settings.change(guild.id, gallery=int(values[0]) if values else None)
+                await settings.change(guild.id, gallery=channel_to_post_in(guild, values))
             case "style" | "language":
                 chosen = None if values[0] == NONE else values[0]
                 await settings.change(guild.id, **{self.field: chosen})
@@ -196,7 +195,7 @@ def _entity_menus(options: GuildOptions, policy: GuildPolicy, locale: str) -> It
     def chosen(
         ids: Sequence[int], kind: discord.SelectDefaultValueType
     ) -> list[discord.SelectDefaultValue]:
-        return [discord.SelectDefaultValue(id=id_, type=kind) for id_ in ids[:MAX_OPTIONS]]
+        return [discord.SelectDefaultValue(id=id_, type=kind) for id_ in ids[:MAX_LISTED]]
 
     yield Row(
         _Channels(
@@ -204,7 +203,7 @@ def _entity_menus(options: GuildOptions, policy: GuildPolicy, locale: str) -> It
             placeholder=translate(locale, "settings.panel.channels"),
             channel_types=USED_CHANNELS,
             min_values=0,
-            max_values=MAX_OPTIONS,
+            max_values=MAX_LISTED,
             default_values=chosen(options.channels, channel),
         )
     )
@@ -213,7 +212,7 @@ def _entity_menus(options: GuildOptions, policy: GuildPolicy, locale: str) -> It
             custom_id="redraw:settings:roles",
             placeholder=translate(locale, "settings.panel.roles"),
             min_values=0,
-            max_values=MAX_OPTIONS,
+            max_values=MAX_LISTED,
             default_values=chosen(options.roles, role),
         )
     )
@@ -232,7 +231,7 @@ def _entity_menus(options: GuildOptions, policy: GuildPolicy, locale: str) -> It
 
 
 def _style_menu(services: Services, options: GuildOptions, locale: str) -> _Menu:
-    names = list(services.styles.matching(""))[: MAX_OPTIONS - 1]
+    names = list(services.styles.matching(""))[: MAX_LISTED - 1]
     texts = {NONE: translate(locale, "settings.panel.no_style")} | {name: name for name in names}
     return _menu("style", options.style, texts, locale, "settings.panel.style")
 

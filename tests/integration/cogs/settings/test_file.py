@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import discord
 import pytest
 import pytest_asyncio
 
+from bot.errors import StorageFull
 from bot.jobs.budgets import EVERYONE, RoleLimits
 from tests.support.moderation.discord import ModeratedServer, open_moderated_server
 
@@ -36,7 +40,7 @@ async def stored(server: ModeratedServer) -> tuple[Any, Any]:
 
 
 async def test_an_exported_file_restores_all_settings(server: ModeratedServer) -> None:
-    limits = {"seconds_a_day": 60, "steps": 20, "models": "noise, pocket", "private": False}
+    limits = {"seconds_a_day": 60, "steps": 20, "models": "noise, noise", "private": False}
     await server.manager.slash(server.log, "settings limits", role=server.artists, **limits)
     await server.services.store.guild_settings.change(
         server.guild_id,
@@ -52,7 +56,7 @@ async def test_an_exported_file_restores_all_settings(server: ModeratedServer) -
     await server.open_log(threshold=0.3, slow_mode_seconds=9)
     before = await stored(server)
     assert before[0].limits[server.artists.id] == RoleLimits(
-        seconds_a_day=60, steps=20, models=("noise", "pocket"), private=False
+        seconds_a_day=60, steps=20, models=("noise",), private=False
     )
     result = await server.manager.slash(server.log, "settings export")
     assert result.response is not None
@@ -77,11 +81,24 @@ BAD = {
     "a channel of another server": (with_settings(gallery=1), "no channel 1"),
     "a role of another server": (with_settings(limits={"7": {}}), "no role 7"),
     "an unknown style": (with_settings(style="Cubism"), "no style 'Cubism'"),
-    "more than the operator allows": (with_settings(retention_hours=25), "limit is 24"),
+    "more than the operator allows": (with_settings(retention_hours=25), "from 0.1 to 24"),
     "a threshold above the operator's": (
         b'{"version": 1, "moderation": {"threshold": 0.9}}',
-        "limit is 0.5",
+        "from 0 to 0.5",
     ),
+    "a retention time near zero": (with_settings(retention_hours=1e-9), "from 0.1 to 24"),
+    "a budget of more than a day": (
+        with_settings(limits={"0": {"seconds_a_day": 86401}}),
+        "seconds_a_day must be a number from 0 to 86400",
+    ),
+    "an unknown model": (with_settings(limits={"0": {"models": ["x"]}}), "the model 'x' is not"),
+    "a model that is not configured": (
+        with_settings(limits={"0": {"models": ["pocket"]}}),
+        "the model 'pocket' is not available",
+    ),
+    "too many channels": (with_settings(channels=list(range(26))), "at most 25"),
+    "too many roles": (with_settings(roles=list(range(26))), "at most 25"),
+    "too many models": (with_settings(limits={"0": {"models": ["noise"] * 26}}), "at most 25"),
     "a huge file": (b" " * 300_000, "more than 256 KiB"),
 }
 
@@ -106,3 +123,73 @@ async def test_limits_of_everybody_are_set_and_removed(server: ModeratedServer) 
     await server.manager.slash(server.log, "settings limits", role=everyone)
     options, _ = await stored(server)
     assert EVERYONE not in options.limits
+
+
+@pytest.mark.parametrize("field", ["gallery", "log_channel_id", "channels"])
+async def test_a_category_is_refused_as_a_channel(server: ModeratedServer, field: str) -> None:
+    guild = server.sim.bot.get_guild(server.guild_id)
+    assert guild is not None
+    category = await guild.create_category("rooms")
+    assert "of a kind that is not possible here" in await import_channel(server, field, category.id)
+
+
+@pytest.mark.parametrize("field", ["gallery", "log_channel_id"])
+async def test_a_channel_in_which_the_bot_cannot_post_is_refused(
+    server: ModeratedServer, field: str
+) -> None:
+    guild = server.sim.env.guild
+    closed = discord.PermissionOverwrite(send_messages=False)
+    channel = guild.create_text_channel("closed", overwrites={guild.default_role: closed})
+    told = await import_channel(server, field, channel.id)
+    assert f"in the channel {channel.id} I need Send Messages" in told
+
+
+async def import_channel(server: ModeratedServer, field: str, channel_id: int) -> str:
+    """Import a file with this channel, which must not change anything."""
+    before = await stored(server)
+    if field == "log_channel_id":
+        content = {"version": 1, "moderation": {field: channel_id}}
+    else:
+        value = [channel_id] if field == "channels" else channel_id
+        content = {"version": 1, "settings": {field: value}}
+    told = await import_file(server, json.dumps(content).encode())
+    assert await stored(server) == before
+    return told
+
+
+async def test_an_import_stores_all_or_nothing(server: ModeratedServer) -> None:
+    before = await stored(server)
+    content = b'{"version": 1, "settings": {"strength": 0.9}, "moderation": {"threshold": 0.1}}'
+    lists = server.services.moderation.lists
+    with patch.object(lists, "write_policy", side_effect=StorageFull):
+        assert "hold from now on" not in await import_file(server, content)
+    assert await stored(server) == before
+    assert "hold from now on" in await import_file(server, content)
+    options, policy = await stored(server)
+    assert (options.strength, policy.threshold) == (0.9, 0.1)
+
+
+async def test_limits_name_configured_models_only(server: ModeratedServer) -> None:
+    before = await stored(server)
+    told = await server.command(
+        server.manager, "settings limits", role=server.artists, models="noise, pocket"
+    )
+    assert told == "The model pocket is not available here. Available models: noise."
+    assert await stored(server) == before
+
+
+async def test_changes_at_the_same_time_are_all_stored(server: ModeratedServer) -> None:
+    settings, lists = server.services.store.guild_settings, server.services.moderation.lists
+    await asyncio.gather(
+        settings.change(server.guild_id, mentions=False),
+        settings.change(server.guild_id, strength=0.5),
+        settings.change_limits(server.guild_id, EVERYONE, lambda _: RoleLimits(steps=7)),
+        settings.change_limits(server.guild_id, server.artists.id, lambda _: RoleLimits(steps=9)),
+        lists.change_policy(server.guild_id, threshold=0.2),
+        lists.change_policy(server.guild_id, slow_mode_seconds=5),
+    )
+    options, policy = await stored(server)
+    assert (options.mentions, options.strength) == (False, 0.5)
+    assert options.limits[EVERYONE].steps == 7
+    assert options.limits[server.artists.id].steps == 9
+    assert (policy.threshold, policy.slow_mode_seconds) == (0.2, 5)

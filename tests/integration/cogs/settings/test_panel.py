@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import discord
 import pytest
 import pytest_asyncio
 from simcord.backend.errors import SetupError
@@ -177,6 +178,33 @@ async def test_limits_of_a_role_and_of_everybody_are_changed_in_the_panel(
     }
     assert "at most 20 steps" in await server.redraw(options={"steps": 30})
     assert await server.redraw(user=server.artist, options={"steps": 40}) == ""
+
+
+async def test_the_role_everyone_stands_for_all_users(server: ModeratedServer) -> None:
+    shown = await server.manager.select(
+        await panel(server),
+        [server.sim.env.guild.default_role],
+        custom_id="redraw:settings:limits",
+    )
+    await server.manager.submit_modal(shown, {"steps": "20"})
+    await server.sim.env.settle()
+    options = await server.services.store.guild_settings.options(server.guild_id)
+    assert options.limits == {EVERYONE: RoleLimits(steps=20)}
+
+
+@pytest.mark.parametrize("field", ["gallery", "log"])
+async def test_a_channel_in_which_the_bot_cannot_post_is_not_chosen(
+    server: ModeratedServer, field: str
+) -> None:
+    guild = server.sim.env.guild
+    closed = discord.PermissionOverwrite(send_messages=False)
+    channel = guild.create_text_channel("closed", overwrites={guild.default_role: closed})
+    shown = await panel(server)
+    told = await server.manager.select(shown, [channel], custom_id=f"redraw:settings:{field}")
+    assert "I need Send Messages" in said(told)
+    assert await server.services.store.guild_settings.gallery(server.guild_id) is None
+    policy = await server.services.moderation.lists.policy(server.guild_id)
+    assert policy.log_channel_id is None
 
 
 async def test_pictures_and_prompts_are_kept_for_the_servers_time(server: ModeratedServer) -> None:
