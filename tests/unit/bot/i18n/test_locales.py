@@ -106,7 +106,7 @@ def test_every_key_in_the_catalogue_is_used() -> None:
     dynamic = {
         key
         for key in catalogue("en")
-        if re.match(r"(img2img|privacy)\.(button|form|part|setting)\.", key)
+        if re.match(r"(img2img|privacy|settings)\.(button|form|part|setting)\.", key)
         or re.match(r"defaults\.(model|strength|style|steps|private|notification)", key)
         or re.match(r"moderation\.(button|form|case|log|effect|kind)\.", key)
         or re.fullmatch(r"moderation\.(ban|unban|timeout|allow|disallow)\.done", key)
