@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -63,7 +63,9 @@ class Database:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: work(*args, **kwargs))
 
-    async def execute(self, name: str, statement: str, values: tuple[object, ...]) -> int:
+    async def execute(
+        self, name: str, statement: str, values: tuple[object, ...] | Mapping[str, object]
+    ) -> int:
         """Run one changing statement in a transaction; how many rows it changed. `name` names
         its failpoints."""
 

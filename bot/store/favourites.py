@@ -39,6 +39,10 @@ class Favourites:
         """Add the job to the user's favourites, of which there may be `limit`, or remove it."""
         return await self._db.run(self._toggle, user_id, job_id, now, limit)
 
+    async def remove(self, user_id: int, job_id: str) -> bool:
+        """Remove the job from the user's favourites; whether it was one."""
+        return await self._db.execute("favourite", REMOVE, {"user": user_id, "job": job_id}) > 0
+
     async def of(self, user_id: int) -> list[str]:
         """The ids of the user's favourites, the newest favourite first."""
         return await self._db.run(self._of, user_id)

@@ -9,7 +9,8 @@ from bot.jobs.job import Job
 from bot.replies import reply_privately
 from bot.store.favourites import FavouriteChange
 from cogs.shared.access import AccessRule
-from cogs.shared.errors import TooManyFavourites
+from cogs.shared.channel_facts import check_access
+from cogs.shared.errors import JobNotFound, TooManyFavourites
 from cogs.shared.job_buttons import Action, Interaction, JobAction
 
 
@@ -17,15 +18,22 @@ class Favourite(JobAction):
     """Add the job to the user's favourites, or remove it."""
 
     action = Action.FAVOURITE
-    access = AccessRule.RESULT
+    # Users may always remove their own favourites; `run` checks `RESULT` before it adds one.
+    access = AccessRule.MESSAGE
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Change the favourites and say what was done, and how long the picture is kept.
 
         Raises:
+            JobNotFound, AgeRestricted: the user may not see the result here, and it is not one of
+                their favourites.
             TooManyFavourites: the user has as many as they may.
         """
         services = interaction.client.services
+        if await services.store.favourites.remove(interaction.user.id, job.id):
+            await reply_privately(interaction, translate(interaction.locale, "favourites.removed"))
+            return
+        await check_access(interaction, job, AccessRule.RESULT)
         limit = services.settings.favourites_per_user
         change = await services.store.favourites.toggle(
             interaction.user.id, job.id, time.time(), limit=limit
@@ -39,3 +47,11 @@ class Favourite(JobAction):
         else:
             key = "favourites.added"
         await reply_privately(interaction, translate(interaction.locale, key))
+
+    async def run_without_job(self, interaction: Interaction) -> None:
+        """The favourites of the job were erased with it.
+
+        Raises:
+            JobNotFound: always.
+        """
+        raise JobNotFound

@@ -130,6 +130,31 @@ async def test_a_favourite_shows_nothing_where_its_user_may_not_see_it(
     assert not listed.attachments
 
 
+async def test_a_favourite_is_removed_where_its_user_may_not_see_it(
+    sim: SimulatedDiscord,
+) -> None:
+    adult = sim.env.guild.create_text_channel("adult")
+    make_age_restricted(sim, adult)
+    await redraw(sim, channel=adult, prompt="a nude")
+    message = adult.last_message
+    assert message is not None
+    await press(sim, sim.bob, message, "⭐")
+    listed = await favourites(sim, sim.bob)
+    assert reply_of(await press(sim, sim.bob, listed, "⭐")).startswith("Removed")
+    stored = sim.bot.services.store.favourites
+    assert await stored.of(sim.bob.id) == []
+    # Adding it again needs the permission to see it.
+    assert "age-restricted" in reply_of(await press(sim, sim.bob, listed, "⭐"))
+    assert await stored.of(sim.bob.id) == []
+
+
+async def test_the_star_of_an_erased_picture_adds_nothing(sim: SimulatedDiscord) -> None:
+    await redraw(sim)
+    message = sim.last
+    await expire(sim)
+    assert "no longer know" in reply_of(await press(sim, sim.bob, message, "⭐"))
+
+
 async def test_more_favourites_than_allowed_are_refused(sim: SimulatedDiscord) -> None:
     for number in range(3):
         await redraw(sim, prompt=f"picture {number}")
