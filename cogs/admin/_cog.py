@@ -16,7 +16,7 @@ from bot.i18n.translate import localized_name, translate
 from bot.moderation.actions import Moderator
 from bot.moderation.model import EVERYWHERE, ActionKind, Effect, Place, Subject
 from bot.replies import reply_privately
-from cogs.admin._errors import NoSuchBan, NoTarget, OperatorOnly, StylesInvalid
+from cogs.admin._errors import NoSuchBan, NoTarget, NotAServerId, OperatorOnly, StylesInvalid
 from cogs.admin._statistics import statistics_text
 from cogs.shared.commands import command
 from cogs.shared.guard import CheckedCommands
@@ -25,6 +25,10 @@ from cogs.shared.text import plain
 Interaction = discord.Interaction[RedrawBot]
 Reason = Range[str, 1, 400]
 ServerId = Range[str, 15, 20]
+# Discord's ids have 64 bits, of which the upper 42 are milliseconds since 2015: no id reaches the
+# upper bound of SQLite's signed integers before the year 2084.
+# https://discord.com/developers/docs/reference#snowflakes
+MAX_ID = 2**63 - 1
 
 # An interaction token is valid for 15 minutes.
 DRAIN_SECONDS = 14 * 60.0
@@ -150,9 +154,11 @@ class Admin(
 def _target(user: discord.User | None, server: str | None) -> tuple[Subject, int]:
     if user is not None and server is None:
         return Subject.USER, user.id
-    if user is None and server is not None and server.isdecimal():
-        return Subject.SERVER, int(server)
-    raise NoTarget
+    if user is not None or server is None:
+        raise NoTarget
+    if not server.isdecimal() or int(server) > MAX_ID:
+        raise NotAServerId(server=plain(server))
+    return Subject.SERVER, int(server)
 
 
 def _mention(subject: Subject, subject_id: int) -> str:

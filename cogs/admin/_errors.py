@@ -4,6 +4,7 @@ UserError
 └── RequestError
     ├── OperatorOnly         the user does not own the application
     ├── NoTarget             neither a user nor a server was given, or both
+    ├── NotAServerId         the server's id is not possible
     ├── NoSuchBan            there is no such ban
     └── StylesInvalid        the file of styles cannot be read
 """
@@ -21,6 +22,12 @@ class NoTarget(RequestError):
     """Exactly one of the two options is needed; a server is given by its id."""
 
     text = "Give either a user, or the id of a server."
+
+
+class NotAServerId(RequestError):
+    """A text without an id, or a number that is too large for one."""
+
+    text = "{server} is not the id of a server."
 
 
 class NoSuchBan(RequestError):

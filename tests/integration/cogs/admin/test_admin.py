@@ -121,7 +121,11 @@ async def test_a_banned_server_and_a_banned_user_are_refused(server: ModeratedSe
     assert await server.redraw(user=server.bob) == ""
     assert "is not banned" in await admin(server, "unban", user=server.bob)
     assert "Give either" in await admin(server, "ban")
-    assert "Give either" in await admin(server, "ban", server="a" * 18)
+    assert "Give either" in await admin(server, "ban", user=server.bob, server=guild_id)
+    for wrong in ("a" * 18, "9" * 20, str(2**63)):
+        for name in ("ban", "unban"):
+            told = await admin(server, name, server=wrong)
+            assert told == f"{wrong} is not the id of a server."
     record = await server.services.moderation.cases.actions(EVERYWHERE)
     assert [(action.kind, action.target) for action in record][:2] == [
         ("ban", f"server {guild_id}"),
