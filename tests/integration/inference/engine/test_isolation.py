@@ -12,7 +12,7 @@ from inference.errors import InferenceError, NonFiniteOutput
 from inference.families.depth2img import Depth2ImgModel
 from inference.pipelines import random_tiny
 from inference.pipelines.devices import is_device_fault
-from inference.worker.messages import Failed, Submit
+from inference.worker.messages import Failed, Started, Submit
 from tests.support.engines import (
     LIBRARY_WARNINGS,
     finish,
@@ -132,6 +132,28 @@ def test_a_request_that_fails_inside_its_scheduler_is_prepared_again_once(
     assert recorder.failures.keys() == ({"r1"} if times == 2 else set())
     for id_ in recorder.results:
         assert np.abs(result_picture(recorder, id_) - expected[id_]).max() <= 1
+
+
+def test_a_request_that_is_prepared_again_is_not_overtaken(model: Depth2ImgModel) -> None:
+    force_library_steps(model)
+    step_by_library = model.sampler._step_by_library
+    failed: list[Any] = []
+
+    def fail_once(state: Any, output: torch.Tensor) -> None:
+        if not failed:
+            failed.append(state)
+            state.must_restart = True
+            raise ValueError("wrong value")
+        step_by_library(state, output)
+
+    model.sampler._step_by_library = fail_once  # type: ignore[method-assign]
+    engine, recorder = new_engine(model, request_limit=1)
+    wanted = ["first", "second", "third"]
+    for id_ in wanted:
+        engine.post(Submit(request(id_, steps=2, strength=1.0)))
+    finish(engine, recorder, wanted)
+    started = [event.id for _, event in recorder.events if isinstance(event, Started)]
+    assert started == ["first", "first", "second", "third"]
 
 
 @pytest.mark.parametrize(

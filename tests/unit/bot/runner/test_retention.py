@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import sqlite3
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from bot.errors import StorageFull
 from bot.retention_clock import RetentionClock
 from bot.runner import retention
 from bot.runner.retention import GAP_SECONDS, erase_expired_jobs
 from bot.store.erasure import limit_answer_times
 from bot.store.store import Store
-from tests.support.jobs import job
+from tests.support.jobs import DESTINATION, job
 
 HOUR = 3600.0
 RETENTION = 24 * HOUR
@@ -113,8 +115,9 @@ async def erase_once(store: Store, time: Time, monkeypatch: pytest.MonkeyPatch) 
     return pauses
 
 
-async def answered(store: Store, time: Time) -> str:
-    one = job(created_at=time.wall)
+async def answered(store: Store, time: Time, guild_id: int = 3) -> str:
+    destination = replace(DESTINATION, guild_id=guild_id)
+    one = job(created_at=time.wall, destination=destination)
     await store.accept(one)
     await store.cancel(one.id)
     await store.answered(one.id, time.wall)
@@ -154,4 +157,44 @@ async def test_a_start_within_a_week_erases_at_once(
         id_ = await answered(store, time)
         time.wall += RETENTION + 1
         await erase_once(store, time, monkeypatch)
+        assert await store.job(id_) is None
+
+
+@pytest.mark.parametrize("hours", [24.0, 2.0])
+async def test_the_retention_time_is_in_hours(
+    tmp_path: Path, time: Time, monkeypatch: pytest.MonkeyPatch, hours: float
+) -> None:
+    """The operator's 24 hours, and a server's own 2 hours."""
+    async with Store.open(tmp_path) as store:
+        await store.guild_settings.change(5, retention_hours=2.0)
+        id_ = await answered(store, time, guild_id=5 if hours == 2.0 else 3)
+        # The loop erases twice: now, and after its first pause.
+        time.pass_(hours * HOUR - retention.INTERVAL_SECONDS - 1)
+        await erase_once(store, time, monkeypatch)
+        assert await store.job(id_) is not None
+        time.pass_(2)
+        await erase_once(store, time, monkeypatch)
+        assert await store.job(id_) is None
+
+
+@pytest.mark.parametrize(
+    "error", [sqlite3.OperationalError("disk I/O error"), OSError("disk"), StorageFull()]
+)
+async def test_an_error_of_the_database_does_not_end_the_loop(
+    tmp_path: Path, time: Time, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async with Store.open(tmp_path) as store:
+        id_ = await answered(store, time)
+        time.wall += RETENTION + 1
+        erase_before = store.erase_before
+        errors = [error]
+
+        async def fail_once(cutoff: float, guild_id: int | None = None) -> int:
+            if errors:
+                raise errors.pop()
+            return await erase_before(cutoff, guild_id)
+
+        monkeypatch.setattr(store, "erase_before", fail_once)
+        await erase_once(store, time, monkeypatch)
+        assert not errors
         assert await store.job(id_) is None

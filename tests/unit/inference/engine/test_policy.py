@@ -186,6 +186,16 @@ def test_an_item_that_must_run_alone_waits_for_the_others_and_is_not_starved() -
     assert admit_all(policy) == ["later"]
 
 
+def test_a_requeued_item_is_admitted_before_all_that_wait() -> None:
+    policy = BatchPolicy(row_limit=4, request_limit=64)
+    first, second = item("first"), item("second")
+    start(policy, first, second, item("third"), item("fourth"))
+    policy.requeue_first(first)
+    assert ids(list(policy.running)) == ["second"]
+    assert ids(list(policy.waiting)) == ["first", "third", "fourth"]
+    assert admit_all(policy) == ["first"]
+
+
 def test_a_removed_item_leaves_nothing_behind() -> None:
     policy = BatchPolicy(row_limit=8, request_limit=64)
     running, waiting, alone = item("r"), item("w"), item("a")
