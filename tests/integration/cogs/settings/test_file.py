@@ -162,9 +162,9 @@ async def test_an_import_stores_all_or_nothing(server: ModeratedServer) -> None:
     content = b'{"version": 1, "settings": {"strength": 0.9}, "moderation": {"threshold": 0.1}}'
     lists = server.services.moderation.lists
     with patch.object(lists, "write_policy", side_effect=StorageFull):
-        assert "hold from now on" not in await import_file(server, content)
+        assert "apply now" not in await import_file(server, content)
     assert await stored(server) == before
-    assert "hold from now on" in await import_file(server, content)
+    assert "apply now" in await import_file(server, content)
     options, policy = await stored(server)
     assert (options.strength, policy.threshold) == (0.9, 0.1)
 
