@@ -15,7 +15,7 @@ from bot.moderation.errors import (
     UserTimedOut,
 )
 from bot.moderation.lists import ModerationLists
-from bot.moderation.model import EVERYWHERE, Case, CaseKind, Place
+from bot.moderation.model import Case, CaseKind, Place
 from bot.moderation.restrictions import check_restrictions
 from bot.store.ledger import Ledger
 
@@ -64,13 +64,21 @@ class UserChecks:
         cooldown_seconds: float = 0,
     ) -> None:
         """Check the lists, and the time since the user's last request here: slow mode's, or
-        `cooldown_seconds` if that is longer. A request that passes starts the wait.
+        `cooldown_seconds` if that is longer. An accepted request starts the wait.
 
         Raises:
             ServerBanned, UserBanned, UserTimedOut, UserNotAllowed, SlowMode: the user may not ask
                 now.
         """
         await self.check_lists(place, user_id, role_ids)
+        await self.check_wait(place, user_id, cooldown_seconds)
+
+    async def check_wait(self, place: Place, user_id: int, cooldown_seconds: float) -> None:
+        """Check the time since the user's last accepted request here, as in `check`.
+
+        Raises:
+            SlowMode: the user may not ask yet.
+        """
         try:
             await self._check_slow_mode(place, user_id, cooldown_seconds)
         except SlowMode as refusal:
@@ -96,8 +104,8 @@ class UserChecks:
         wait = max(slow_mode, cooldown_seconds)
         if not wait:
             return
-        guild_id, now = place.guild_id or EVERYWHERE, self._clock()
-        left = await self._ledger.begin_request(guild_id, user_id, now, wait)
+        last = await self._ledger.last_request(place.guild_id, user_id)
+        left = 0.0 if last is None else last + wait - self._clock()
         if left > 0:
             raise SlowMode(seconds=int(left) + 1)
 

@@ -45,8 +45,8 @@ _MERGE_USERS = f"""
     FROM usage WHERE day < :day AND user_id != 0 GROUP BY day, guild_id, model {_ADD}
 """  # noqa: S608
 _REQUEST_TIME = """
-    INSERT INTO last_request VALUES (:guild, pseudonym(:user), :now)
-    ON CONFLICT DO UPDATE SET at = excluded.at WHERE at + :wait <= excluded.at
+    INSERT INTO last_request VALUES (?, pseudonym(?), ?)
+    ON CONFLICT DO UPDATE SET at = max(at, excluded.at)
 """
 
 
@@ -99,9 +99,10 @@ def charge_job(db: sqlite3.Connection, job_id: str, charge: Charge) -> None:
 
 
 def count_request(db: sqlite3.Connection, job: Job) -> None:
-    """Within a transaction: count an accepted request."""
+    """Within a transaction: count an accepted request, and record its time."""
     guild_id = job.destination.guild_id or DIRECT_MESSAGES
     db.execute(_REQUEST, (job.created_at, guild_id, job.user_id, job.model))
+    db.execute(_REQUEST_TIME, (guild_id, job.user_id, job.created_at))
 
 
 class Ledger:
@@ -140,17 +141,14 @@ class Ledger:
         return await self._db.run(lambda: [Usage(**dict(row)) for row in self._rows(query, values)])
 
     async def last_requests(self, user_id: int) -> dict[int, float]:
-        """Server → when the user's last request there was recorded."""
+        """Server → when the user's last accepted request there was made."""
         query = "SELECT guild_id, at FROM last_request WHERE user_id = pseudonym(?)"
         return await self._db.run(lambda: dict(map(tuple, self._rows(query, (user_id,)))))
 
-    async def begin_request(self, guild_id: int, user_id: int, now: float, wait: float) -> float:
-        """Record that a user asks for a picture now, unless they asked less than `wait` seconds
-        ago.
-
-        Returns the seconds that are left, 0 if the request may begin.
-        """
-        return await self._db.run(self._begin_request, guild_id, user_id, now, wait)
+    async def last_request(self, guild_id: int | None, user_id: int) -> float | None:
+        """When the user's last accepted request in a server was made; None if that is over a day
+        ago."""
+        return (await self.last_requests(user_id)).get(guild_id or DIRECT_MESSAGES)
 
     async def expire(self, now: float) -> None:
         """Merge the users of past days into one, and delete times of requests that are over."""
@@ -178,15 +176,6 @@ class Ledger:
         self, query: str, values: tuple[object, ...] | Mapping[str, object]
     ) -> sqlite3.Cursor:
         return self._db.connection.execute(query, values)
-
-    def _begin_request(self, guild_id: int, user_id: int, now: float, wait: float) -> float:
-        values = {"guild": guild_id, "user": user_id, "now": now, "wait": wait}
-        with self._db.transaction("request time"):
-            if self._db.connection.execute(_REQUEST_TIME, values).rowcount:
-                return 0.0
-        query = "SELECT at FROM last_request WHERE guild_id = ? AND user_id = pseudonym(?)"
-        (at,) = self._db.connection.execute(query, (guild_id, user_id)).fetchone()
-        return float(at + wait - now)
 
     def _expire(self, now: float) -> None:
         today = {"day": day_of(now)}

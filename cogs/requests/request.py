@@ -16,6 +16,7 @@ from bot.jobs.admission import Reservation
 from bot.jobs.budgets import check_limits, check_pictures, check_private
 from bot.jobs.job import Destination, Job, Reference, new_job_id
 from bot.jobs.options import options_for
+from bot.moderation.model import Place
 from bot.moderation.place import place_of
 from bot.permissions import check_permissions
 from cogs.requests.draft import MAX_SEED, MAX_STEPS, Draft
@@ -191,6 +192,12 @@ async def submit(
         terms = await terms_for(services, user, destination.guild_id)
         job = _new_job(services, draft, source, destination, user, locale, here, terms)
         check_limits(terms.limits, job, private=bool(draft.private))
+        # Another request of the user may have been accepted while this one waited for its turn.
+        await services.moderation.users.check_wait(
+            Place(destination.guild_id, destination.channel_id),
+            user.id,
+            terms.limits.cooldown_seconds or 0,
+        )
     except BaseException:
         await discard(services, source)
         raise

@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from bot.jobs.budgets import EVERYONE, RoleLimits
 from bot.store.ledger import renewal
+from tests.support.jobs import job
 from tests.support.moderation.discord import CAT, ModeratedServer, Painter, open_moderated_server
 
 # As many steps as the engine takes: two pictures of this kind have the same price.
@@ -166,3 +167,29 @@ async def test_slow_mode_survives_a_restart(tmp_path: Path) -> None:
         assert await server.redraw() == ""
         await server.sim.restart(Painter())
         assert "Slow mode is on" in await server.redraw()
+
+
+async def test_a_refused_request_starts_no_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_moderated_server(tmp_path, moderation=False) as server:
+        services = server.services
+        services.settings.role_limits = {EVERYONE: RoleLimits(cooldown_seconds=600)}
+        await services.runner.acceptance.pause("maintenance")
+        assert "maintenance" in await server.redraw()
+        await services.runner.acceptance.resume()
+        assert "not a picture" in await server.redraw(options={"image": ("a.png", b"no picture")})
+        decode = services.intake.from_bytes
+
+        async def accept_another(*arguments: Any, **options: Any) -> Any:
+            """Another request of the user is accepted while this one is prepared."""
+            one = job(user_id=server.alice.id)
+            here = replace(one.destination, guild_id=server.guild_id)
+            await services.store.accept(replace(one, destination=here))
+            return await decode(*arguments, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(services.intake, "from_bytes", accept_another)
+            assert "Slow mode is on" in await server.redraw()
+        assert await server.redraw(user=server.bob) == ""
+        assert "Slow mode is on" in await server.redraw(user=server.bob)

@@ -15,6 +15,7 @@ from bot.moderation.lists import ModerationLists
 from bot.moderation.model import Case, Effect, Place, Restriction, Subject
 from bot.moderation.moderation import Moderation
 from bot.store.store import Store
+from tests.support.jobs import job
 from tests.support.moderation.pictures import as_picture
 from tests.support.pictures import photo
 
@@ -41,10 +42,17 @@ class ScriptedClassifier:
 class ModerationFixture:
     """`now` is the clock in seconds."""
 
+    store: Store
     moderation: Moderation
     classifier: ScriptedClassifier
     heard: list[tuple[Case, Sequence[Picture]]]
     now: list[float]
+
+    async def accept(self, place: Place, user_id: int) -> None:
+        """Store an accepted request of the user in this place."""
+        one = job(user_id=user_id, created_at=self.now[0])
+        destination = replace(one.destination, guild_id=place.guild_id)
+        await self.store.accept(replace(one, destination=destination))
 
 
 @asynccontextmanager
@@ -57,6 +65,7 @@ async def open_moderation(
     now = [1_000_000.0]
     async with Store.open(folder) as store:
         yield ModerationFixture(
+            store,
             Moderation(
                 lists=ModerationLists(store.database),
                 cases=ModerationCases(store.database),

@@ -94,7 +94,10 @@ async def test_a_banned_user_on_an_allow_list_is_banned(opened: ModerationFixtur
 
 async def test_slow_mode_counts_per_user_and_server(opened: ModerationFixture) -> None:
     await opened.moderation.lists.set_policy(GuildPolicy(guild_id=GUILD, slow_mode_seconds=30))
-    await opened.moderation.users.check(HERE, USER, [])
+    # A request that is not accepted starts no wait.
+    for _ in range(2):
+        await opened.moderation.users.check(HERE, USER, [])
+    await opened.accept(HERE, USER)
     await opened.moderation.users.check(HERE, USER + 1, [])
     await opened.moderation.users.check(ELSEWHERE, USER, [])
     opened.now[0] += 10
@@ -135,6 +138,7 @@ async def test_refusals_of_users_are_listed_once_an_hour_where_there_is_a_log(
             return refusal.case_id
         return None
 
+    await opened.accept(HERE, USER + 1)
     # A ban may be appealed, at any of the refusals.
     assert [await ask(USER) for _ in range(3)] == [1, 1, 1]
     assert [await ask(USER + 1) for _ in range(3)] == [None, None, None]

@@ -11,7 +11,7 @@ import pytest
 from bot.errors import JobNotActive
 from bot.jobs.budgets import Charge, Spent
 from bot.jobs.job import Job
-from bot.store.ledger import Ledger, day_of, renewal
+from bot.store.ledger import day_of, renewal
 from bot.store.store import Store
 from tests.support.jobs import job, picture
 
@@ -98,17 +98,18 @@ async def test_users_of_past_days_are_merged(store: Store) -> None:
     assert len(await store.ledger.usage("2027-01-01", 7)) == 1
 
 
-async def test_the_time_between_two_requests_survives_a_restart(tmp_path: Path) -> None:
-    async def begin(ledger: Ledger, now: float) -> float:
-        return await ledger.begin_request(3, 7, now, 60.0)
-
+async def test_the_time_of_an_accepted_request_is_kept_for_a_day(tmp_path: Path) -> None:
     async with Store.open(tmp_path) as store:
-        assert await begin(store.ledger, NOON) == 0.0
+        assert await store.ledger.last_request(3, 7) is None
+        for at in (NOON, NOON - 5):
+            await accepted(store, at=at)
+        await accepted(store, guild=None, at=NOON + 1)
     async with Store.open(tmp_path) as store:
         await store.ledger.expire(NOON + 10)
-        assert await begin(store.ledger, NOON + 10) == pytest.approx(50.0)
-        assert await store.ledger.begin_request(4, 7, NOON + 10, 60.0) == 0.0
-        assert await begin(store.ledger, NOON + 60) == 0.0
-        assert await begin(store.ledger, NOON + 61) == pytest.approx(59.0)
-        await store.ledger.expire(NOON + 61 + DAY)
-        assert await begin(store.ledger, NOON + 62) == 0.0
+        assert await store.ledger.last_request(3, 7) == NOON
+        assert await store.ledger.last_request(None, 7) == NOON + 1
+        assert await store.ledger.last_request(3, 8) is None
+        assert await store.ledger.last_request(4, 7) is None
+        assert await store.ledger.last_requests(7) == {0: NOON + 1, 3: NOON}
+        await store.ledger.expire(NOON + 2 + DAY)
+        assert await store.ledger.last_requests(7) == {}
