@@ -15,7 +15,7 @@ Part = Literal["everything", "foreground", "background"]
 Task = Literal["img2img", "text2img", "edit"]
 """What a model can do: redraw a picture, draw from text only, or edit by an instruction."""
 
-Option = Literal["strength", "negative_prompt", "guidance", "control_scale", "part"]
+Option = Literal["strength", "negative_prompt", "guidance", "part"]
 """Settings of a request that some models do not have. `part` stands for `mask`, `part` and
 `structure`."""
 
