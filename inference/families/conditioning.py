@@ -177,14 +177,14 @@ class ConditioningEncoder:
             self._keep(zip(missing, encoded, strict=True))
         return [found[inputs.picture_key] for inputs in batch]
 
-    def check_depth(self, encoded: EncodedPicture, key: Hashable) -> None:
-        """Look whether a depth map has non-finite values, if that is known by now.
+    def check_depth(self, encoded: EncodedPicture, key: Hashable, *, wait: bool = False) -> None:
+        """Look whether a depth map has non-finite values, if that is known by now or with `wait`.
 
         Raises:
             NonFiniteOutput: it has.
         """
         finite = encoded.depth_is_finite
-        if finite is not None and finite.ready and not finite.result():
+        if finite is not None and (wait or finite.ready) and not finite.result():
             self.cache.pop(key, None)
             raise NonFiniteOutput("The depth estimator's output was not valid for this picture.")
 

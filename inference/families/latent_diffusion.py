@@ -235,10 +235,11 @@ class LatentDiffusionModel(ABC):
         self._queued_steps.limit()
 
     def decode(self, one: Denoising) -> PendingTransfer[bytes]:
-        """The finished picture as RGB bytes, row-major; see `PictureDecoder.decode`."""
+        """The finished picture as RGB bytes. Raises NonFiniteOutput if the depth map is invalid."""
         if not one.total_steps:
             own = torch.frombuffer(bytearray(one.request.pixels), dtype=torch.uint8)
             return PendingTransfer(own, lambda values: values.numpy().tobytes())
+        self.encoder.check_depth(one.encoded, one.picture_key, wait=True)
         redrawn = self.decoder.decode(one.state.sample.to(self.dtype))
         return redrawn if one.mask is None else compose(redrawn, one.mask, one.request)
 

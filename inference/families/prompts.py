@@ -102,4 +102,5 @@ class ClipPrompts:
         embeddings = embed_weighted(
             prompts, self._empty, lambda ids: pipe.text_encoder(ids)[0], pipe.device
         )
-        return [(each,) for each in torch.split(embeddings.to(pipe.unet.dtype), 1)]
+        # A view would keep the whole batch in memory.
+        return [(each.clone(),) for each in torch.split(embeddings.to(pipe.unet.dtype), 1)]

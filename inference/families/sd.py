@@ -62,11 +62,17 @@ class StableDiffusionModel(LatentDiffusionModel):
     def _conditions(
         self, request: ImageRequest, encoded: EncodedPicture
     ) -> tuple[torch.Tensor, ...]:
-        """The ControlNet's picture, (1, 3, H, W) in 0..1, and the weight of its output, (1,)."""
+        """The ControlNet's picture, (1, 3, H, W) in 0..1, and the weight of its output, (1,).
+
+        ControlNet-Union mixes the rows of a call. Also with an attention weight of zero, a NaN in
+        one row would give NaN in all rows. So zeros replace NaN and infinities here; `decode` fails
+        a request with such a depth map.
+        """
         if encoded.depth is None:
             return ()
         scale = 1.0 if request.control_scale is None else request.control_scale
-        picture = ((encoded.depth + 1) / 2).expand(-1, 3, -1, -1)
+        picture = ((encoded.depth + 1) / 2).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+        picture = picture.expand(-1, 3, -1, -1)
         return picture, torch.full((1,), scale, dtype=self.dtype, device=self.device)
 
     def _call_denoiser(

@@ -75,8 +75,9 @@ class XlPrompts:
         # The last outputs are the second encoder's.
         pooled = outputs[0].text_embeds[: len(prompts)].to(dtype)
         found = zip(prompts, torch.split(text, 1), torch.split(pooled, 1), strict=True)
+        # A view would keep the whole batch in memory.
         return [
-            tuple(torch.zeros_like(part) if prompt.zero else part for part in parts)
+            tuple(torch.zeros_like(part) if prompt.zero else part.clone() for part in parts)
             for prompt, *parts in found
         ]
 
@@ -155,6 +156,7 @@ class StableDiffusionXLModel(StableDiffusionModel):
         (rows, conditions, D), and `torch.nn.MultiheadAttention` takes the first dimension for the
         sequence. So the two rows of a guided request see each other, as in the library's call, but
         a row must not see other requests. `numbers`, (rows,), are equal for rows of one request.
+        The mask does not hold back NaN: the picture is finite.
         """
         others = numbers[:, None] != numbers[None, :]
         mask = torch.zeros(others.shape, dtype=self.dtype, device=self.device)
