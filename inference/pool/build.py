@@ -39,7 +39,7 @@ def build_engine(config: WorkerConfig, report: Report) -> tuple[ModelPool, Ready
     budget = config.model_memory or int(MEMORY_SHARE * available_memory(device))
     policy = SwitchPolicy(budget=budget)
     entries = (config.entry, *config.others)
-    pool = ModelPool(entries, load, policy, report)
+    pool = ModelPool(entries, load, policy, report, excluded=config.excluded)
     ready = pool.start()
     half = ready.dtype != "float32"
     for entry in entries:

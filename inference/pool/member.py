@@ -9,7 +9,7 @@ from inference.model_entry import ModelEntry
 from inference.pool.switching import serve_seconds
 from inference.service import ModelState, ModelStatus
 from inference.types import ImageRequest
-from inference.worker.messages import ModelEngine, Statistics
+from inference.worker.messages import Cancel, ModelEngine, Statistics
 
 
 @dataclass(slots=True)
@@ -30,6 +30,15 @@ class PooledModel:
     loads: int = 0
     failure: str = ""
     retry_at: float = 0.0
+
+    def cancel(self, request_id: str) -> None:
+        """End the request if it waits or runs."""
+        self.waiting = deque(each for each in self.waiting if each[1].id != request_id)
+        if request_id in self.in_engine:
+            self.in_engine.remove(request_id)
+            # Sent again: the first one may have come before the request.
+            if self.engine is not None:
+                self.engine.post(Cancel(request_id))
 
     def status(self, load_seconds: float | None) -> ModelStatus:
         """The model as the service reports it; `load_seconds` is how long it took to load."""

@@ -15,8 +15,7 @@ import gc
 import logging
 import queue
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from inference.engine.failures import failure_of
@@ -27,6 +26,7 @@ from inference.pool.member import PooledModel
 from inference.pool.sizes import model_size
 from inference.pool.switching import ModelSize, Switch, SwitchPolicy
 from inference.types import ImageResult
+from inference.worker.excluded import RETRY_SECONDS, ExcludedModel
 from inference.worker.messages import (
     Cancel,
     Command,
@@ -47,14 +47,12 @@ log = logging.getLogger(__name__)
 Report = Callable[[Event | Loading | ModelStates], None]
 Load = Callable[[ModelEntry, Report], tuple[ModelEngine, Ready]]
 
-RETRY_SECONDS = 300.0
-"""A model whose loading failed is tried again for the first request after this time."""
-
 
 class ModelPool:
     """An engine that runs requests of several models; the first of `entries` is the default.
 
     `load` builds a model's engine, which then reports to the given function; `clock` gives seconds.
+    The `excluded` models count as models that could not be loaded.
     """
 
     def __init__(
@@ -64,6 +62,7 @@ class ModelPool:
         policy: SwitchPolicy,
         report: Report,
         clock: Callable[[], float] = time.monotonic,
+        excluded: Sequence[ExcludedModel] = (),
     ) -> None:
         self.policy = policy
         self._load = load
@@ -78,6 +77,9 @@ class ModelPool:
         self._leaving: tuple[str, ...] = ()
         self._ended_statistics = Statistics()
         self._stopping = False
+        for each in excluded:
+            model = self._models[each.name]
+            model.failure, model.retry_at = each.failure, clock() + each.retry_seconds
 
     def post(self, command: Command) -> None:
         """Accept a command. May be called from any thread and never blocks."""
@@ -88,14 +90,16 @@ class ModelPool:
                 engine.post(command)
 
     def start(self) -> Ready:
-        """Load the default model or, if that fails, the next one that can be loaded.
+        """Load the default model or, if that fails, the next one that can be loaded. An excluded
+        model is loaded only if all are excluded.
 
         Raises:
             DeviceNotFound: by the first model.
             Exception: none can be loaded; the error of the default model. Or a device fault.
         """
         first: Exception | None = None
-        for model in self._models.values():
+        models = list(self._models.values())
+        for model in [each for each in models if not each.failure] or models:
             loaded = self._try_to_load(model)
             if isinstance(loaded, Ready):
                 return loaded
@@ -145,19 +149,11 @@ class ModelPool:
                     name = request.model or self._default
                     self._models[name].waiting.append((arrived_at, request))
                 case Cancel(id=request_id):
-                    self._cancel(request_id)
+                    for model in self._models.values():
+                        model.cancel(request_id)
                 case Stop():
                     self._stopping = True
                     return
-
-    def _cancel(self, request_id: str) -> None:
-        for model in self._models.values():
-            model.waiting = deque(each for each in model.waiting if each[1].id != request_id)
-            if request_id in model.in_engine:
-                model.in_engine.remove(request_id)
-                # Sent again: the first one may have come before the request.
-                if model.engine is not None:
-                    model.engine.post(Cancel(request_id))
 
     def _forward(self, model: PooledModel) -> None:
         """Give waiting requests to the model's engine, as many as it runs at once."""
@@ -191,6 +187,8 @@ class ModelPool:
             self._unload(self._models[name])
         self._leaving = ()
         model = self._models[switch.load]
+        # What the allocator keeps would count as used when the free memory is measured.
+        _release_memory()
         failure = self._try_to_load(model)
         if isinstance(failure, Ready):
             return
@@ -208,8 +206,6 @@ class ModelPool:
         Raises:
             Exception: a device fault is not returned but raised.
         """
-        # What the allocator keeps would count as used when the free memory is measured.
-        _release_memory()
         loaded: Ready | Exception
         try:
             loaded = self._load_model(model)

@@ -12,6 +12,7 @@ from inference.errors import InferenceError, ModelUnavailable
 from inference.model_entry import ModelEntry
 from inference.service import DownloadProgress, ModelStatus, ReplicaSnapshot
 from inference.types import ImageRequest, ImageResult, Progress
+from inference.worker.excluded import ExcludedModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +20,8 @@ class WorkerConfig:
     """The arguments of a worker process.
 
     `entry` is the default model. With `others`, one process runs several models, which take at most
-    `model_memory` bytes; 0 stands for the device's free memory at the start.
+    `model_memory` bytes; 0 stands for the device's free memory at the start. The `excluded` models
+    are not loaded for a time, because their loading ended an earlier worker.
     `factory` is `module:function`. The worker calls it with this configuration and a function that
     sends messages to the supervisor; it returns the engine to run and the `Ready` message to send.
     `factory_options` are further arguments for that factory.
@@ -30,6 +32,7 @@ class WorkerConfig:
     entry: ModelEntry
     others: tuple[ModelEntry, ...] = ()
     model_memory: int = 0
+    excluded: tuple[ExcludedModel, ...] = ()
     device: str = "auto"
     dtype: str = "auto"
     batch_rows: int = 0

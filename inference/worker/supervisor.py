@@ -2,8 +2,9 @@
 
 A worker that ends, reports a device fault, or sends no message for too long is killed and replaced.
 Requests that it had not started are sent to the next worker. Requests that it had started fail with
-`WorkerDied`; the caller, which stores the number of attempts, decides whether to try them again.
-After three worker deaths without a finished request in between, the service fails for good.
+`WorkerDied`; the caller decides whether to try them again. After three deaths without a finished
+request in between, the service fails for good. A death while one of several models was being
+loaded does not count: the next worker leaves that model out for some minutes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +30,7 @@ from inference.errors import (
 from inference.models import find_models
 from inference.service import ServiceState, ServiceStatus
 from inference.types import ImageRequest, ImageResult, Progress
+from inference.worker.excluded import ExcludedModels
 from inference.worker.messages import (
     Active,
     Cancel,
@@ -62,10 +65,10 @@ class LocalService:
 
     `model` is a name that `find_model` accepts. With `other_models` the worker runs all of them;
     those in memory take at most `model_memory` bytes, 0 stands for most of the device's free
-    memory. `step_deadline` is the number of seconds without a
-    message, while requests run, after which the worker counts as hung; `load_deadline` is the same
-    for the time in which it loads the model. `environment` holds environment variables to set in
-    the worker, or to remove if None. Leaving the block ends the worker within about ten seconds.
+    memory. `step_deadline` is the number of seconds without a message, while requests run, after
+    which the worker counts as hung; `load_deadline` is the same while it loads a model.
+    `environment` has variables to set in the worker, or to remove if None. Leaving the block
+    takes ten seconds at most.
 
     Raises:
         UnknownModel: by the constructor, if a model is none of these, or is named twice.
@@ -108,7 +111,7 @@ class LocalService:
         self._load_deadline = load_deadline
         self._pending: dict[str, PendingRequest] = {}
         self._model_names = [entry.name for entry in entries]
-        self._status = StatusKeeper(self._model_names)
+        self._status, self._excluded = StatusKeeper(self._model_names), ExcludedModels()
         self._failure: ModelUnavailable | None = None
         self._process: WorkerProcess | None = None
         self._watchdog: Watchdog | None = None
@@ -208,11 +211,11 @@ class LocalService:
             if isinstance(reason, ModelUnavailable):
                 self._fail(reason)
                 return
-            self._consecutive_deaths += 1
             log.error("the worker process ended: %s", reason)
             for pending in [each for each in self._pending.values() if each.started]:
                 pending.resolve(WorkerDied("The model stopped while it ran this request."))
-            self._fail_loading_model(reason)
+            if not self._exclude_loading_model(reason):
+                self._consecutive_deaths += 1
             if self._consecutive_deaths >= MAX_CONSECUTIVE_DEATHS:
                 text = f"The worker process ended {self._consecutive_deaths} times in a row"
                 self._fail(WorkerFailed(f"{text}, the last time because {reason}."))
@@ -221,7 +224,8 @@ class LocalService:
 
     async def _run_worker(self) -> ModelUnavailable | str:
         """Run one worker process until it ends; the reason why it ended."""
-        process = await WorkerProcess.start(self._config)
+        config = replace(self._config, excluded=self._excluded.current())
+        process = await WorkerProcess.start(config)
         self._process = process
         reason: ModelUnavailable | str | None = None
         watchdog = Watchdog(load_seconds=self._load_deadline, step_seconds=self._step_deadline)
@@ -275,16 +279,14 @@ class LocalService:
                 if (pending := self._pending.get(id_)) is not None:
                     pending.handle(message)
 
-    def _fail_loading_model(self, reason: str) -> None:
-        """The worker ended while it loaded one of several models: the next worker would end for the
-        same reason, so the requests of that model fail."""
-        if self._status.state is not ServiceState.READY or not self._status.loading_model:
-            return
-        name = self._status.loading_model
-        error = ModelNotLoaded(f"{name} cannot be loaded: {reason}.")
-        for pending in self._pending.values():
-            if (pending.request.model or self._model_names[0]) == name:
-                pending.resolve(error)
+    def _exclude_loading_model(self, reason: str) -> bool:
+        """Exclude the one of several models that the worker loaded when it ended, because the next
+        worker would end, too. Returns whether that worker has another model to load."""
+        if (name := self._status.loading_model) is None:
+            return False
+        self._excluded.add(name, f"{reason}.")
+        self._fail_pending(ModelNotLoaded(f"{name} cannot be loaded: {reason}."), model=name)
+        return len(self._excluded.current()) < len(self._model_names)
 
     def _fail(self, error: ModelUnavailable) -> None:
         log.critical("%s", error)
@@ -292,6 +294,7 @@ class LocalService:
         self._status.set_state(ServiceState.FAILED, str(error))
         self._fail_pending(error)
 
-    def _fail_pending(self, error: InferenceError) -> None:
+    def _fail_pending(self, error: InferenceError, model: str = "") -> None:
         for pending in self._pending.values():
-            pending.resolve(error)
+            if not model or (pending.request.model or self._model_names[0]) == model:
+                pending.resolve(error)

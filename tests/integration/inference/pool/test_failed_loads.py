@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from inference.errors import ModelNotLoaded, ModelNotOnHub, ModelTooLarge, ModelUnavailable
-from inference.pool.pool import RETRY_SECONDS, Report
+from inference.pool.pool import Report
 from inference.service import ModelState
+from inference.worker.excluded import RETRY_SECONDS, ExcludedModel
 from inference.worker.messages import (
     Cancel,
 )
@@ -124,6 +125,26 @@ def test_an_unexpected_error_of_the_default_does_not_prevent_the_start(error: Ex
     pool.pool.start()
     assert pool.loaded == ["b"]
     assert pool.states()["a"] is ModelState.FAILED
+
+
+def test_an_excluded_default_is_refused_until_its_retry_time() -> None:
+    pool = Pool(excluded=[ExcludedModel("a", "it ended the worker.", 60.0)])
+    pool.pool.start()
+    pool.submit("a1", "b1")
+    pool.run("a1", "b1")
+    assert pool.loaded == ["b"]
+    assert str(pool.failures["a1"]) == "a cannot be loaded: it ended the worker."
+    assert pool.states()["a"] is ModelState.FAILED
+    pool.now += 60.0
+    pool.submit("a2")
+    pool.run("a2")
+    assert pool.results == ["b1", "a2"]
+
+
+def test_excluded_models_are_loaded_if_there_is_no_other() -> None:
+    pool = Pool(excluded=[ExcludedModel(name, "it ended the worker.", 60.0) for name in "abc"])
+    pool.pool.start()
+    assert pool.loaded == ["a"]
 
 
 def test_a_device_fault_at_the_start_is_raised() -> None:

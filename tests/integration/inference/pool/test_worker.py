@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,15 +16,17 @@ from inference import (
     ModelState,
     ServiceState,
     UnknownModel,
+    WorkerFailed,
 )
+from inference.worker import excluded
 from tests.support.requests import request
 
 
-def service(factory: str) -> LocalService:
-    """A service with the models noise, pocket and sd15, which that factory builds."""
+def service(factory: str, models: Sequence[str] = ("noise", "pocket", "sd15")) -> LocalService:
+    """A service with these models, which that factory builds."""
     return LocalService(
-        model="noise",
-        other_models=["pocket", "sd15"],
+        model=models[0],
+        other_models=models[1:],
         factory=f"tests.support.faults:{factory}",
         cache_dir=Path("unused"),
         load_deadline=2.0,
@@ -47,6 +50,44 @@ async def test_a_worker_that_ends_while_loading_a_model_fails_only_its_requests(
         status = running.status
     assert status.restarts == 1
     assert status.model("").state is ModelState.LOADED
+
+
+async def test_a_model_that_ended_a_worker_ends_no_other_one_for_some_minutes() -> None:
+    async with service("kills_for_sd15") as running:
+        for _ in range(3):
+            with pytest.raises(ModelNotLoaded, match="ended by SIGKILL"):
+                await make(running, "sd15")
+        assert (await make(running, "noise")).steps_run == 2
+        status = running.status
+    assert status.restarts == 1
+    assert status.model("sd15").state is ModelState.FAILED
+
+
+async def test_deaths_by_the_loading_of_one_model_do_not_end_the_service(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(excluded, "RETRY_SECONDS", 0.0)
+    async with service("kills_for_sd15") as running:
+        for _ in range(3):
+            with pytest.raises(ModelNotLoaded):
+                await make(running, "sd15")
+        assert (await make(running, "noise")).steps_run == 2
+        assert running.status.restarts == 3
+
+
+async def test_a_default_model_that_ends_the_worker_leaves_the_others_running() -> None:
+    async with service("kills_for_sd15", ["sd15", "noise"]) as running:
+        await running.wait_ready()
+        assert (await make(running, "noise")).steps_run == 2
+        with pytest.raises(ModelNotLoaded, match="sd15 cannot be loaded"):
+            await make(running, "")
+        assert running.status.restarts == 1
+
+
+async def test_the_service_fails_if_the_loading_of_every_model_ends_the_worker() -> None:
+    async with service("dies_at_once", ["noise", "pocket"]) as running:
+        with pytest.raises(WorkerFailed, match="3 times in a row"):
+            await running.wait_failed()
 
 
 async def test_a_model_without_a_file_is_reported_and_the_others_run() -> None:
