@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -45,6 +46,11 @@ REQUESTS_PER_ROW = 4
 request that runs takes about 3 MB at 512 × 512, a row of a call 100 times as much."""
 
 WARM_UP_ROWS = (*GRAPH_ROWS, 16, 24, 32)
+
+WARM_UP_SECONDS = 10.0
+"""The time after which the warm-up begins no further shape: enough for 1 to 6 rows of five sizes at
+0.5 s for each first call (docs/benchmarks.md). With several models it is part of each loading, and
+the switching policy makes requests wait for a multiple of that time."""
 
 GRAPH_MIN_ROWS = 16
 """CUDA graphs keep memory of their own; they are used if the device has room for so many rows."""
@@ -174,14 +180,24 @@ def gives_finite_values(model: DeviceModel[Any], pixels: int) -> bool:
 
 
 def _warm_up_sizes(
-    model: DeviceModel[Any], sizes: Sequence[tuple[int, int]], rows: int, *, graphs: bool = False
+    model: DeviceModel[Any],
+    sizes: Sequence[tuple[int, int]],
+    rows: int,
+    *,
+    graphs: bool = False,
+    clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Use every usual shape, so that no request waits for its first call, which takes about 0.5 s
-    (docs/benchmarks.md), and capture the CUDA graphs. Shapes for which there is no memory are left
-    out: the engine itself can run out of memory without harm."""
+    """Use the usual shapes, so that no request waits for its first call, which takes about 0.5 s
+    (docs/benchmarks.md), and capture the CUDA graphs. The fewest rows and the first size come
+    first; what is left after `WARM_UP_SECONDS` is left out. So are shapes for which there is no
+    memory: the engine itself can run out of memory without harm."""
     counts = sorted({min(rows, count) for count in WARM_UP_ROWS})
-    for width, height in sizes:
-        for count in counts:
+    end = clock() + WARM_UP_SECONDS
+    for count in counts:
+        for width, height in sizes:
+            if clock() >= end:
+                log.info("the warm-up ended before %d rows of %d × %d", count, width, height)
+                return
             captured = graphs and count <= GRAPH_ROWS[-1]
             try:
                 for _ in range(CALLS_BEFORE_CAPTURE + 1 if captured else 1):

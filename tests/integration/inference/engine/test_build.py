@@ -125,7 +125,20 @@ def test_a_shape_without_memory_is_left_out_of_the_warm_up(
     monkeypatch.setattr(Depth2ImgModel, "warm_up", warm_up)
     model = Depth2ImgModel(random_tiny.build())
     build._warm_up_sizes(model, ((64, 64), (128, 64)), rows=6)
-    assert warmed == [(64, 64, n) for n in (1, 2, 4)] + [(128, 64, n) for n in (1, 2, 4)]
+    assert warmed == [(width, 64, rows) for rows in (1, 2, 4) for width in (64, 128)]
+
+
+def test_the_warm_up_ends_after_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    warmed: list[tuple[int, int, int]] = []
+
+    def warm_up(_: Depth2ImgModel, width: int, height: int, rows: int) -> None:
+        warmed.append((width, height, rows))
+
+    monkeypatch.setattr(Depth2ImgModel, "warm_up", warm_up)
+    model = Depth2ImgModel(random_tiny.build())
+    # Each shape takes 4 seconds.
+    build._warm_up_sizes(model, ((64, 64), (128, 64)), rows=6, clock=lambda: 4.0 * len(warmed))
+    assert warmed == [(64, 64, 1), (128, 64, 1), (64, 64, 2)]
 
 
 def test_another_error_of_the_warm_up_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
