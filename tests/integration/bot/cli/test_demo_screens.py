@@ -25,6 +25,7 @@ from tests.support.services import ScriptedService
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(120),
+    pytest.mark.xdist_group("demo screens"),
     NEEDS_CHROMIUM,
 ]
 PROMPT = "a panda on a pink background"

@@ -56,14 +56,22 @@ async def test_network_errors_at_the_start_are_retried(
     assert "Unclosed" not in text
 
 
-async def test_the_bot_waits_until_discord_can_be_reached(
-    tmp_path: Path, unused_tcp_port: int
-) -> None:
-    async with running_bot(unused_tcp_port, tmp_path, worker=False) as (process, log):
-        await asyncio.sleep(2)
-        assert process.returncode is None
-        assert await stop(process) == 0
-        assert "Traceback" not in (await log).decode()
+async def test_the_bot_waits_until_discord_can_be_reached(tmp_path: Path) -> None:
+    tries: asyncio.Queue[None] = asyncio.Queue()
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        tries.put_nowait(None)
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with running_bot(port, tmp_path, worker=False) as (process, log):
+            async with asyncio.timeout(60):
+                for _ in range(10):
+                    await tries.get()
+            assert process.returncode is None
+            assert await stop(process) == 0
+            assert "Traceback" not in (await log).decode()
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ async def main():
         report["answers"] = [len(running.answers(job)) for job in jobs]
         report["parts"] = parts()
         runner = running.bot.runner
-        runner._min_free_bytes = 2**21
+        runner.acceptance._min_free_bytes = 2**21
         try:
             await running.ask(4)
         except StorageFull as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import sqlite3
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,18 @@ async def report(server: ModeratedServer, user: MemberActor, message: discord.Me
     return said(result)
 
 
+def shows(server: ModeratedServer, text: str) -> bool:
+    return text in text_of(server.entry)
+
+
+async def until(server: ModeratedServer, condition: Callable[[], bool]) -> None:
+    """Wait for the log, which is written after the user was answered."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await server.sim.env.settle()
+            await asyncio.sleep(0.01)
+
+
 async def test_every_kind_of_refusal_has_an_entry_with_spoilered_thumbnails(
     server: ModeratedServer,
 ) -> None:
@@ -55,6 +69,7 @@ async def test_every_kind_of_refusal_has_an_entry_with_spoilered_thumbnails(
     }
     for prompt, (words, image, thumbnails) in expected.items():
         await server.redraw(image=image, prompt=prompt)
+        await until(server, partial(shows, server, prompt))
         entry = server.entry
         for text in (words, server.alice.mention, f"<#{server.channel.id}>", prompt):
             assert text in text_of(entry)
@@ -278,11 +293,7 @@ async def test_thumbnails_and_prompts_leave_the_log_when_their_user_asks(
     await server.redraw(image=BAD, prompt="a very personal prompt")
     assert server.entry.attachments
     await delete_data(server.alice, server.channel)
-    for _ in range(200):
-        await server.sim.env.settle()
-        if not server.entry.attachments:
-            break
-    assert not server.entry.attachments
+    await until(server, lambda: not server.entry.attachments)
     assert "personal" not in text_of(server.entry)
     assert server.alice.mention in text_of(server.entry)
     (case,) = await server.services.moderation.cases.cases(server.guild_id)
