@@ -203,11 +203,12 @@ UNLIMITED = Allowance()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
     """The cost of one picture: the device's seconds, and the work that they bought, as of
-    `Job.cost`. `at` is in seconds since the epoch."""
+    `Job.cost`. `at` is in seconds since the epoch. A cancelled request made no `pictures`."""
 
     seconds: float
     work: float
     at: float
+    pictures: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from bot.jobs.job import Job, QueuePosition
@@ -106,6 +106,10 @@ class JobEstimates:
         """The job no longer runs."""
         self._steps_left.pop(job_id, None)
         self._first_reports.pop(job_id, None)
+
+    def steps_left(self, job_id: str) -> Mapping[int, int]:
+        """Variant → the steps left, as last reported, of a running job; it follows the reports."""
+        return self._steps_left.get(job_id, {})
 
     def seconds_left(self, job: Job) -> float | None:
         """Until a running job is finished, its variants in parallel as far as the slots allow.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -54,6 +54,24 @@ class Accounting:
         before = self._rates.get(job.model, rate)
         self._rates[job.model] = before + NEWEST * (rate - before)
         return Charge(seconds=seconds, work=cost, at=self._clock())
+
+    async def charge_cancelled(self, job: Job, steps_left: Mapping[int, int]) -> None:
+        """Charge the steps that a cancelled job's missing pictures took, at the measured rate.
+
+        `steps_left` has the steps that are left of each picture that took one. Nothing is charged
+        before a picture of the model was measured, and for the picture of a part.
+        """
+        rate = self._rates.get(job.model)
+        work = 0.0
+        for number in set(job.missing) & steps_left.keys():
+            variant = job.variants[number]
+            done = 1 - steps_left[number] / job.steps_of(variant)
+            work += job.cost_of(variant) * max(0.0, done)
+        # The job may count as running for a moment; nothing more will be charged.
+        self._charged[job.id] = self._charged.get(job.id, 0.0) + job.cost
+        if rate is not None and work and job.steps:
+            charge = Charge(seconds=rate * work, work=work, at=self._clock(), pictures=0)
+            await self._ledger.charge(job.id, charge)
 
     def price(self, job: Job) -> float | None:
         """The device seconds that the job's missing pictures will take; None before a picture of

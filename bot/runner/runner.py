@@ -180,6 +180,8 @@ class Runner:
 
     async def cancel(self, job_id: str) -> bool:
         """Cancel a waiting or running job; False if it is neither. The caller checks access."""
+        # The run may end, and its reports with it, while the store changes the job.
+        steps_left = self._estimates.steps_left(job_id)
         try:
             job = await self._store.cancel(job_id)
         except JobNotActive:
@@ -189,6 +191,7 @@ class Runner:
         self._isolated.ended(job_id)
         self._wake.set()
         self._deliver(job)
+        await self.accounting.charge_cancelled(job, steps_left)
         return True
 
     async def erase(self, user_id: int) -> int:

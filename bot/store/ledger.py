@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 from bot.jobs.budgets import Charge, Spent
@@ -35,7 +35,7 @@ _CHARGE = f"""
     INSERT INTO usage
     SELECT date(:at, 'unixepoch'), ifnull(json_extract(request, '$.destination.guild_id'), 0),
         pseudonym(user_id), json_extract(request, '$.model') || iif(:work, '', '{NO_STEPS}'),
-        0, 1, :work, :seconds
+        0, :pictures, :work, :seconds
     FROM job WHERE id = :job {_ADD}
 """  # noqa: S608
 _REQUEST = f"INSERT INTO usage VALUES (date(?, 'unixepoch'), ?, pseudonym(?), ?, 1, 0, 0, 0) {_ADD}"  # noqa: S608
@@ -93,9 +93,8 @@ def prepare_connection(db: sqlite3.Connection) -> None:
 
 
 def charge_job(db: sqlite3.Connection, job_id: str, charge: Charge) -> None:
-    """Within a transaction: charge one picture to the job's user and server."""
-    values = {"job": job_id, "at": charge.at, "work": charge.work, "seconds": charge.seconds}
-    db.execute(_CHARGE, values)
+    """Within a transaction: charge the job's user and server."""
+    db.execute(_CHARGE, {"job": job_id, **asdict(charge)})
 
 
 def count_request(db: sqlite3.Connection, job: Job) -> None:
@@ -150,6 +149,10 @@ class Ledger:
         ago."""
         return (await self.last_requests(user_id)).get(guild_id or DIRECT_MESSAGES)
 
+    async def charge(self, job_id: str, charge: Charge) -> None:
+        """Charge the user and server of a stored job."""
+        await self._db.run(self._charge, job_id, charge)
+
     async def expire(self, now: float) -> None:
         """Merge the users of past days into one, and delete times of requests that are over."""
         await self._db.run(self._expire, now)
@@ -176,6 +179,10 @@ class Ledger:
         self, query: str, values: tuple[object, ...] | Mapping[str, object]
     ) -> sqlite3.Cursor:
         return self._db.connection.execute(query, values)
+
+    def _charge(self, job_id: str, charge: Charge) -> None:
+        with self._db.transaction("charge"):
+            charge_job(self._db.connection, job_id, charge)
 
     def _expire(self, now: float) -> None:
         today = {"day": day_of(now)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
@@ -79,6 +80,26 @@ async def test_waiting_pictures_count_before_they_are_made(server: ModeratedServ
     await server.sim.settled()
     spent = await server.services.runner.accounting.spent(server.alice.id, server.guild_id)
     assert spent.user == pytest.approx(3 * PRICE)
+
+
+async def test_a_cancelled_request_is_charged_once_for_the_steps_that_ran(
+    server: ModeratedServer,
+) -> None:
+    assert await server.redraw(options=THREE_STEPS) == ""
+    service, runner = server.services.inference, server.services.runner
+    assert isinstance(service, Painter)
+    service.gate.clear()
+    await server.alice.slash(server.channel, "img2img", prompt="a fox", image=CAT, **THREE_STEPS)
+    async with asyncio.timeout(10):
+        while not runner.running or runner._estimates.steps_left(runner.running[0].id) != {0: 0}:  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(0.01)
+    [job] = runner.running
+    assert await runner.cancel(job.id)
+    assert not await runner.cancel(job.id)
+    service.gate.set()
+    await server.sim.settled()
+    spent = await runner.accounting.spent(server.alice.id, server.guild_id)
+    assert spent.user == pytest.approx(2 * PRICE)
 
 
 async def test_quota_shows_what_is_left_and_queue_shows_prices(server: ModeratedServer) -> None:

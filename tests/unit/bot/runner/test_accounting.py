@@ -98,6 +98,27 @@ async def test_a_shown_part_is_charged_its_seconds_and_changes_no_price(books: B
         assert accounting.price(ask("c")) == pytest.approx(2.0)
 
 
+async def test_a_cancelled_request_is_charged_the_steps_that_ran(books: Books) -> None:
+    accounting, store = books.accounting, books.store
+    one = dataclasses.replace(
+        ask("a", pictures=4), source=await store.pictures.put(picture()), steps=10
+    )
+    await store.accept(one)
+    await store.start(one.id, NOW)
+    await accounting.charge_cancelled(one, {0: 5})
+    assert (await accounting.spent(7, 3)).user == 0.0, "no rate was measured"
+    first = accounting.charge(one, 0, made(one, 2.0))
+    result = await store.pictures.put(picture(1))
+    await store.variant_made(one.id, 0, result, ignored_prompt="", depth=None, charge=first)
+    cancelled = await store.cancel(one.id)
+    # The first is made and charged; 2 is finished but not stored; 3 did not begin.
+    await accounting.charge_cancelled(cancelled, {0: 0, 1: 5, 2: 0})
+    assert (await accounting.spent(7, 3)).user == pytest.approx(2.0 + 1.0 + 2.0)
+    [row] = await store.ledger.usage("2027-01-01")
+    assert (row.requests, row.pictures) == (1, 1)
+    assert await store.ledger.rates("2027-01-01") == {"small": pytest.approx(2.0 / one.cost * 4)}
+
+
 async def test_waiting_and_running_pictures_count_until_they_are_charged(books: Books) -> None:
     first = ask("a")
     books.accounting.charge(first, 0, made(first, 2.0))
