@@ -28,6 +28,7 @@ from inference.pipelines.devices import (
     cpu_count,
     free_memory,
     is_out_of_memory,
+    release_memory,
     weights_on,
 )
 from inference.pipelines.load import load_depth, load_pipeline, memory_errors
@@ -91,23 +92,39 @@ def _build_in_first_valid(
             name = _name(dtype)
             log.warning("%s gives invalid values here: using %s", _name(wanted), name)
             report(Loading(f"loading the model in {name}"))
-        pipe = load_pipeline(config.entry, device, dtype, config.cache_dir, report)
-        pipe.set_progress_bar_config(disable=True)
-        depth = load_depth(config.entry, device, dtype, config.cache_dir)
-        parts = [*pipe.components.values(), *([depth.model] if depth else [])]
-        weights = weights_on(device, parts)
-        if device.type == "cuda":
-            _use_channels_last(pipe)
-        model = build_model(pipe, depth)
-        if model is None:
-            ready = Ready(slots=1, device=device.type, dtype=_name(dtype), weights=weights)
-            return WholeCallEngine(pipe, report), ready
-        if gives_finite_values(model, config.entry.pixels):
-            engine, ready = _stepped_engine(config, model, report)
-            return engine, replace(ready, weights=weights)
-        del pipe, model
-        free_memory()
+        built = _build(config, device, dtype, report)
+        if built is not None:
+            return built
+        # Two models may not fit the device.
+        release_memory()
     raise InvalidModel(f"{config.entry.name} gives invalid values, in every precision.")
+
+
+def _build(
+    config: WorkerConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+    report: Callable[[Event | Loading], None],
+) -> tuple[ModelEngine, Ready] | None:
+    """The engine in that precision; None if the model gives values that are not finite.
+
+    No reference to the model is left in the second case.
+    """
+    pipe = load_pipeline(config.entry, device, dtype, config.cache_dir, report)
+    pipe.set_progress_bar_config(disable=True)
+    depth = load_depth(config.entry, device, dtype, config.cache_dir)
+    parts = [*pipe.components.values(), *([depth.model] if depth else [])]
+    weights = weights_on(device, parts)
+    if device.type == "cuda":
+        _use_channels_last(pipe)
+    model = build_model(pipe, depth)
+    if model is None:
+        ready = Ready(slots=1, device=device.type, dtype=_name(dtype), weights=weights)
+        return WholeCallEngine(pipe, report), ready
+    if not gives_finite_values(model, config.entry.pixels):
+        return None
+    engine, ready = _stepped_engine(config, model, report)
+    return engine, replace(ready, weights=weights)
 
 
 def _precisions(wanted: torch.dtype) -> Sequence[torch.dtype]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import logging
@@ -175,6 +176,13 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
     elif torch.backends.mps.is_available():
         torch.mps.empty_cache()
+
+
+def release_memory() -> None:
+    """Release models that no object uses. Hooks, compiled functions and the objects of a failed
+    loading refer to their modules in cycles."""
+    gc.collect()
+    free_memory()
 
 
 def main() -> None:

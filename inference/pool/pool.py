@@ -11,7 +11,6 @@ program needs that memory. A copy of the weights in main memory would need a bud
 
 from __future__ import annotations
 
-import gc
 import logging
 import queue
 import time
@@ -21,7 +20,7 @@ from functools import partial
 from inference.engine.failures import failure_of
 from inference.errors import DeviceNotFound, ModelNotLoaded, ModelTooLarge, ModelUnavailable
 from inference.model_entry import ModelEntry
-from inference.pipelines.devices import free_memory, is_device_fault, is_out_of_memory
+from inference.pipelines.devices import is_device_fault, is_out_of_memory, release_memory
 from inference.pool.member import PooledModel
 from inference.pool.sizes import model_size
 from inference.pool.switching import ModelSize, Switch, SwitchPolicy
@@ -188,7 +187,7 @@ class ModelPool:
         self._leaving = ()
         model = self._models[switch.load]
         # What the allocator keeps would count as used when the free memory is measured.
-        _release_memory()
+        release_memory()
         failure = self._try_to_load(model)
         if isinstance(failure, Ready):
             return
@@ -217,7 +216,7 @@ class ModelPool:
             # The frames of its traceback refer to the parts that were loaded.
             error.__cause__ = error.__context__ = None
             loaded = error.with_traceback(None)
-        _release_memory()
+        release_memory()
         return loaded
 
     def _load_model(self, model: PooledModel) -> Ready:
@@ -285,10 +284,3 @@ class ModelPool:
         seconds = self.policy.load_seconds
         states = [model.status(seconds(name)) for name, model in self._models.items()]
         self._report(ModelStates(tuple(states)))
-
-
-def _release_memory() -> None:
-    """Release what no object uses. Hooks, compiled functions and the objects of a failed loading
-    refer to their modules in cycles."""
-    gc.collect()
-    free_memory()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import weakref
 from typing import Any
 
 import pytest
@@ -51,8 +53,6 @@ def load(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> list[torch.dtype]:
     loaded: list[torch.dtype] = []
 
     def load_pipeline(_: Any, device: torch.device, dtype: torch.dtype, *__: Any) -> Any:
-        import copy
-
         loaded.append(dtype)
         return copy.deepcopy(pipe).to(device, dtype)
 
@@ -73,6 +73,26 @@ def test_a_precision_that_gives_invalid_values_is_replaced_by_the_next(
     warnings = [r.message for r in caplog.records if r.levelno == logging.WARNING]
     assert "float16 gives invalid values here: using bfloat16" in warnings
     assert Loading("loading the model in bfloat16") in reported
+
+
+@pytest.mark.parametrize("part", ["unet", "vae"])
+def test_the_model_of_one_precision_is_gone_when_the_next_is_loaded(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = overflowing(part, float("nan"))
+    loaded: list[weakref.ref[Any]] = []
+    alive: list[int] = []
+
+    def load_pipeline(_: Any, device: torch.device, dtype: torch.dtype, *__: Any) -> Any:
+        alive.append(sum(each() is not None for each in loaded))
+        one = copy.deepcopy(pipe).to(device, dtype)
+        loaded.extend(weakref.ref(one.components[name]) for name in ("unet", "depth_estimator"))
+        return one
+
+    monkeypatch.setattr(build, "load_pipeline", load_pipeline)
+    with pytest.raises(InvalidModel):
+        build_engine(config("float16"), lambda _: None)
+    assert alive == [0, 0, 0]
 
 
 def test_a_valid_precision_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
