@@ -76,7 +76,8 @@ async def test_a_rule_that_does_not_end_refuses_a_post(
 
 @pytest.mark.parametrize("label", POSTING)
 @pytest.mark.parametrize(
-    ("setting", "sentence"), [("channels", "these channels only"), ("roles", "these roles only")]
+    ("setting", "sentence"),
+    [("channels", "only in these channels"), ("roles", "only with one of these roles")],
 )
 async def test_a_post_needs_a_channel_and_a_role_that_the_server_chose(
     sim: SimulatedDiscord,
