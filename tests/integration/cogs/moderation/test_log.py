@@ -172,21 +172,21 @@ async def test_what_is_not_the_bots_picture_cannot_be_reported(server: Moderated
     assert server.log.history() == []
 
 
-async def test_delete_everywhere_removes_the_answer_and_its_gallery_copy(
+async def test_delete_everywhere_removes_the_answer_and_its_copies(
     server: ModeratedServer,
 ) -> None:
     gallery = server.sim.env.guild.create_text_channel("gallery")
     await server.services.store.guild_settings.set_gallery(server.guild_id, gallery.id)
     await server.redraw()
     answer = server.sim.last
-    await server.click(server.alice, answer, "Share")
-    assert len(pictures_in(gallery)) == 1
+    for label in ("Share", "Larger"):
+        await server.click(server.alice, answer, label)
+    assert len([*pictures_in(gallery), *pictures_in(server.channel)]) == 3
     shared = gallery.last_message
     assert shared is not None
     assert "Thank you" in await server.click(server.bob, shared, "Report")
     await server.click(server.moderator, server.entry, "Delete everywhere")
-    assert pictures_in(gallery) == []
-    assert pictures_in(server.channel) == []
+    assert [*pictures_in(gallery), *pictures_in(server.channel)] == []
     assert await server.services.store.jobs_of(server.alice.id) == []
     assert "Picture deleted" in text_of(server.entry)
 
