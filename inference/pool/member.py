@@ -16,13 +16,15 @@ from inference.worker.messages import Cancel, ModelEngine, Statistics
 class PooledModel:
     """A configured model: its engine while it is loaded, and its requests.
 
-    `waiting` holds requests that are not in the engine, each with its time of arrival.
+    Each request is kept with its time of arrival. `waiting` are those that are not in the engine,
+    `in_engine` the others, by id; `retried` are those that the engine has given up once.
     """
 
     entry: ModelEntry
     engine: ModelEngine | None = None
     waiting: deque[tuple[float, ImageRequest]] = field(default_factory=deque)
-    in_engine: set[str] = field(default_factory=set)
+    in_engine: dict[str, tuple[float, ImageRequest]] = field(default_factory=dict)
+    retried: set[str] = field(default_factory=set)
     statistics: Statistics = field(default_factory=Statistics)
     # While it is being loaded: the time of the start, after a download.
     loading_since: float | None = None
@@ -31,14 +33,41 @@ class PooledModel:
     failure: str = ""
     retry_at: float = 0.0
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is loaded and has no requests."""
+        return self.engine is not None and self.engine.idle and not self.waiting
+
+    def unload(self) -> Statistics:
+        """Close and drop the engine; its last statistics."""
+        assert self.engine is not None
+        self.engine.close()
+        self.engine = None
+        self.in_engine.clear()
+        ended, self.statistics = self.statistics, Statistics()
+        return ended
+
     def cancel(self, request_id: str) -> None:
         """End the request if it waits or runs."""
         self.waiting = deque(each for each in self.waiting if each[1].id != request_id)
-        if request_id in self.in_engine:
-            self.in_engine.remove(request_id)
-            # Sent again: the first one may have come before the request.
-            if self.engine is not None:
-                self.engine.post(Cancel(request_id))
+        # Sent again: the first one may have come before the request.
+        if request_id in self.in_engine and self.engine is not None:
+            self.engine.post(Cancel(request_id))
+        self.request_ended(request_id)
+
+    def request_ended(self, request_id: str) -> None:
+        """The request has left the engine for good."""
+        self.in_engine.pop(request_id, None)
+        self.retried.discard(request_id)
+
+    def retry(self, request_id: str) -> bool:
+        """Put a request that has left the engine first among those that wait. Returns False if that
+        was done before, or if the request was cancelled."""
+        if request_id in self.retried or request_id not in self.in_engine:
+            return False
+        self.retried.add(request_id)
+        self.waiting.appendleft(self.in_engine.pop(request_id))
+        return True
 
     def status(self, load_seconds: float | None) -> ModelStatus:
         """The model as the service reports it; `load_seconds` is how long it took to load."""

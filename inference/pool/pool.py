@@ -18,7 +18,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from inference.engine.failures import failure_of
-from inference.errors import DeviceNotFound, ModelNotLoaded, ModelTooLarge, ModelUnavailable
+from inference.errors import (
+    DeviceNotFound,
+    ModelNotLoaded,
+    ModelTooLarge,
+    ModelUnavailable,
+    OutOfMemory,
+)
 from inference.model_entry import ModelEntry
 from inference.pipelines.devices import is_device_fault, is_out_of_memory, release_memory
 from inference.pool.member import PooledModel
@@ -159,8 +165,8 @@ class ModelPool:
         if model.engine is None or model.entry.name in self._leaving:
             return
         while model.waiting and len(model.in_engine) < model.slots:
-            _, request = model.waiting.popleft()
-            model.in_engine.add(request.id)
+            arrived_at, request = model.waiting.popleft()
+            model.in_engine[request.id] = arrived_at, request
             model.engine.post(Submit(request))
 
     def _switch(self) -> None:
@@ -241,13 +247,8 @@ class ModelPool:
 
     def _unload(self, model: PooledModel) -> None:
         log.info("%s moves out of memory", model.entry.name)
-        assert model.engine is not None
-        model.engine.close()
-        self._engines = tuple(each for each in self._engines if each is not model.engine)
-        model.engine = None
-        model.in_engine.clear()
-        self._ended_statistics += model.statistics
-        model.statistics = Statistics()
+        self._ended_statistics += model.unload()
+        self._engines = tuple(each.engine for each in self._models.values() if each.engine)
         self.policy.was_unloaded(model.entry.name)
 
     def _set_failed(self, model: PooledModel, error: Exception) -> None:
@@ -267,10 +268,12 @@ class ModelPool:
     def _handle(self, model: PooledModel, event: Event | Loading | ModelStates) -> None:
         """Pass on what the model's engine reports."""
         match event:
+            case Failed(id=request_id, error=OutOfMemory()) if self._make_room(model, request_id):
+                return
             case Started():
                 self.policy.was_used(model.entry.name, self._clock())
             case ImageResult(id=request_id) | Failed(id=request_id):
-                model.in_engine.discard(request_id)
+                model.request_ended(request_id)
             case Loading(download=download) if download is not None:
                 model.loading_since = self._clock()
             case Statistics():
@@ -279,6 +282,17 @@ class ModelPool:
                     (each.statistics for each in self._models.values()), self._ended_statistics
                 )
         self._report(event)
+
+    def _make_room(self, model: PooledModel, request_id: str) -> bool:
+        """Unload the idle models for a request that lacks memory, and try it once more."""
+        idle = [each for each in self._models.values() if each is not model and each.is_idle]
+        if not idle or not model.retry(request_id):
+            return False
+        for each in idle:
+            self._unload(each)
+        release_memory()
+        self._report_states()
+        return True
 
     def _report_states(self) -> None:
         seconds = self.policy.load_seconds

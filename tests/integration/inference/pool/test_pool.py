@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from inference.errors import OutOfMemory
 from inference.pool.pool import Report
 from inference.service import DownloadProgress, ModelState, ModelStatus
 from inference.worker.messages import (
@@ -12,6 +18,7 @@ from inference.worker.messages import (
     Submit,
 )
 from tests.integration.inference.pool.conftest import LOAD_SECONDS, Pool
+from tests.support.faults import FakeDenoising, FaultyModel
 from tests.support.requests import request
 
 
@@ -103,3 +110,35 @@ def test_statistics_count_all_models_also_those_that_moved_out(pool: Pool) -> No
         pool.run(id_)
     last = [each for each in pool.reports if isinstance(each, Statistics)][-1]
     assert last.denoiser_calls == 18
+
+
+def test_idle_models_move_out_for_a_request_that_lacks_memory(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.submit("b1")
+    pool.run("b1")
+    predict = FaultyModel.predict
+
+    def predict_alone(model: FaultyModel, batch: Sequence[FakeDenoising]) -> None:
+        if len(pool.pool.policy.loaded) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        predict(model, batch)
+
+    monkeypatch.setattr(FaultyModel, "predict", predict_alone)
+    pool.submit("a1")
+    pool.run("a1")
+    assert pool.results == ["b1", "a1"]
+    assert pool.states()["b"] is ModelState.UNLOADED
+
+
+def test_a_request_that_lacks_memory_is_tried_once_more_and_then_fails(pool: Pool) -> None:
+    pool.submit("b1")
+    pool.run("b1")
+    pool.pool.post(Submit(request("a1", prompt="memory", steps=2)))
+    pool.run("a1")
+    assert isinstance(pool.failures["a1"], OutOfMemory)
+    assert [each.id for each in pool.reports if isinstance(each, Started)] == ["b1", "a1", "a1"]
+    pool.pool.post(Submit(request("a2", prompt="memory", steps=2)))
+    pool.run("a2")
+    started = [each.id for each in pool.reports if isinstance(each, Started)]
+    assert started.count("a2") == 1, "no idle model was in memory"
