@@ -216,7 +216,7 @@ class Sampler:
         They stay on the CPU: schedulers look numbers up by timestep, which on a GPU would make the
         host wait.
         """
-        scheduler = new_scheduler(self._default, request.scheduler)
+        scheduler = new_scheduler(self._default, request.scheduler, request.steps)
         scheduler.set_timesteps(request.steps, device="cpu")
         begin = (request.steps - _steps_taken(request)) * scheduler.order
         if hasattr(scheduler, "set_begin_index"):

@@ -121,7 +121,9 @@ class WholeCallEngine:
             self.report(Progress(id=request.id, step=steps, total=total, preview=preview))
             return values
 
-        self.pipe.scheduler = new_scheduler(self._default_scheduler, request.scheduler)
+        self.pipe.scheduler = new_scheduler(
+            self._default_scheduler, request.scheduler, request.steps
+        )
 
         def call() -> Any:
             return self.pipe(

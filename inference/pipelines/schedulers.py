@@ -42,11 +42,12 @@ SCHEDULERS: dict[Scheduler, tuple[type[Any], dict[str, Any]]] = {
 }
 
 
-def new_scheduler(default: Any, name: Scheduler | None) -> Any:
+def new_scheduler(default: Any, name: Scheduler | None, steps: int = 0) -> Any:
     """A new scheduler of that name; of the class of `default`, the pipeline's own, if it is None.
 
     Named schedulers are built from the configuration in the model's repository, also if `default`
-    was built by this function: options of one scheduler do not reach another.
+    was built by this function: options of one scheduler do not reach another. `steps` is the number
+    that the schedule will have, where it is known.
     """
     repository = getattr(default, "repository_scheduler", default)
     if name is None:
@@ -55,4 +56,19 @@ def new_scheduler(default: Any, name: Scheduler | None) -> Any:
         scheduler_class, changes = SCHEDULERS[name]
         scheduler = scheduler_class.from_config(repository.config, **changes)
     scheduler.repository_scheduler = repository
+    if isinstance(scheduler, LCMScheduler):
+        _allow_steps(scheduler, steps)
     return scheduler
+
+
+def _allow_steps(scheduler: LCMScheduler, steps: int) -> None:
+    """Let a schedule have more steps than the one that the model was distilled with, usually 50.
+
+    Steps are chosen from the timesteps of that schedule. It gets as many as are needed, and a
+    divisor of the training's number, so that the first step is still the last timestep.
+    """
+    config = scheduler.config
+    if steps > config.original_inference_steps:
+        trained = config.num_train_timesteps
+        original = next(n for n in range(steps, trained + 1) if trained % n == 0)
+        scheduler.register_to_config(original_inference_steps=original)

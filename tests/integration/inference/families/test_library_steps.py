@@ -85,3 +85,12 @@ def test_a_mixed_batch_scales_each_input_by_its_own_scheduler(pipe: Any) -> None
         model.predict(batch)
     for one, expected in zip(batch, alone, strict=True):
         assert relative(one.state.sample, expected) <= 1e-4
+
+
+def test_lcm_takes_more_steps_than_it_was_distilled_with(pipe: Any) -> None:
+    model = model_of(pipe, "turbo")
+    one = prepare(model, request(steps=60, strength=0.1, scheduler="lcm"))
+    assert one.total_steps == 6
+    while not one.finished:
+        model.predict([one])
+    assert torch.isfinite(one.state.sample).all()

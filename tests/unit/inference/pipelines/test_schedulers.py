@@ -89,3 +89,19 @@ def test_without_a_name_the_default_is_repeated(name: Scheduler) -> None:
     repeated = new_scheduler(default, None)
     assert repeated is not default
     assert torch.equal(trajectory(repeated), trajectory(default))
+
+
+@pytest.mark.parametrize("steps", [4, 50, 51, 60, 101, 150])
+@pytest.mark.parametrize("repository", REPOSITORIES)
+def test_a_schedule_of_lcm_can_have_every_number_of_steps(repository: str, steps: int) -> None:
+    default = REPOSITORIES[repository]
+    scheduler = new_scheduler(new_scheduler(default, "lcm"), None, steps)
+    scheduler.set_timesteps(steps)
+    times = scheduler.timesteps.tolist()
+    assert len(times) == len(set(times)) == steps
+    assert times == sorted(times, reverse=True)
+    assert times[0] == 999
+    if steps <= 50:
+        library = LCMScheduler.from_config(default.config)
+        library.set_timesteps(steps)
+        assert times == library.timesteps.tolist()
