@@ -67,7 +67,7 @@ async def findings(settings: Settings, *, deep: bool = False) -> AsyncIterator[F
     except ModelUnavailable as error:
         yield Finding("model", False, explain(error))
     for model in models:
-        yield await asyncio.to_thread(_model, settings, model)
+        yield await asyncio.to_thread(_model, settings, model, model is models[0])
     async for finding in _device(settings, models):
         yield finding
     yield await asyncio.to_thread(_storage, settings)
@@ -93,7 +93,7 @@ async def _token(settings: Settings) -> Finding:
         return Finding("token", True, f"belongs to {client.user}; invite it with {link}")
 
 
-def _model(settings: Settings, model: ModelEntry) -> Finding:
+def _model(settings: Settings, model: ModelEntry, is_default: bool) -> Finding:
     text = f"{model.name} (licence {model.licence})"
     if not model.on_hub:
         return Finding("model", True, f"{text}, on this machine")
@@ -114,6 +114,12 @@ def _model(settings: Settings, model: ModelEntry) -> Finding:
         )
         return Finding("model", False, text, fatal=False)
     text = f"{text} will be downloaded to {hub_cache()} ({free / 1e9:.1f} GB free)"
+    if not is_default:
+        text = (
+            f"{text} at its first request, and no other model runs meanwhile: run "
+            f"`python -m bot models download {model.name}` before the start"
+        )
+        return Finding("model", False, text, fatal=False)
     return Finding("model", True, f"{text} at the first start, or by `python -m bot models`")
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from importlib import import_module
 
+from inference.downloads import find_local_model
 from inference.model_entry import ModelEntry
 from inference.pipelines.devices import available_memory, choose_device
 from inference.pool.pool import ModelPool, Report
 from inference.pool.sizes import model_size
 from inference.pool.switching import SwitchPolicy
 from inference.worker.messages import ModelEngine, Ready, WorkerConfig
+
+log = logging.getLogger(__name__)
 
 MEMORY_SHARE = 0.8
 """Share of the free memory that all models together may take by default. The rest is for other
@@ -45,4 +49,6 @@ def build_engine(config: WorkerConfig, report: Report) -> tuple[ModelPool, Ready
     for entry in entries:
         if entry.name not in policy.loaded and (entry.memory or entry.parameters):
             policy.set_size(entry.name, model_size(entry, ready.device, half))
+        if find_local_model(entry, config.cache_dir, half=half) is None:
+            log.warning("%s is not downloaded: no other model runs during its download", entry.name)
     return pool, ready

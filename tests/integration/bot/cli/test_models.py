@@ -104,6 +104,7 @@ async def test_the_check_looks_at_the_disk_of_the_hub_s_cache(
 ) -> None:
     report = await bot("check", **settings(tmp_path) | {"MODEL": "sd2-depth"})
     assert f"will be downloaded to {tmp_path / 'hub' / 'hub'} (" in report.out
+    assert "models download" not in report.out
     assert hub.requests == []
 
 

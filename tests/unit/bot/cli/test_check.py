@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from bot.cli import check
 from bot.cli.device import Device
@@ -60,3 +62,16 @@ async def test_a_gpu_that_is_not_used_is_a_note(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_missing_cache_folder_is_no_problem(tmp_path: Path) -> None:
     assert check._existing(tmp_path / "a" / "b") == tmp_path
+
+
+def test_a_further_model_should_be_downloaded_before_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    settings = Settings(_env_file=None, data_dir=tmp_path, hf_hub_offline=False)
+    small = replace(find_model("sd15"), parameters=1)
+    default = check._model(settings, small, True)
+    assert (default.good, default.fatal) == (True, True)
+    further = check._model(settings, small, False)
+    assert (further.good, further.fatal) == (False, False)
+    assert "`python -m bot models download sd15`" in further.text
