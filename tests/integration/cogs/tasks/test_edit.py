@@ -37,6 +37,7 @@ async def sim(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simulat
         ScriptedService(),
         model="noise-edit",
         queue_limit_per_user=50,
+        message_content=True,
     ) as opened:
         yield opened
 
@@ -120,8 +121,10 @@ async def test_the_answer_names_every_picture_and_no_setting_that_the_model_lack
 
 async def test_pictures_are_attached_and_linked_together(sim: SimulatedDiscord) -> None:
     message = await sim.bob.send(sim.channel, "look", attachments=[FILES[1]])
+    before = len(service_of(sim).requests)
     await edit(sim, **images(0), links=f"this one: {message.jump_url}")
     job = await newest(sim)
+    assert len(service_of(sim).requests) == before + 1
     assert len(job.sources) == 2
     assert service_of(sim).requests[-1].references[0].pixels == pixels(1)
     assert "hat.png" in job.source_names
