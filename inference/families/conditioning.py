@@ -188,6 +188,18 @@ class ConditioningEncoder:
             self.cache.pop(key, None)
             raise NonFiniteOutput("The depth estimator's output was not valid for this picture.")
 
+    def checked(
+        self, picture: PendingTransfer[bytes], encoded: EncodedPicture, key: Hashable
+    ) -> PendingTransfer[bytes]:
+        """The same picture. Its result raises `NonFiniteOutput` if the depth map has non-finite
+        values: after one step only, `check_depth` may not have known it."""
+
+        def check(pixels: bytes) -> bytes:
+            self.check_depth(encoded, key, wait=True)
+            return pixels
+
+        return picture.then(check)
+
     def _encode(self, batch: Sequence[HostInputs]) -> list[EncodedPicture]:
         """Pictures of one size, all with a source or none, all with a depth map or none."""
         relief, depths = self._depth_maps(batch)

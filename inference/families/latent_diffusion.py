@@ -235,12 +235,12 @@ class LatentDiffusionModel(ABC):
         self._queued_steps.limit()
 
     def decode(self, one: Denoising) -> PendingTransfer[bytes]:
-        """The finished picture as RGB bytes. Raises NonFiniteOutput if the depth map is invalid."""
+        """The finished picture as RGB bytes."""
         if not one.total_steps:
             own = torch.frombuffer(bytearray(one.request.pixels), dtype=torch.uint8)
             return PendingTransfer(own, lambda values: values.numpy().tobytes())
-        self.encoder.check_depth(one.encoded, one.picture_key, wait=True)
         redrawn = self.decoder.decode(one.state.sample.to(self.dtype))
+        redrawn = self.encoder.checked(redrawn, one.encoded, one.picture_key)
         return redrawn if one.mask is None else compose(redrawn, one.mask, one.request)
 
     def preview(self, one: Denoising) -> PendingTransfer[Preview]:

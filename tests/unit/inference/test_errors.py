@@ -58,7 +58,11 @@ def test_texts_of_inference_name_neither_a_setting_nor_the_bot() -> None:
     forbidden = re.compile(rf"\b({settings})\b|\b[Bb]ot\b|Discord")
     paths = [path for path in FOLDER.rglob("*.py") if "recipe" not in path.parts]
     found = [
-        (path.name, text) for path in paths for text in strings(path) if forbidden.search(text)
+        (path.name, text)
+        for path in paths
+        for text in strings(path)
+        # The name of the catalogue is also that of a setting.
+        if forbidden.search(text) and text not in inference.__all__
     ]
     assert found == []
 

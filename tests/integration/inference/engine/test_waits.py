@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from inference.engine.transfers import NonBlocking
-from inference.families import conditioning, decoding, depth2img, latent_preview
+from inference.families import conditioning, decoding, latent_preview
 from inference.families.depth2img import Depth2ImgModel
 from inference.families.latent_preview import LatentPreview
 from inference.pipelines import random_sd2, random_tiny
@@ -99,6 +99,9 @@ class LaunchedTransfer:
     def __init__(self, values: torch.Tensor, _: Any) -> None:
         self.device = values.device
 
+    def then(self, _: Any) -> LaunchedTransfer:
+        return self
+
 
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Depth2ImgModel:
@@ -110,7 +113,7 @@ def model(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> De
     )
     projection = torch.empty(4, 3, device=META), torch.empty(3, device=META)
     monkeypatch.setattr(LatentPreview, "_fit", lambda *_: projection)
-    for module in (conditioning, depth2img, decoding, latent_preview):
+    for module in (conditioning, decoding, latent_preview):
         monkeypatch.setattr(module, "PendingTransfer", LaunchedTransfer)
     return Depth2ImgModel(pipe)
 
