@@ -10,18 +10,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = (
-    "README.md",
-    "CONTRIBUTING.md",
-    "SECURITY.md",
-    "docs/PRIVACY.md",
-    "docs/TERMS.md",
-    "docs/architecture.md",
-    "docs/benchmarks.md",
-    "inference/pocket/README.md",
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("inference/*/*.md"))
+    # It also names what earlier versions had.
+    if path.name != "CHANGELOG.md"
 )
 LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
 CODE = re.compile(r"`([^`\n]+)`")
+BLOCK = re.compile(r"^```sh\n(.+?)^```", re.DOTALL | re.MULTILINE)
 PATH = re.compile(r"(?:bot|cogs|inference|tests|docs)(?:/[\w.]+)*/?")
 
 
@@ -33,14 +30,30 @@ def test_every_linked_or_named_file_exists(document: str) -> None:
         for target in LINK.findall(text)
         if "://" not in target and not target.startswith("mailto:")
     ]
-    named = [ROOT / code for code in CODE.findall(text) if PATH.fullmatch(code)]
+    # Also the arguments of commands.
+    code = "\n".join([*CODE.findall(text), *BLOCK.findall(text)])
+    named = [ROOT / word for word in code.split() if PATH.fullmatch(word)]
     assert [str(path) for path in [*linked, *named] if not path.exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_module_that_a_command_runs_exists(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    modules = re.findall(r"python -m ((?:bot|inference|tests)[\w.]*)", text)
+    paths = [ROOT / name.replace(".", "/") for name in modules]
+    missing = [
+        path
+        for path in paths
+        if not ((path / "__main__.py").exists() or path.with_suffix(".py").exists())
+    ]
+    assert missing == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_make_target_exists(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
-    named = set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(CODE.findall(text))))
+    code = "\n".join([*CODE.findall(text), *BLOCK.findall(text)])
+    named = set(re.findall(r"\bmake ([a-z]+)\b", code))
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert named - set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE)) == set()
 
