@@ -40,6 +40,10 @@ WATCH = """alt => {
 }"""
 
 
+# Pictures that were replaced meanwhile cannot be decoded.
+LOADED = "Promise.allSettled([...document.images].map(image => image.decode()))"
+
+
 @asynccontextmanager
 async def demo(end: signal.Signals = signal.SIGTERM, **settings: str) -> AsyncIterator[str]:
     """Run `python -m bot demo` on a free port; give its link. It must end well at any signal."""
@@ -122,7 +126,7 @@ def redrawn(page: Page, prompt: str) -> Locator:
 
 
 async def screenshot(page: Page, name: str) -> None:
-    """Keep a screenshot to look at, in `artifacts/`."""
+    """Keep a screenshot to look at, in `artifacts/`, when its pictures are loaded."""
     ARTIFACTS.mkdir(exist_ok=True)
-    await page.wait_for_timeout(500)
-    await page.screenshot(path=ARTIFACTS / f"demo-{name}.png")
+    await page.evaluate(LOADED)
+    await page.screenshot(path=ARTIFACTS / f"demo-{name}.png", animations="disabled")
