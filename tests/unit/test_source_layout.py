@@ -43,6 +43,7 @@ OLD_NAMES = {
     "Verified": "StoredSource",
     "Way": "DeliveryRoute",
     "Ways": "RouteSender",
+    "World": "Scenario",
     "forget_job": "erase_job",
     "forget_user": "erase_user",
     "in_discords_words": "permission_names",
@@ -57,6 +58,7 @@ OLD_NAMES = {
     "torn": "partially_stepped",
     "ways": "routes or methods",
     "ways_to": "open_routes",
+    "world": "the servers or the scenario",
 }
 OLD_MODULES = {
     "desk": "delivery_fixture",

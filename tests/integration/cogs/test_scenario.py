@@ -1,4 +1,4 @@
-"""A server with secrets: whatever its users try, no one obtains a picture of others.
+"""A server with secrets: no action of its users gives them a picture that they may not see.
 
 Every picture has a colour of its own, and so has every result. The scenario collects all that
 each user receives, from replies and from the channels that they can read, and looks for the
@@ -88,7 +88,7 @@ class ShiftingService(ScriptedService):
 
 
 @dataclass
-class World:
+class Scenario:
     """The server, its channels, its users and what they have received."""
 
     sim: SimulatedDiscord
@@ -141,20 +141,22 @@ class World:
         return seen
 
 
-async def make(world: World, name: str, channel: ChannelHandle, **options: Any) -> discord.Message:
+async def make(
+    scenario: Scenario, name: str, channel: ChannelHandle, **options: Any
+) -> discord.Message:
     given = options or {"image": source(name)}
     given.setdefault("image", source(name)) if "url" not in given else None
-    result = await slash(world.alice, channel, "img2img", prompt=name, **given)
-    await world.sim.settled()
-    world.jobs[name] = await newest_job(world.sim, world.alice)
+    result = await slash(scenario.alice, channel, "img2img", prompt=name, **given)
+    await scenario.sim.settled()
+    scenario.jobs[name] = await newest_job(scenario.sim, scenario.alice)
     message = result.response.message if options.get("private") else channel.last_message
     assert message is not None
-    world.messages[name] = message
+    scenario.messages[name] = message
     return message
 
 
 @pytest_asyncio.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def scenario(tmp_path: Path) -> AsyncIterator[Scenario]:
     async with open_simulated_discord(
         tmp_path,
         ShiftingService(),
@@ -168,7 +170,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         overwrite: dict[Any, discord.PermissionOverwrite] = {
             mod: discord.PermissionOverwrite(manage_messages=True)
         }
-        opened = World(
+        opened = Scenario(
             sim=sim,
             gallery=await set_gallery(sim),
             thread=await private_thread(sim, sim.alice),
@@ -195,74 +197,80 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 PRESSED = ("Before/after", "Depth", "Larger", "Again", "Share")
 
 
-async def try_everything(world: World, user: MemberActor, place: ChannelHandle) -> None:
+async def try_everything(scenario: Scenario, user: MemberActor, place: ChannelHandle) -> None:
     """All that a user can do with ids, links and the messages that they are shown."""
-    sim = world.sim
-    for name, job in world.jobs.items():
+    sim = scenario.sim
+    for name, job in scenario.jobs.items():
         shown = await slash(user, place, "show", id=job.id)
-        await world.note(user, shown)
+        await scenario.note(user, shown)
         copy = shown.response.message if shown.response else None
         if copy is not None:
-            await press_everything(world, user, copy)
-        await slash(user, place, "img2img", prompt="stolen", url=world.messages[name].jump_url)
+            await press_everything(scenario, user, copy)
+        await slash(user, place, "img2img", prompt="stolen", url=scenario.messages[name].jump_url)
         await sim.settled()
-    await world.note_channels(user, place)
-    await world.note(user, await slash(user, place, "history"))
+    await scenario.note_channels(user, place)
+    await scenario.note(user, await slash(user, place, "history"))
     await slash(user, place, "cancel", everyone=True)
-    await world.note(user, await slash(user, place, "privacy export"))
+    await scenario.note(user, await slash(user, place, "privacy export"))
 
 
-async def press_everything(world: World, user: MemberActor, message: discord.Message) -> None:
+async def press_everything(scenario: Scenario, user: MemberActor, message: discord.Message) -> None:
     for label, custom_id in buttons_of(message).items():
         if label in PRESSED:
-            await world.note(user, await user.click(message, custom_id=custom_id))
-            await world.sim.settled()
+            await scenario.note(user, await user.click(message, custom_id=custom_id))
+            await scenario.sim.settled()
 
 
-async def test_members_see_their_own_and_what_their_channels_show(world: World) -> None:
-    await try_everything(world, world.bob, world.moderated)
-    await world.note_channels(world.bob, world.sim.channel, world.gallery, world.thread)
-    assert world.has_seen(world.bob, "public") == {"source", "result"}
-    assert world.has_seen(world.bob, "private") == {"result"}, "it was shared"
-    assert world.has_seen(world.bob, "thread") == set()
-    assert world.has_seen(world.bob, "hidden source") == {"result"}
+async def test_members_see_their_own_and_what_their_channels_show(scenario: Scenario) -> None:
+    await try_everything(scenario, scenario.bob, scenario.moderated)
+    await scenario.note_channels(
+        scenario.bob, scenario.sim.channel, scenario.gallery, scenario.thread
+    )
+    assert scenario.has_seen(scenario.bob, "public") == {"source", "result"}
+    assert scenario.has_seen(scenario.bob, "private") == {"result"}, "it was shared"
+    assert scenario.has_seen(scenario.bob, "thread") == set()
+    assert scenario.has_seen(scenario.bob, "hidden source") == {"result"}
 
 
-async def test_a_picture_for_adults_is_seen_in_its_channel_only(world: World) -> None:
-    await try_everything(world, world.bob, world.gallery)
-    assert world.has_seen(world.bob, "adults") == set()
-    await try_everything(world, world.bob, world.adults)
-    assert world.has_seen(world.bob, "adults") == {"source", "result"}
+async def test_a_picture_for_adults_is_seen_in_its_channel_only(scenario: Scenario) -> None:
+    await try_everything(scenario, scenario.bob, scenario.gallery)
+    assert scenario.has_seen(scenario.bob, "adults") == set()
+    await try_everything(scenario, scenario.bob, scenario.adults)
+    assert scenario.has_seen(scenario.bob, "adults") == {"source", "result"}
 
 
-async def test_a_moderator_of_one_channel_has_no_power_elsewhere(world: World) -> None:
-    await try_everything(world, world.mod, world.moderated)
+async def test_a_moderator_of_one_channel_has_no_power_elsewhere(scenario: Scenario) -> None:
+    await try_everything(scenario, scenario.mod, scenario.moderated)
     for name in ("public", "hidden source"):
-        shown = await slash(world.mod, world.moderated, "show", id=world.jobs[name].id)
+        shown = await slash(scenario.mod, scenario.moderated, "show", id=scenario.jobs[name].id)
         copy = shown.response.message
-        await world.mod.click(copy, custom_id=buttons_of(copy)["Delete"])
-    await world.note_channels(world.mod, world.sim.channel, world.gallery, world.thread)
-    assert world.has_seen(world.mod, "thread") == set()
-    assert world.has_seen(world.mod, "hidden source") == {"result"}
-    for job in world.jobs.values():
-        assert await world.sim.bot.services.store.job(job.id) is not None
-    for channel in (world.sim.channel, world.thread, world.adults, world.gallery):
+        await scenario.mod.click(copy, custom_id=buttons_of(copy)["Delete"])
+    await scenario.note_channels(
+        scenario.mod, scenario.sim.channel, scenario.gallery, scenario.thread
+    )
+    assert scenario.has_seen(scenario.mod, "thread") == set()
+    assert scenario.has_seen(scenario.mod, "hidden source") == {"result"}
+    for job in scenario.jobs.values():
+        assert await scenario.sim.bot.services.store.job(job.id) is not None
+    for channel in (scenario.sim.channel, scenario.thread, scenario.adults, scenario.gallery):
         assert channel.last_message is not None
 
 
-async def test_everything_stays_the_owners(world: World) -> None:
+async def test_everything_stays_the_owners(scenario: Scenario) -> None:
     for name in ("public", "private", "thread", "hidden source"):
-        shown = await slash(world.alice, world.sim.channel, "show", id=world.jobs[name].id)
+        shown = await slash(scenario.alice, scenario.sim.channel, "show", id=scenario.jobs[name].id)
         copy = shown.response.message
-        both = await world.alice.click(copy, custom_id=buttons_of(copy)["Before/after"])
-        await world.note(world.alice, both)
-        assert world.has_seen(world.alice, name) == {"source", "result"}, name
-    shared = len(world.gallery.history())
-    shown = await slash(world.alice, world.sim.channel, "show", id=world.jobs["private"].id)
+        both = await scenario.alice.click(copy, custom_id=buttons_of(copy)["Before/after"])
+        await scenario.note(scenario.alice, both)
+        assert scenario.has_seen(scenario.alice, name) == {"source", "result"}, name
+    shared = len(scenario.gallery.history())
+    shown = await slash(
+        scenario.alice, scenario.sim.channel, "show", id=scenario.jobs["private"].id
+    )
     copy = shown.response.message
-    await world.alice.click(copy, custom_id=buttons_of(copy)["Delete"])
-    assert len(world.gallery.history()) == shared - 1
-    assert await world.sim.bot.services.store.job(world.jobs["private"].id) is None
+    await scenario.alice.click(copy, custom_id=buttons_of(copy)["Delete"])
+    assert len(scenario.gallery.history()) == shared - 1
+    assert await scenario.sim.bot.services.store.job(scenario.jobs["private"].id) is None
 
 
 @contextmanager
@@ -284,23 +292,23 @@ def user_installed(monkeypatch: pytest.MonkeyPatch, user: MemberActor) -> Iterat
         yield
 
 
-async def test_a_stranger_with_a_user_install_obtains_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch
+async def test_an_outsider_with_a_user_install_obtains_nothing(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = world.sim.env.create_guild("Elsewhere")
+    other = scenario.sim.env.create_guild("Elsewhere")
     place = other.create_text_channel("elsewhere")
-    outsider = other.add_member(world.sim.env.create_user("outsider"))
-    await world.sim.env.settle()
+    outsider = other.add_member(scenario.sim.env.create_user("outsider"))
+    await scenario.sim.env.settle()
     with user_installed(monkeypatch, outsider):
-        for name, job in world.jobs.items():
+        for name, job in scenario.jobs.items():
             shown = await slash(outsider, place, "show", id=job.id)
             assert "no longer know" in shown.response.content, name
-            url = world.messages[name].jump_url
+            url = scenario.messages[name].jump_url
             stolen = await slash(outsider, place, "img2img", prompt="stolen", url=url)
             assert "cannot read that message" in stolen.followups[-1].content, name
         await slash(outsider, place, "img2img", prompt="mine", image=source("public"))
-        await world.sim.settled()
-    (mine,) = await world.sim.bot.services.store.jobs_of(outsider.id)
+        await scenario.sim.settled()
+    (mine,) = await scenario.sim.bot.services.store.jobs_of(outsider.id)
     assert mine.prompt == "mine"
     assert place.last_message is not None
     assert len(place.last_message.attachments) == 1

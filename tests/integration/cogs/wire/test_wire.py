@@ -38,7 +38,7 @@ OTHER_GUILD = BASE + 20
 PICTURE = {"cat.png": CAT[1]}
 
 
-def world() -> DiscordState:
+def two_servers() -> DiscordState:
     """A server with the bot, a private thread of alice, and a server without the bot."""
     state = DiscordState()
     guild = state.guilds[HOME_GUILD]
@@ -122,7 +122,7 @@ def link(channel: int, message: int) -> str:
 
 @pytest.mark.parametrize("member", [True, False])
 async def test_a_private_thread_is_open_to_its_members_only(tmp_path: Path, member: bool) -> None:
-    state = world()
+    state = two_servers()
     if member:
         state.guilds[HOME_GUILD].channels[THREAD].members.add(BOB)
     async with wired(tmp_path, state) as one:
@@ -141,7 +141,7 @@ async def test_a_private_thread_is_open_to_its_members_only(tmp_path: Path, memb
 
 
 async def test_an_overwrite_in_one_channel_makes_no_moderator_of_another(tmp_path: Path) -> None:
-    state = world()
+    state = two_servers()
     guild = state.guilds[HOME_GUILD]
     theirs = Channel(BASE + 30, HOME_GUILD)
     theirs.overwrites.append(Overwrite(BOB, member=True, allow=Permission.MANAGE_MESSAGES))
@@ -171,7 +171,7 @@ async def test_an_overwrite_in_one_channel_makes_no_moderator_of_another(tmp_pat
 async def test_a_user_installed_command_in_a_server_without_the_bot(
     tmp_path: Path, external_apps: bool
 ) -> None:
-    state = world()
+    state = two_servers()
     everyone = state.guilds[OTHER_GUILD].roles[OTHER_GUILD]
     if not external_apps:
         everyone.permissions &= ~Permission.USE_EXTERNAL_APPS
@@ -187,7 +187,7 @@ async def test_a_user_installed_command_in_a_server_without_the_bot(
 
 
 async def test_a_stranger_with_a_user_install_sees_nothing_of_the_server(tmp_path: Path) -> None:
-    async with wired(tmp_path, world(), user_install=True) as one:
+    async with wired(tmp_path, two_servers(), user_install=True) as one:
         outsider = BASE + 40
         one.state.guilds[OTHER_GUILD].add_member(outsider)
         await one.server.command(BOT, PUBLIC, ALICE, "img2img", prompt="a fox", image=CAT[1])
@@ -200,7 +200,7 @@ async def test_a_stranger_with_a_user_install_sees_nothing_of_the_server(tmp_pat
 
 
 async def test_only_a_typed_mention_is_a_request(tmp_path: Path) -> None:
-    async with wired(tmp_path, world()) as one:
+    async with wired(tmp_path, two_servers()) as one:
         await one.server.command(BOT, PUBLIC, ALICE, "img2img", prompt="a fox", image=CAT[1])
         job = await one.finished(ALICE)
         reply_to = job.destination.message_id
@@ -211,7 +211,7 @@ async def test_only_a_typed_mention_is_a_request(tmp_path: Path) -> None:
 
 
 async def test_a_hidden_photograph_is_named_and_redraw_this_works(tmp_path: Path) -> None:
-    async with wired(tmp_path, world()) as one:
+    async with wired(tmp_path, two_servers()) as one:
         photo = await one.server.write(ALICE, PUBLIC, "my cat", files=PICTURE)
         await one.server.write(BOB, PUBLIC, f"<@{BOT}> as a statue", reply_to=photo.id)
         await one.eventually(lambda: one.said("Redraw this"))
@@ -235,7 +235,7 @@ FORWARD = {
 
 
 async def test_a_recorded_vector_sticker_gets_its_sentence(tmp_path: Path) -> None:
-    async with wired(tmp_path, world()) as one:
+    async with wired(tmp_path, two_servers()) as one:
         await one.server.write(BOB, PUBLIC, f"<@{BOT}> as a statue", stickers=[STICKER])
         await one.eventually(lambda: one.said("vector animation"))
 
@@ -244,7 +244,7 @@ async def test_a_recorded_vector_sticker_gets_its_sentence(tmp_path: Path) -> No
 async def test_a_recorded_sticker_is_a_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_type: int
 ) -> None:
-    async with wired(tmp_path, world(), allowed_hosts=["127.0.0.1"]) as one:
+    async with wired(tmp_path, two_servers(), allowed_hosts=["127.0.0.1"]) as one:
         # discord.py makes the link from the sticker's id.
         monkeypatch.setattr(discord.Asset, "BASE", f"http://127.0.0.1:{one.server.port}")
         one.server.cdn[f"{STICKER['id']}.png"] = CAT[1]
@@ -255,7 +255,7 @@ async def test_a_recorded_sticker_is_a_source(
 
 
 async def test_a_recorded_forward_is_a_source(tmp_path: Path) -> None:
-    state = world()
+    state = two_servers()
     state.content_intent.add(BOT)
     async with wired(tmp_path, state, message_content=True) as one:
         photo = await one.server.write(ALICE, PUBLIC, "my cat", files=PICTURE)
