@@ -49,6 +49,11 @@ class SimulatedDiscord:
         await asyncio.wait_for(self.bot.services.runner.wait_idle(), 60)
         await self.env.settle()
 
+    async def erase_pictures(self) -> None:
+        """Delete all that is stored about the two members."""
+        for user in (self.alice, self.bob):
+            await self.bot.services.store.erase_user(user.id)
+
     async def shown(self, text: str) -> None:
         """Wait until the newest message shows this text or a button with this label."""
         async with asyncio.timeout(20):

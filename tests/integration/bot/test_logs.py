@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from bot.jobs.job import Destination, Job
 from bot.logs.formats import handler_for
 from inference import InferenceError, LocalService
 from inference.worker.messages import (
@@ -26,11 +25,11 @@ from inference.worker.messages import (
     Submit,
     WorkerConfig,
 )
-from tests.support.bots.minimal_bot import Bot, job_for, open_bot, point_discord_py_at, square
-from tests.support.bots.running_bot import BOT
+from tests.support.bots.minimal_bot import open_bot, point_discord_py_at
+from tests.support.bots.running_bot import BOT, requested_job
 from tests.support.fake_discord.objects import Refusal
 from tests.support.fake_discord.server import fake_discord
-from tests.support.fake_discord.state import TOKEN_SECONDS, DiscordState
+from tests.support.fake_discord.state import DiscordState
 
 log = logging.getLogger(__name__)
 
@@ -63,27 +62,6 @@ def build_engine(
     return FailingEngine(report), Ready(slots=1, device="cpu", dtype="float32")
 
 
-async def accepted(bot: Bot, state: DiscordState, channel: int) -> Job:
-    """A job of a user, accepted."""
-    interaction = state.interact(BOT, channel, 7)
-    reply = state.defer(interaction.token, flags=0)
-    job = job_for(
-        Destination(
-            application_id=BOT,
-            channel_id=channel,
-            guild_id=7,
-            message_id=reply.id,
-            token=interaction.token,
-            token_expires_at=interaction.created_at + TOKEN_SECONDS,
-        ),
-        user_id=7,
-        source=await bot.store.pictures.put(square(channel)),
-        now=state.now(),
-    )
-    await bot.runner.accept(job)
-    return job
-
-
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
     """The JSON log of the test, from the level INFO on."""
@@ -111,7 +89,9 @@ async def test_every_line_about_a_job_has_its_id(tmp_path: Path, lines: io.Strin
             Refusal(404, 10008, "Unknown Message") for _ in range(2)
         ]
         async with open_bot(tmp_path, BOT, engine=service) as bot:
-            jobs = [await accepted(bot, state, channel) for channel in (100, 200)]
+            jobs = [await requested_job(bot, state, 7, channel) for channel in (100, 200)]
+            for job in jobs:
+                await bot.runner.accept(job)
             await bot.runner.wait_idle()
     logged = [json.loads(line) for line in lines.getvalue().splitlines()]
     about = {

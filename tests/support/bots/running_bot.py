@@ -101,6 +101,28 @@ class Engine(FakeLifecycle):
             await self.changed.wait_for(condition)
 
 
+async def requested_job(
+    bot: Bot, state: DiscordState, user: int, channel: int, *, private: bool = False
+) -> Job:
+    """A job with a deferred reply, not yet accepted."""
+    interaction = state.interact(BOT, channel, user)
+    reply = state.defer(interaction.token, flags=64 if private else 0)
+    return job_for(
+        Destination(
+            application_id=BOT,
+            channel_id=channel,
+            guild_id=7,
+            message_id=reply.id,
+            token=interaction.token,
+            token_expires_at=interaction.created_at + TOKEN_SECONDS,
+            private=private,
+        ),
+        user_id=user,
+        source=await bot.store.pictures.put(square(interaction.id)),
+        now=state.now(),
+    )
+
+
 @dataclass
 class RunningBot:
     """A running bot on the fake Discord."""
@@ -115,22 +137,7 @@ class RunningBot:
         """A job with a deferred reply, not yet accepted. Without `channel` it gets a new one."""
         discord_state = self.discord.discord_state
         channel = channel or 1000 + len(discord_state.interactions)
-        interaction = discord_state.interact(BOT, channel, user)
-        reply = discord_state.defer(interaction.token, flags=64 if private else 0)
-        job = job_for(
-            Destination(
-                application_id=BOT,
-                channel_id=channel,
-                guild_id=7,
-                message_id=reply.id,
-                token=interaction.token,
-                token_expires_at=interaction.created_at + TOKEN_SECONDS,
-                private=private,
-            ),
-            user_id=user,
-            source=await self.bot.store.pictures.put(square(interaction.id)),
-            now=discord_state.now(),
-        )
+        job = await requested_job(self.bot, discord_state, user, channel, private=private)
         return replace(job, variants=tuple(Variant(seed=n, strength=1.0) for n in range(pictures)))
 
     async def ask(self, user: int, *, pictures: int = 1, channel: int = 0) -> Job:

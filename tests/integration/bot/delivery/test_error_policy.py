@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,20 +32,6 @@ from tests.support.fake_discord.faults import Fault
 from tests.support.fake_discord.objects import Refusal
 from tests.support.fake_discord.server import fake_discord
 from tests.support.fake_discord.state import TOKEN_SECONDS, DiscordState
-
-
-@pytest.fixture
-async def fixture(tmp_path: Path) -> AsyncIterator[DeliveryFixture]:
-    async with fake_discord(DiscordState()) as discord:
-        point_discord_py_at(discord.port)
-        async with open_bot(tmp_path, BOT) as bot:
-            yield DeliveryFixture(discord, bot)
-
-
-@pytest.fixture
-def case(fixture: DeliveryFixture) -> Case:
-    return fixture.case()
-
 
 # The HTTP status that Discord gives with a code; by the code's thousands where they agree.
 STATUS_OF = {40005: 413, 50027: 401, 30046: 429, 50035: 400, 50083: 400, 50045: 400}

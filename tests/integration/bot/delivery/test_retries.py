@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,28 +11,16 @@ from bot.i18n.error_text import translate_error
 from bot.jobs.failures import BlockedByDiscord
 from bot.jobs.job import Job, JobState
 from tests.support.bots.delivery_fixture import (
-    BOT,
     EDIT_BOT,
     EDIT_TOKEN,
     POST,
     Case,
-    DeliveryFixture,
 )
-from tests.support.bots.minimal_bot import open_bot, point_discord_py_at, square
+from tests.support.bots.minimal_bot import square
 from tests.support.fake_discord.objects import Refusal
-from tests.support.fake_discord.server import fake_discord
-from tests.support.fake_discord.state import DiscordState
 
 # discord.py repeats requests that end in 5xx or 429 by itself.
 NOT_YET, BLOCKED = 110001, 200000
-
-
-@pytest.fixture
-async def case(tmp_path: Path) -> AsyncIterator[Case]:
-    async with fake_discord(DiscordState()) as discord:
-        point_discord_py_at(discord.port)
-        async with open_bot(tmp_path, BOT) as bot:
-            yield DeliveryFixture(discord, bot).case()
 
 
 async def test_discord_decides_how_long_to_wait_if_it_asks_for_more(case: Case) -> None:

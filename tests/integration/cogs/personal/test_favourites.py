@@ -40,8 +40,7 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simu
 @pytest_asyncio.fixture(loop_scope="module")
 async def sim(opened: SimulatedDiscord) -> SimulatedDiscord:
     """The opened Discord, in which no user has pictures."""
-    for user in (opened.alice, opened.bob):
-        await opened.bot.services.store.erase_user(user.id)
+    await opened.erase_pictures()
     return opened
 
 
@@ -116,16 +115,21 @@ async def test_a_favourite_of_another_user_is_kept_no_longer_than_theirs(
     assert "no favourites" in text_of(await favourites(sim, sim.bob))
 
 
-async def test_a_favourite_shows_nothing_where_its_user_may_not_see_it(
-    sim: SimulatedDiscord,
-) -> None:
+async def list_age_restricted_favourite(sim: SimulatedDiscord) -> discord.Message:
+    """Bob's favourites, listed in an ordinary channel: one picture of an age-restricted one."""
     adult = sim.env.guild.create_text_channel("adult")
     make_age_restricted(sim, adult)
     await redraw(sim, channel=adult, prompt="a nude")
     message = adult.last_message
     assert message is not None
     await press(sim, sim.bob, message, "⭐")
-    listed = await favourites(sim, sim.bob)
+    return await favourites(sim, sim.bob)
+
+
+async def test_a_favourite_shows_nothing_where_its_user_may_not_see_it(
+    sim: SimulatedDiscord,
+) -> None:
+    listed = await list_age_restricted_favourite(sim)
     assert "a nude" not in text_of(listed)
     assert not listed.attachments
 
@@ -133,13 +137,7 @@ async def test_a_favourite_shows_nothing_where_its_user_may_not_see_it(
 async def test_a_favourite_is_removed_where_its_user_may_not_see_it(
     sim: SimulatedDiscord,
 ) -> None:
-    adult = sim.env.guild.create_text_channel("adult")
-    make_age_restricted(sim, adult)
-    await redraw(sim, channel=adult, prompt="a nude")
-    message = adult.last_message
-    assert message is not None
-    await press(sim, sim.bob, message, "⭐")
-    listed = await favourites(sim, sim.bob)
+    listed = await list_age_restricted_favourite(sim)
     assert reply_of(await press(sim, sim.bob, listed, "⭐")).startswith("Removed")
     stored = sim.bot.services.store.favourites
     assert await stored.of(sim.bob.id) == []

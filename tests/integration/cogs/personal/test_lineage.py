@@ -31,8 +31,7 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simu
 @pytest_asyncio.fixture(loop_scope="module")
 async def sim(opened: SimulatedDiscord) -> SimulatedDiscord:
     """The opened Discord, in which no user has pictures."""
-    for user in (opened.alice, opened.bob):
-        await opened.bot.services.store.erase_user(user.id)
+    await opened.erase_pictures()
     return opened
 
 

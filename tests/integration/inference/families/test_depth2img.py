@@ -35,13 +35,6 @@ ALONE = 1e-5
 BATCHED = 1e-4
 
 
-@pytest.fixture(scope="module")
-def model() -> Depth2ImgModel:
-    pipe: Any = random_tiny.build()
-    pipe.set_progress_bar_config(disable=True)
-    return Depth2ImgModel(pipe)
-
-
 def assert_equals_library(model: Depth2ImgModel, **changes: Any) -> None:
     wanted = request(**changes)
     expected = run_library(model.pipe, wanted)

@@ -38,13 +38,6 @@ ALONE = 1e-5
 BATCHED = 1e-4
 
 
-@pytest.fixture(scope="module")
-def model() -> Depth2ImgModel:
-    pipe: Any = random_tiny.build()
-    pipe.set_progress_bar_config(disable=True)
-    return Depth2ImgModel(pipe)
-
-
 def left_half(width: int = 64, height: int = 64) -> bytes:
     """White on the left, a grey column, black on the right."""
     grey = np.zeros((height, width), np.uint8)

@@ -14,11 +14,9 @@ PROXY = "https://images-ext-1.discordapp.net/external/abc/https/site.example/cat
 USER = {"id": "7", "username": "alice", "discriminator": "0", "avatar": None}
 
 
-def message(**fields: Any) -> discord.Message:
-    client = discord.Client(intents=discord.Intents.none())
-    state: Any = client._connection
-    channel = discord.PartialMessageable(state=state, id=1)
-    payload: dict[str, Any] = {
+def payload(**fields: Any) -> Any:
+    """A message as Discord sends it."""
+    plain: dict[str, Any] = {
         "id": "3",
         "channel_id": "1",
         "type": 0,
@@ -36,8 +34,14 @@ def message(**fields: Any) -> discord.Message:
         "pinned": False,
         "flags": 0,
     }
-    data: Any = payload | fields
-    return discord.Message(state=state, channel=channel, data=data)
+    return plain | fields
+
+
+def message(**fields: Any) -> discord.Message:
+    client = discord.Client(intents=discord.Intents.none())
+    state: Any = client._connection
+    channel = discord.PartialMessageable(state=state, id=1)
+    return discord.Message(state=state, channel=channel, data=payload(**fields))
 
 
 def attachment(name: str, id_: int = 9, **fields: Any) -> dict[str, Any]:
@@ -230,23 +234,8 @@ def test_forwards_of_attachments_stickers_and_spoilered_links() -> None:
 
 
 def test_the_message_that_started_a_thread() -> None:
-    start = {
-        "id": "1",
-        "channel_id": "5",
-        "type": 0,
-        "content": "",
-        "author": USER,
-        "timestamp": "2026-11-25T12:00:00+00:00",
-        "edited_timestamp": None,
-        "tts": False,
-        "mention_everyone": False,
-        "mentions": [],
-        "mention_roles": [],
-        "embeds": [],
-        "components": [],
-        "pinned": False,
-        "attachments": [attachment("cat.png", content_type="image/png")],
-    }
+    picture = attachment("cat.png", content_type="image/png")
+    start = payload(id="1", channel_id="5", attachments=[picture])
     reference = {"channel_id": "5", "message_id": "1"}
     assert found(type=21, message_reference=reference, referenced_message=start) == [
         ("cat.png", False)
