@@ -12,12 +12,13 @@ import logging
 import queue
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Generic
 
 from inference.engine.device_time import DeviceClock, DeviceMeter, HostClock
 from inference.engine.failures import attempt, failure_of
+from inference.engine.loader_thread import loader_thread
 from inference.engine.outputs import Job, OutputStage, rows_of
 from inference.engine.policy import BatchItem, BatchPolicy
 from inference.engine.protocols import InputsT, RunningT, StepModel
@@ -65,7 +66,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         self.policy = policy
         self.turns = 0
         self._report = report
-        self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="load-inputs")
+        self._executor = executor or loader_thread()
         self._inbox: queue.SimpleQueue[Command | _Loaded[InputsT]] = queue.SimpleQueue()
         self._loading: set[BatchItem] = set()
         self._inputs: dict[BatchItem, InputsT] = {}
