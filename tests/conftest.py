@@ -19,7 +19,7 @@ import pytest_asyncio
 
 from inference import LocalService
 from inference.worker import process
-from tests.support.processes.forks import FORKS
+from tests.support.processes.forks import FORKS, stop_fork_server
 
 # The same examples in every run. `--hypothesis-profile=long` searches for new ones.
 hypothesis.settings.register_profile(
@@ -35,6 +35,7 @@ def forked_workers() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "CONTEXT", FORKS)
         yield
+    stop_fork_server()
 
 
 @pytest.fixture

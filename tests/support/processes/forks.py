@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+from multiprocessing import forkserver
+from typing import Any
+
+import psutil
 
 FORKS = multiprocessing.get_context("forkserver")
 """Each process is forked from one that has imported what bots and workers import.
@@ -13,3 +17,15 @@ had when it was first used.
 FORKS.set_forkserver_preload(
     ["tests.support.bots.bot_process", "tests.support.processes.worker_imports"]
 )
+
+
+def stop_fork_server() -> None:
+    """End the process that forks the others, and wait for its end, at which it writes its coverage
+    data. By itself it ends some time after the tests."""
+    server: Any = forkserver._forkserver
+    if server._forkserver_pid is None:
+        return
+    # It does not end before its children do, and a failed test may have left some.
+    for child in psutil.Process(server._forkserver_pid).children():
+        child.kill()
+    server._stop()
