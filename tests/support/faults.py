@@ -140,23 +140,39 @@ def never_ready(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
 
 
 def busy(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
-    """A factory that uses CPU time for seven seconds before it is ready."""
+    """A factory that uses some CPU time again and again for seven seconds before it is ready."""
     report(Loading("working"))
     end = time.monotonic() + 7
     while time.monotonic() < end:
-        pass
+        pause = time.process_time() + 0.02
+        while time.process_time() < pause:
+            pass
+        time.sleep(0.08)
     return build_engine(config, report)
 
 
 def downloading(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
     """A factory that reports a download for seven seconds and otherwise sleeps."""
     for number in range(70):
-        progress = DownloadProgress(
-            files=number // 10, total_files=7, bytes=number * 10**8, total_bytes=7 * 10**9
-        )
-        report(Loading("downloading some/model", progress))
+        report(_downloaded(number))
         time.sleep(0.1)
     return build_engine(config, report)
+
+
+def half_downloaded(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
+    """A factory that reports half a download and goes on when the file `go on` exists."""
+    report(_downloaded(35))
+    while not (config.cache_dir / "go on").exists():
+        time.sleep(0.02)
+    return build_engine(config, report)
+
+
+def _downloaded(part: int) -> Loading:
+    """So many of 70 parts of a download are done."""
+    progress = DownloadProgress(
+        files=part // 10, total_files=7, bytes=part * 10**8, total_bytes=7 * 10**9
+    )
+    return Loading("downloading some/model", progress)
 
 
 def unavailable(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
