@@ -19,6 +19,7 @@ DOCUMENTS = sorted(
 LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
 CODE = re.compile(r"`([^`\n]+)`")
 BLOCK = re.compile(r"^```sh\n(.+?)^```", re.DOTALL | re.MULTILINE)
+SLOW = re.compile(r"pytest\.mark\.slow\b")
 PATH = re.compile(r"(?:bot|cogs|inference|tests|docs)(?:/[\w.]+)*/?")
 
 
@@ -56,6 +57,18 @@ def test_every_make_target_exists(document: str) -> None:
     named = set(re.findall(r"\bmake ([a-z]+)\b", code))
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert named - set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE)) == set()
+
+
+def test_every_slow_test_has_its_command_in_the_documents() -> None:
+    text = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
+    slow = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if SLOW.search(path.read_text(encoding="utf-8"))
+    }
+    assert len(slow) >= 10
+    named = {word for code in CODE.findall(text) if "-m " in code for word in code.split()}
+    assert slow - named == set()
 
 
 def texts_of_the_program() -> str:

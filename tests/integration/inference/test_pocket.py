@@ -1,7 +1,7 @@
 """The properties in the pocket model's README, measured with fixed seeds in float32.
 
 Each test prints its figures. `make test` measures a quarter of the objects; the README has the
-figures of all: `pytest -s -m "slow or not slow" tests/integration/inference/test_pocket.py`.
+figures of all: `pytest -s -m slow tests/integration/inference/test_pocket.py`.
 
 Longer than 300 lines: the model card's promises share one load of the model.
 """
@@ -153,8 +153,6 @@ def found(sheet: Sheet, requested: list[tuple[str, str]], results: list[Image.Im
     ]
 
 
-# In one process, if several run the tests: both use the same results.
-@pytest.mark.xdist_group("requested pictures")
 def test_the_picture_shows_the_requested_object(
     requested: list[tuple[str, str]], found: list[str]
 ) -> None:
@@ -166,7 +164,6 @@ def test_the_picture_shows_the_requested_object(
     assert np.mean(right) >= 0.8
 
 
-@pytest.mark.xdist_group("requested pictures")
 def test_the_background_has_the_requested_colour(
     sheet: Sheet, requested: list[tuple[str, str]], results: list[Image.Image]
 ) -> None:

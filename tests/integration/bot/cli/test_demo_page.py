@@ -65,7 +65,6 @@ async def test_a_sample_picture_is_redrawn_with_two_clicks(
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 async def test_the_whole_conversation_in_the_browser(
     tmp_path: Path, pocket_service: LocalService
 ) -> None:
