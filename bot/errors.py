@@ -48,13 +48,15 @@
 
 `bot.intake` and `bot.moderation` draw their branches in an `errors.py` of their own.
 
-Every leaf of `UserError` is a class with an English template `text`; its parameters are keyword
-arguments. The translation is found under `errors.<class name>`.
+Every leaf of `UserError` is a class with an English template `text` (see `bot.plurals`); its
+parameters are keyword arguments. The translation is found under `errors.<class name>`.
 """
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
+
+from bot.plurals import format_text
 
 
 class UserError(Exception):
@@ -64,7 +66,7 @@ class UserError(Exception):
 
     def __init__(self, **params: Any) -> None:
         self.params = params
-        super().__init__(self.text.format(**params))
+        super().__init__(format_text("en", self.text, params))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (type(self), self.params))

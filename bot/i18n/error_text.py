@@ -7,13 +7,15 @@ import discord
 from bot.errors import UserError
 from bot.i18n.durations import Localized
 from bot.i18n.translate import catalogue, language_of
+from bot.plurals import format_text
 
 
 def translate_error(locale: str | discord.Locale, error: UserError) -> str:
     """The error's sentence, found under `errors.<class name>`; in English if not translated."""
-    template = catalogue(language_of(str(locale))).get(f"errors.{type(error).__name__}")
+    language = language_of(str(locale))
+    template = catalogue(language).get(f"errors.{type(error).__name__}", error.text)
     params = {
         name: value.localized(locale) if isinstance(value, Localized) else value
         for name, value in error.params.items()
     }
-    return (template or error.text).format(**params)
+    return format_text(language, template, params)

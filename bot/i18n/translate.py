@@ -10,6 +10,8 @@ from typing import Any
 import discord
 from discord import app_commands
 
+from bot.plurals import format_text
+
 LANGUAGES = ("en", "de", "fr", "es", "ja")
 
 
@@ -37,7 +39,7 @@ def translate(locale: str | discord.Locale, key: str, **params: Any) -> str:
         KeyError: the key does not exist, not even in English.
     """
     template = catalogue(language_of(str(locale))).get(key) or catalogue("en")[key]
-    return template.format(**params)
+    return format_text(language_of(str(locale)), template, params)
 
 
 def notice_of(locale: str | discord.Locale, model: str) -> str:

@@ -101,13 +101,16 @@ class DiscordLinkExpired(LinkAnsweredBadly):
 class TooManyRedirects(LinkError):
     """More redirects than `IntakeLimits.max_redirects`."""
 
-    text = "That link redirects more than {limit} times; please use the final address."
+    text = "That link redirects more than {limit} {limit:time|times}; please use the final address."
 
 
 class LinkTooSlow(LinkError):
     """Fetching took longer than `IntakeLimits.total_seconds`, redirects included."""
 
-    text = "Loading that link took longer than {seconds:g} seconds; try again or attach the file."
+    text = (
+        "Loading that link took longer than {seconds:g} {seconds:second|seconds}; "
+        "try again or attach the file."
+    )
 
 
 class PageWithoutPicture(LinkError):
@@ -158,7 +161,10 @@ class IncompletePicture(PictureError):
 class TooManyPixels(PictureError):
     """More pixels than `IntakeLimits.max_pixels`."""
 
-    text = "That picture has too many pixels; the limit is {megapixels:g} megapixels."
+    text = (
+        "That picture has too many pixels; "
+        "the limit is {megapixels:g} {megapixels:megapixel|megapixels}."
+    )
 
 
 class NotTransparent(PictureError):
@@ -170,7 +176,10 @@ class NotTransparent(PictureError):
 class TooLong(PictureError):
     """The aspect ratio exceeds `geometry.MAX_ASPECT`."""
 
-    text = "That picture is too narrow; the long side can be at most {limit} times the short side."
+    text = (
+        "That picture is too narrow; the long side can be at most {limit} {limit:time|times} "
+        "the short side."
+    )
 
 
 class TooMuchWork(PictureError):

@@ -28,7 +28,8 @@ class UserQueueLimitReached(RequestError):
     """The user's own limit is reached."""
 
     text = (
-        "You have {count} pictures waiting or being drawn, and at most {limit} are allowed. "
+        "You have {count} {count:picture|pictures} waiting or being drawn, "
+        "and at most {limit} {limit:is|are} allowed. "
         "The next one should be finished in {wait}."
     )
 
@@ -36,7 +37,9 @@ class UserQueueLimitReached(RequestError):
 class TooManyPictures(RequestError):
     """A single request exceeds the user's limit."""
 
-    text = "At most {limit} pictures per user are allowed here at a time."
+    text = (
+        "At most {limit} {limit:picture|pictures} per user {limit:is|are} allowed here at a time."
+    )
 
 
 class TooSlowForPrivate(UnavailableError):

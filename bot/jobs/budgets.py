@@ -30,19 +30,22 @@ class LimitExceeded(RequestError):
 class TooManyStepsForRole(LimitExceeded):
     """More steps than the user's roles allow."""
 
-    text = "With your roles, at most {limit} steps are allowed here."
+    text = "With your roles, at most {limit} {limit:step is|steps are} allowed here."
 
 
 class TooManyPicturesForRole(LimitExceeded):
     """More pictures in one request than the user's roles allow."""
 
-    text = "With your roles, a request may have at most {limit} pictures here."
+    text = "With your roles, a request may have at most {limit} {limit:picture|pictures} here."
 
 
 class PictureTooLargeForRole(LimitExceeded):
     """The picture has more pixels than the user's roles allow."""
 
-    text = "With your roles, pictures of at most {limit:g} megapixels are allowed here."
+    text = (
+        "With your roles, pictures of at most {limit:g} {limit:megapixel|megapixels} "
+        "are allowed here."
+    )
 
 
 class ModelNotForRole(LimitExceeded):

@@ -54,9 +54,9 @@ class UserNotAllowed(ModerationRefusal):
 
 
 class SlowMode(ModerationRefusal):
-    """`seconds` is what is left."""
+    """`wait` is the time that is left."""
 
-    text = "Slow mode is on: you can ask for the next picture in {seconds} s."
+    text = "Slow mode is on: you can ask for the next picture in {wait}."
 
 
 class PromptRefused(ModerationRefusal):

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 
 from cachetools import TTLCache
 
+from bot.i18n.durations import Duration
 from bot.moderation.cases import NewCase
 from bot.moderation.errors import (
     ModerationRefusal,
@@ -107,7 +108,7 @@ class UserChecks:
         last = await self._ledger.last_request(place.guild_id, user_id)
         left = 0.0 if last is None else last + wait - self._clock()
         if left > 0:
-            raise SlowMode(seconds=int(left) + 1)
+            raise SlowMode(wait=Duration(int(left) + 1))
 
     async def _list(self, place: Place, user_id: int, refusal: ModerationRefusal) -> None:
         """Open a case for the refusal. A user may appeal one for a ban or a timeout."""

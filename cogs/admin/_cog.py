@@ -77,7 +77,7 @@ class Admin(
             text = translate(interaction.locale, "admin.drained")
         except TimeoutError:
             left = len(runner.running) + len(runner.queue)
-            text = translate(interaction.locale, "admin.draining", left=left)
+            text = translate(interaction.locale, "admin.draining", requests=left)
         await interaction.edit_original_response(content=text)
 
     @command("admin", "statistics", "days")

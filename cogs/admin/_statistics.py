@@ -77,7 +77,7 @@ def _replica(locale: str, replica: ReplicaSnapshot) -> str:
         name=replica.name,
         state=str(replica.state),
         device=replica.device,
-        rows=f"{replica.rows_per_call:.1f}",
+        rows=replica.rows_per_call,
         memory=f"{replica.resident_bytes / 2**20:.0f}",
         restarts=replica.restarts,
     )

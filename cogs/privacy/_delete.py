@@ -60,17 +60,7 @@ async def stored_data(services: Services, user_id: int) -> StoredData:
 def confirmation(data: StoredData, locale: str) -> discord.ui.LayoutView:
     """The data that will be deleted, the data that remains, and the buttons."""
     view = discord.ui.LayoutView(timeout=None)
-    lines = {
-        "privacy.confirm": True,
-        "privacy.confirm_requests": data.requests > 0,
-        "privacy.confirm_pending": data.pending > 0,
-        "privacy.confirm_favourites": data.favourites > 0,
-        "privacy.confirm_defaults": data.defaults,
-        "privacy.confirm_cases": data.cases > 0,
-        "privacy.confirm_rest": True,
-    }
-    counts = dataclasses.asdict(data)
-    text = "\n".join(translate(locale, key, **counts) for key, shown in lines.items() if shown)
+    text = _lines(locale, data, "privacy.confirm", pending=True, rest="privacy.confirm_rest")
     view.add_item(discord.ui.TextDisplay(text))
     view.add_item(
         discord.ui.ActionRow[discord.ui.LayoutView](
@@ -131,14 +121,29 @@ class EraseButton(
         await interaction.edit_original_response(view=view)
 
 
+def _lines(locale: str, data: StoredData, heading: str, *, pending: bool, rest: str) -> str:
+    """The data, one kind a line, between a heading and the last line."""
+    lines = {
+        heading: True,
+        "privacy.confirm_requests": data.requests > 0,
+        "privacy.confirm_pending": pending and data.pending > 0,
+        "privacy.confirm_favourites": data.favourites > 0,
+        "privacy.confirm_defaults": data.defaults,
+        "privacy.confirm_cases": data.cases > 0,
+        rest: True,
+    }
+    counts = dataclasses.asdict(data)
+    return "\n".join(translate(locale, key, **counts) for key, shown in lines.items() if shown)
+
+
 async def _erase(interaction: Interaction) -> str:
-    """End the user's jobs and delete all of their stored data; the sentence about it."""
+    """End the user's jobs and delete all of their stored data; the text about it."""
     services = interaction.client.services
     user_id = interaction.user.id
     data = await stored_data(services, user_id)
     await services.runner.erase(user_id)
     await services.moderation.cases.forget(user_id)
     services.moderation_log.clean()
-    return translate(
-        interaction.locale, "privacy.deleted", requests=data.requests, pictures=data.pictures
+    return _lines(
+        str(interaction.locale), data, "privacy.deleted", pending=False, rest="privacy.deleted_rest"
     )

@@ -92,7 +92,9 @@ class Queue(commands.Cog):
         ended = [job for job in chosen if await runner.cancel(job.id)]
         locale = interaction.locale
         await interaction.edit_original_response(
-            content=translate(locale, "cancel.done", count=len(ended))
+            content=translate(
+                locale, "cancel.done", pictures=sum(len(job.variants) for job in ended)
+            )
             if ended
             else translate(locale, "cancel.nothing")
         )

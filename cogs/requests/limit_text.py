@@ -24,7 +24,7 @@ def limit_lines(
     }
     for key, value in values.items():
         if value is not None:
-            lines.append(translate(locale, key, limit=f"{value:g}"))
+            lines.append(translate(locale, key, limit=value))
     if limits.cooldown_seconds:
         seconds = duration(locale, limits.cooldown_seconds)
         lines.append(translate(locale, "quota.cooldown", seconds=seconds))

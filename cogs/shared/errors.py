@@ -49,10 +49,7 @@ from bot.errors import RequestError, SourceError
 class NoSource(SourceError):
     """There is no attachment, no link, and no picture among the channel's newest messages."""
 
-    text = (
-        "I found no picture here to redraw. Attach one with the `image` option, "
-        "or give a link to one with `url`."
-    )
+    text = "I found no picture here. Attach one with the option `image`, or give a link to one."
 
 
 class HistoryForbidden(SourceError):
@@ -60,7 +57,7 @@ class HistoryForbidden(SourceError):
 
     text = (
         "I may not read this channel, so I cannot find its newest picture. "
-        "Attach one with the `image` option, or give a link with `url`."
+        "Attach one with the option `image`, or give a link to one."
     )
 
 
@@ -175,7 +172,7 @@ class TwoMasks(RequestError):
 class TransparentNeedsImage(RequestError):
     """The transparent region is asked for, but the picture is not attached."""
 
-    text = "To use the transparent region of a picture, attach it with the `image` option."
+    text = "To use the transparent region of a picture, attach it with the option `image`."
 
 
 class EmptyMask(RequestError):
@@ -193,13 +190,16 @@ class OptionNotOffered(RequestError):
 class TooManyReferences(RequestError):
     """More pictures than the model reads in one request."""
 
-    text = "The model reads at most {limit} pictures in one request, and you gave {count}."
+    text = (
+        "The model reads at most {limit} {limit:picture|pictures} in one request, "
+        "and you gave {count}."
+    )
 
 
 class TooManySteps(RequestError):
     """More steps than `MAX_STEPS`."""
 
-    text = "At most {limit} steps are allowed here."
+    text = "At most {limit} {limit:step is|steps are} allowed here."
 
 
 class NotANumberBetween(RequestError):
@@ -241,7 +241,10 @@ class AlreadyShared(RequestError):
 class TooManyFavourites(RequestError):
     """The user has `FAVOURITES_PER_USER` favourites."""
 
-    text = "At most {limit} favourites are allowed here. Remove one with its ⭐ first."
+    text = (
+        "At most {limit} {limit:favourite is|favourites are} allowed here. "
+        "Remove one with its ⭐ first."
+    )
 
 
 class NotDeleted(RequestError):
@@ -259,7 +262,10 @@ class AlreadyFinished(RequestError):
 class NoGallery(RequestError):
     """Neither the server nor the operator has set a channel for sharing."""
 
-    text = "There is no channel for sharing here. A moderator can set one with /settings gallery."
+    text = (
+        "There is no channel for sharing here. "
+        "The managers of this server can choose one with /settings gallery."
+    )
 
 
 class GalleryClosed(RequestError):

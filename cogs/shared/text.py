@@ -86,9 +86,9 @@ def settings_text(job: Job, locale: str, *more: str) -> str:
     """The model and the settings that had an effect on a job, with the size of its pictures, and
     then `more`."""
     options = options_of(job)
-    values = {
+    values: dict[str, str | int] = {
         "strength": _each(f"{variant.strength:g}" for variant in job.variants),
-        "steps": str(job.steps),
+        "steps": job.steps,
         "guidance": f"{job.guidance_scale:g}",
         "seed": _each(str(variant.seed) for variant in job.variants),
     }

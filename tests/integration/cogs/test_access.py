@@ -239,7 +239,7 @@ async def test_cancel_everyone_ends_the_jobs_of_moderated_channels_only(tmp_path
         await sim.alice.slash(sim.channel, "img2img", prompt="fox", image=CAT)
         await sim.bob.slash(theirs, "img2img", prompt="owl", image=CAT)
         result = await slash(mod, theirs, "cancel", everyone=True)
-        assert reply_of(result) == "Pictures cancelled: 1."
+        assert reply_of(result) == "1 picture cancelled."
         service.gate.set()
         await sim.settled()
         assert (await newest_job(sim, sim.alice)).state is JobState.DELIVERED

@@ -131,7 +131,7 @@ def limited(server: ModeratedServer) -> dict[int, RoleLimits]:
 
 BEYOND: list[tuple[dict[str, Any], str]] = [
     ({"steps": 41}, "With your roles, at most {steps} steps are allowed here."),
-    ({"count": 3}, "With your roles, a request may have at most {pictures} pictures here."),
+    ({"count": 3}, "With your roles, a request may have at most {pictures} here."),
     ({"private": True}, "With your roles, private pictures are not allowed here."),
     ({}, "With your roles, the model noise may not be used here."),
 ]
@@ -149,10 +149,10 @@ async def test_a_role_raises_the_limits_of_all_members(tmp_path: Path, by: str) 
             )
         for options, sentence in BEYOND:
             told = await server.redraw(options=options)
-            assert told == sentence.format(steps=20, pictures=1)
+            assert told == sentence.format(steps=20, pictures="1 picture")
         for options, sentence in BEYOND[:2]:
             told = await server.redraw(user=server.artist, options=options)
-            assert told == sentence.format(steps=40, pictures=2)
+            assert told == sentence.format(steps=40, pictures="2 pictures")
         for allowed in ({"steps": 40}, {"count": 2}, {"private": True}, {}):
             assert await server.redraw(user=server.artist, options=allowed) == ""
         # Buttons are requests as well.

@@ -189,7 +189,7 @@ async def test_delete_leaves_no_byte_of_the_user(tmp_path: Path) -> None:
             sim.alice, sim.channel, "img2img", prompt=prompt, image=CAT, style="no such style"
         )
         mine = await newest_job(sim, sim.alice)
-        assert "1 requests" in await delete_data(sim.alice, sim.channel)
+        assert "1 request with its prompt" in await delete_data(sim.alice, sim.channel)
         kept = {f"{name}.png" for name in bob.pictures}
         assert {path.name for path in (tmp_path / "data/pictures").iterdir()} == kept
         assert mine.pictures & bob.pictures, "equal pictures of two users share a file"
@@ -226,8 +226,10 @@ async def test_delete_says_what_it_deletes_and_asks_first(tmp_path: Path) -> Non
         assert len(await sim.bot.services.store.jobs_of(sim.alice.id)) == 2
         deleted = await delete_data(sim.alice, sim.channel)
         assert deleted.startswith(
-            f"Deleted: 2 requests with their prompts and settings, {len(stored)}"
+            f"**Deleted:**\n- 2 requests with their prompts and settings, and {len(stored)} pictures"
         )
+        assert "- Favourites: 1\n- Your defaults\n" in deleted
+        assert "will be cancelled" not in deleted
         assert await sim.bot.services.store.jobs_of(sim.alice.id) == []
         result = await slash(sim.alice, sim.channel, "privacy delete")
         assert "No data about you is stored that can be deleted" in reply_of(result)

@@ -71,7 +71,7 @@ async def test_cancel_everyone_ends_only_the_jobs_that_the_user_may_manage(
     await ask(discord_sim, discord_sim.bob, "owl")
     assert (
         await reply_to(discord_sim, discord_sim.bob, "cancel", everyone=True)
-        == "Pictures cancelled: 1."
+        == "1 picture cancelled."
     )
     service.gate.set()
     await discord_sim.settled()

@@ -173,7 +173,7 @@ async def test_cancelling_several_pictures_under_way_answers_at_once(tmp_path: P
         for number in range(4):
             assert "error" not in await redraw(demo, "alice", f"fox {number}", steps="50")
         assert "error" not in await demo.act("alice", "slash", path="cancel", options={})
-        await demo.shown("alice", "Pictures cancelled: 4.")
+        await demo.shown("alice", "4 pictures cancelled.")
         async with asyncio.timeout(30):
             await demo.simulation.bot.services.runner.wait_idle()
         texts = [str(message) for message in await demo.messages("alice")]

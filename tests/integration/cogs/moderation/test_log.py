@@ -162,7 +162,7 @@ async def test_reports_of_a_picture_are_one_entry_that_counts_them(
     for user in (server.bob, server.bob, server.artist):
         assert "Thank you" in await report(server, user, answer)
     assert len(server.log.history()) == 1
-    assert "reported by 2" in text_of(server.entry)
+    assert "reported by 2 users" in text_of(server.entry)
     assert len(server.entry.attachments) == 2
 
 

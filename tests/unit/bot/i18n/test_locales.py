@@ -16,6 +16,7 @@ import cogs
 from bot.errors import UserError
 from bot.i18n.error_text import translate_error
 from bot.i18n.translate import LANGUAGES, catalogue, language_of, translate
+from bot.plurals import format_text
 from cogs.shared.errors import TooManySteps
 from inference import ModelState, ServiceState, find_model
 
@@ -78,6 +79,82 @@ def test_names_descriptions_and_labels_are_within_discords_limits(language: str)
 def test_no_two_options_have_the_same_name(language: str) -> None:
     names = [text for key, text in catalogue(language).items() if ".name." in key]
     assert len(names) == len(set(names))
+
+
+# Parameters that are numbers of things. A number is either the value of a label ("Files: 2"), or it
+# has a unit, or the word after it has plural forms.
+COUNTS = (
+    *("count", "requests", "pictures", "pending", "days", "steps", "limit"),
+    *("rows", "seconds", "megapixels", "n"),
+)
+# Units, and words with one form for one and for several.
+UNITS = ("s", "min", "h", "Megapixel", "Megapixeln", "fois")
+# The words for one minute and one hour are in other texts, and one link has no number. "More" and
+# "of these requests" have one form.
+WITHOUT_FORMS = {
+    *("wait.minutes", "wait.hours", "img2img.source.first_link"),
+    *("moderation.more", "privacy.confirm_pending"),
+}
+_FORM = r"(?:[^{}|]|\{[^{}]*\})*"
+PLURAL = re.compile(rf"\{{\w+:{_FORM}\|{_FORM}\}}")
+COUNTED = re.compile(rf"\{{(?:{'|'.join(COUNTS)})(?::\.?\w+)?\}} (\w+)")
+
+
+def templates(language: str) -> dict[str, str]:
+    english = {f"errors.{name}": kind.text for name, kind in every_error().items()}
+    return (english if language == "en" else {}) | catalogue(language)
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "es"])
+def test_a_word_after_a_number_has_plural_forms(language: str) -> None:
+    for key, template in templates(language).items():
+        if key not in WITHOUT_FORMS:
+            words = COUNTED.findall(PLURAL.sub("…", template))
+            assert set(words) <= set(UNITS), (key, template)
+
+
+def test_plural_forms_follow_the_rules_of_the_language() -> None:
+    def steps(language: str, number: float) -> str:
+        return format_text(language, "{n:g} {n:one|many}", {"n": number})
+
+    assert [steps("en", n) for n in (0, 0.5, 1, 2)] == ["0 many", "0.5 many", "1 one", "2 many"]
+    assert [steps("fr", n) for n in (0, 0.5, 1, 2)] == ["0 one", "0.5 one", "1 one", "2 many"]
+    assert translate("de", "cancel.done", pictures=1) == "1 Bild abgebrochen."
+    assert translate("de", "cancel.done", pictures=2) == "2 Bilder abgebrochen."
+    assert translate("es", "admin.statistics.title", days=7) == (
+        "**Estadísticas de los últimos 7 días**"
+    )
+    assert str(TooManySteps(limit=1)) == "At most 1 step is allowed here."
+    assert translate_error("fr", TooManySteps(limit=1)) == "Au plus 1 étape est autorisée ici."
+
+
+def command_paths(language: str) -> set[str]:
+    """Each command as users of the language type it, without the slash."""
+    texts = catalogue(language)
+    paths = set()
+    for key in texts:
+        section, *middle, last = key.split(".")
+        if last == "command":
+            nodes = [f"{section}.command"]
+            nodes += [f"{section}.{'.'.join(middle[: i + 1])}.command" for i in range(len(middle))]
+            paths.add(" ".join(texts[node] for node in nodes))
+    return paths
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_sentences_name_commands_and_options_as_the_language_does(language: str) -> None:
+    paths = command_paths(language)
+    options = {text for key, text in catalogue(language).items() if ".name." in key}
+    for key, template in templates(language).items():
+        for typed in re.findall(r"(?<![\w/:.}])/(\w+(?: \w+)?)", template):
+            assert typed in paths or typed.split(" ")[0] in paths, (key, template)
+        for quoted in re.findall(r"`(\w+)`", template):
+            assert quoted in options, (key, template)
+
+
+def test_french_addresses_the_user_as_vous() -> None:
+    for key, template in templates("fr").items():
+        assert not re.search(r"\b(tu|toi|ton|ta|tes|réessaie|essaie)\b|\bt'", template, re.I), key
 
 
 def keys_of_command(node: ast.AST) -> set[str]:
