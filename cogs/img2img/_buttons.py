@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import discord
 
-from bot.client import Services
 from bot.delivery.notification import message_link
 from bot.i18n.translate import translate
 from bot.jobs.job import Job, Variant
@@ -17,10 +16,11 @@ from bot.replies import reply_privately
 from cogs.img2img._forms import RequestModal
 from cogs.img2img._selected import selected_result, selected_variant, stored_picture
 from cogs.img2img._show_buttons import SHOW_BUTTONS
+from cogs.requests.defaults import with_usable_model
 from cogs.requests.draft import Draft, draft_of, source_of
 from cogs.requests.pictures.stored_source import StoredSource, refitted
 from cogs.requests.request import check_parts, submit_request
-from cogs.requests.tasks import model_for, options_of_task, task_for_a_picture, with_usable_model
+from cogs.requests.tasks import model_for, options_of_task, task_for_a_picture
 from cogs.shared.access import AccessRule
 from cogs.shared.errors import AlreadyFinished, NotDeleted
 from cogs.shared.job_buttons import Action, Interaction, JobAction
@@ -74,7 +74,7 @@ class Vary(JobAction):
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Submit the request."""
         result = selected_result(job, self)
-        draft = _as_task(interaction.client.services, job, "img2img", selected_variant(job, self))
+        draft = await _as_task(interaction, job, "img2img", selected_variant(job, self))
         draft = dataclasses.replace(draft, strength=self.strength, count=1)
         await _submit(interaction, draft, _result_as_source(interaction, job, result))
 
@@ -131,7 +131,7 @@ class Strengths(JobAction):
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Submit the request."""
         draft = dataclasses.replace(
-            _as_task(interaction.client.services, job, "img2img"),
+            await _as_task(interaction, job, "img2img"),
             layout="grid",
             seed=selected_variant(job, self).seed,
             strength=None,
@@ -164,7 +164,7 @@ class Use(JobAction):
         """Open the form."""
         result = selected_result(job, self)
         task = task_for_a_picture(interaction.client.services)
-        draft = _as_task(interaction.client.services, job, task, selected_variant(job, self))
+        draft = await _as_task(interaction, job, task, selected_variant(job, self))
         draft = dataclasses.replace(draft, strength=None, count=1)
         await _open_form(interaction, draft, _result_as_source(interaction, job, result))
 
@@ -235,14 +235,16 @@ BUTTONS = (
 )
 
 
-def _as_task(services: Services, job: Job, task: Task, variant: Variant | None = None) -> Draft:
+async def _as_task(
+    interaction: Interaction, job: Job, task: Task, variant: Variant | None = None
+) -> Draft:
     """The settings of a job for a request with this task: another one has its own steps and
     guidance, and maybe another model."""
     draft = draft_of(job, variant)
     if job.task == task:
         return draft
     draft = dataclasses.replace(draft, task=task, steps=None, guidance=None)
-    return with_usable_model(services, draft)
+    return await with_usable_model(interaction.client.services, interaction.user.id, draft)
 
 
 async def _open_form(interaction: Interaction, draft: Draft, source: StoredSource) -> None:
@@ -250,7 +252,7 @@ async def _open_form(interaction: Interaction, draft: Draft, source: StoredSourc
         await _submit(answer, draft, source)
 
     services = interaction.client.services
-    draft = with_usable_model(services, draft)
+    draft = await with_usable_model(services, interaction.user.id, draft)
     form = RequestModal(
         draft,
         str(interaction.locale),

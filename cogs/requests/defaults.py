@@ -70,6 +70,22 @@ async def default_model(services: Services, user_id: int, task: Task) -> ModelEn
     return _model_of(services, await services.store.user_defaults.of(user_id), task)
 
 
+async def with_usable_model(services: Services, user_id: int, draft: Draft) -> Draft:
+    """The draft of a button; if its model was removed or does not have its task, with the user's
+    model for the task and that model's settings.
+
+    Raises:
+        TaskNotOffered: no configured model has the task.
+    """
+    if draft.model is None:
+        return draft
+    entry = services.models.find(draft.model)
+    if entry is not None and draft.task in entry.tasks:
+        return draft
+    model = await default_model(services, user_id, draft.task)
+    return replace(draft, model=model.name, steps=None, guidance=None, strength=None)
+
+
 def _model_of(services: Services, defaults: UserDefaults, task: Task) -> ModelEntry:
     models = services.models.with_task(task) if task == "img2img" else []
     chosen = (model for model in models if model.name == defaults.model)

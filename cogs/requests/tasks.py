@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
 
 import discord
@@ -54,17 +54,6 @@ def model_for(services: Services, task: Task, name: str | None = None) -> ModelE
 def options_of_task(services: Services, task: Task, name: str | None = None) -> frozenset[Option]:
     """The settings that a request with this task and model has; see `model_for`."""
     return options_for(task, model_for(services, task, name).options)
-
-
-def with_usable_model(services: Services, draft: Draft) -> Draft:
-    """The draft, with the default model and its settings if the draft's own model was removed or
-    does not have the task."""
-    if draft.model is None:
-        return draft
-    entry = services.models.find(draft.model)
-    if entry is not None and draft.task in entry.tasks:
-        return draft
-    return replace(draft, model=None, steps=None, guidance=None, strength=None)
 
 
 def task_for_a_picture(services: Services) -> Task:

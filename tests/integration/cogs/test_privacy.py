@@ -226,7 +226,8 @@ async def test_delete_says_what_it_deletes_and_asks_first(tmp_path: Path) -> Non
         assert len(await sim.bot.services.store.jobs_of(sim.alice.id)) == 2
         deleted = await delete_data(sim.alice, sim.channel)
         assert deleted.startswith(
-            f"**Deleted:**\n- 2 requests with their prompts and settings, and {len(stored)} pictures"
+            "**Deleted:**\n- 2 requests with their prompts and settings, "
+            f"and {len(stored)} pictures"
         )
         assert "- Favourites: 1\n- Your defaults\n" in deleted
         assert "will be cancelled" not in deleted

@@ -169,6 +169,29 @@ async def test_other_tasks_do_not_use_it(sim: SimulatedDiscord) -> None:
     assert (await newest_job(sim, sim.alice)).model == "klein-4b"
 
 
+@pytest.mark.parametrize("button", ["Use this", "Vary subtle"])
+@pytest.mark.parametrize("command", ["edit", "imagine"])
+async def test_buttons_that_redraw_pictures_of_other_tasks_use_it(
+    sim: SimulatedDiscord, command: str, button: str
+) -> None:
+    await choose(sim)
+    options: dict[str, Any] = {"instruction": "blue", "image": CAT}
+    if command == "imagine":
+        options = {"prompt": "blue"}
+    await slash(sim.alice, sim.channel, command, **options)
+    await sim.settled()
+    made = await newest_job(sim, sim.alice)
+    shown = await sim.alice.click(sim.last, custom_id=buttons_of(sim.last)[button])
+    if button == "Use this":
+        menu = fields_of(shown)[-1]
+        assert [each["value"] for each in menu["options"] if each.get("default")] == ["sdxl-turbo"]
+        await sim.alice.submit_modal(shown, {fields_of(shown)[0]["custom_id"]: "an owl"})
+    await sim.settled()
+    job = await newest_job(sim, sim.alice)
+    assert (job.parent_id, job.task, job.model) == (made.id, "img2img", "sdxl-turbo")
+    assert job.steps == 4
+
+
 async def test_a_removed_model_is_ignored(sim: SimulatedDiscord, models: ModelsSetter) -> None:
     await choose(sim)
     models("sd2-depth", "sd15-depth")
