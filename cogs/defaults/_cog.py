@@ -32,7 +32,7 @@ class OpenDefaults(OpenAction):
 
     target = Target.DEFAULTS
 
-    async def run(self, interaction: discord.Interaction[RedrawBot]) -> None:
+    async def act(self, interaction: discord.Interaction[RedrawBot]) -> None:
         """Reply with the panel."""
         await _reply(interaction)
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, Self
+from typing import Any
 
 import discord
 
 from bot.client import Services
 from bot.i18n.translate import translate
 from bot.store.user_defaults import Notification, UserDefaults
-from cogs.shared.guard import run_guarded
+from cogs.shared.guard import PersistentItem, SentComponent
 from inference import ModelEntry
 
 # https://discord.com/developers/docs/components/reference#string-select
@@ -24,42 +23,19 @@ FIELDS = ("model", "strength", "style", "steps", "private", "notification")
 NONE = "-"
 
 
-class _Menu(discord.ui.Select[discord.ui.LayoutView]):
-    def is_dispatchable(self) -> bool:
-        """False: `DefaultMenu` handles the choices, so discord.py need not keep the sent view."""
-        return False
+class _Menu(SentComponent, discord.ui.Select[discord.ui.LayoutView]):
+    pass
 
 
-class DefaultMenu(
-    discord.ui.DynamicItem[discord.ui.Select[discord.ui.LayoutView]],
-    template=rf"redraw:default:(?P<field>{'|'.join(FIELDS)})",
-):
+class DefaultMenu(PersistentItem, template=rf"redraw:default:(?P<field>{'|'.join(FIELDS)})"):
     """Stores the choice in one of the menus."""
 
-    def __init__(self, field: str, menu: discord.ui.Select[discord.ui.LayoutView]) -> None:
-        super().__init__(menu)
-        self.field = field
-
-    @classmethod
-    async def from_custom_id(
-        cls,
-        interaction: discord.Interaction[Any],
-        item: discord.ui.Item[Any],
-        match: re.Match[str],
-        /,
-    ) -> Self:
-        """Called by discord.py for every choice in a menu with a matching custom id."""
-        assert isinstance(item, discord.ui.Select)
-        return cls(match["field"], item)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+    async def act(self, interaction: discord.Interaction[Any]) -> None:
         """Store the choice and show it."""
-        await run_guarded(interaction, self._store)
-
-    async def _store(self, interaction: discord.Interaction[Any]) -> None:
         services = interaction.client.services
+        field = self.match["field"]
         defaults = await services.store.user_defaults.change(
-            interaction.user.id, **{self.field: _value(self.field, self.item.values[0])}
+            interaction.user.id, **{field: _value(field, self.chosen[0])}
         )
         view = draw_panel(
             services, defaults, str(interaction.locale), fields=_shown(interaction.message)

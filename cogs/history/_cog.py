@@ -83,7 +83,7 @@ class OpenHistory(OpenAction):
 
     target = Target.HISTORY
 
-    async def run(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction) -> None:
         """Reply with the page."""
         await _reply(interaction, JobList.HISTORY)
 

@@ -12,6 +12,7 @@ from bot.i18n.translate import translate
 from bot.jobs.job import Job, JobState
 from cogs.shared.access import AccessRule, Decision, decide
 from cogs.shared.channel_facts import job_facts
+from cogs.shared.guard import SentComponent
 
 Interaction = discord.Interaction[RedrawBot]
 
@@ -81,12 +82,10 @@ def lineage_rows(lineage: Lineage, locale: str) -> list[discord.ui.ActionRow[Any
     return found
 
 
-# The handlers in `_show` handle clicks and choices, so discord.py need not keep the sent view.
-class _Button(discord.ui.Button[discord.ui.LayoutView]):
-    def is_dispatchable(self) -> bool:
-        return False
+# `Back` and `Related` handle their use.
+class _Button(SentComponent, discord.ui.Button[discord.ui.LayoutView]):
+    pass
 
 
-class _Menu(discord.ui.Select[discord.ui.LayoutView]):
-    def is_dispatchable(self) -> bool:
-        return False
+class _Menu(SentComponent, discord.ui.Select[discord.ui.LayoutView]):
+    pass

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-import re
 from enum import StrEnum
-from typing import Any, Self
 
 import discord
 
@@ -20,7 +18,7 @@ from bot.jobs.job import Job, JobState
 from bot.store.store import Store
 from cogs.shared.access import AccessRule, Decision, decide
 from cogs.shared.channel_facts import job_facts
-from cogs.shared.guard import run_guarded
+from cogs.shared.guard import PersistentItem, SentComponent
 from cogs.shared.job_buttons import Action, JobButton, rows
 from cogs.shared.text import plain, settings_text
 
@@ -61,41 +59,18 @@ class JobList(StrEnum):
         return [job for job in jobs if job.state is JobState.DELIVERED]
 
 
-class PageButton(
-    discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]],
-    template=r"redraw:(?P<list>page|favourites):(?P<page>\d{1,4})",
-):
+class _Button(SentComponent, discord.ui.Button[discord.ui.LayoutView]):
+    pass
+
+
+class TurnPage(PersistentItem, template=r"redraw:(?P<list>page|favourites):(?P<page>\d{1,4})"):
     """Replaces the shown page of a list by another one."""
 
-    def __init__(
-        self, shown: JobList, page: int, label: str = "page", *, disabled: bool = False
-    ) -> None:
-        self.shown = shown
-        self.page = page
-        super().__init__(
-            discord.ui.Button(
-                label=label, custom_id=f"redraw:{shown}:{max(0, page)}", disabled=disabled
-            )
-        )
-
-    @classmethod
-    async def from_custom_id(
-        cls,
-        interaction: discord.Interaction[Any],
-        item: discord.ui.Item[Any],
-        match: re.Match[str],
-        /,
-    ) -> Self:
-        """Called by discord.py for every click on a button with a matching custom id."""
-        return cls(JobList(match["list"]), int(match["page"]))
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+    async def act(self, interaction: Interaction) -> None:
         """Show the page in the same message."""
-        await run_guarded(interaction, self._turn)
-
-    async def _turn(self, interaction: discord.Interaction[Any]) -> None:
         await interaction.response.defer()
-        view, files = await draw_page(interaction, self.shown, self.page)
+        shown, page = JobList(self.match["list"]), int(self.match["page"])
+        view, files = await draw_page(interaction, shown, page)
         await interaction.edit_original_response(view=view, attachments=files)
 
 
@@ -133,9 +108,13 @@ async def draw_page(
             view.add_item(row)
     if pages > 1:
         turn = discord.ui.ActionRow[discord.ui.LayoutView]()
-        newer, older = translate(locale, "history.newer"), translate(locale, "history.older")
-        turn.add_item(PageButton(shown, page - 1, newer, disabled=page == 0))
-        turn.add_item(PageButton(shown, page + 1, older, disabled=page == pages - 1))
+        for key, other in (("history.newer", page - 1), ("history.older", page + 1)):
+            button = _Button(
+                label=translate(locale, key),
+                custom_id=f"redraw:{shown}:{max(0, other)}",
+                disabled=not 0 <= other < pages,
+            )
+            turn.add_item(button)
         view.add_item(turn)
     return view, files
 

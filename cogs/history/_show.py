@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Self
-
-import discord
-
 from bot.errors import StoredPictureMissing
 from bot.jobs.job import Job, JobState
 from cogs.history._lineage import lineage_of, lineage_rows
 from cogs.shared.access import AccessRule
 from cogs.shared.channel_facts import check_access
 from cogs.shared.errors import JobNotFound
-from cogs.shared.guard import run_guarded
+from cogs.shared.guard import PersistentItem
 from cogs.shared.job_buttons import Action, Interaction, JobAction
 
 
@@ -28,53 +23,20 @@ class Show(JobAction):
         await show_job(interaction, job)
 
 
-class Back(
-    discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]],
-    template=r"redraw:back:(?P<job>[0-9a-f]{16})",
-):
+class Back(PersistentItem, template=r"redraw:back:(?P<job>[0-9a-f]{16})"):
     """*One step back*: shows the picture that the shown one was made from, in its place."""
 
-    def __init__(self, item: discord.ui.Button[discord.ui.LayoutView], job_id: str) -> None:
-        super().__init__(item)
-        self._job_id = job_id
-
-    @classmethod
-    async def from_custom_id(
-        cls,
-        interaction: discord.Interaction[Any],
-        item: discord.ui.Item[Any],
-        match: re.Match[str],
-        /,
-    ) -> Self:
-        """Called by discord.py for every click on a button with a matching custom id."""
-        assert isinstance(item, discord.ui.Button)
-        return cls(item, match["job"])
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+    async def act(self, interaction: Interaction) -> None:
         """Show the picture."""
-        await run_guarded(interaction, lambda answer: _replace(answer, self._job_id))
+        await _replace(interaction, self.match["job"])
 
 
-class Related(
-    discord.ui.DynamicItem[discord.ui.Select[discord.ui.LayoutView]], template="redraw:related"
-):
+class Related(PersistentItem, template="redraw:related"):
     """The menu of related pictures: shows the chosen one in the place of the shown one."""
 
-    @classmethod
-    async def from_custom_id(
-        cls,
-        interaction: discord.Interaction[Any],
-        item: discord.ui.Item[Any],
-        match: re.Match[str],
-        /,
-    ) -> Self:
-        """Called by discord.py for every choice in a menu with this custom id."""
-        assert isinstance(item, discord.ui.Select)
-        return cls(item)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+    async def act(self, interaction: Interaction) -> None:
         """Show the picture."""
-        await run_guarded(interaction, lambda answer: _replace(answer, self.item.values[0]))
+        await _replace(interaction, self.chosen[0])
 
 
 async def _replace(interaction: Interaction, job_id: str) -> None:

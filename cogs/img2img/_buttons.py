@@ -96,7 +96,7 @@ class Strength(JobAction):
         """Submit the request."""
         variant = selected_variant(job, self)
         draft = dataclasses.replace(
-            draft_of(job, variant), seed=variant.seed, strength=float(self.chosen), count=1
+            draft_of(job, variant), seed=variant.seed, strength=float(self.chosen[0]), count=1
         )
         await _submit(interaction, draft, source_of(job, interaction))
 

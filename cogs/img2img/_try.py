@@ -28,7 +28,7 @@ class TrySample(OpenAction):
 
     target = Target.SAMPLE
 
-    async def run(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction) -> None:
         """Open the form."""
         services = interaction.client.services
         task = task_for_a_picture(services)
@@ -44,7 +44,7 @@ class TryUpload(OpenAction):
 
     target = Target.UPLOAD
 
-    async def run(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction) -> None:
         """Open the form."""
         services = interaction.client.services
         task = task_for_a_picture(services)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import discord
 
@@ -21,7 +20,7 @@ from cogs.moderation._errors import (
 )
 from cogs.moderation._forms import ReasonForm
 from cogs.moderation._who import check_moderator
-from cogs.shared.guard import run_guarded
+from cogs.shared.guard import PersistentItem
 from cogs.shared.job_messages import delete_job_messages
 
 Interaction = discord.Interaction[RedrawBot]
@@ -49,35 +48,7 @@ def case_button(action: CaseAction, case: Case, locale: str) -> Button:
     )
 
 
-class _CaseItem(discord.ui.DynamicItem[Button], template=""):
-    """A button about a case, in messages that were sent before the bot started, too."""
-
-    def __init__(self, item: Button, case_id: int) -> None:
-        super().__init__(item)
-        self.case_id = case_id
-
-    @classmethod
-    async def from_custom_id(
-        cls,
-        interaction: discord.Interaction[Any],
-        item: discord.ui.Item[Any],
-        match: re.Match[str],
-        /,
-    ) -> Self:
-        """Called by discord.py for every click on a button with a matching custom id."""
-        assert isinstance(item, discord.ui.Button)
-        return cls(item, int(match["case"]))
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Act; errors become replies."""
-        await run_guarded(interaction, self.act)
-
-    async def act(self, interaction: discord.Interaction[Any]) -> None:
-        """Check the user, and do what the button says."""
-        raise NotImplementedError
-
-
-class CaseButton(_CaseItem, template=""):
+class CaseButton(PersistentItem, template=""):
     """Handles the clicks on one kind of button, for moderators of the case's server."""
 
     action: ClassVar[CaseAction]
@@ -89,7 +60,7 @@ class CaseButton(_CaseItem, template=""):
         """Load the case, check the permission, and act."""
         check_moderator(interaction)
         services = interaction.client.services
-        case = await services.moderation.cases.case(self.case_id)
+        case = await services.moderation.cases.case(int(self.match["case"]))
         if case is None or case.guild_id != interaction.guild_id:
             raise CaseGone
         await self.run(interaction, case, Moderator(case.guild_id, interaction.user.id))
@@ -197,18 +168,19 @@ class Undo(CaseButton):
 BUTTONS = (DeleteEverywhere, BlockPicture, Timeout, Ban, Dismiss, Undo)
 
 
-class Appeal(_CaseItem, template=r"redraw:appeal:(?P<case>\d{1,15})"):
+class Appeal(PersistentItem, template=r"redraw:appeal:(?P<case>\d{1,15})"):
     """The button in a refusal's sentence: asks the moderators to look at it again."""
 
     async def act(self, interaction: discord.Interaction[Any]) -> None:
         """Record the appeal and post it in the log."""
         services = interaction.client.services
         cases = services.moderation.cases
+        case_id = int(self.match["case"])
         await interaction.response.defer(thinking=True, ephemeral=True)
         now = interaction.created_at.timestamp()
-        if not await cases.appeal(self.case_id, interaction.user.id, now):
+        if not await cases.appeal(case_id, interaction.user.id, now):
             raise AppealedAlready
-        case = await cases.case(self.case_id)
+        case = await cases.case(case_id)
         assert case is not None
         await services.moderation_log.post_appeal(case)
         await services.moderation_log.refresh(case.id)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from dataclasses import dataclass
-from typing import Any, Self
 
 import discord
 
@@ -13,7 +11,7 @@ from bot.client import RedrawBot, Services
 from bot.i18n.translate import translate
 from bot.jobs.job import JobState
 from bot.store.user_defaults import UserDefaults
-from cogs.shared.guard import run_guarded
+from cogs.shared.guard import PersistentItem, SentComponent
 
 Interaction = discord.Interaction[RedrawBot]
 
@@ -70,7 +68,7 @@ def confirmation(data: StoredData, locale: str) -> discord.ui.LayoutView:
     return view
 
 
-class _Button(discord.ui.Button[discord.ui.LayoutView]):
+class _Button(SentComponent, discord.ui.Button[discord.ui.LayoutView]):
     def __init__(self, choice: str, locale: str) -> None:
         danger = choice == "delete"
         super().__init__(
@@ -79,42 +77,18 @@ class _Button(discord.ui.Button[discord.ui.LayoutView]):
             custom_id=f"redraw:erase:{choice}",
         )
 
-    def is_dispatchable(self) -> bool:
-        """False: `EraseButton` handles the clicks."""
-        return False
 
-
-class EraseButton(
-    discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]],
-    template=r"redraw:erase:(?P<choice>delete|keep)",
-):
+class EraseButton(PersistentItem, template=r"redraw:erase:(?P<choice>delete|keep)"):
     """Deletes the data of the user who pressed it, or keeps it."""
 
-    def __init__(self, item: discord.ui.Button[discord.ui.LayoutView], choice: str) -> None:
-        super().__init__(item)
-        self._choice = choice
+    # The data is the user's own.
+    anywhere = True
 
-    @classmethod
-    async def from_custom_id(
-        cls,
-        interaction: discord.Interaction[Any],
-        item: discord.ui.Item[Any],
-        match: re.Match[str],
-        /,
-    ) -> Self:
-        """Called by discord.py for every click on a button with a matching custom id."""
-        assert isinstance(item, discord.ui.Button)
-        return cls(item, match["choice"])
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Perform the action, and replace the question with a sentence."""
-        # Also where the operator no longer lets the bot work: the data is the user's own.
-        await run_guarded(interaction, self._run, anywhere=True)
-
-    async def _run(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction) -> None:
+        """Perform the action, and replace the question with a text."""
         await interaction.response.defer()
         text = translate(interaction.locale, "privacy.kept")
-        if self._choice == "delete":
+        if self.match["choice"] == "delete":
             text = await _erase(interaction)
         view = discord.ui.LayoutView(timeout=None)
         view.add_item(discord.ui.TextDisplay(text))

@@ -5,9 +5,8 @@ All state is in the store, so that a panel works after a restart, too.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from typing import Any
 
 import discord
 
@@ -23,7 +22,7 @@ from cogs.requests.limit_text import limit_lines
 from cogs.settings._access import channel_to_post_in, check_manager
 from cogs.settings._bounds import MAX_LISTED, TEXT_CHANNELS, USED_CHANNELS
 from cogs.settings._forms import LimitsForm, NumbersForm
-from cogs.shared.guard import run_guarded
+from cogs.shared.guard import PersistentItem, SentComponent
 
 View = discord.ui.LayoutView
 Row = discord.ui.ActionRow[View]
@@ -43,55 +42,28 @@ LANGUAGE_NAMES = {
 }
 
 
-class _Stored:
-    """Mixin of components whose clicks `SettingsItem` handles."""
-
-    def is_dispatchable(self) -> bool:
-        """False: discord.py need not keep the sent view."""
-        return False
-
-
-class _Channels(_Stored, discord.ui.ChannelSelect[View]):
+class _Channels(SentComponent, discord.ui.ChannelSelect[View]):
     pass
 
 
-class _Roles(_Stored, discord.ui.RoleSelect[View]):
+class _Roles(SentComponent, discord.ui.RoleSelect[View]):
     pass
 
 
-class _Menu(_Stored, discord.ui.Select[View]):
+class _Menu(SentComponent, discord.ui.Select[View]):
     pass
 
 
-class _Button(_Stored, discord.ui.Button[View]):
+class _Button(SentComponent, discord.ui.Button[View]):
     pass
 
 
-class SettingsItem(
-    discord.ui.DynamicItem[discord.ui.Item[View]], template=r"redraw:settings:(?P<field>[a-z]+)"
-):
+class SettingsItem(PersistentItem, template=r"redraw:settings:(?P<field>[a-z]+)"):
     """Stores a choice in one of the panel's menus and buttons."""
 
-    def __init__(self, field: str, item: discord.ui.Item[View]) -> None:
-        super().__init__(item)
-        self.field = field
-
-    @classmethod
-    async def from_custom_id(
-        cls,
-        interaction: discord.Interaction[Any],
-        item: discord.ui.Item[Any],
-        match: re.Match[str],
-        /,
-    ) -> Self:
-        """Called by discord.py for every use of a component with a matching custom id."""
-        return cls(match["field"], item)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+    async def act(self, interaction: discord.Interaction[Any]) -> None:
         """Check the permission, store the choice and show it."""
-        await run_guarded(interaction, self._store)
-
-    async def _store(self, interaction: discord.Interaction[Any]) -> None:
+        field = self.match["field"]
         guild = check_manager(interaction)
         services: Services = interaction.client.services
         settings = services.store.guild_settings
@@ -99,7 +71,7 @@ class SettingsItem(
         policy = await services.moderation.lists.policy(guild.id)
         assert interaction.data is not None
         values: Sequence[str] = interaction.data.get("values", ())  # type: ignore[assignment]
-        match self.field:
+        match field:
             case "numbers":
                 locale = str(interaction.locale)
                 form = NumbersForm(services.settings, options, policy, locale, submitted=show_panel)
@@ -129,9 +101,9 @@ class SettingsItem(
                 await settings.change(guild.id, gallery=channel_to_post_in(guild, values))
             case "style" | "language":
                 chosen = None if values[0] == NONE else values[0]
-                await settings.change(guild.id, **{self.field: chosen})
+                await settings.change(guild.id, **{field: chosen})
             case "channels" | "roles":
-                await settings.change(guild.id, **{self.field: tuple(map(int, values))})
+                await settings.change(guild.id, **{field: tuple(map(int, values))})
         await show_panel(interaction, guild)
 
 

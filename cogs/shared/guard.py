@@ -1,9 +1,14 @@
-"""Guards of components and commands: where the bot may work, who may act, and replies to errors."""
+"""Guards of components and commands: where the bot may work, who may act, and replies to errors.
+
+The two sides of a component that works for as long as its message exists are separate: a class with
+`SentComponent` is what a message shows, and a `PersistentItem` handles its use.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, ClassVar, Self
 
 import discord
 from discord import app_commands
@@ -29,6 +34,55 @@ async def run_guarded(
         await action(interaction)
     except Exception as error:  # noqa: BLE001 - the one handler decides what the user reads
         await handle_error(interaction, error)
+
+
+class SentComponent:
+    """Mixin of a button or menu as a message shows it; a `PersistentItem` handles its use."""
+
+    def is_dispatchable(self) -> bool:
+        """False: discord.py need not keep the sent view."""
+        return False
+
+
+class PersistentItem(discord.ui.DynamicItem[discord.ui.Item[discord.ui.LayoutView]], template=""):
+    """Handles the use of a button or menu, also in messages of earlier runs of the bot.
+
+    Subclasses name the `template` of their custom ids, a regular expression, and define `act`.
+    """
+
+    anywhere: ClassVar[bool] = False
+    """Also where the operator does not let the bot work."""
+
+    def __init__(
+        self, item: discord.ui.Item[discord.ui.LayoutView], match: re.Match[str], /
+    ) -> None:
+        super().__init__(item)
+        self.match = match
+
+    @classmethod
+    async def from_custom_id(
+        cls,
+        interaction: discord.Interaction[Any],
+        item: discord.ui.Item[Any],
+        match: re.Match[str],
+        /,
+    ) -> Self:
+        """Called by discord.py for every use of a component with a matching custom id."""
+        return cls(item, match)
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """Act; an error becomes a reply."""
+        await run_guarded(interaction, self.act, anywhere=self.anywhere)
+
+    async def act(self, interaction: discord.Interaction[Any]) -> None:
+        """Do what the component says."""
+        raise NotImplementedError
+
+    @property
+    def chosen(self) -> Sequence[str]:
+        """The values that were chosen in a menu of texts."""
+        assert isinstance(self.item, discord.ui.Select)
+        return self.item.values
 
 
 class CheckedCommands:

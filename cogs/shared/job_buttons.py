@@ -9,21 +9,19 @@ that were sent before the bot started.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import discord
 
 from bot.client import RedrawBot
-from bot.commands.allowed_places import check_place
-from bot.commands.command_tree import handle_error
 from bot.i18n.translate import translate
 from bot.jobs.job import Job
 from bot.moderation.place import place_of
 from cogs.shared.access import AccessRule, JobFacts, decide
 from cogs.shared.channel_facts import channel_here, job_facts, raise_refusal
+from cogs.shared.guard import PersistentItem, SentComponent
 
 Interaction = discord.Interaction[RedrawBot]
 Row = discord.ui.ActionRow[discord.ui.LayoutView]
@@ -73,7 +71,7 @@ STYLES = {
 LASTING = (Action.DELETE, Action.DISCARD, Action.REMOVE)
 
 
-class JobButton(discord.ui.Button[discord.ui.LayoutView]):
+class JobButton(SentComponent, discord.ui.Button[discord.ui.LayoutView]):
     """A button as a message shows it. `number` is the picture that it acts on, from 1."""
 
     def __init__(
@@ -86,12 +84,8 @@ class JobButton(discord.ui.Button[discord.ui.LayoutView]):
             custom_id=f"redraw:{action}:{job.id}:{number}{owner}",
         )
 
-    def is_dispatchable(self) -> bool:
-        """False: `JobAction` handles clicks, so discord.py need not keep the sent view."""
-        return False
 
-
-class JobMenu(discord.ui.Select[discord.ui.LayoutView]):
+class JobMenu(SentComponent, discord.ui.Select[discord.ui.LayoutView]):
     """A select menu as a message shows it. `options` maps values to labels."""
 
     def __init__(
@@ -105,12 +99,8 @@ class JobMenu(discord.ui.Select[discord.ui.LayoutView]):
             ],
         )
 
-    def is_dispatchable(self) -> bool:
-        """False: `JobAction` handles choices, so discord.py need not keep the sent view."""
-        return False
 
-
-class JobAction(discord.ui.DynamicItem[discord.ui.Item[discord.ui.LayoutView]], template=""):
+class JobAction(PersistentItem, template=""):
     """Handles the clicks on one kind of job button, or the choices in one kind of job menu.
     Subclasses set `action` and `access`."""
 
@@ -129,61 +119,38 @@ class JobAction(discord.ui.DynamicItem[discord.ui.Item[discord.ui.LayoutView]], 
             template=rf"redraw:{action}:(?P<job>[0-9a-f]{{16}}):(?P<number>\d)(:(?P<owner>\d+))?"
         )
 
-    def __init__(
-        self,
-        item: discord.ui.Item[discord.ui.LayoutView],
-        job_id: str,
-        number: int,
-        owner_id: int | None,
-    ) -> None:
-        super().__init__(item)
-        self.job_id = job_id
-        self.number = number
-        self.owner_id = owner_id
-
-    @classmethod
-    async def from_custom_id(
-        cls,
-        interaction: discord.Interaction[Any],
-        item: discord.ui.Item[Any],
-        match: re.Match[str],
-        /,
-    ) -> Self:
-        """Called by discord.py for every click or choice with a matching custom id."""
-        owner_id = int(match["owner"]) if match["owner"] else _requested_by(interaction.message)
-        # Messages of earlier versions have 0 where no picture was selected.
-        return cls(item, match["job"], max(1, int(match["number"])), owner_id)
-
     @property
-    def chosen(self) -> str:
-        """The value that was chosen in a menu."""
-        assert isinstance(self.item, discord.ui.Select)
-        return str(self.item.values[0])
+    def number(self) -> int:
+        """The picture that the button acts on, from 1."""
+        # Messages of earlier versions have 0 where no picture was selected.
+        return max(1, int(self.match["number"]))
 
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+    async def act(self, interaction: Interaction) -> None:
         """Load the job, check the access rule, and run the action."""
-        try:
-            services = interaction.client.services
-            check_place(services.settings, interaction.guild_id)
-            if self.refused_to_banned:
-                await check_lists(interaction)
-            job = await services.store.job(self.job_id)
-            if job is None or self.on_message_only:
-                facts = JobFacts(
-                    owner=interaction.user.id == self.owner_id,
-                    here=channel_here(interaction),
-                    origin=None,
-                    stored=False,
-                )
-            else:
-                facts = await job_facts(interaction, job)
-            raise_refusal(decide(self.access, facts))
-            if job is None:
-                await self.run_without_job(interaction)
-            else:
-                await self.run(interaction, job)
-        except Exception as error:  # noqa: BLE001 - the one handler decides what the user reads
-            await handle_error(interaction, error)
+        if self.refused_to_banned:
+            await check_lists(interaction)
+        job = await interaction.client.services.store.job(self.match["job"])
+        if job is None or self.on_message_only:
+            facts = JobFacts(
+                owner=interaction.user.id == self._owner_id(interaction.message),
+                here=channel_here(interaction),
+                origin=None,
+                stored=False,
+            )
+        else:
+            facts = await job_facts(interaction, job)
+        raise_refusal(decide(self.access, facts))
+        if job is None:
+            await self.run_without_job(interaction)
+        else:
+            await self.run(interaction, job)
+
+    def _owner_id(self, message: discord.Message | None) -> int | None:
+        """The owner in the custom id, else the user whose command or button the message answers."""
+        if self.match["owner"]:
+            return int(self.match["owner"])
+        metadata = message.interaction_metadata if message else None
+        return metadata.user.id if metadata else None
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Do what the button says. The access rule has been checked."""
@@ -208,12 +175,6 @@ async def check_lists(interaction: Interaction) -> None:
     roles = user.roles if isinstance(user, discord.Member) else []
     place = place_of(bot, interaction.guild_id, interaction.channel_id or 0)
     await bot.services.moderation.users.check_lists(place, user.id, {role.id for role in roles})
-
-
-def _requested_by(message: discord.Message | None) -> int | None:
-    """The user whose command or button the message answers."""
-    metadata = message.interaction_metadata if message else None
-    return metadata.user.id if metadata else None
 
 
 def rows(buttons: Sequence[discord.ui.Button[discord.ui.LayoutView]]) -> Iterator[Row]:

@@ -6,14 +6,13 @@ The two sides are separate, as with job buttons: `OpenButton` is what a message 
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import discord
 
 from bot.client import RedrawBot
-from cogs.shared.guard import run_guarded
+from cogs.shared.guard import PersistentItem, SentComponent
 
 Interaction = discord.Interaction[RedrawBot]
 
@@ -29,18 +28,14 @@ class Target(StrEnum):
     HISTORY = "history"
 
 
-class OpenButton(discord.ui.Button[discord.ui.LayoutView]):
+class OpenButton(SentComponent, discord.ui.Button[discord.ui.LayoutView]):
     """A button as a message shows it."""
 
     def __init__(self, target: Target, label: str, style: discord.ButtonStyle) -> None:
         super().__init__(label=label, style=style, custom_id=f"redraw:open:{target}")
 
-    def is_dispatchable(self) -> bool:
-        """False: `OpenAction` handles clicks, so discord.py need not keep the sent view."""
-        return False
 
-
-class OpenAction(discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]], template=""):
+class OpenAction(PersistentItem, template=""):
     """Handles the clicks on the buttons of one target. Subclasses set `target`."""
 
     target: ClassVar[Target]
@@ -48,22 +43,6 @@ class OpenAction(discord.ui.DynamicItem[discord.ui.Button[discord.ui.LayoutView]
     def __init_subclass__(cls) -> None:
         super().__init_subclass__(template=f"redraw:open:{cls.target}")
 
-    @classmethod
-    async def from_custom_id(
-        cls,
-        interaction: discord.Interaction[Any],
-        item: discord.ui.Item[Any],
-        match: re.Match[str],
-        /,
-    ) -> Self:
-        """Called by discord.py for every click on a button with a matching custom id."""
-        assert isinstance(item, discord.ui.Button)
-        return cls(item)
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Open it."""
-        await run_guarded(interaction, self.run)
-
-    async def run(self, interaction: Interaction) -> None:
+    async def act(self, interaction: Interaction) -> None:
         """Open the button's target."""
         raise NotImplementedError
