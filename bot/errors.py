@@ -43,7 +43,7 @@
     ├── StoredPictureMissing         a stored picture was deleted, or its file is damaged
     ├── UnreadableRow                bot.store.rows: a stored job cannot be read
     └── RenderFailed                 a message could not be built
-    ActionRefused                    bot.cli.demo.simulation: the simulated Discord refuses it
+    ActionRefused                    bot.cli.demo.actions: the simulated Discord refuses it
     └── NoResponse                   the bot did not answer an interaction in time
 
 `bot.intake` and `bot.moderation` draw their branches in an `errors.py` of their own.

@@ -10,15 +10,33 @@ import simcord
 from simcord.enums import OptionType
 from simcord.interactions import parse_option_input
 
+from bot.i18n.translate import translate
+
 File = tuple[str, bytes]
 
 
 class ActionRefused(Exception):
-    """The simulated Discord does not accept the action. `str()` is one sentence."""
+    """The simulated Discord does not accept the action.
+
+    `key` names a text of the locales; an error of simcord has an English sentence instead.
+    """
+
+    def __init__(self, key: str | None, sentence: str = "", **params: object) -> None:
+        self.key = key
+        self.sentence = sentence
+        self.params = params
+        super().__init__(self.translated("en"))
+
+    def translated(self, language: str) -> str:
+        """One sentence."""
+        return translate(language, self.key, **self.params) if self.key else self.sentence
 
 
 class NoResponse(ActionRefused):
     """The bot did not answer an interaction in time."""
+
+    def __init__(self) -> None:
+        super().__init__("demo.refused_response")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +77,13 @@ def read_options(
     """
     command = next((c for c in commands if c["path"] == path), None)
     if command is None:
-        raise ActionRefused(f"There is no command /{path} for you here.")
+        raise ActionRefused("demo.refused_command", path=path)
     declared = {option["name"]: option for option in command.get("options", [])}
     options: dict[str, Any] = dict(files)
     for name, value in values.items():
         option = declared.get(name)
         if option is None:
-            raise ActionRefused(f"/{path} has no option {name}.")
+            raise ActionRefused("demo.refused_option", path=path, name=name)
         match option["type"]:
             case OptionType.CHANNEL | OptionType.USER as kind:
                 options[name] = targets[OptionType(kind)][int(value)]
@@ -73,5 +91,5 @@ def read_options(
                 try:
                     options[name] = parse_option_input(path, option, value)
                 except simcord.OptionError as error:
-                    raise ActionRefused(f"{error}.") from error
+                    raise ActionRefused(None, f"{error}.") from error
     return options

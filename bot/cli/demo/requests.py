@@ -35,7 +35,7 @@ async def read_action(request: web.Request) -> tuple[dict[str, Any], dict[str, l
         while chunk := await part.read_chunk(2**16):
             data += chunk
             if len(data) > UPLOAD_BYTES:
-                raise ActionRefused(f"A file may have at most {UPLOAD_BYTES // 2**20} MiB.")
+                raise ActionRefused("demo.refused_file", mebibytes=UPLOAD_BYTES // 2**20)
         uploads.setdefault(part.name, []).append((part.filename or "file", bytes(data)))
     return fields, uploads
 

@@ -20,7 +20,7 @@ from bot.cli.demo.actions import ActionRefused, File, Outcome
 from bot.cli.demo.requests import UPLOAD_BYTES, page_file, picture_type, read_action
 from bot.cli.demo.simulation import Simulation
 from bot.cli.demo.view import channel_view, chosen, server_view
-from bot.i18n.translate import LANGUAGES, catalogue, notice_of
+from bot.i18n.translate import LANGUAGES, catalogue, notice_of, translate
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,12 @@ class DemoPage:
     model: str
     samples: Mapping[str, bytes]
     prompts: tuple[str, ...]
+
+    def notice(self, language: str) -> str:
+        """What the model can draw and what it cannot; empty for most models."""
+        if self.model == "pocket":
+            return translate(language, "demo.about_pocket")
+        return notice_of(language, self.model)
 
 
 @asynccontextmanager
@@ -153,9 +159,7 @@ class DemoServer:
                 **server_view(self.simulation),
                 "samples": list(self.page.samples),
                 "prompts": list(self.page.prompts),
-                "notices": {
-                    language: notice_of(language, self.page.model) for language in LANGUAGES
-                },
+                "notices": {language: self.page.notice(language) for language in LANGUAGES},
                 "texts": {
                     language: {
                         key.removeprefix(PAGE_TEXTS): text
@@ -197,16 +201,19 @@ class DemoServer:
         return response
 
     async def _action(self, request: web.Request) -> web.Response:
+        language = request.query.get("language", "en")
         try:
             fields, uploads = await read_action(request)
             outcome = await self._perform(request.match_info["kind"], fields, uploads)
         except ActionRefused as error:
-            return web.json_response({"error": str(error)}, status=409)
+            sentence = error.translated(language)
+            return web.json_response({"error": sentence}, status=409)
         except (KeyError, TypeError, ValueError) as error:
             return web.json_response({"error": f"malformed request: {error!r}"}, status=400)
         except Exception:
             log.exception("action %s of the page", request.match_info["kind"])
-            return web.json_response({"error": "This action failed."}, status=500)
+            sentence = translate(language, "demo.page.failed")
+            return web.json_response({"error": sentence}, status=500)
         return web.json_response(
             {"modal": outcome.modal, "modal_id": outcome.modal_id, "choices": outcome.choices}
         )
@@ -252,18 +259,14 @@ class DemoServer:
                     user, channel, int(fields["message"]), fields["custom_id"], values
                 )
             case "submit":
-                return await simulation.submit(
-                    user, fields["modal"], {**fields["values"], **uploads}
-                )
+                return await simulation.submit(fields["modal"], {**fields["values"], **uploads})
             case _:
                 raise ValueError(f"no action {kind}")
         return Outcome()
 
     def _place(self, fields: Mapping[str, Any]) -> tuple[MemberActor, ChannelHandle]:
         try:
-            return (
-                self.simulation.users[int(fields["user"])],
-                self.simulation.channels[int(fields["channel"])],
-            )
+            user = self.simulation.users[int(fields["user"])]
+            return user, self.simulation.channels_of(user)[int(fields["channel"])]
         except (KeyError, ValueError) as error:
             raise web.HTTPNotFound from error

@@ -1,4 +1,5 @@
-"""A simulated Discord server with the bot, two channels and two users, in real time.
+"""A simulated Discord server with the bot, two channels and two users, in real time, and the
+direct messages of each user with the bot.
 
 Longer than 300 lines: each action of the page is a method, and all share one lock.
 """
@@ -27,6 +28,7 @@ from bot.cli.demo.actions import (
     read_options,
 )
 from bot.cli.demo.clock import RealClock
+from bot.cli.demo.direct import Actor, DirectActor
 from bot.client import RedrawBot
 
 # How long an action waits for the bot's tasks. Jobs go on in the background after that.
@@ -50,13 +52,15 @@ class Simulation:
         self.env.backend.bot_user.name = "Redraw"
         self.env.backend.subscribers.append(self._set_locale)
         self.channels: dict[int, ChannelHandle] = {}
+        # User → their direct messages with the bot.
+        self.direct: dict[int, ChannelHandle] = {}
         self.users: dict[int, MemberActor] = {}
         self._targets: dict[OptionType, Mapping[int, Any]] = {
             OptionType.CHANNEL: self.channels,
             OptionType.USER: self.users,
         }
         self._locales: dict[str, str] = {}
-        self._modals: dict[str, simcord.InteractionResult] = {}
+        self._modals: dict[str, tuple[Actor, simcord.InteractionResult]] = {}
         # Interaction → path of the slash command, e.g. `privacy export`.
         self._paths: dict[int, str] = {}
         self._lock = asyncio.Lock()
@@ -87,6 +91,7 @@ class Simulation:
         for user, roles in (("alice", [manager]), ("bob", [])):
             member = guild.add_member(self.env.create_user(user), roles=roles)
             self.users[member.id] = member
+            self.direct[member.id] = member.user.dm_channel
 
     @property
     def version(self) -> int:
@@ -96,6 +101,11 @@ class Simulation:
     def channel(self, name: str) -> ChannelHandle:
         """The channel of this name."""
         return next(channel for channel in self.channels.values() if channel.name == name)
+
+    def channels_of(self, user: MemberActor) -> dict[int, ChannelHandle]:
+        """The channels of the server, and the user's direct messages."""
+        direct = self.direct[user.id]
+        return {**self.channels, direct.id: direct}
 
     def user(self, name: str) -> MemberActor:
         """The user of this name."""
@@ -107,7 +117,8 @@ class Simulation:
 
     def history(self, user: MemberActor, channel: ChannelHandle) -> list[discord.Message]:
         """The messages of the channel that the user can see, oldest first."""
-        return channel.history(viewer=user)
+        direct = channel.id == self.direct[user.id].id
+        return channel.history(viewer=user.user if direct else user)
 
     def command_of(self, message: discord.Message) -> str | None:
         """The path of the slash command, or the name of the menu's command, that a message
@@ -132,7 +143,9 @@ class Simulation:
         ]
 
     def message_commands(self, user: MemberActor, channel: ChannelHandle) -> list[dict[str, Any]]:
-        """The commands in the menu of a message."""
+        """The commands in the menu of a message. Direct messages have none; see `DirectActor`."""
+        if channel.id not in self.channels:
+            return []
         return self.env.backend.visible_commands(
             user_id=user.id, channel_id=channel.id, type=AppCommandType.MESSAGE
         )
@@ -154,8 +167,9 @@ class Simulation:
             ActionRefused: Discord would not accept it.
         """
         replied = self._message(user, channel, reply_to) if reply_to is not None else None
+        actor = self._actor(user, channel)
         await self._perform(
-            lambda: user.send(channel, content, reply_to=replied, attachments=files or ())
+            lambda: actor.send(channel, content, reply_to=replied, attachments=files or ())
         )
 
     async def delete(self, user: MemberActor, channel: ChannelHandle, message_id: int) -> None:
@@ -165,7 +179,7 @@ class Simulation:
             ActionRefused: the user may not.
         """
         message = self._message(user, channel, message_id)
-        await self._perform(lambda: user.delete(message))
+        await self._perform(lambda: self._actor(user, channel).delete(message))
 
     async def react(
         self, user: MemberActor, channel: ChannelHandle, message_id: int, emoji: str
@@ -176,7 +190,7 @@ class Simulation:
             ActionRefused: the message is gone.
         """
         message = self._message(user, channel, message_id)
-        await self._perform(lambda: user.react(message, emoji))
+        await self._perform(lambda: self._actor(user, channel).react(message, emoji))
 
     async def slash(
         self,
@@ -192,7 +206,8 @@ class Simulation:
             ActionRefused: an option is not valid, or the bot did not answer.
         """
         options = read_options(self.commands(user, channel), self._targets, path, values, files)
-        return await self._interact(lambda: user.slash(channel, path, **options), path)
+        actor = self._actor(user, channel)
+        return await self._interact(actor, lambda: actor.slash(channel, path, **options), path)
 
     async def autocomplete(
         self, user: MemberActor, channel: ChannelHandle, path: str, option: str, typed: str
@@ -202,7 +217,8 @@ class Simulation:
         Raises:
             ActionRefused: the bot did not answer.
         """
-        return await self._interact(lambda: user.autocomplete(channel, path, option, typed))
+        actor = self._actor(user, channel)
+        return await self._interact(actor, lambda: actor.autocomplete(channel, path, option, typed))
 
     async def menu(
         self, user: MemberActor, channel: ChannelHandle, name: str, message_id: int
@@ -213,7 +229,8 @@ class Simulation:
             ActionRefused: the message is gone, or the bot did not answer.
         """
         message = self._message(user, channel, message_id)
-        return await self._interact(lambda: user.context_menu(channel, name, message))
+        actor = self._actor(user, channel)
+        return await self._interact(actor, lambda: actor.context_menu(channel, name, message))
 
     async def click(
         self, user: MemberActor, channel: ChannelHandle, message_id: int, custom_id: str
@@ -224,7 +241,8 @@ class Simulation:
             ActionRefused: it is gone, or the bot did not answer.
         """
         message = self._message(user, channel, message_id)
-        return await self._interact(lambda: user.click(message, custom_id=custom_id))
+        actor = self._actor(user, channel)
+        return await self._interact(actor, lambda: actor.click(message, custom_id=custom_id))
 
     async def select(
         self,
@@ -240,28 +258,31 @@ class Simulation:
             ActionRefused: it is gone, or the bot did not answer.
         """
         message = self._message(user, channel, message_id)
-        return await self._interact(lambda: user.select(message, values, custom_id=custom_id))
+        actor = self._actor(user, channel)
+        return await self._interact(
+            actor, lambda: actor.select(message, values, custom_id=custom_id)
+        )
 
-    async def submit(self, user: MemberActor, modal_id: str, values: Mapping[str, Any]) -> Outcome:
+    async def submit(self, modal_id: str, values: Mapping[str, Any]) -> Outcome:
         """Submit a form: custom id → text, list of choices, bool, or list of files.
 
         Raises:
             ActionRefused: a field is not valid, or the bot did not answer.
         """
-        shown = self._modals.get(modal_id)
-        if shown is None:
-            raise ActionRefused("This form is no longer open.")
-        outcome = await self._interact(lambda: user.submit_modal(shown, dict(values)))
+        if modal_id not in self._modals:
+            raise ActionRefused("demo.refused_form")
+        actor, shown = self._modals[modal_id]
+        outcome = await self._interact(actor, lambda: actor.submit_modal(shown, dict(values)))
         self._modals.pop(modal_id, None)
         return outcome
 
     async def _interact(
-        self, action: Callable[[], Awaitable[object]], path: str | None = None
+        self, actor: Actor, action: Callable[[], Awaitable[object]], path: str | None = None
     ) -> Outcome:
-        """Perform an interaction and wait until the bot has responded to it."""
+        """Perform an interaction of `actor` and wait until the bot has responded to it."""
         record = await self._perform(action)
         if record is None:
-            raise NoResponse("The application did not respond.")
+            raise NoResponse
         if path is not None:
             self._paths[record.id] = path
         try:
@@ -269,11 +290,11 @@ class Simulation:
                 while not record.responded:  # noqa: ASYNC110 - simcord has no event for it
                     await asyncio.sleep(0.02)
         except TimeoutError as error:
-            raise NoResponse("The application did not respond.") from error
+            raise NoResponse from error
         result = simcord.InteractionResult(self.env, record)
         if result.modal is None:
             return Outcome(choices=result.autocomplete_choices)
-        self._modals[str(record.id)] = result
+        self._modals[str(record.id)] = (actor, result)
         return Outcome(modal_id=str(record.id), modal=result.modal)
 
     async def _perform(self, action: Callable[[], Awaitable[object]]) -> Interaction | None:
@@ -286,7 +307,7 @@ class Simulation:
             except TimeoutError:
                 pass  # Some task of the bot still runs; the action itself has taken place.
             except (simcord.SetupError, simcord.BackendError, ValueError) as error:
-                raise ActionRefused(f"{error}".rstrip(".") + ".") from error
+                raise ActionRefused(None, f"{error}".rstrip(".") + ".") from error
             started = list(interactions.values())[before:]
         return started[0] if started else None
 
@@ -301,14 +322,19 @@ class Simulation:
     def _set_locale(self, event: str, payload: Mapping[str, Any]) -> None:
         """Subscribed before the bot: interactions arrive in the user's language."""
         if event == "INTERACTION_CREATE":
-            user_id = payload["member"]["user"]["id"]
+            # In direct messages there is no member.
+            user_id = payload.get("member", payload)["user"]["id"]
             changed = cast("dict[str, Any]", payload)
             changed["locale"] = self._locales.get(user_id, payload["locale"])
+
+    def _actor(self, user: MemberActor, channel: ChannelHandle) -> Actor:
+        """The user as simcord has them in this channel."""
+        return user if channel.id in self.channels else DirectActor(self.env, user.user)
 
     def _message(
         self, user: MemberActor, channel: ChannelHandle, message_id: int
     ) -> discord.Message:
         message = discord.utils.get(self.history(user, channel), id=message_id)
         if message is None:
-            raise ActionRefused("This message no longer exists.")
+            raise ActionRefused("demo.page.gone")
         return message

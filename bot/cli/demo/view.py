@@ -39,21 +39,28 @@ def channel_view(
             str(other.id): str(history[-1].id)
             if (history := simulation.history(user, other))
             else "0"
-            for other in simulation.channels.values()
+            for other in simulation.channels_of(user).values()
         },
         "messages": [_message(simulation, message, by_id) for message in messages],
     }
 
 
 def server_view(simulation: Simulation) -> dict[str, Any]:
-    """Channels, users and the bot."""
+    """Channels, users with their direct messages, and the bot."""
     return {
         "bot": {"id": str(simulation.env.backend.bot_user.id), "name": "Redraw"},
         "channels": [
             {"id": str(channel.id), "name": channel.name}
             for channel in simulation.channels.values()
         ],
-        "users": [{"id": str(user.id), "name": user.name} for user in simulation.users.values()],
+        "users": [
+            {
+                "id": str(user.id),
+                "name": user.name,
+                "direct": str(simulation.direct[user.id].id),
+            }
+            for user in simulation.users.values()
+        ],
     }
 
 

@@ -96,7 +96,7 @@ async def browser_page(
 
 async def open_command(page: Page, command: str) -> Locator:
     """Type a command's name and choose it from the list; the panel that opens."""
-    await page.get_by_label("Message #").fill(f"/{command}")
+    await page.locator("#text").fill(f"/{command}")
     await page.get_by_role("option").filter(has_text=f"/{command}").first.click()
     return page.locator("#command")
 

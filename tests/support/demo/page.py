@@ -33,11 +33,11 @@ class PageClient:
         return self.server.simulation
 
     def place(self, user: str, channel: str = "pictures") -> dict[str, str]:
+        """A channel of the server by its name, or `direct`: the user's direct messages."""
         simulation = self.simulation
-        return {
-            "user": str(simulation.user(user).id),
-            "channel": str(simulation.channel(channel).id),
-        }
+        user_id = simulation.user(user).id
+        place = simulation.direct[user_id] if channel == "direct" else simulation.channel(channel)
+        return {"user": str(user_id), "channel": str(place.id)}
 
     async def act(
         self,

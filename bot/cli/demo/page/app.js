@@ -2,7 +2,7 @@
 import { attachToCommand, closeCommand, commandOpen, commandTitle, openCommand } from "./command.js";
 import { find, make, toast } from "./dom.js";
 import { clearMessages, jumpTo, showMessages, startMessages, toBottom } from "./messages.js";
-import { act, channelById, locale, localized, place, sampleFile, state, text } from "./state.js";
+import { act, channelById, channelTitle, locale, localized, place, sampleFile, state, text, userById } from "./state.js";
 
 const SHOWN_PROMPTS = 9;
 const input = find("text");
@@ -12,6 +12,8 @@ let events = null;
 let replyTo = null;
 let pending = [];
 let marked = 0;
+// The message to show when its channel has been entered.
+let target = null;
 
 async function start() {
   state.server = await (await fetch("/server")).json();
@@ -19,7 +21,8 @@ async function start() {
   const kept = (name, known) => known.find((id) => id === sessionStorage.getItem(name));
   const languages = Object.keys(server.texts);
   state.user = kept("user", server.users.map((user) => user.id)) ?? server.users[0].id;
-  state.channel = kept("channel", server.channels.map((channel) => channel.id)) ?? server.channels[0].id;
+  const channels = [...server.channels.map((channel) => channel.id), userById(state.user).direct];
+  state.channel = kept("channel", channels) ?? channels[0];
   state.language = kept("language", languages)
     ?? languages.find((language) => navigator.language.startsWith(language)) ?? "en";
   find("language").append(...languages.map((language) => make("option", { value: language },
@@ -61,6 +64,8 @@ async function enter() {
     const view = JSON.parse(event.data);
     if (view.user !== state.user || view.channel !== state.channel) return;
     showMessages(view.messages);
+    if (target) jumpTo(target);
+    target = null;
     seen[state.channel] = view.newest[state.channel];
     for (const [id, newest] of Object.entries(view.newest)) {
       seen[id] ??= newest;
@@ -75,16 +80,29 @@ async function enter() {
 
 function showPlaces() {
   const channel = channelById(state.channel);
-  find("channel-name").textContent = channel.name;
-  find("topic").textContent = state.server.notices[state.language];
-  input.placeholder = text("message", { channel: channel.name });
+  const hash = document.querySelector(".hash");
+  [hash.textContent, find("channel-name").textContent] = [channelTitle(channel)[0], channel.name];
+  input.placeholder = text("message", { channel: channelTitle(channel) });
   input.setAttribute("aria-label", input.placeholder);
-  find("channels").replaceChildren(...state.server.channels.map((one) => make("button", {
-    id: `channel-${one.id}`, type: "button", "aria-current": one.id === state.channel ? "page" : null,
-    onclick: () => { state.channel = one.id; enter(); } }, `# ${one.name}`)));
+  const direct = channelById(userById(state.user).direct);
+  find("channels").replaceChildren(...state.server.channels.map(channelButton),
+    make("h2", {}, text("direct")), channelButton(direct));
   find("users").replaceChildren(...state.server.users.map((one) => make("button", {
     type: "button", "aria-pressed": String(one.id === state.user),
-    onclick: () => { state.user = one.id; enter(); } }, one.name)));
+    onclick: () => { become(one); } }, one.name)));
+}
+
+function channelButton(channel) {
+  return make("button", { id: `channel-${channel.id}`, type: "button",
+    "aria-current": channel.id === state.channel ? "page" : null,
+    onclick: () => { state.channel = channel.id; enter(); } }, `${channelTitle(channel)[0]} ${channel.name}`);
+}
+
+/** Be another user, in the same channel or in their direct messages. */
+function become(user) {
+  if (channelById(state.channel).direct) state.channel = user.direct;
+  state.user = user.id;
+  enter();
 }
 
 function showIntro() {
@@ -92,6 +110,7 @@ function showIntro() {
     type: "button", class: "chip", onclick: () => openCommand("img2img", { prompt }) }, prompt));
   find("intro").replaceChildren(
     make("h2", {}, text("welcome")), make("p", {}, text("intro")),
+    make("p", { class: "notice", hidden: !state.server.notices[state.language] }, state.server.notices[state.language]),
     make("p", {}, text("prompts")), make("div", { class: "chips" }, ...prompts));
 }
 
@@ -247,6 +266,7 @@ document.addEventListener("click", (event) => {
   const { channel, message } = target.dataset;
   if (channel && channel !== state.channel && channelById(channel)) {
     state.channel = channel;
+    target = message ?? null;
     enter();
   } else if (message) jumpTo(message);
 });

@@ -1,6 +1,6 @@
 // The part of Discord's markdown that the bot uses, as elements.
 import { emoji, make } from "./dom.js";
-import { channelById, state, userById } from "./state.js";
+import { channelById, channelTitle, state, userById } from "./state.js";
 
 const INLINE = new RegExp(
   [
@@ -73,14 +73,14 @@ function token(match) {
   if (channel) {
     const known = channelById(channel);
     return make("button", { type: "button", class: "mention", "data-channel": known?.id },
-      `#${known?.name ?? channel}`);
+      known ? channelTitle(known) : `#${channel}`);
   }
   if (time) return timeElement(Number(time), style ?? "f");
   return whole;
 }
 
 function link(url, label) {
-  const message = /^https:\/\/discord\.com\/channels\/\d+\/(\d+)\/(\d+)/.exec(url);
+  const message = /^https:\/\/discord\.com\/channels\/(?:\d+|@me)\/(\d+)\/(\d+)/.exec(url);
   if (message) {
     return make("a", { href: "#", "data-channel": message[1], "data-message": message[2] }, label);
   }

@@ -16,7 +16,16 @@ export const localized = (item, field = "name") =>
   item[`${field}_localizations`]?.[locale()] ?? item[field];
 
 export const userById = (id) => state.server.users.find((user) => user.id === id);
-export const channelById = (id) => state.server.channels.find((channel) => channel.id === id);
+/** A channel of the server, or the direct messages of the chosen user. */
+export const channelById = (id) => state.server.channels.find((channel) => channel.id === id) ?? directMessages(id);
+
+function directMessages(id) {
+  const { bot } = state.server;
+  return id === userById(state.user).direct ? { id, name: bot.name, direct: true } : undefined;
+}
+
+/** The name of a channel with the sign before it. */
+export const channelTitle = (channel) => `${channel.direct ? "@" : "#"}${channel.name}`;
 
 export const place = () => new URLSearchParams({ user: state.user, channel: state.channel });
 
@@ -29,7 +38,7 @@ export async function act(kind, fields, files = {}) {
   }
   let response;
   try {
-    response = await fetch(`/actions/${kind}`, { method: "POST", body });
+    response = await fetch(`/actions/${kind}?language=${state.language}`, { method: "POST", body });
   } catch {
     throw new Error(text("ended"));
   }
