@@ -29,6 +29,11 @@ def format_text(language: str, template: str, params: Mapping[str, Any]) -> str:
     return _Formatter(language).vformat(template, (), params)
 
 
+def counted(number: int, singular: str, plural: str) -> str:
+    """A number with its word, in the English texts for operators: `1 picture`, `2 pictures`."""
+    return f"{number} {singular if is_singular('en', number) else plural}"
+
+
 def is_singular(language: str, number: float) -> bool:
     """Whether a word that this number counts is in the singular. Japanese has one form only.
 

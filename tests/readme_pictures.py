@@ -1,20 +1,26 @@
-"""Makes the README's pictures of the demo, with default settings and fixed seeds.
+"""Makes the pictures of the README and of `pocket`, with default settings and fixed seeds.
 
-python -m tests.readme_pictures
+python -m tests.readme_pictures          # all of them
+python -m tests.readme_pictures part     # one of them
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import io
+import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from PIL import Image
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
+from inference import POCKET
+from inference.pocket.recipe import grid
+from inference.pocket.recipe.settings import Recipe
 from tests.support.demo.browser import (
     FOX,
-    PREVIEW,
     ROOT,
     become,
     browser_page,
@@ -28,6 +34,8 @@ DOCS = ROOT / "docs"
 PANDA = "a panda on a pink background"
 FOX_ON_PINK = "a fox on a pink background"
 FROG = "a frog on a green background"
+TIGER = "a tiger on an orange background"
+TEDDY = FOX.with_name("teddy.png")
 # Of the animation: its width in pixels, and how long a picture is shown.
 WIDTH, PAUSE_MS, TYPED_MS, HOLD_MS = 800, 450, 120, 2500
 # How long a picture may take on a loaded machine.
@@ -76,7 +84,7 @@ class Film:
 
 async def animation() -> None:
     """From a sample picture to the finished one and its strengths."""
-    async with demo() as url, browser_page(url, width=1000, height=760) as page:
+    async with demo() as url, browser_page(url, width=1000, height=1040) as page:
         film = Film(page)
         await page.wait_for_timeout(700)
         await film.frame(1200)
@@ -103,35 +111,65 @@ async def _visible(page: Page, prompt: str, number: int) -> None:
     await page.mouse.move(0, 0)
 
 
-async def screenshots() -> None:
-    """One picture at four strengths, and two users' pictures under way."""
+async def strengths() -> None:
+    """One picture at four strengths."""
     async with demo() as url, browser_page(url) as page:
         await img2img(page, PANDA, FOX, seed="7")
         await expect(redrawn(page, PANDA)).to_be_visible(timeout=PICTURE_MS)
         await page.get_by_role("button", name="Strengths").last.click()
         await _visible(page, PANDA, 2)
         await _shot(page, "strengths.png")
+
+
+async def together() -> None:
+    """Two users' pictures under way, in the second half of their steps."""
     async with demo() as url, browser_page(url) as page:
         await img2img(page, FROG, FOX, seed="7", steps="50")
         await become(page, "bob")
         await img2img(page, PANDA, FOX, seed="7", steps="50")
-        await expect(page.get_by_alt_text(PREVIEW)).to_have_count(2, timeout=PICTURE_MS)
+        late = page.get_by_text(re.compile(r"step (2[5-9]|3\d) of 45"))
+        await expect(late).to_have_count(2, timeout=PICTURE_MS)
         await _shot(page, "together.png", wait_ms=0)
 
 
-async def parts() -> None:
+async def part() -> None:
     """The background that would be redrawn, and the picture whose background was redrawn."""
     async with demo() as url, browser_page(url, height=1480) as page:
         panel = await open_command(page, "img2img")
         await panel.get_by_label("prompt").first.fill(FOX_ON_PINK)
         await panel.locator("#option-image").set_input_files(FOX)
         for name, value in (("part", "background"), ("show_part", "true")):
-            await panel.get_by_role("button", name=f"+ {name}", exact=True).click()
-            await panel.locator(f"#option-{name}").select_option(value)
+            await _choose(panel, name, value)
         await panel.get_by_role("button", name="Send command").click()
         await page.get_by_role("button", name="Redraw this part").click(timeout=PICTURE_MS)
         await _visible(page, FOX_ON_PINK, 2)
         await _shot(page, "part.png")
+
+
+async def structure() -> None:
+    """The colours of one picture in the shapes of another, and that result enlarged."""
+    async with demo() as url, browser_page(url, height=1480) as page:
+        panel = await open_command(page, "img2img")
+        await panel.get_by_label("prompt").first.fill(TIGER)
+        await panel.locator("#option-image").set_input_files(FOX)
+        await panel.get_by_role("button", name="+ seed", exact=True).click()
+        await panel.locator("#option-seed").fill("7")
+        await panel.locator("#option-structure").set_input_files(TEDDY)
+        await panel.get_by_role("button", name="Send command").click()
+        await expect(redrawn(page, TIGER)).to_be_visible(timeout=PICTURE_MS)
+        await page.get_by_role("button", name="Larger").last.click()
+        await _visible(page, TIGER, 2)
+        await _shot(page, "structure.png")
+
+
+async def pocket() -> None:
+    """The sheets of the model's README: samples, and photographs."""
+    await asyncio.to_thread(grid.draw, Recipe(cache=ROOT, out=POCKET))
+
+
+async def _choose(panel: Locator, name: str, value: str) -> None:
+    await panel.get_by_role("button", name=f"+ {name}", exact=True).click()
+    await panel.locator(f"#option-{name}").select_option(value)
 
 
 async def _shot(page: Page, name: str, *, wait_ms: int = 700) -> None:
@@ -140,11 +178,20 @@ async def _shot(page: Page, name: str, *, wait_ms: int = 700) -> None:
     await page.screenshot(path=DOCS / name)
 
 
+PICTURES: dict[str, Callable[[], Awaitable[None]]] = {
+    each.__name__: each for each in (animation, strengths, together, part, structure, pocket)
+}
+
+
 async def main() -> None:
-    """Make all pictures."""
-    await screenshots()
-    await parts()
-    await animation()
+    """Make the named pictures, or all."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(PICTURES))
+    names = parser.parse_args().names or list(PICTURES)
+    if unknown := set(names) - set(PICTURES):
+        parser.error(f"there is no picture {', '.join(sorted(unknown))}")
+    for name in names:
+        await PICTURES[name]()
 
 
 if __name__ == "__main__":

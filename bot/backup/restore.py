@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bot.backup.inspection import PICTURES, Inspection, inspect, named_pictures, reading
 from bot.errors import StartError
+from bot.plurals import counted
 from bot.store.database import no_failpoint
 from bot.store.opening import (
     FILE_NAME,
@@ -84,9 +85,8 @@ def _unpack(file: Path, target: Path) -> Inspection:
     if found.database:
         raise StoreDamaged(file, found.database)
     if found.damaged:
-        raise StartError(
-            f"{file} is damaged: {len(found.damaged)} pictures differ from those that were saved."
-        )
+        pictures = counted(len(found.damaged), "picture differs", "pictures differ")
+        raise StartError(f"{file} is damaged: {pictures} from what was saved.")
     return found
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from bot.backup.create import create
 from bot.backup.restore import restore
 from bot.config import Settings
+from bot.plurals import counted
 
 
 async def back_up(settings: Settings, file: Path) -> int:
@@ -19,9 +20,10 @@ async def back_up(settings: Settings, file: Path) -> int:
         StartError: see `bot.backup.create`.
     """
     contents = await asyncio.to_thread(create, settings.data_dir, file)
-    _print(f"{file}: {contents.jobs} jobs and {contents.pictures} pictures")
+    _print(f"{file}: {_contents(contents.jobs, contents.pictures)}")
     if contents.missing:
-        _print(f"{len(contents.missing)} pictures have no file; run `python -m bot check --deep`")
+        missing = counted(len(contents.missing), "picture has", "pictures have")
+        _print(f"{missing} no file; run `python -m bot check --deep`")
     return 1 if contents.missing else 0
 
 
@@ -33,12 +35,17 @@ async def restore_backup(settings: Settings, file: Path) -> int:
     """
     done = await asyncio.to_thread(restore, file, settings.data_dir)
     found = done.contents
-    _print(f"restored {found.jobs} jobs and {found.pictures - len(found.missing)} pictures")
+    _print(f"restored {_contents(found.jobs, found.pictures - len(found.missing))}")
     if found.missing:
-        _print(f"{len(found.missing)} pictures had no file when the backup was made")
+        missing = counted(len(found.missing), "picture", "pictures")
+        _print(f"{missing} had no file when the backup was made")
     if done.replaced:
         _print(f"the previous data is in {done.replaced}")
     return 1 if found.missing else 0
+
+
+def _contents(jobs: int, pictures: int) -> str:
+    return f"{counted(jobs, 'job', 'jobs')} and {counted(pictures, 'picture', 'pictures')}"
 
 
 def _print(text: str) -> None:

@@ -22,6 +22,7 @@ from bot.cli.onboarding import missing_token_help
 from bot.config import Settings
 from bot.errors import StartError
 from bot.permissions import invite_link
+from bot.plurals import counted
 from bot.store.opening import FILE_NAME
 from inference import ModelEntry, ModelUnavailable, find_local_model, find_models, hub_cache
 
@@ -179,18 +180,21 @@ def _store(folder: Path) -> list[Finding]:
     if found.database:
         text = f"the database is damaged ({found.database}): restore a backup"
         findings.append(Finding("store", False, text))
-    for names, text in (
-        (found.unreadable, "jobs cannot be read; their users get no answer"),
-        (found.missing, "pictures of jobs have no file"),
-        (found.damaged, "picture files are damaged"),
+    for names, (singular, plural, rest) in (
+        (found.unreadable, ("job cannot", "jobs cannot", "be read; the users get no answer")),
+        (found.missing, ("picture of a job has", "pictures of jobs have", "no file")),
+        (found.damaged, ("picture file is", "picture files are", "damaged")),
     ):
         if names:
-            findings.append(Finding("store", False, f"{len(names)} {text}: {_some(names)}"))
+            text = f"{counted(len(names), singular, plural)} {rest}: {_some(names)}"
+            findings.append(Finding("store", False, text))
     if found.stray:
-        text = f"{len(found.stray)} files have no job; the next start of the bot deletes them"
+        text = counted(len(found.stray), "file has", "files have")
+        text += " no job and will be deleted when the bot starts"
         findings.append(Finding("store", False, f"{text}: {_some(found.stray)}", fatal=False))
     if found.intact:
-        text = f"{found.jobs} jobs and {found.pictures} pictures, all intact"
+        jobs = counted(found.jobs, "job", "jobs")
+        text = f"{jobs} and {counted(found.pictures, 'picture', 'pictures')}, all intact"
         findings.append(Finding("store", True, text))
     return findings
 

@@ -19,6 +19,7 @@ from bot.images.encode import SUFFIXES, save_as
 from bot.images.picture import Picture
 from bot.intake import Intake, IntakeLimits
 from bot.jobs.job import new_job_id
+from bot.plurals import counted
 from inference import ImageRequest, find_model
 from inference import Progress as Step
 
@@ -89,7 +90,8 @@ async def render(settings: Settings, options: RenderOptions) -> None:
     except OSError as error:
         raise StartError(f"{options.out} cannot be written: {error.strerror}.") from error
     notice = notice_of("en", model.name)
+    steps = counted(result.steps_run, "step", "steps")
     print(  # noqa: T201 - the command's output
-        f"{options.out}: {result.width} × {result.height}, {result.steps_run} steps, "
+        f"{options.out}: {result.width} × {result.height}, {steps}, "
         f"seed {request.seed}, {result.timings.total:.1f} s" + (f"\n{notice}" if notice else "")
     )

@@ -21,7 +21,10 @@ BUTTONS = {
     Target.HISTORY: "help.button.history",
     Target.DEFAULTS: "help.button.defaults",
 }
-COMMANDS = ("img2img", "history", "favourites", "show", "queue", "cancel", "defaults", "privacy")
+COMMANDS = (
+    *("img2img", "history", "favourites", "show", "queue", "cancel", "defaults", "quota"),
+    *("settings", "privacy"),
+)
 
 
 class Help(commands.Cog):
@@ -40,20 +43,27 @@ class Help(commands.Cog):
         hours = services.settings.retention_hours
         # A server may set a shorter time than the operator's.
         hours = min(hours, options.retention_hours or hours)
-        tasks = services.models.tasks
-        view = draw_help(services.settings, str(interaction.locale), hours, tasks)
+        parts = any("part" in model.options for model in services.models.with_task("img2img"))
+        view = draw_help(
+            services.settings,
+            str(interaction.locale),
+            hours,
+            services.models.tasks,
+            parts=parts,
+        )
         await interaction.response.send_message(view=view, ephemeral=True)
 
 
 def draw_help(
-    settings: Settings, locale: str, hours: float, tasks: frozenset[Task]
+    settings: Settings, locale: str, hours: float, tasks: frozenset[Task], *, parts: bool
 ) -> discord.ui.LayoutView:
     """The functions with buttons to try them, the stored data and its retention, the operator.
 
-    `hours` is the retention time of pictures here, `tasks` what the configured models can do.
+    `hours` is the retention time of pictures here, `tasks` what the configured models can do, and
+    `parts` whether one of them can redraw a part of a picture.
     """
     container = discord.ui.Container[discord.ui.LayoutView](accent_colour=ACCENT)
-    container.add_item(discord.ui.TextDisplay(_use(locale, tasks)))
+    container.add_item(discord.ui.TextDisplay(_use(locale, tasks, parts=parts)))
     row = discord.ui.ActionRow[discord.ui.LayoutView]()
     redraws = "img2img" in tasks
     for target, label in BUTTONS.items():
@@ -72,12 +82,15 @@ def draw_help(
     return view
 
 
-def _use(locale: str, tasks: frozenset[Task]) -> str:
+def _use(locale: str, tasks: frozenset[Task], *, parts: bool) -> str:
     names = {name: f"`/{translate(locale, f'{name}.command')}`" for name in COMMANDS}
     lines = [translate(locale, "help.intro")]
     if "img2img" in tasks:
         menu = translate(locale, "img2img.menu")
         lines.append(translate(locale, "help.use_img2img", menu=menu, **names))
+    if parts:
+        name = translate(locale, "img2img.name.part")
+        lines.append(translate(locale, "help.use_part", part=name))
     for task, command in (("edit", "edit"), ("text2img", "imagine")):
         if task in tasks:
             name = translate(locale, f"{command}.command")
