@@ -48,7 +48,7 @@
 
 `bot.intake` and `bot.moderation` draw their branches in an `errors.py` of their own.
 
-Every leaf of `UserError` is a class with an English template `text` (see `bot.plurals`); its
+Every leaf of `UserError` is a class with an English template `text` (see `bot.i18n.plurals`); its
 parameters are keyword arguments. The translation is found under `errors.<class name>`.
 """
 
@@ -56,7 +56,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from bot.plurals import format_text
+from bot.i18n.plurals import format_text
 
 
 class UserError(Exception):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bot.backup.inspection import PICTURES, Inspection, inspect, named_pictures, reading
 from bot.errors import StartError
-from bot.plurals import counted
+from bot.i18n.plurals import counted
 from bot.store.database import no_failpoint
 from bot.store.opening import (
     FILE_NAME,

@@ -10,7 +10,7 @@ from rich.console import Console
 from bot.backup.create import create
 from bot.backup.restore import restore
 from bot.config import Settings
-from bot.plurals import counted
+from bot.i18n.plurals import counted
 
 
 async def back_up(settings: Settings, file: Path) -> int:

@@ -21,8 +21,8 @@ from bot.cli.model_errors import explain
 from bot.cli.onboarding import missing_token_help
 from bot.config import Settings
 from bot.errors import StartError
+from bot.i18n.plurals import counted
 from bot.permissions import invite_link
-from bot.plurals import counted
 from bot.store.opening import FILE_NAME
 from inference import ModelEntry, ModelUnavailable, find_local_model, find_models, hub_cache
 

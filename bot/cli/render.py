@@ -14,12 +14,12 @@ from bot.cli.inference_service import local_service
 from bot.cli.progress import wait_ready
 from bot.config import Settings
 from bot.errors import StartError
+from bot.i18n.plurals import counted
 from bot.i18n.translate import notice_of
 from bot.images.encode import SUFFIXES, save_as
 from bot.images.picture import Picture
 from bot.intake import Intake, IntakeLimits
 from bot.jobs.job import new_job_id
-from bot.plurals import counted
 from inference import ImageRequest, find_model
 from inference import Progress as Step
 

@@ -10,7 +10,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.plurals import format_text
+from bot.i18n.plurals import format_text
 
 LANGUAGES = ("en", "de", "fr", "es", "ja")
 

@@ -28,8 +28,7 @@ async def test_every_action_works_in_direct_messages(tmp_path: Path) -> None:
         assert "img2img" in {one["path"] for one in commands["slash"]}
 
         options = {"prompt": "ein Fuchs"}
-        command = {"path": "img2img", "options": options, **place}
-        await demo.act("bob", "slash", {"image": PICTURE}, **command)
+        await demo.act("bob", "slash", {"image": PICTURE}, path="img2img", options=options, **place)
         answer = await newest(demo, "Löschen")
         assert answer["command"] == {"user": "bob", "name": "img2img"}
 
@@ -55,9 +54,14 @@ async def test_every_action_works_in_direct_messages(tmp_path: Path) -> None:
 
         await demo.act("bob", "slash", path="defaults", options={}, **place)
         panel = await newest(demo, "Vorgaben")
-        menu = {"custom_id": "redraw:default:strength", "values": ["0.4"]}
-        await demo.act("bob", "select", message=panel["id"], **menu, **place)
-        assert '"default": true' not in str(panel)
+        await demo.act(
+            "bob",
+            "select",
+            message=panel["id"],
+            custom_id="redraw:default:strength",
+            values=["0.4"],
+            **place,
+        )
         defaults = demo.simulation.bot.services.store.user_defaults
         assert (await defaults.of(demo.simulation.user("bob").id)).strength == 0.4
         assert set(demo.statuses) == {200}

@@ -15,8 +15,8 @@ import bot
 import cogs
 from bot.errors import UserError
 from bot.i18n.error_text import translate_error
+from bot.i18n.plurals import format_text
 from bot.i18n.translate import LANGUAGES, catalogue, language_of, translate
-from bot.plurals import format_text
 from cogs.shared.errors import TooManySteps
 from inference import ModelState, ServiceState, find_model
 
