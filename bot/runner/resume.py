@@ -9,7 +9,7 @@ from bot.jobs.failures import BotDiedRepeatedly, JobFailure, WorkerDiedTwice
 from bot.jobs.job import Job, JobState
 from bot.jobs.queue import FairQueue
 from bot.runner.attempt import MAX_ATTEMPTS
-from bot.store.store import Store
+from bot.store.store import RUNNABLE, Store
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +48,13 @@ async def resume_jobs(store: Store, queue: FairQueue) -> list[Job]:
     to_answer: list[Job] = []
     ran: list[Job] = []
     for job in await store.unanswered():
-        if job.state is JobState.QUEUED:
-            queue.add(job)
-        elif job.state is not JobState.RUNNING:
+        if job.state not in RUNNABLE:
             to_answer.append(job)
         elif job.attempts >= MAX_ATTEMPTS:
+            # The bot was killed before it stored the failure.
             to_answer.append(await _fail(store, job, WorkerDiedTwice()))
+        elif job.state is JobState.QUEUED:
+            queue.add(job)
         elif job.bot_deaths + 1 >= MAX_BOT_DEATHS:
             log.error("the bot's process ended while it ran", extra={"job": job.id})
             to_answer.append(await _fail(store, job, BotDiedRepeatedly()))
