@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -11,6 +12,7 @@ from bot.delivery.delivery import Delivery
 from bot.delivery.edit_limiter import EditRateLimiter
 from bot.delivery.message import EncodePictures
 from bot.jobs.job import Destination, Job
+from bot.store.database import no_failpoint
 from tests.support.bots.minimal_bot import Bot, PlainRenderer, as_png, job_for, square
 from tests.support.checks import NoChecks
 from tests.support.fake_discord.objects import Message, Refusal
@@ -40,11 +42,12 @@ class Site(Enum):
 
 @dataclass
 class DeliveryFixture:
-    """One bot. Each case has its own channel, user and delivery."""
+    """One bot. Each case has its own channel, user and delivery, with this `failpoint`."""
 
     discord: FakeDiscord
     bot: Bot
     cases: int = 0
+    failpoint: Callable[[str], None] = no_failpoint
 
     @property
     def discord_state(self) -> DiscordState:
@@ -98,6 +101,7 @@ class Case:
             clock=lambda: time.time() + self.clock_error,
             monotonic=lambda: self.time,
             sleep=sleep,
+            failpoint=self.fixture.failpoint,
         )
         async with asyncio.timeout(20):
             await delivery.deliver(job)

@@ -216,7 +216,7 @@ async def test_a_message_that_was_sent_under_a_wrong_clock_is_found(case: Case) 
 
 @pytest.mark.parametrize("change", ["posting", "answered"])
 async def test_an_answer_is_delivered_once_although_the_disk_is_full_at_first(
-    tmp_path: Path, change: str
+    tmp_path: Path, change: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     full = 0
 
@@ -238,6 +238,8 @@ async def test_an_answer_is_delivered_once_although_the_disk_is_full_at_first(
             assert (await case.state(job)).state is JobState.DELIVERED
             assert len(case.answers()) == 1
             assert [pause for pause in case.slept if pause >= 5.0] == [5.0, 10.0, 20.0]
+    for pause in (5, 10, 20):
+        assert f"the disk is full: the answer waits; next try in {pause} s" in caplog.text
 
 
 async def test_a_response_that_can_never_be_parsed_is_retried_three_times_per_job(
@@ -264,13 +266,16 @@ async def test_a_bug_in_sending_is_not_retried_for_a_day(
     assert "Traceback" in caplog.text
 
 
-async def test_a_job_without_an_open_route_fails(case: Case) -> None:
+async def test_a_job_without_an_open_route_fails(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
     job = await case.job_at(Site.OPEN_DM)
     case.discord_state.closed_users.add(case.user)
     await case.deliver(job)
     after = await case.state(job)
     assert (after.state, case.answers()) == (JobState.FAILED, [])
     assert after.finished_at is not None
+    assert "no route is left for the answer" in caplog.text
 
 
 async def test_a_missing_result_is_a_sentence(case: Case, tmp_path: Path) -> None:

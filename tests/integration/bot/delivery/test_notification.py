@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from bot.delivery import notification
+from bot.delivery.notification import message_link
 from bot.jobs.job import Job
 from bot.store.user_defaults import Notification
 from tests.support.bots.delivery_fixture import (
@@ -18,6 +21,8 @@ from tests.support.bots.delivery_fixture import (
 )
 from tests.support.fake_discord.faults import Fault
 from tests.support.fake_discord.objects import Message, Refusal
+from tests.support.jobs import DESTINATION
+from tests.support.jobs import job as stored_job
 
 
 async def answer(
@@ -54,6 +59,23 @@ async def test_a_direct_message_links_to_the_answer(case: Case) -> None:
         f"https://discord.com/channels/7/{case.channel}/{job.destination.message_id}"
     )
     assert message.allowed_mentions == {"parse": []}
+
+
+def test_the_link_to_a_direct_message_has_no_server() -> None:
+    for guild_id, path in ((3, "3/2/4"), (None, "@me/2/4")):
+        one = stored_job(destination=replace(DESTINATION, guild_id=guild_id))
+        assert message_link(one) == f"https://discord.com/channels/{path}"
+
+
+@pytest.mark.parametrize("wanted", [Notification.MENTION, Notification.DIRECT])
+async def test_a_notification_that_discord_py_repeats_arrives_once(
+    case: Case, wanted: Notification
+) -> None:
+    """The message was sent, but a proxy responded with an error."""
+    case.discord.faults[POST] = [Fault.BAD_GATEWAY]
+    _, messages = await answer(case, wanted)
+    assert len(messages) == 1
+    assert case.discord.requests[POST] == 2
 
 
 @pytest.mark.parametrize(
@@ -100,10 +122,19 @@ async def test_a_notification_that_cannot_be_sent_does_not_affect_the_answer(
 ) -> None:
     case.discord.faults[POST] = [fault] * 9
     case.discord.faults[OPEN_DM] = [Refusal(403, 50007, "No direct messages")]
+    caplog.set_level("INFO", notification.__name__)
     job, _ = await answer(case, Notification.DIRECT)
     assert (await case.state(job)).finished_at is not None
     assert len(case.answers()) == 1
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+    # The log says which, and why.
+    error = "ServerDisconnectedError" if fault is Fault.RESET else "403 50013 No permission"
+    assert [
+        record.getMessage() for record in caplog.records if record.name == notification.__name__
+    ] == [
+        f"notification of job {job.id} as a direct message: 403 50007 No direct messages",
+        f"notification of job {job.id} as a mention: {error}",
+    ]
 
 
 async def test_an_answer_that_mentions_its_user_is_the_only_message(case: Case) -> None:

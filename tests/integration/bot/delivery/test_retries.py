@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from typing import Any
 
+import discord
 import pytest
 
-from bot.delivery import delivery
+from bot.delivery import delivery, routes
 from bot.i18n.error_text import translate_error
 from bot.jobs.failures import BlockedByDiscord
 from bot.jobs.job import Job, JobState
@@ -15,6 +18,7 @@ from tests.support.bots.delivery_fixture import (
     EDIT_TOKEN,
     POST,
     Case,
+    Site,
 )
 from tests.support.bots.minimal_bot import square
 from tests.support.fake_discord.objects import Refusal
@@ -48,6 +52,73 @@ async def test_an_answer_is_given_up_after_a_day(
     assert case.answers() == []
     after = await case.state(job)
     assert (after.state, after.destination.token) == (JobState.FAILED, None)
+
+
+@pytest.mark.parametrize(
+    ("site", "kind", "method", "limit"),
+    [
+        (Site.TOKEN_EDIT, discord.Webhook, "edit_message", "EDIT_SECONDS"),
+        (Site.BOT_EDIT, discord.PartialMessage, "edit", "EDIT_SECONDS"),
+        (Site.CHANNEL_POST, discord.PartialMessageable, "send", "POST_SECONDS"),
+    ],
+)
+async def test_a_request_that_never_ends_is_repeated(
+    case: Case, monkeypatch: pytest.MonkeyPatch, site: Site, kind: type, method: str, limit: str
+) -> None:
+    job = await case.job_at(site)
+    send, sent = getattr(kind, method), []
+
+    async def hang_once(*arguments: Any, **options: Any) -> Any:
+        sent.append(method)
+        if len(sent) == 1:
+            await asyncio.Event().wait()
+        return await send(*arguments, **options)
+
+    if site is Site.CHANNEL_POST:
+        # The reply cannot be edited any more.
+        case.discord_state.messages[job.destination.message_id].deleted = True
+    monkeypatch.setattr(kind, method, hang_once)
+    with monkeypatch.context() as patch:
+        patch.setattr(routes, limit, 0.05)
+        delivering = asyncio.create_task(case.deliver(job))
+        async with asyncio.timeout(20):
+            while not case.slept:  # noqa: ASYNC110 - the pause is recorded, not waited for
+                await asyncio.sleep(0.01)
+    await delivering
+    assert case.slept[0] == 1.0
+    assert len(case.answers()) == 1
+
+
+async def test_the_log_names_the_route_the_error_and_the_action(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    case.discord.faults[EDIT_TOKEN] = [Refusal(400, NOT_YET, "not yet")]
+    await case.deliver(await case.made_job())
+    [record] = [one for one in caplog.records if one.name == delivery.__name__]
+    assert record.getMessage() == f"the answer by TOKEN_EDIT: 400 {NOT_YET} not yet → RETRY"
+
+
+async def test_what_is_relied_on_after_a_kill_is_stored_before_it(case: Case) -> None:
+    """The order of the failpoints, for an edit and for a new message."""
+    passed: list[str] = []
+    case.fixture.failpoint = case.fixture.bot.store.database.failpoint = passed.append
+    recorded = ["before answered", "within answered", "after answered"]
+    await case.deliver(await case.made_job())
+    assert passed[-5:] == ["before edit", "after edit", *recorded]
+    posted = await case.job_at(Site.CHANNEL_POST)
+    passed.clear()
+    await case.deliver(posted)
+    assert passed == [
+        # By the expired token, then by the bot's token: both are refused.
+        "before edit",
+        "before edit",
+        "before posting",
+        "within posting",
+        "after posting",
+        "before post",
+        "after post",
+        *recorded,
+    ]
 
 
 @pytest.mark.parametrize("locale", ["en-US", "de", "fr", "es-ES", "ja"])

@@ -85,6 +85,15 @@ async def test_answers_keep_the_rate_limit_and_their_order() -> None:
     assert most_in_a_window([time for time, _ in turns]) == EDITS
 
 
+async def test_an_edit_waits_exactly_until_the_window_has_room() -> None:
+    clock, times = Clock(), list[float]()
+    edit_limiter = EditRateLimiter(now=clock.now, sleep=clock.sleep)
+    await clock.run(edits(edit_limiter, clock, 1, EDITS - RESERVED, times))
+    clock.time += WINDOW_SECONDS - 0.25
+    await clock.run(edits(edit_limiter, clock, 1, 1, times))
+    assert times == [100.0] * (EDITS - RESERVED) + [100.0 + WINDOW_SECONDS]
+
+
 async def test_other_channels_do_not_wait() -> None:
     clock, times = Clock(), list[float]()
     edit_limiter = EditRateLimiter(now=clock.now, sleep=clock.sleep)
@@ -99,3 +108,16 @@ async def test_idle_channels_are_removed() -> None:
     clock.time += WINDOW_SECONDS
     await clock.run(edits(edit_limiter, clock, 1, 1, times))
     assert len(edit_limiter._channels) == 1
+
+
+async def test_a_channel_in_which_an_edit_waits_is_not_removed() -> None:
+    """Its edits would be counted from the beginning."""
+    clock, times = Clock(), list[float]()
+    edit_limiter = EditRateLimiter(now=clock.now, sleep=clock.sleep)
+    await clock.run(edits(edit_limiter, clock, 1, EDITS - RESERVED, times))
+    waiting = asyncio.create_task(edit_limiter.acquire_for_progress(1))
+    await asyncio.sleep(0)
+    clock.time += WINDOW_SECONDS
+    await edit_limiter.acquire_for_progress(2)
+    assert set(edit_limiter._channels) == {1, 2}
+    waiting.cancel()
