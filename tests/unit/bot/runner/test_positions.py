@@ -1,0 +1,105 @@
+"""Queue positions in messages follow the queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+from bot.delivery.delivery import Delivery
+from bot.jobs.estimate import JobEstimates
+from bot.jobs.job import Job, QueuePosition
+from bot.jobs.queue import FairQueue
+from bot.runner.positions import SHOWN_POSITIONS, PositionUpdater
+from inference import ModelState, ModelStatus
+from tests.support.jobs import queued_job
+from tests.support.services import READY
+
+
+@dataclass
+class RecordingDelivery:
+    """Records the positions that are shown."""
+
+    shown: list[tuple[str, int]] = field(default_factory=list)
+    models: list[ModelState | None] = field(default_factory=list)
+
+    def show_queued(self, job: Job, position: QueuePosition) -> None:
+        self.shown.append((job.id, position.ahead))
+        self.models.append(position.model.state if position.model else None)
+
+    def take(self) -> list[tuple[str, int]]:
+        shown, self.shown = self.shown, []
+        return shown
+
+
+class Positions:
+    """A queue whose positions are shown."""
+
+    def __init__(self) -> None:
+        self.queue = FairQueue()
+        self.estimates = JobEstimates(self.queue)
+        self.delivery = RecordingDelivery()
+        self.updater = PositionUpdater(self.queue, self.estimates, cast("Delivery", self.delivery))
+
+    def ask(self, name: str, model: str = "") -> Job:
+        one = replace(queued_job(name, user=len(self.queue)), model=model)
+        self.queue.add(one)
+        self.updater.show(one, self.estimates.positions()[name])
+        return one
+
+
+def test_a_position_is_shown_anew_whenever_the_queue_moves() -> None:
+    positions = Positions()
+    for name in "abc":
+        positions.ask(name)
+    assert positions.delivery.take() == [("a", 0), ("b", 1), ("c", 2)]
+    positions.updater.update()
+    assert positions.delivery.take() == [], "no position has changed"
+    assert positions.queue.pop() is not None
+    positions.updater.update()
+    assert positions.delivery.take() == [("b", 0), ("c", 1)]
+    positions.queue.remove("b")
+    positions.updater.update()
+    assert positions.delivery.take() == [("c", 0)]
+    positions.updater.update()
+    assert positions.delivery.take() == []
+
+
+def test_only_the_positions_of_the_next_jobs_are_updated() -> None:
+    positions = Positions()
+    names = [f"job {n}" for n in range(SHOWN_POSITIONS + 3)]
+    for name in names:
+        positions.ask(name)
+    positions.delivery.take()
+    for begun in range(1, 4):
+        assert positions.queue.pop() is not None
+        positions.updater.update()
+        following = names[begun : begun + SHOWN_POSITIONS]
+        assert positions.delivery.take() == [(name, n) for n, name in enumerate(following)]
+
+
+def test_the_loading_of_a_models_is_shown_also_of_a_running_job() -> None:
+    positions = Positions()
+    status = replace(
+        READY,
+        models=(
+            ModelStatus(name="a", state=ModelState.LOADED, serve_seconds=80.0),
+            ModelStatus(name="b", state=ModelState.UNLOADED, serve_seconds=80.0),
+        ),
+    )
+    positions.estimates.status = status
+    one = positions.ask("one", model="b")
+    assert positions.queue.pop() is not None
+    positions.updater.update()
+    assert positions.delivery.take() == [("one", 0)]
+    loading = replace(status.models[1], state=ModelState.LOADING)
+    positions.estimates.status = replace(status, models=(status.models[0], loading))
+    positions.updater.update()
+    assert positions.delivery.take() == [("one", 0)]
+    assert positions.delivery.models == [
+        ModelState.UNLOADED,
+        ModelState.LOADING,
+    ]
+    # It has begun: its progress is shown instead.
+    positions.estimates.report_steps(one, 0, 9)
+    positions.updater.update()
+    assert positions.delivery.take() == []
