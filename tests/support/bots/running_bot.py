@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bot.jobs.job import Destination, Job, Variant
+from bot.store.database import no_failpoint
 from inference import (
     ImageRequest,
     ImageResult,
@@ -170,11 +171,17 @@ async def open_running_bot(
     engine: Engine | None = None,
     discord_state: DiscordState | None = None,
     limit: int = 10_000,
+    failpoint: Callable[[str], None] = no_failpoint,
 ) -> AsyncIterator[RunningBot]:
     engine, discord_state = engine or Engine(), discord_state or DiscordState()
     async with fake_discord(discord_state) as discord:
         point_discord_py_at(discord.port)
         async with open_bot(
-            folder, BOT, clock=discord_state.now, engine=engine, limit=limit
+            folder,
+            BOT,
+            clock=discord_state.now,
+            engine=engine,
+            limit=limit,
+            failpoint=failpoint,
         ) as bot:
             yield RunningBot(discord, bot, engine)
