@@ -155,9 +155,27 @@ async def test_a_start_within_a_week_erases_at_once(
 ) -> None:
     async with Store.open(tmp_path) as store:
         id_ = await answered(store, time)
-        time.wall += RETENTION + 1
-        await erase_once(store, time, monkeypatch)
+        time.wall += RETENTION + GAP_SECONDS - 1
+        assert await erase_once(store, time, monkeypatch) == [retention.INTERVAL_SECONDS] * 2
         assert await store.job(id_) is None
+
+
+async def test_the_log_counts_the_erased_jobs(
+    tmp_path: Path, time: Time, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", retention.__name__)
+    async with Store.open(tmp_path) as store:
+        await store.guild_settings.change(5, retention_hours=2.0)
+        for guild_id in (3, 5, 5):
+            await answered(store, time, guild_id)
+        time.pass_(2 * HOUR + 1)
+        await erase_once(store, time, monkeypatch)
+        time.pass_(RETENTION)
+        await erase_once(store, time, monkeypatch)
+    logged = [record for record in caplog.records if record.name == retention.__name__]
+    assert [record.getMessage() for record in logged] == [
+        f"erased {number} jobs after their retention time" for number in (2, 1)
+    ]
 
 
 @pytest.mark.parametrize("hours", [24.0, 2.0])
@@ -181,7 +199,11 @@ async def test_the_retention_time_is_in_hours(
     "error", [sqlite3.OperationalError("disk I/O error"), OSError("disk"), StorageFull()]
 )
 async def test_an_error_of_the_database_does_not_end_the_loop(
-    tmp_path: Path, time: Time, monkeypatch: pytest.MonkeyPatch, error: Exception
+    tmp_path: Path,
+    time: Time,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
 ) -> None:
     async with Store.open(tmp_path) as store:
         id_ = await answered(store, time)
@@ -198,3 +220,4 @@ async def test_an_error_of_the_database_does_not_end_the_loop(
         await erase_once(store, time, monkeypatch)
         assert not errors
         assert await store.job(id_) is None
+    assert f"old jobs could not be erased; trying again later: {error}" in caplog.text

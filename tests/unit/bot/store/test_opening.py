@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import StartError
-from bot.store.opening import FILE_NAME, StoreDamaged
+from bot.store.opening import FILE_NAME, RESTORE_MARKER, UNPACKED_NAME, StoreDamaged
 from bot.store.store import Store
 from tests.support.jobs import job, picture
 from tests.support.namespaces import IN_MOUNT_NAMESPACE, needs_mount_namespace
@@ -30,6 +30,10 @@ async def filled(folder: Path, jobs: int = 40) -> Path:
         for _ in range(jobs):
             await store.accept(job(await store.pictures.put(picture(1))))
     return folder / FILE_NAME
+
+
+def files_of(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
 
 
 def overwrite(start: int, data: bytes) -> Callable[[Path], None]:
@@ -89,6 +93,29 @@ async def test_a_damaged_store_is_one_sentence_with_the_file_and_what_to_do(
     assert path.read_bytes() == before
 
 
+async def test_a_store_of_this_version_is_opened_without_a_copy(tmp_path: Path) -> None:
+    await filled(tmp_path, jobs=1)
+    async with Store.open(tmp_path) as store:
+        assert len(await store.unanswered()) == 1
+    assert not any(path.suffix == ".bak" for path in files_of(tmp_path))
+
+
+async def test_an_interrupted_restore_stops_the_start_and_its_leftovers_are_deleted(
+    tmp_path: Path,
+) -> None:
+    await filled(tmp_path, jobs=1)
+    (tmp_path / UNPACKED_NAME).mkdir()
+    (tmp_path / UNPACKED_NAME / "file").write_text("of a backup")
+    (tmp_path / RESTORE_MARKER).touch()
+    with pytest.raises(StartError, match=f"into DATA_DIR {tmp_path} was interrupted"):
+        async with Store.open(tmp_path):
+            pass
+    (tmp_path / RESTORE_MARKER).unlink()
+    async with Store.open(tmp_path) as store:
+        assert len(await store.unanswered()) == 1
+    assert not (tmp_path / UNPACKED_NAME).exists()
+
+
 async def test_an_empty_file_is_a_new_store(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).touch()
     async with Store.open(tmp_path) as store:
@@ -101,7 +128,7 @@ async def test_a_folder_where_a_file_should_be_is_one_sentence(tmp_path: Path, n
         (tmp_path / name).write_text("a file where a folder should be")
     else:
         (tmp_path / name).mkdir()
-    with pytest.raises(StartError, match="cannot be written to"):
+    with pytest.raises(StartError, match=f"^DATA_DIR {tmp_path} cannot be written to"):
         async with Store.open(tmp_path):
             pass
 

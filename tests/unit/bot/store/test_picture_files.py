@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bot.errors import StoredPictureMissing
 from bot.store.store import Store
@@ -30,3 +32,31 @@ async def test_the_last_request_that_is_refused_deletes_the_file(tmp_path: Path)
             await store.discard(name)
         with pytest.raises(StoredPictureMissing):
             await store.pictures.get(names[0])
+
+
+async def test_the_file_of_a_picture_is_a_png_of_its_size(tmp_path: Path) -> None:
+    async with Store.open(tmp_path) as store:
+        name = await store.pictures.put(picture(1, width=32, height=8))
+        data = store.pictures.read_file(name)
+        with Image.open(io.BytesIO(data)) as image:
+            assert (image.format, image.mode, image.size) == ("PNG", "RGB", (32, 8))
+        assert [path.name for path in (tmp_path / "pictures").iterdir()] == [f"{name}.png"]
+
+
+async def test_a_file_that_is_missing_is_named_in_the_error(tmp_path: Path) -> None:
+    async with Store.open(tmp_path) as store:
+        name = "0123456789abcdef" * 4
+        sentence = "^The file of picture 0123456789ab cannot be read.$"
+        with pytest.raises(StoredPictureMissing, match=sentence):
+            store.pictures.read_file(name)
+        with pytest.raises(StoredPictureMissing, match=sentence):
+            await store.pictures.get(name)
+
+
+async def test_only_the_picture_that_is_discarded_is_deleted(tmp_path: Path) -> None:
+    async with Store.open(tmp_path) as store:
+        names = [await store.pictures.put(picture(n)) for n in range(3)]
+        store.pictures.named(names)
+        store.pictures.delete([names[1], "f" * 64])
+        left = {path.stem for path in (tmp_path / "pictures").iterdir()}
+        assert left == {names[0], names[2]}
