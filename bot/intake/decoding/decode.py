@@ -176,7 +176,7 @@ class _Decoder:
         image = self._load()
         profile = self._profile(image)
         turn = _TRANSPOSE.get(_orientation(image))
-        # Pillow applies a TIFF's orientation while loading, which may swap width and height.
+        # Of a turned TIFF, Pillow gives the upright size and loads the upright pixels.
         size = fit(*image.size, self._pixels, self._multiple, self._sizes)
         image = to_8_bits(image)
         if self._png.transparent is not None:

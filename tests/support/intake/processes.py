@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psutil
 
 
@@ -12,3 +14,9 @@ def sandbox_children() -> list[psutil.Process]:
         for child in psutil.Process().children()
         if any("bot.intake.sandbox.sandbox_main" in part for part in child.cmdline())
     ]
+
+
+def peak_memory(child: psutil.Process) -> int:
+    """The largest address space that a process has had, in bytes. Linux only."""
+    status = Path(f"/proc/{child.pid}/status").read_text()
+    return int(status.split("VmPeak:")[1].split()[0]) * 1024

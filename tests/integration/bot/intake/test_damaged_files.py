@@ -6,19 +6,12 @@ import asyncio
 import random
 import sys
 from collections import Counter
-from pathlib import Path
 
-import psutil
 import pytest
 
 from bot.intake import Intake, IntakeLimits, PictureError
 from tests.support.intake.pictures import SMALL, mutated, odd_pictures
-from tests.support.intake.processes import sandbox_children
-
-
-def assert_within_memory(child: psutil.Process) -> None:
-    peak = Path(f"/proc/{child.pid}/status").read_text().split("VmPeak:")[1]
-    assert int(peak.split()[0]) * 1024 <= 2**30
+from tests.support.intake.processes import peak_memory, sandbox_children
 
 
 async def outcomes(count: int, seed: int) -> Counter[str]:
@@ -43,7 +36,7 @@ async def outcomes(count: int, seed: int) -> Counter[str]:
             ]
             await asyncio.gather(*(one(intake, data) for data in batch))
             for child in sandbox_children():
-                assert_within_memory(child)
+                assert peak_memory(child) <= 2**30
     return found
 
 
