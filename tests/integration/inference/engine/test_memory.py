@@ -58,6 +58,26 @@ def test_out_of_memory_in_a_step_lowers_the_limit_and_loses_no_step(
         assert steps == list(range(1, 8))
 
 
+def test_out_of_memory_makes_the_youngest_request_wait(model: Depth2ImgModel) -> None:
+    """The limit falls by its rows, and the two older ones take the step in the next turn."""
+    wanted = [
+        request("oldest", steps=6, strength=1.0, guidance_scale=5.0),
+        request("older", steps=6, strength=1.0, guidance_scale=5.0, seed=1),
+        request("youngest", steps=6, strength=1.0, guidance_scale=1.0, seed=2),
+    ]
+    model._denoise = failing(  # type: ignore[method-assign]
+        model._denoise, OUT_OF_MEMORY, lambda inputs, *_: len(inputs) > 4
+    )
+    engine, recorder = new_engine(model, row_limit=8, admission_limit=3)
+    for one in wanted:
+        engine.post(Submit(one))
+    finish(engine, recorder, [one.id for one in wanted])
+    assert not recorder.failures
+    assert {recorder.started(one.id) for one in wanted} == {0}
+    assert engine.policy.row_limit == 4
+    assert [recorder.steps(one.id)[0] for one in wanted] == [1, 1, 2]
+
+
 def test_out_of_memory_in_the_last_step_of_another_request_harms_neither(
     model: Depth2ImgModel,
 ) -> None:

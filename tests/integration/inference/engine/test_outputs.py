@@ -21,6 +21,7 @@ from tests.support.engines import (
     new_engine,
     picture_of,
     prepare,
+    run_alone,
 )
 from tests.support.requests import request
 
@@ -38,6 +39,19 @@ def test_a_repeated_picture_and_prompt_are_not_encoded_again(model: Depth2ImgMod
     pixels = request().pixels
     prepare(model, request("again", pixels=pixels, negative_prompt="blue", seed=99, strength=0.4))
     assert work == []
+
+
+def test_equal_pixels_of_another_size_are_another_picture_for_the_cache(
+    model: Depth2ImgModel,
+) -> None:
+    pixels = request(width=128).pixels
+    for width, height in ((128, 64), (64, 128)):
+        wanted = request(width=width, height=height, pixels=pixels)
+        # Its picture and its depth map have the size of this request.
+        one = prepare(model, wanted)
+        assert tuple(one.state.sample.shape[2:]) == (height // 8, width // 8)
+        fresh = Depth2ImgModel(model.pipe, cache_bytes=0)
+        assert torch.equal(run_alone(model, wanted), run_alone(fresh, wanted))
 
 
 def test_the_cache_stays_within_its_limit() -> None:
@@ -59,15 +73,17 @@ def test_a_preview_has_the_colours_of_the_picture(model: Depth2ImgModel, channel
         latents = torch.einsum("oc,bchw->bohw", mixture, small)
         return SimpleNamespace(latent_dist=SimpleNamespace(mean=latents, std=None))
 
-    one = prepare(model, request())
+    one = prepare(model, request(width=128))
     model.pipe.vae.encode = encode
     model.previews = LatentPreview(model.pipe)
-    colours = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1))
+    colours = torch.rand(3, 8, 16, generator=torch.Generator().manual_seed(1))
     picture = torch.nn.functional.interpolate(colours[None] * 2 - 1, scale_factor=8)
     latents = encode(picture).latent_dist.mean * model.pipe.vae.config.scaling_factor
     one.state.tensors = latents.repeat(SLOTS, 1, 1, 1)
-    preview = np.frombuffer(model.preview(one).result().pixels, np.uint8).reshape(8, 8, 3)
-    assert np.abs(preview / 255 - colours.movedim(0, -1).numpy()).max() < 0.02
+    preview = model.preview(one).result()
+    assert (preview.width, preview.height) == (16, 8)
+    pixels = np.frombuffer(preview.pixels, np.uint8).reshape(8, 16, 3)
+    assert np.abs(pixels / 255 - colours.movedim(0, -1).numpy()).max() < 0.02
 
 
 @pytest.mark.parametrize(
@@ -97,22 +113,46 @@ def test_the_depth_map_is_returned_on_request(model: Depth2ImgModel) -> None:
     assert recorder.results["without"].depth is None
 
 
+def test_the_depth_map_is_upright_in_a_picture_that_is_not_square(model: Depth2ImgModel) -> None:
+    """With an estimator that sees everything as nearer to the right."""
+    assert model.encoder.depth is not None
+    ramp = torch.linspace(0, 1, 64).expand(1, 1, 32, 64)
+    model.encoder.depth.estimate = lambda pixels: ramp  # type: ignore[method-assign]
+    for width, height in ((128, 64), (64, 128)):
+        engine, recorder = new_engine(model)
+        engine.post(Submit(request(width=width, height=height, return_depth=True)))
+        finish(engine, recorder, ["one"])
+        result = recorder.results["one"]
+        assert result.depth is not None
+        assert (result.width, result.height) == (width, height)
+        depth = np.frombuffer(result.depth, np.uint8).reshape(height, width).astype(int)
+        assert np.abs(depth - depth[0]).max() <= 1, "every row is the same"
+        assert (np.diff(depth[0]) >= 0).all()
+        assert (depth[0, 0], depth[0, -1]) == (0, 255)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -2.0])
 def test_a_non_finite_or_black_picture_is_decoded_again_in_float32(
-    model: Depth2ImgModel, value: float
+    model: Depth2ImgModel, value: float, dtype: torch.dtype
 ) -> None:
+    """The VAE returns to its own precision for the next picture."""
     expected = picture_of(model, request())
-    decode, calls = model.decoder._decode_whole, []
+    model.pipe.vae.to(dtype)
+    decode, calls = model.pipe.vae.decode, []
 
-    def broken(latents: torch.Tensor) -> torch.Tensor:
-        calls.append(latents.dtype)
-        decoded = decode(latents)
-        return torch.full_like(decoded, value) if len(calls) == 1 else decoded
+    def broken(latents: torch.Tensor, **options: Any) -> Any:
+        calls.append((latents.dtype, model.pipe.vae.dtype))
+        (decoded,) = decode(latents, **options)
+        return (torch.full_like(decoded, value) if len(calls) == 1 else decoded,)
 
-    model.decoder._decode_whole = broken  # type: ignore[method-assign]
-    assert np.array_equal(picture_of(model, request()), expected)
-    assert calls == [torch.float32, torch.float32]
-    assert model.pipe.vae.dtype == model.dtype
+    model.pipe.vae.decode = broken
+    first = picture_of(model, request())
+    # The latents of the source were encoded in the VAE's precision.
+    assert np.abs(first - expected).max() <= (0 if dtype == torch.float32 else 8)
+    assert calls == [(dtype, dtype), (torch.float32, torch.float32)]
+    picture_of(model, request("next", seed=1))
+    assert calls[2:] == [(dtype, dtype)]
 
 
 def test_a_picture_that_is_non_finite_in_float32_too_fails_with_a_sentence(

@@ -233,6 +233,20 @@ def test_the_cache_does_not_change_the_result(model: Flux2KleinModel) -> None:
 
 
 @DISTILLED
+def test_equal_pixels_of_another_size_are_another_picture_for_the_cache(
+    model: Flux2KleinModel,
+) -> None:
+    """Zero pixels are equal whatever their size."""
+    for width, height in ((96, 64), (64, 96)):
+        black = Picture(pixels=bytes(width * height * 3), width=width, height=height)
+        wanted = replace(
+            klein_request("one", pictures=0, size=(64, 64), steps=1), references=(black,)
+        )
+        fresh = Flux2KleinModel(model.pipe, cache_bytes=0)
+        assert torch.equal(run_alone(model, wanted), run_alone(fresh, wanted))
+
+
+@DISTILLED
 def test_the_end_of_a_long_instruction_is_reported(model: Flux2KleinModel) -> None:
     """The tiny tokenizer has a token for each byte."""
     one = prepare(model, klein_request("one", pictures=0, size=(64, 64), prompt="x" * 500 + "end"))

@@ -254,6 +254,16 @@ async def test_a_hang_is_noticed_after_its_request_was_cancelled() -> None:
         assert isinstance(await outcome(service, "fine"), ImageResult)
 
 
+async def test_an_idle_worker_may_be_silent_for_longer_than_a_step() -> None:
+    async with serving(step_deadline=0.3) as service:
+        for number in range(2):
+            assert isinstance(await outcome(service, "fine", number), ImageResult)
+            # The messages of a request end its deadline; idle, the worker sends none.
+            await asyncio.sleep(0.7)
+        assert isinstance(await outcome(service, "fine", 2), ImageResult)
+        assert service.status.restarts == 0
+
+
 async def test_a_request_cancelled_while_waiting_or_running_stops(tmp_path: Path) -> None:
     async with serving() as service:
         running = asyncio.Event()
