@@ -77,8 +77,8 @@ class Admission:
         queue: FairQueue,
         estimates: JobEstimates,
         *,
-        limit: int = 200,
-        limit_per_user: int = 5,
+        limit: int,
+        limit_per_user: int,
     ) -> None:
         self._queue = queue
         self._estimates = estimates

@@ -122,7 +122,7 @@ class JobEstimates:
         if len(known) < len(left):
             return None
         slots = self.status.model(job.model).slots
-        return max([*known, sum(known) / slots], default=0.0)
+        return max([*known, sum(known) / slots])
 
     def has_begun(self, job: Job) -> bool:
         """Whether a running job has taken a step."""

@@ -22,7 +22,9 @@ from tests.support.jobs import queued_job as job
 
 
 def admission(queue: FairQueue, estimates: JobEstimates | None = None, **limits: int) -> Admission:
-    return Admission(queue, estimates or JobEstimates(queue), **limits)
+    return Admission(
+        queue, estimates or JobEstimates(queue), **{"limit": 200, "limit_per_user": 5} | limits
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,6 +74,31 @@ def test_a_job_of_four_pictures_counts_as_four() -> None:
         UserQueueLimitReached, match="4 pictures waiting or being drawn, and at most 5"
     ):
         admission(queue, limit_per_user=5).reserve(9, 2)
+
+
+def test_more_pictures_than_a_user_may_have_are_refused_with_the_limit() -> None:
+    sentence = "^At most 5 pictures per user are allowed here at a time.$"
+    with pytest.raises(TooManyPictures, match=sentence):
+        admission(FairQueue()).reserve(9, 6)
+    admission(FairQueue()).reserve(9, 5)
+
+
+def test_the_refusal_of_a_user_names_the_time_until_their_own_next_picture() -> None:
+    queue = FairQueue()
+    estimates = JobEstimates(queue)
+    measured(estimates, step=30.0)
+    # Ten steps each, one after the other: the other user's job is the first.
+    for user in (1, 9):
+        queue.add(job(f"of {user}", user=user))
+    gate = admission(queue, estimates, limit_per_user=1)
+    with pytest.raises(UserQueueLimitReached) as caught:
+        gate.reserve(9, 1)
+    assert str(caught.value) == (
+        "You have 1 pictures waiting or being drawn, and at most 1 are allowed. "
+        "The next one should be finished in 10 minutes."
+    )
+    with pytest.raises(UserQueueLimitReached, match="in 5 minutes"):
+        gate.reserve(1, 1)
 
 
 def test_a_released_place_is_free() -> None:

@@ -122,6 +122,47 @@ def test_a_request_needs_its_price_of_each_budget(
             check_budget(SOME, spent, price, 0.0)
 
 
+LIMIT_SENTENCES: list[tuple[dict[str, Any], str]] = [
+    ({"steps": 21}, "at most 20 steps are allowed"),
+    ({"variants": ONE.variants * 2}, "at most 1 pictures"),
+    ({"width": 501}, "at most 0.25 megapixels"),
+    ({"model": "large"}, "the model large may not be used"),
+]
+
+
+@pytest.mark.parametrize(("change", "sentence"), LIMIT_SENTENCES)
+def test_the_sentence_names_the_limit(change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(LimitExceeded, match=sentence):
+        check_limits(LIMITS[EVERYONE], dataclasses.replace(ONE, **change), private=False)
+
+
+BUDGET_SENTENCES = [
+    (
+        Allowance(user=60),
+        Spent(user=61),
+        "You have used your computing time for today (60 s). It renews <t:86400:R>.",
+    ),
+    (
+        Allowance(user=1000, server=180),
+        Spent(server=180),
+        "This server has used its computing time for today (3 min). It renews <t:86400:R>.",
+    ),
+    (
+        Allowance(server=60),
+        Spent(server=48),
+        "This request needs about 3 min of computing time, and this server has 12 s left for "
+        "today. Its time renews <t:86400:R>.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("allowance", "spent", "sentence"), BUDGET_SENTENCES)
+def test_the_sentence_names_the_budget(allowance: Allowance, spent: Spent, sentence: str) -> None:
+    with pytest.raises(BudgetExceeded) as caught:
+        check_budget(allowance, spent, 200.0, 86_400.5)
+    assert str(caught.value) == sentence
+
+
 def test_the_sentence_names_price_rest_and_renewal() -> None:
     with pytest.raises(BudgetTooSmall) as caught:
         check_budget(Allowance(user_here=50), Spent(user_here=38), 200.0, 86_400.0)

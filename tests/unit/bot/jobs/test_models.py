@@ -7,16 +7,31 @@ from dataclasses import replace
 import pytest
 
 from bot.jobs.estimate import JobEstimates
-from bot.jobs.failures import ModelNotLoadable, ModelRemoved, failure_of
+from bot.jobs.failures import (
+    GenerationFailed,
+    JobFailure,
+    ModelNotLoadable,
+    ModelRemoved,
+    NoPartFound,
+    NoValidPicture,
+    TooLargeForModel,
+    WaitedTooLong,
+    failure_of,
+)
 from bot.jobs.job import Job
 from bot.jobs.queue import FairQueue
 from bot.runner.batch_slots import ModelSlots
 from inference import (
+    DeadlineExceeded,
+    FlatDepthMap,
     ImageResult,
+    InferenceError,
     ModelNotConfigured,
     ModelNotLoaded,
     ModelState,
     ModelStatus,
+    NonFiniteOutput,
+    OutOfMemory,
     ServiceStatus,
     Timings,
 )
@@ -161,13 +176,33 @@ def test_a_running_job_that_waits_for_its_model_has_a_position() -> None:
     assert made.positions_in_service() == {}
 
 
+def test_a_running_job_whose_model_was_unloaded_waits_for_its_loading_only() -> None:
+    queue = FairQueue()
+    made = estimates(queue, a=ModelState.LOADED, b=ModelState.UNLOADED)
+    queue.add(job("b1"))
+    queue.pop()
+    (position,) = made.positions_in_service().values()
+    assert (position.ahead, position.seconds) == (0, 20.0 + 30.0)
+
+
 @pytest.mark.parametrize(
     ("error", "failure"),
-    [(ModelNotConfigured("x"), ModelRemoved), (ModelNotLoaded("x"), ModelNotLoadable)],
+    [
+        (ModelNotConfigured("x"), ModelRemoved),
+        (ModelNotLoaded("x"), ModelNotLoadable),
+        (OutOfMemory("x"), TooLargeForModel),
+        (NonFiniteOutput("x"), NoValidPicture),
+        (FlatDepthMap("x"), NoPartFound),
+        (DeadlineExceeded("x"), WaitedTooLong),
+        (InferenceError("x"), GenerationFailed),
+    ],
 )
-def test_the_sentence_about_a_missing_model_names_it(
-    error: Exception, failure: type[Exception]
+def test_every_error_of_the_engine_has_its_sentence(
+    error: InferenceError, failure: type[JobFailure]
 ) -> None:
-    made = failure_of(error, "sdxl")  # type: ignore[arg-type]
-    assert type(made) is failure
-    assert "sdxl" in str(made)
+    assert type(failure_of(error, "sdxl")) is failure
+
+
+@pytest.mark.parametrize("error", [ModelNotConfigured("x"), ModelNotLoaded("x")])
+def test_the_sentence_about_a_missing_model_names_it(error: InferenceError) -> None:
+    assert "The model sdxl " in str(failure_of(error, "sdxl"))
