@@ -101,8 +101,10 @@ def test_admissions_are_bounded_by_the_rows_of_the_turn() -> None:
         policy.add(item(f"r{n}"))
     assert len(admit_all(policy)) == 4
     policy.next_batch()
-    # 8 rows run: one admission.
-    assert len(admit_all(policy)) == 1
+    # 8 rows run: one admission, until 16 run.
+    for admissions in (1, 1, 1, 1, 2):
+        assert len(admit_all(policy)) == admissions
+        policy.next_batch()
     start(policy)
     assert len(policy.running) == 32
 
@@ -127,6 +129,45 @@ def test_a_key_with_few_rows_is_passed_over_once_beside_a_full_one() -> None:
     assert turns == ["full", "few"]
     keys = [policy.next_batch()[0].key for _ in range(6)]
     assert keys == ["full", "full", "few"] * 2
+
+
+@pytest.mark.parametrize(
+    ("few", "other", "limit", "passed_over"),
+    [
+        # Its call would be at most half full, and the other one has twice as many rows.
+        (8, 16, 16, True),
+        (6, 12, 16, True),
+        (2, 4, 16, True),
+        (4, 6, 8, False),
+        (6, 10, 16, False),
+        (8, 15, 16, False),
+        (9, 16, 16, False),
+    ],
+)
+def test_only_a_key_with_half_of_the_others_rows_and_of_the_limit_is_passed_over(
+    few: int, other: int, limit: int, passed_over: bool
+) -> None:
+    policy = BatchPolicy(row_limit=limit, request_limit=64, admission_limit=64)
+    start(
+        policy,
+        *(
+            item(f"{key}{n}", key, 1)
+            for key, rows in (("few", few), ("other", other))
+            for n in range(rows)
+        ),
+    )
+    keys = [policy.next_batch()[0].key for _ in range(12)]
+    assert keys.count("few") == (4 if passed_over else 6)
+
+
+def test_a_key_that_is_passed_over_is_stepped_after_all_others() -> None:
+    policy = BatchPolicy(row_limit=8, request_limit=64, admission_limit=64)
+    start(policy, *(item(f"{key}{n}", key) for key in "ab" for n in range(4)), item("few", "few"))
+    keys = "".join(str(policy.next_batch()[0].key)[0] for _ in range(20))
+    # Its turn is passed over once: there are two turns of each other key between its steps.
+    between = keys.split("f")[1:-1]
+    assert len(between) >= 2
+    assert set(between) <= {"abab", "baba"}
 
 
 def test_keys_with_equally_few_rows_are_not_passed_over() -> None:
@@ -208,6 +249,17 @@ def test_a_removed_item_leaves_nothing_behind() -> None:
     assert not policy.waiting
     assert policy.next_batch() == []
     assert admit_all(policy) == []
+
+
+def test_of_two_items_that_must_run_alone_only_the_cancelled_one_is_removed() -> None:
+    policy = BatchPolicy(row_limit=8, request_limit=64, admission_limit=2)
+    first, second = item("first"), item("second")
+    start(policy, first, second)
+    policy.requeue_alone(first)
+    policy.requeue_alone(second)
+    policy.remove("first")
+    assert ids(list(policy.waiting)) == ["second"]
+    assert admit_all(policy) == ["second"]
 
 
 @pytest.mark.parametrize("keys", [1, 2, 4, 8])
