@@ -30,6 +30,9 @@ from inference.worker.messages import Engine, Event, Loading, Ready, WorkerConfi
 
 Report = Callable[[Event | Loading], None]
 
+# The file in the cache folder, if there is one, that says that a step hangs.
+HANGING = "hanging"
+
 
 @dataclass
 class FakeDenoising:
@@ -81,6 +84,8 @@ class FaultyModel:
                 case "crash":
                     os.kill(os.getpid(), signal.SIGKILL)
                 case "hang":
+                    if self.folder.is_dir():
+                        (self.folder / HANGING).touch()
                     threading.Event().wait()
                 case "assert":
                     raise torch.AcceleratorError("CUDA error: device-side assert triggered")

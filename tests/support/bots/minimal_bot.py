@@ -161,7 +161,12 @@ async def open_bot(
     limit: int = 10_000,
 ) -> AsyncIterator[Bot]:
     """A bot that is logged in and running, but not connected to the gateway."""
-    client = discord.Client(intents=discord.Intents.none(), max_messages=None)
+    client = discord.Client(
+        intents=discord.Intents.none(),
+        max_messages=None,
+        # As `RedrawBot` has it.
+        allowed_mentions=discord.AllowedMentions.none(),
+    )
     async with Store.open(folder, failpoint=failpoint) as store, client:
         delivery = Delivery(
             client,

@@ -29,7 +29,7 @@ from tests.support.bots.delivery_fixture import (
 )
 from tests.support.bots.minimal_bot import job_for, open_bot, point_discord_py_at
 from tests.support.fake_discord.faults import Fault
-from tests.support.fake_discord.objects import Refusal
+from tests.support.fake_discord.objects import Message, Refusal
 from tests.support.fake_discord.server import fake_discord
 from tests.support.fake_discord.state import TOKEN_SECONDS, DiscordState
 
@@ -102,6 +102,28 @@ async def an_error_once(
     assert after.state is (JobState.FAILED if told else JobState.DELIVERED)
     [answer] = case.answers()
     assert f"answer {'failed' if told else 'made'} {job.id}" in answer.text
+    check_mentions(case, job, answer)
+
+
+def check_mentions(case: Case, job: Job, answer: Message) -> None:
+    """A new message mentions its user and no other one. An edit of the reply mentions none."""
+    if answer.id == job.destination.message_id:
+        assert "<@" not in answer.text
+    else:
+        assert answer.text.startswith(f"<@{case.user}>")
+        assert answer.allowed_mentions == {"parse": [], "users": [case.user]}
+
+
+# How many requests are made where an error never ends: one for each pause, and one that succeeds;
+# the pictures at seven sizes, or once, and then the sentence.
+PERMANENT_TRIES = {
+    ErrorAction.RETRY: 20 + 1,
+    ErrorAction.NEXT_ROUTE: 1,
+    ErrorAction.KEEP: 1,
+    ErrorAction.SMALLER: 7 + 1,
+    ErrorAction.BLOCKED: 1 + 1,
+    ErrorAction.MALFORMED: 1 + 1,
+}
 
 
 @pytest.mark.parametrize("site", Site)
@@ -121,17 +143,19 @@ async def a_permanent_error(case: Case, site: Site, status: int, code: int) -> N
     case.discord.faults[site.value] += [Refusal(status, code, "always")] * always
     await case.deliver(job)
     tried = case.discord.requests[site.value] - before
-    assert len(case.answers()) <= 1
+    ends = action not in (ErrorAction.RETRY, ErrorAction.KEEP)
+    # A new message and a direct message use the same endpoint. A search that succeeds makes a
+    # second request, for the newest messages.
+    again = site is Site.CHANNEL_POST and ends
+    again |= site is Site.SEARCH and action is ErrorAction.RETRY
+    assert tried == PERMANENT_TRIES[action] + again
     if action is ErrorAction.RETRY:
-        # Repeated at growing intervals until it succeeds.
-        assert tried <= 1 + 20 + 1
         assert case.slept == [min(2.0**n, 300.0) for n in range(20)]
-    elif status in (401, 403, 404):
-        # Not repeated; a new message and a direct message use the same endpoint.
-        assert tried <= (2 if site is Site.CHANNEL_POST else 1)
+    if action is ErrorAction.KEEP or (ends and site in (Site.CHANNEL_POST, Site.OPEN_DM)):
+        assert case.answers() == []
     else:
-        # Picture, smaller pictures, and the sentence, in the channel and as a direct message.
-        assert tried <= 9
+        [answer] = case.answers()
+        check_mentions(case, job, answer)
 
 
 @pytest.mark.parametrize("site", Site)

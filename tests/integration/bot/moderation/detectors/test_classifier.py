@@ -50,25 +50,37 @@ async def test_harmless_pictures_score_low_and_suspicious_ones_high() -> None:
 
 @pytest.mark.parametrize("width", range(1, 14))
 async def test_a_broken_classifier_gives_no_score_and_is_replaced(width: int) -> None:
-    async with ClassifierProcess("", seconds=5.0, command=("-c", CHILD)) as classifier:
+    async with ClassifierProcess("", seconds=60.0, command=("-c", CHILD)) as classifier:
         assert await classifier.score(as_picture(photo(20, 4))) == 0.25
         if width == 1:
+            # The child never answers.
             classifier._seconds = 0.2
         with pytest.raises(ClassifierUnavailable):
             await classifier.score(as_picture(photo(width, 4)))
-        classifier._seconds = 10.0
+        classifier._seconds = 60.0
         assert await classifier.score(as_picture(photo(20, 4))) == 0.25
 
 
-async def test_a_cancelled_check_does_not_give_its_score_to_the_next_picture() -> None:
-    answers_late = CHILD.replace(
-        "time.sleep(60)", "time.sleep(0.3); print('{\"score\": 0.9}', flush=True)"
-    )
-    async with ClassifierProcess("", seconds=5.0, command=("-c", answers_late)) as classifier:
+# Answers when `answer` exists, and says with `asked` that it has read the picture.
+LATE = """
+            open(f"{sys.argv[-1]}/asked", "x").close()
+            while not os.path.exists(f"{sys.argv[-1]}/answer"):
+                time.sleep(0.01)
+            print('{"score": 0.9}', flush=True)"""
+
+
+async def test_a_cancelled_check_does_not_give_its_score_to_the_next_picture(
+    tmp_path: Path,
+) -> None:
+    answers_late = CHILD.replace(" time.sleep(60)", LATE)
+    command = ("-c", answers_late)
+    async with ClassifierProcess(str(tmp_path), seconds=60.0, command=command) as classifier:
         await classifier.score(as_picture(photo(20, 4)))
         late = asyncio.create_task(classifier.score(as_picture(photo(1, 4))))
-        await asyncio.sleep(0.1)
+        while not (tmp_path / "asked").exists():  # noqa: ASYNC110 - made by another process
+            await asyncio.sleep(0.01)
         late.cancel()
+        (tmp_path / "answer").touch()
         assert await classifier.score(as_picture(photo(20, 4))) == 0.25
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from bot.moderation.detectors.prompt_rules import (
@@ -105,10 +103,9 @@ def test_every_rule_that_matches_any_of_the_texts_is_given() -> None:
 
 def test_an_expression_that_backtracks_without_end_is_stopped() -> None:
     rules = RuleSet([rule(r"(?:(?:a|a)+)+$", RuleKind.REGEX)])
-    began = time.monotonic()
+    # Without a limit the match would not end.
     with pytest.raises(RuleTooSlow):
         list(rules.matches(["a" * 200 + "!"]))
-    assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize(
