@@ -86,15 +86,15 @@ class FastEngine(FakeLifecycle):
 
 
 class PlainRenderer:
-    """Shows the state in one word, and the job's id."""
+    """Shows the state in one word, the job's id, and its position or step."""
 
     def queued(self, job: Job, position: QueuePosition) -> MessageContent:
         """See `JobRenderer`."""
-        return _text_message(f"queued {job.id}")
+        return _text_message(f"queued {job.id} behind {position.ahead}")
 
     def running(self, job: Job, progress: JobProgress) -> MessageContent:
         """See `JobRenderer`."""
-        return _text_message(f"running {job.id}")
+        return _text_message(f"running {job.id} step {progress.step}")
 
     def made(self, job: Job, pictures: Sequence[Upload]) -> MessageContent:
         """See `JobRenderer`."""

@@ -42,6 +42,10 @@ EXPECTED_ERRORS = {
     "codings": DeadLink,
 }
 
+# They take seconds of processor time until the limit of size, so that the limit of time may come
+# first.
+MUCH_WORK = ("empty-gzip", "nested-gzip")
+
 
 async def _outcome_of(intake: Intake, link: str) -> str:
     try:
@@ -72,6 +76,10 @@ async def hostile() -> AsyncIterator[
 async def test_every_hostile_server_is_stopped_by_the_limits() -> None:
     async with hostile() as (opened, site, sent), opened(1.0) as hurried, opened(NEVER) as patient:
         for kind, error in EXPECTED_ERRORS.items():
+            if kind in MUCH_WORK:
+                name = await _outcome_of(hurried, f"{site}/{kind}")
+                assert name in (error.__name__, LinkTooSlow.__name__), kind
+                continue
             # No limit of size or structure depends on how fast this machine is.
             intake = hurried if error is LinkTooSlow else patient
             assert await _outcome_of(intake, f"{site}/{kind}") == error.__name__, kind

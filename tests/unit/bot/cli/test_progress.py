@@ -10,8 +10,8 @@ from rich.console import Console
 
 from bot.cli import progress
 from inference import DownloadProgress, ModelUnavailable, ServiceState, ServiceStatus
+from tests.support.clocks.simulated_time import in_simulated_time
 from tests.support.services import READY, ScriptedService
-from tests.support.simulated_time import in_simulated_time
 
 
 def downloading(done: int) -> ServiceStatus:

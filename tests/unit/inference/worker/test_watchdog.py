@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from inference.worker.watchdog import LOAD_PHASE_SECONDS, Watchdog
-from tests.support.simulated_time import in_simulated_time, now
+from tests.support.clocks.simulated_time import in_simulated_time, now
 
 LOAD, STEP = 180.0, 120.0
 
