@@ -140,9 +140,14 @@ class ModeratorActions:
         await self._record(by, ActionKind.REMOVE_RULE, f"rule {rule_id}", "")
         return True
 
-    async def change_policy(self, by: Moderator, **changes: Any) -> None:
-        """Change some fields of the server's policy, and record it if the policy differs now."""
-        before, after = await self._lists.change_policy(by.guild_id, **changes)
+    async def change_policy(
+        self, by: Moderator, also: Callable[[], object] | None = None, **changes: Any
+    ) -> None:
+        """Change some fields of the server's policy, and record it if the policy differs now.
+
+        `also` writes more in the same transaction, on the database's thread.
+        """
+        before, after = await self._lists.change_policy(by.guild_id, also, **changes)
         if after != before:
             await self.record_policy(by, after)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import astuple, replace
 from typing import Any
 
@@ -135,10 +136,13 @@ class ModerationLists:
 
         await self._db.run(write)
 
-    async def change_policy(self, guild_id: int, **changes: Any) -> tuple[GuildPolicy, GuildPolicy]:
+    async def change_policy(
+        self, guild_id: int, also: Callable[[], object] | None = None, **changes: Any
+    ) -> tuple[GuildPolicy, GuildPolicy]:
         """Change some fields of a server's policy; returns the policy before and after.
 
-        Reading and writing are one transaction, so that no other change is lost.
+        Reading and writing are one transaction, so that no other change is lost. `also` writes
+        more in the same transaction, on the database's thread.
         """
 
         def change() -> tuple[GuildPolicy, GuildPolicy]:
@@ -146,6 +150,8 @@ class ModerationLists:
                 before = self._policy(guild_id)
                 after = replace(before, **changes)
                 self.write_policy(after)
+                if also is not None:
+                    also()
             return before, after
 
         return await self._db.run(change)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -66,9 +67,7 @@ class GuildSettings:
         Raises:
             pydantic.ValidationError: a value is not valid; nothing is changed.
         """
-        return await self.update(
-            guild_id, lambda stored: GuildOptions.model_validate(stored.model_dump() | changes)
-        )
+        return await self.update(guild_id, partial(_changed, changes=changes))
 
     async def change_limits(
         self, guild_id: int, key: int, change: Callable[[RoleLimits], RoleLimits]
@@ -84,6 +83,10 @@ class GuildSettings:
             return stored.model_copy(update={"limits": limits})
 
         return await self.update(guild_id, changed)
+
+    def write_changes(self, guild_id: int, **changes: object) -> None:
+        """`change` within a transaction, on the database's thread."""
+        self._write(guild_id, _changed(self._load(guild_id), changes))
 
     async def gallery(self, guild_id: int) -> int | None:
         """The server's channel for shared pictures; None if it has none."""
@@ -130,3 +133,7 @@ class GuildSettings:
             "FROM guild_settings WHERE hours IS NOT NULL"
         )
         return {row["guild_id"]: row["hours"] for row in self._db.connection.execute(query)}
+
+
+def _changed(stored: GuildOptions, changes: Mapping[str, object]) -> GuildOptions:
+    return GuildOptions.model_validate(stored.model_dump() | changes)

@@ -164,5 +164,6 @@ class Settings(
 
 def _offered(services: Services, models: str) -> tuple[str, ...]:
     """The configured models that a list with commas names."""
-    names = [part.strip() for part in models.split(",")]
-    return tuple(dict.fromkeys(services.models.get(name).name for name in names if name))
+    # A text that names none is refused as a name, not stored as an empty list.
+    names = [part.strip() for part in models.split(",") if part.strip()] or [models]
+    return tuple(dict.fromkeys(services.models.get(name).name for name in names))

@@ -76,11 +76,16 @@ class NumbersForm(Form):
             number_in(field.value, label, low, high) if field.value.strip() else None
             for field, label, low, high in self._numbers
         )
-        await services.store.guild_settings.change(
-            guild.id, strength=strength, retention_hours=retention, server_seconds=server
+        write_options = partial(
+            services.store.guild_settings.write_changes,
+            guild.id,
+            strength=strength,
+            retention_hours=retention,
+            server_seconds=server,
         )
         await services.moderator_actions.change_policy(
             Moderator(guild.id, interaction.user.id),
+            also=write_options,
             threshold=threshold,
             age_restricted_threshold=age_restricted,
         )

@@ -169,12 +169,17 @@ async def test_an_import_stores_all_or_nothing(server: ModeratedServer) -> None:
     assert (options.strength, policy.threshold) == (0.9, 0.1)
 
 
-async def test_limits_name_configured_models_only(server: ModeratedServer) -> None:
+@pytest.mark.parametrize(
+    ("models", "refused"), [("noise, pocket", "pocket"), (",", ","), (" , ,, ", " , ,, ")]
+)
+async def test_limits_name_configured_models_only(
+    server: ModeratedServer, models: str, refused: str
+) -> None:
     before = await stored(server)
     told = await server.command(
-        server.manager, "settings limits", role=server.artists, models="noise, pocket"
+        server.manager, "settings limits", role=server.artists, models=models
     )
-    assert told == "The model pocket is not available here. Available models: noise."
+    assert told == f"The model {refused} is not available here. Available models: noise."
     assert await stored(server) == before
 
 

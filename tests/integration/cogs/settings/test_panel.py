@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from simcord.backend.errors import SetupError
 
+from bot.errors import StorageFull
 from bot.jobs.budgets import EVERYONE, RoleLimits
 from bot.moderation.detectors.prompt_rules import RuleKind
 from bot.moderation.model import EVERYWHERE
@@ -153,6 +154,25 @@ async def test_numbers_are_checked_and_act(server: ModeratedServer) -> None:
     assert job.variants[0].strength == 0.5
     assert "600 s" not in await server.command(server.alice, "quota")
     assert "10 min" in await server.command(server.alice, "quota")
+
+
+async def test_numbers_are_stored_together_or_not_at_all(
+    server: ModeratedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Options and moderation have a table each."""
+    settings, lists = server.services.store.guild_settings, server.services.moderation.lists
+
+    def full(*_: object) -> None:
+        raise StorageFull
+
+    for owner, name in ((settings, "_write"), (lists, "write_policy")):
+        shown = await server.manager.click(await panel(server), custom_id="redraw:settings:numbers")
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, full)
+            await server.manager.submit_modal(shown, {"strength": "0.5", "threshold": "0.4"})
+            await server.sim.env.settle()
+        assert (await settings.options(server.guild_id)).strength is None
+        assert (await lists.policy(server.guild_id)).threshold is None
 
 
 async def test_limits_of_a_role_and_of_everybody_are_changed_in_the_panel(
