@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from prometheus_client import (
     CollectorRegistry,
@@ -23,6 +24,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from bot.jobs.budgets import Charge
 from bot.jobs.job import Job
 from bot.jobs.queue import FairQueue
 from bot.monitoring.collector import ServiceCollector
@@ -66,6 +68,13 @@ class Metrics:
             "redraw_inference_seconds",
             "Seconds that requests spent in the engine, by phase; requests of one batch overlap.",
             ["phase"],
+            registry=registry,
+        )
+        self._device = Counter(
+            "redraw_device_seconds",
+            "Device seconds that were charged, by model and by what became of the picture: made, "
+            "refused by the image check, or cancelled.",
+            ["model", "outcome"],
             registry=registry,
         )
         self._refused = Counter(
@@ -157,6 +166,12 @@ class Metrics:
         timings = result.timings
         for phase in ("prepare", "steps", "decode"):
             self._inference.labels(phase=phase).inc(getattr(timings, phase))
+
+    def device_used(
+        self, model: str, outcome: Literal["made", "refused", "cancelled"], charge: Charge
+    ) -> None:
+        """A picture of the model was charged."""
+        self._device.labels(model=model, outcome=outcome).inc(charge.seconds)
 
     def request_refused(self, error: Exception) -> None:
         """A request was refused with the error's sentence."""

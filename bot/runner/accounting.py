@@ -10,6 +10,7 @@ from datetime import timedelta
 from bot.jobs.budgets import UNLIMITED, Allowance, Charge, Spent, check_budget
 from bot.jobs.job import Job
 from bot.jobs.queue import FairQueue
+from bot.monitoring.metrics import Metrics
 from bot.store.ledger import Ledger, day_of, renewal
 from inference import ImageResult, ModelEntry
 
@@ -26,10 +27,15 @@ class Accounting:
     """
 
     def __init__(
-        self, ledger: Ledger, queue: FairQueue, clock: Callable[[], float] = time.time
+        self,
+        ledger: Ledger,
+        queue: FairQueue,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._ledger = ledger
         self._queue = queue
+        self._metrics = metrics
         self._clock = clock
         # Model → seconds of the device for a unit of `Job.cost`.
         self._rates: dict[str, float] = {}
@@ -55,8 +61,9 @@ class Accounting:
         self._rates[job.model] = before + NEWEST * (rate - before)
         return Charge(seconds=seconds, work=cost, at=self._clock())
 
-    async def charge_cancelled(self, job: Job, steps_left: Mapping[int, int]) -> None:
-        """Charge the steps that a cancelled job's missing pictures took, at the measured rate.
+    def charge_for_cancelled(self, steps_left: Mapping[int, int], job: Job) -> Charge | None:
+        """The charge for the steps that a cancelled job's missing pictures took, at the measured
+        rate.
 
         `steps_left` has the steps that are left of each picture that took one. Nothing is charged
         before a picture of the model was measured, and for the picture of a part.
@@ -67,11 +74,16 @@ class Accounting:
             variant = job.variants[number]
             done = 1 - steps_left[number] / job.steps_of(variant)
             work += job.cost_of(variant) * max(0.0, done)
-        # The job may count as running for a moment; nothing more will be charged.
+        if rate is None or not work or not job.steps:
+            return None
+        return Charge(seconds=rate * work, work=work, at=self._clock(), pictures=0)
+
+    def cancelled(self, job: Job, charge: Charge | None) -> None:
+        """A job was cancelled, and charged so much."""
+        # It may count as running for a moment; nothing more will be charged.
         self._charged[job.id] = self._charged.get(job.id, 0.0) + job.cost
-        if rate is not None and work and job.steps:
-            charge = Charge(seconds=rate * work, work=work, at=self._clock(), pictures=0)
-            await self._ledger.charge(job.id, charge)
+        if charge is not None:
+            self._metrics.device_used(job.model, "cancelled", charge)
 
     def price(self, job: Job) -> float | None:
         """The device seconds that the job's missing pictures will take; None before a picture of

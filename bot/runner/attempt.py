@@ -162,6 +162,8 @@ class JobAttempt:
         except JobNotActive:
             return AttemptOutcome()
         self._metrics.job_failed(failure)
+        if failure.charge is not None:
+            self._metrics.device_used(job.model, "refused", failure.charge)
         return AttemptOutcome(answer=failed)
 
     async def _generate_all(self, job: Job, slots: Slots) -> None:
@@ -227,6 +229,7 @@ class JobAttempt:
                 depth=depth,
                 charge=charge,
             )
+            self._metrics.device_used(job.model, "made", charge)
         except BaseException:
             # Cancelled or erased meanwhile. A thread that writes a file cannot be interrupted.
             for stored in await writing:

@@ -80,7 +80,7 @@ class Runner:
         self._admission = Admission(
             self.queue, self._estimates, limit=queue_limit, limit_per_user=queue_limit_per_user
         )
-        self.accounting = Accounting(store.ledger, self.queue, clock)
+        self.accounting = Accounting(store.ledger, self.queue, self._metrics, clock)
         self.acceptance = Acceptance(
             store=store,
             service=service,
@@ -182,16 +182,17 @@ class Runner:
         """Cancel a waiting or running job; False if it is neither. The caller checks access."""
         # The run may end, and its reports with it, while the store changes the job.
         steps_left = self._estimates.steps_left(job_id)
+        charge_for = partial(self.accounting.charge_for_cancelled, steps_left)
         try:
-            job = await self._store.cancel(job_id)
+            job = await self._store.cancel(job_id, charge_for)
         except JobNotActive:
             return False
+        self.accounting.cancelled(job, charge_for(job))
         if self.queue.remove(job_id) is None and (run := self._runs.get(job_id)):
             run.cancel()
         self._isolated.ended(job_id)
         self._wake.set()
         self._deliver(job)
-        await self.accounting.charge_cancelled(job, steps_left)
         return True
 
     async def erase(self, user_id: int) -> int:

@@ -149,10 +149,6 @@ class Ledger:
         ago."""
         return (await self.last_requests(user_id)).get(guild_id or DIRECT_MESSAGES)
 
-    async def charge(self, job_id: str, charge: Charge) -> None:
-        """Charge the user and server of a stored job."""
-        await self._db.run(self._charge, job_id, charge)
-
     async def expire(self, now: float) -> None:
         """Merge the users of past days into one, and delete times of requests that are over."""
         await self._db.run(self._expire, now)
@@ -179,10 +175,6 @@ class Ledger:
         self, query: str, values: tuple[object, ...] | Mapping[str, object]
     ) -> sqlite3.Cursor:
         return self._db.connection.execute(query, values)
-
-    def _charge(self, job_id: str, charge: Charge) -> None:
-        with self._db.transaction("charge"):
-            charge_job(self._db.connection, job_id, charge)
 
     def _expire(self, now: float) -> None:
         today = {"day": day_of(now)}

@@ -161,9 +161,17 @@ class Store:
         values = (sentence, case_id)
         return await self._change("fail", job_id, UNFINISHED, FAIL, values, charge=charge)
 
-    async def cancel(self, job_id: str) -> Job:
-        """The owner or a moderator ended the job before it was made."""
-        return await self._change("cancel", job_id, RUNNABLE, "state = 'cancelled'")
+    async def cancel(
+        self, job_id: str, charge_for: Callable[[Job], Charge | None] | None = None
+    ) -> Job:
+        """The owner or a moderator ended the job before it was made.
+
+        `charge_for` gives the charge for the steps that ran. It is called within the transaction,
+        on the database's thread, so that no picture is charged twice.
+        """
+        return await self._change(
+            "cancel", job_id, RUNNABLE, "state = 'cancelled'", charge=charge_for
+        )
 
     async def posting(self, job_id: str, channel_id: int, now: float) -> Job:
         """The answer is about to be sent to that channel as a new message."""
@@ -203,7 +211,7 @@ class Store:
         assignments: str,
         values: tuple[object, ...] = (),
         named: dict[str, str] | None = None,
-        charge: Charge | None = None,
+        charge: Charge | Callable[[Job], Charge | None] | None = None,
     ) -> Job:
         marks = ", ".join("?" * len(allowed))
         statement = f"UPDATE job SET {assignments} WHERE id = ? AND state IN ({marks})"  # noqa: S608
@@ -229,16 +237,18 @@ class Store:
         statement: str,
         values: tuple[object, ...],
         named: dict[str, str],
-        charge: Charge | None = None,
+        charge: Charge | Callable[[Job], Charge | None] | None = None,
     ) -> Job | None:
         with self._db.transaction(name):
-            changed = self._db.connection.execute(statement, values).rowcount
-            if changed:
-                self._name(job_id, named)
-            if changed and charge:
-                charge_job(self._db.connection, job_id, charge)
+            if not self._db.connection.execute(statement, values).rowcount:
+                return None
+            self._name(job_id, named)
+            job = self._find(job_id)
+            due = charge(job) if job is not None and callable(charge) else charge
+            if isinstance(due, Charge):
+                charge_job(self._db.connection, job_id, due)
         self.pictures.named(named.values())
-        return self._find(job_id) if changed else None
+        return job
 
     def _accept(self, job: Job) -> None:
         with self._db.transaction("accept"):

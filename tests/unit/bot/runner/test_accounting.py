@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest_asyncio
 from bot.jobs.budgets import Allowance, BudgetSpent, ServerBudgetTooSmall, Spent
 from bot.jobs.job import Job
 from bot.jobs.queue import FairQueue
+from bot.monitoring.metrics import Metrics
 from bot.runner.accounting import Accounting
 from bot.store.store import Store
 from inference import ImageResult, ModelEntry, Timings
@@ -25,13 +27,14 @@ class Books:
     store: Store
     queue: FairQueue
     accounting: Accounting
+    metrics: Metrics
 
 
 @pytest_asyncio.fixture
 async def books(tmp_path: Path) -> AsyncIterator[Books]:
     async with Store.open(tmp_path) as store:
-        queue = FairQueue()
-        yield Books(store, queue, Accounting(store.ledger, queue, lambda: NOW))
+        queue, metrics = FairQueue(), Metrics()
+        yield Books(store, queue, Accounting(store.ledger, queue, metrics, lambda: NOW), metrics)
 
 
 def ask(name: str, user: int = 7, pictures: int = 1, model: str = "small") -> Job:
@@ -74,7 +77,7 @@ async def test_prices_are_known_after_a_restart(books: Books) -> None:
     result = await books.store.pictures.put(picture(1))
     charge = books.accounting.charge(one, 0, made(one, 2.0))
     await books.store.variant_made(one.id, 0, result, ignored_prompt="", depth=None, charge=charge)
-    fresh = Accounting(books.store.ledger, FairQueue(), lambda: NOW)
+    fresh = Accounting(books.store.ledger, FairQueue(), Metrics(), lambda: NOW)
     await fresh.load()
     assert fresh.price(ask("b")) == pytest.approx(2.0)
 
@@ -92,7 +95,7 @@ async def test_a_shown_part_is_charged_its_seconds_and_changes_no_price(books: B
         )
     assert (charge.seconds, charge.work) == (50.0, 0.0)
     assert (await books.accounting.spent(7, 3)).user == 52.0
-    fresh = Accounting(books.store.ledger, FairQueue(), lambda: NOW)
+    fresh = Accounting(books.store.ledger, FairQueue(), Metrics(), lambda: NOW)
     await fresh.load()
     for accounting in (books.accounting, fresh):
         assert accounting.price(ask("c")) == pytest.approx(2.0)
@@ -105,14 +108,17 @@ async def test_a_cancelled_request_is_charged_the_steps_that_ran(books: Books) -
     )
     await store.accept(one)
     await store.start(one.id, NOW)
-    await accounting.charge_cancelled(one, {0: 5})
-    assert (await accounting.spent(7, 3)).user == 0.0, "no rate was measured"
+    assert accounting.charge_for_cancelled({0: 5}, one) is None, "no rate was measured"
     first = accounting.charge(one, 0, made(one, 2.0))
     result = await store.pictures.put(picture(1))
     await store.variant_made(one.id, 0, result, ignored_prompt="", depth=None, charge=first)
-    cancelled = await store.cancel(one.id)
     # The first is made and charged; 2 is finished but not stored; 3 did not begin.
-    await accounting.charge_cancelled(cancelled, {0: 0, 1: 5, 2: 0})
+    charge_for = partial(accounting.charge_for_cancelled, {0: 0, 1: 5, 2: 0})
+    cancelled = await store.cancel(one.id, charge_for)
+    accounting.cancelled(cancelled, charge_for(cancelled))
+    labels = {"model": "small", "outcome": "cancelled"}
+    counted = books.metrics.registry.get_sample_value("redraw_device_seconds_total", labels)
+    assert counted == pytest.approx(1.0 + 2.0)
     assert (await accounting.spent(7, 3)).user == pytest.approx(2.0 + 1.0 + 2.0)
     [row] = await store.ledger.usage("2027-01-01")
     assert (row.requests, row.pictures) == (1, 1)

@@ -10,7 +10,7 @@ import pytest
 
 from bot.errors import JobNotActive
 from bot.jobs.budgets import Charge, Spent
-from bot.jobs.job import Job
+from bot.jobs.job import Job, JobState
 from bot.store.ledger import day_of, renewal
 from bot.store.store import Store
 from tests.support.jobs import job, picture
@@ -113,3 +113,27 @@ async def test_the_time_of_an_accepted_request_is_kept_for_a_day(tmp_path: Path)
         assert await store.ledger.last_requests(7) == {0: NOON + 1, 3: NOON}
         await store.ledger.expire(NOON + 2 + DAY)
         assert await store.ledger.last_requests(7) == {}
+
+
+@pytest.mark.parametrize("moment", ["within", "after"])
+async def test_a_cancellation_and_its_charge_are_one_transaction(
+    tmp_path: Path, moment: str
+) -> None:
+    """The process ends within the transaction, or after it."""
+    killed = f"{moment} cancel"
+
+    def failpoint(name: str) -> None:
+        if name == killed:
+            raise KeyboardInterrupt
+
+    charge = Charge(seconds=3.0, work=10.0, at=NOON, pictures=0)
+    async with Store.open(tmp_path, failpoint=failpoint) as store:
+        one = await accepted(store)
+        with pytest.raises(KeyboardInterrupt):
+            await store.cancel(one.id, lambda _job: charge)
+    async with Store.open(tmp_path) as store:
+        found = await store.job(one.id)
+        assert found is not None
+        seconds = (await store.ledger.spent(7, 3, TODAY)).user
+    expected = {"within": (JobState.RUNNING, 0.0), "after": (JobState.CANCELLED, 3.0)}
+    assert (found.state, seconds) == expected[moment]
