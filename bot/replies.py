@@ -20,6 +20,9 @@ Interaction = discord.Interaction[Any]
 
 # Between attempts, in seconds.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
+# How long the event of a new message is waited for before it is sent again, and the response after
+# the event. discord.py repeats a request by itself after a second.
+EVENT_SECONDS, RESPONSE_SECONDS = 2.0, 0.5
 # An interaction token is valid for 15 minutes.
 GIVE_UP_SECONDS = 15 * 60.0
 # https://discord.com/developers/docs/topics/opcodes-and-status-codes#json
@@ -40,9 +43,7 @@ async def refuse(
     """Reply with an ephemeral sentence, and perhaps a button, in place of the answer.
 
     Broken connections and Discord's temporary errors are retried. If no reply is possible, the log
-    says so. A follow-up that arrived although its connection broke is sent again, so that the user
-    may see it twice: Discord accepts a nonce for the messages of a bot, but not for follow-ups
-    (https://discord.com/developers/docs/resources/webhook#execute-webhook).
+    says so.
     """
     view: discord.ui.View = discord.utils.MISSING
     if button is not None:
@@ -63,7 +64,7 @@ async def refuse(
         elif interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
             await _replace_deferred(interaction, sentence, view)
         else:
-            await _retrying(lambda: interaction.followup.send(sentence, ephemeral=True, view=view))
+            await _follow_up(interaction, sentence, view)
     except Exception as error:  # noqa: BLE001 - nothing is left to try
         log.warning("a refusal could not be sent: %s (it was: %s)", describe(error), sentence)
 
@@ -80,12 +81,51 @@ async def _replace_deferred(interaction: Interaction, sentence: str, view: disco
         await _retrying(lambda: interaction.edit_original_response(content=sentence, view=view))
         return
     try:
-        await _retrying(lambda: interaction.followup.send(sentence, ephemeral=True, view=view))
+        await _follow_up(interaction, sentence, view)
     except Exception as error:  # noqa: BLE001 - the error policy has no other route for it
         log.warning("an ephemeral refusal could not be sent: %s", describe(error))
         await _edit_as_bot(interaction, original, sentence)
         return
     await _retrying(interaction.delete_original_response)
+
+
+async def _follow_up(interaction: Interaction, sentence: str, view: discord.ui.View) -> None:
+    """Send an ephemeral follow-up, and send it again only if it did not arrive.
+
+    A request may be carried out although its connection breaks, and Discord accepts no nonce for
+    follow-ups (https://github.com/discord/discord-api-docs/pull/6647). But it sends the event of
+    each new message to the bot that wrote it; for an ephemeral one, as that of a direct message
+    (https://github.com/discord/discord-api-docs/issues/4557). After that event no request is sent.
+    Where the event does not come, the sentence may be shown twice.
+    """
+
+    def is_sent(message: discord.Message) -> bool:
+        about = message.interaction_metadata
+        return about is not None and about.id == interaction.id and message.content == sentence
+
+    arrival = asyncio.create_task(interaction.client.wait_for("message", check=is_sent))
+    sending = asyncio.create_task(
+        _retrying(
+            lambda: interaction.followup.send(sentence, ephemeral=True, view=view),
+            least_pause=EVENT_SECONDS,
+        )
+    )
+    try:
+        await asyncio.wait({arrival, sending}, return_when=asyncio.FIRST_COMPLETED)
+        if not arrival.done():
+            await sending
+            return
+        # The response may still come.
+        await asyncio.wait({sending}, timeout=RESPONSE_SECONDS)
+        answered = sending.done() and sending.exception() is None
+        if view is not discord.utils.MISSING and not answered:
+            # Without the response, discord.py does not know the message of the button.
+            sent = arrival.result().id
+            await _retrying(lambda: interaction.followup.edit_message(sent, view=view))
+    finally:
+        for task in (arrival, sending):
+            task.cancel()
+        await asyncio.gather(arrival, sending, return_exceptions=True)
 
 
 async def _edit_as_bot(
@@ -98,8 +138,8 @@ async def _edit_as_bot(
     await _retrying(lambda: message.edit(content=sentence))
 
 
-async def _retrying(request: Callable[[], Awaitable[T]]) -> T:
-    """Repeat a request as the error policy says.
+async def _retrying(request: Callable[[], Awaitable[T]], *, least_pause: float = 0.0) -> T:
+    """Repeat a request as the error policy says. Pauses are at least `least_pause` seconds.
 
     Raises:
         Exception: an error that is not temporary, or one that lasts.
@@ -116,4 +156,4 @@ async def _retrying(request: Callable[[], Awaitable[T]]) -> T:
             )
             if not temporary or time.monotonic() - began > GIVE_UP_SECONDS:
                 raise
-            await asyncio.sleep(max(backoff.next(), retry_after(error)))
+            await asyncio.sleep(max(backoff.next(), retry_after(error), least_pause))

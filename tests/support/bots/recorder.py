@@ -28,7 +28,8 @@ class Recorder(discord.Client):
         self.interactions: asyncio.Queue[discord.Interaction] = asyncio.Queue()
 
     async def on_message(self, message: discord.Message) -> None:
-        self.received.put_nowait(message)
+        if message.author != self.user:
+            self.received.put_nowait(message)
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         self.interactions.put_nowait(interaction)

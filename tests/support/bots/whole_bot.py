@@ -153,6 +153,8 @@ async def open_whole_bot(
     values = {"data_dir": folder / "data", "model": "noise", "moderation": False, **changes}
     async with fake_discord(state) as server:
         point_discord_py_at(server.port)
+        # The files that components show are fetched like links.
+        values = {"allowed_hosts": ("127.0.0.1",), "allowed_ports": (server.port,)} | values
         settings = Settings(_env_file=None, **values)
         async with open_bot(settings, service, edit_limiter=instant_edit_limiter()) as bot, bot:
             # discord.py waits so long for further guilds before it reports that it is ready.

@@ -31,6 +31,12 @@ class GuildState:
         """The guild that has the channel; None for direct messages and unknown channels."""
         return next((g for g in self.guilds.values() if channel_id in g.channels), None)
 
+    @property
+    def bots(self) -> set[int]:
+        """The bots of all guilds."""
+        roles = [role for guild in self.guilds.values() for role in guild.roles.values()]
+        return {role.bot_id for role in roles if role.bot_id is not None}
+
     def enter(self, user_id: int, channel_id: int) -> None:
         """Place a channel and a user that no guild has in the home guild."""
         if channel_id in self.dm_channels or channel_id in self.private_channels:

@@ -58,6 +58,8 @@ class Message:
     snapshots: list[dict[str, Any]] = field(default_factory=list)
     stickers: list[dict[str, Any]] = field(default_factory=list)
     embeds: list[dict[str, Any]] = field(default_factory=list)
+    # The interaction that it responds to.
+    interaction: Interaction | None = None
     deleted: bool = False
     old_edits: int = 0
     shown: list[tuple[float, str]] = field(default_factory=list)

@@ -18,8 +18,9 @@ from tests.support.fake_discord.guild_payloads import (
     timestamp,
     user_payload,
 )
+from tests.support.fake_discord.message_payloads import message_payload
 from tests.support.fake_discord.objects import Callback, Message, Refusal
-from tests.support.fake_discord.payloads import application_of, application_payload, message_payload
+from tests.support.fake_discord.payloads import application_of, application_payload
 from tests.support.fake_discord.state import DiscordState
 from tests.support.fake_discord.users import UserActions
 
@@ -50,6 +51,8 @@ class FakeDiscord(Faults, UserActions):
         interaction = self.discord_state.interactions.get(token)
         message = self.discord_state.acknowledge(token, body["type"], body.get("data") or {})
         assert interaction is not None
+        if message and body["type"] in (Callback.MESSAGE, Callback.DEFERRED_MESSAGE):
+            await self.announce(message)
         about = {
             "id": request.match_info["interaction"],
             "type": 2,
@@ -77,7 +80,10 @@ class FakeDiscord(Faults, UserActions):
     async def follow_up(self, request: web.Request) -> web.StreamResponse:
         """A follow-up message."""
         payload, files = await _body(request)
+        known = len(self.discord_state.messages)
         message = self.discord_state.follow_up(request.match_info["token"], payload, files)
+        if len(self.discord_state.messages) > known:
+            await self.announce(message)
         return self._message(message, int(request.match_info["application"]))
 
     async def delete_by_token(self, request: web.Request) -> web.StreamResponse:
@@ -129,7 +135,10 @@ class FakeDiscord(Faults, UserActions):
         """A new message."""
         payload, files = await _body(request)
         channel_id = int(request.match_info["channel"])
+        known = len(self.discord_state.messages)
         message = self.discord_state.post(_bot(request), channel_id, payload, files)
+        if len(self.discord_state.messages) > known:
+            await self.announce(message)
         shown = message_payload(self.discord_state, message, _bot(request))
         return json_response(shown | {"nonce": payload.get("nonce")})
 

@@ -123,7 +123,7 @@ class DiscordState(GuildState):
         ):
             flags |= EPHEMERAL
         message = self.add(interaction.channel_id, interaction.application_id, flags | LOADING)
-        interaction.message_id = message.id
+        interaction.message_id, message.interaction = message.id, interaction
         if kind == Callback.MESSAGE:
             self._check(data, {}, was_v2=False)
             self._show(message, data, {})
@@ -158,6 +158,7 @@ class DiscordState(GuildState):
             return self._show(first, payload | {"flags": kept}, files)
         flags = payload.get("flags", 0) & EPHEMERAL
         message = self.add(interaction.channel_id, interaction.application_id, flags)
+        message.interaction = interaction
         interaction.follow_ups.append(message.id)
         return self._show(message, payload, files)
 

@@ -9,17 +9,13 @@ from typing import Any
 from tests.support.fake_discord.gateway import Gateway
 from tests.support.fake_discord.guild import Permission
 from tests.support.fake_discord.guild_payloads import (
+    author_payload,
     channel_payload,
-    member_payload,
     user_payload,
 )
+from tests.support.fake_discord.message_payloads import full_message_payload, message_payload
 from tests.support.fake_discord.objects import REPLY, Interaction, Message
-from tests.support.fake_discord.payloads import (
-    command_payload,
-    full_message_payload,
-    interaction_payload,
-    message_payload,
-)
+from tests.support.fake_discord.payloads import command_payload, interaction_payload
 from tests.support.fake_discord.state import DiscordState
 
 COMMAND, COMPONENT, MODAL_SUBMIT = 2, 3, 5
@@ -105,28 +101,40 @@ class UserActions:
         self, user_id: int, channel_id: int, content: str = "", **options: Any
     ) -> Message:
         """Write a message; see `_write`. Every bot that may see it gets an event."""
-        state = self.discord_state
         message = self._write(user_id, channel_id, content, **options)
-        guild = state.guild_of(channel_id)
+        await self.announce(message)
+        return message
+
+    async def announce(self, message: Message) -> None:
+        """Send the event of a new message to every bot that may see it.
+
+        An ephemeral message is sent to the bot that wrote it, as if it were a direct message:
+        https://discord.com/developers/docs/resources/message#message-object-message-flags
+        https://github.com/discord/discord-api-docs/issues/4557
+        """
+        state = self.discord_state
+        guild = None if message.ephemeral else state.guild_of(message.channel_id)
         intent = GUILD_MESSAGES if guild else DIRECT_MESSAGES
         for bot_id in {bot_id for bot_id, _ in self.gateway.connections}:
             connection = self.gateway.connection(bot_id, guild.id if guild else 0)
             if connection is None or not connection.intents & intent:
                 continue
-            if guild and not guild.can(bot_id, channel_id, Permission.VIEW_CHANNEL):
+            if message.ephemeral and message.author_id != bot_id:
+                continue
+            if guild and not guild.can(bot_id, message.channel_id, Permission.VIEW_CHANNEL):
                 continue
             payload = message_payload(state, message, bot_id)
             if guild:
                 payload["guild_id"] = str(guild.id)
-                payload["member"] = member_payload(guild, user_id)
+                payload["member"] = author_payload(guild, message.author_id)
                 payload["mentions"] = [
-                    user_payload(user) | {"member": member_payload(guild, user)}
+                    user_payload(user, bot=user in state.bots)
+                    | {"member": author_payload(guild, user)}
                     for user in message.mentions
                 ]
             await self.gateway.dispatch(
                 bot_id, "MESSAGE_CREATE", payload, guild_id=guild.id if guild else 0
             )
-        return message
 
     def _check_command(self, name: str, options: dict[str, Any]) -> None:
         """Discord's client offers published commands and options only.

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 IS_COMPONENTS_V2 = 1 << 15
-ACTION_ROW, BUTTON, SECTION, TEXT_DISPLAY, MEDIA_GALLERY, CONTAINER = 1, 2, 9, 10, 12, 17
+ACTION_ROW, BUTTON, TEXT_DISPLAY, THUMBNAIL = 1, 2, 10, 11
+MEDIA_GALLERY, FILE, CONTAINER = 12, 13, 17
 LINK_STYLE = 5
 
 Component = dict[str, Any]

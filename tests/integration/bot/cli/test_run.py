@@ -13,8 +13,8 @@ from PIL import Image
 
 from tests.support.bots.full_bot_process import APPLICATION, running_bot, stop
 from tests.support.fake_discord.faults import Fault
+from tests.support.fake_discord.message_payloads import SIGNATURE
 from tests.support.fake_discord.objects import Refusal
-from tests.support.fake_discord.payloads import SIGNATURE
 from tests.support.fake_discord.server import FakeDiscord, fake_discord
 from tests.support.fake_discord.state import DiscordState
 
