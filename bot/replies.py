@@ -11,7 +11,13 @@ from typing import Any, TypeVar
 import discord
 
 from bot.backoff import Backoff
-from bot.delivery.error_policy import ErrorAction, action_for, describe, retry_after
+from bot.delivery.error_policy import (
+    BRIEF_RETRIES,
+    ErrorAction,
+    action_for,
+    describe,
+    retry_after,
+)
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +62,9 @@ async def refuse(
                 await _retrying(
                     lambda: interaction.response.send_message(sentence, ephemeral=True, view=view)
                 )
+            except discord.InteractionResponded:
+                # It arrived, but the response to it could not be parsed.
+                return
             except discord.HTTPException as error:
                 if error.code != ALREADY_ACKNOWLEDGED:
                     raise
@@ -146,14 +155,17 @@ async def _retrying(request: Callable[[], Awaitable[T]], *, least_pause: float =
     """
     backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
     began = time.monotonic()
+    unparsed = 0
     while True:
         try:
             return await request()
+        except discord.InteractionResponded:
+            raise
         except Exception as error:
-            temporary = action_for(error, as_bot=False) in (
-                ErrorAction.RETRY,
-                ErrorAction.RETRY_BRIEFLY,
-            )
+            action = action_for(error, as_bot=False)
+            unparsed += action is ErrorAction.RETRY_BRIEFLY
+            brief = action is ErrorAction.RETRY_BRIEFLY and unparsed <= BRIEF_RETRIES
+            temporary = action is ErrorAction.RETRY or brief
             if not temporary or time.monotonic() - began > GIVE_UP_SECONDS:
                 raise
             await asyncio.sleep(max(backoff.next(), retry_after(error), least_pause))

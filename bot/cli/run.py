@@ -47,13 +47,19 @@ async def run_bot(settings: Settings) -> None:
         _monitoring(settings, bot, service),
     ):
         token = settings.discord_token.get_secret_value()
-        await _until_first_ends(_serve(bot, service, token), service.wait_failed(), stop.wait())
+        await _until_first_ends(
+            _serve(settings, bot, service, token), service.wait_failed(), stop.wait()
+        )
         notify("STOPPING=1")
         log.info("stopping: waiting jobs are kept for the next start")
 
 
-async def _serve(bot: RedrawBot, service: InferenceService, token: str) -> None:
+async def _serve(settings: Settings, bot: RedrawBot, service: InferenceService, token: str) -> None:
     await log_in(bot, token)
+    if not settings.contact:
+        # The operator can be found through the bot's profile.
+        assert bot.user is not None
+        bot.services.intake.name_contact(f"https://discord.com/users/{bot.user.id}")
     # Unanswered jobs of the last run continue as soon as the bot can send.
     async with bot.services.runner:
         await _until_first_ends(stay_connected(bot), show_state(bot, service), _report_ready(bot))

@@ -12,7 +12,13 @@ import discord
 
 from bot.backoff import Backoff
 from bot.delivery.edit_limiter import EditRateLimiter
-from bot.delivery.error_policy import ErrorAction, action_for, describe, retry_after
+from bot.delivery.error_policy import (
+    BRIEF_RETRIES,
+    ErrorAction,
+    action_for,
+    describe,
+    retry_after,
+)
 from bot.delivery.message import EncodePictures, JobRenderer, MessageContent
 from bot.delivery.notification import Notifier
 from bot.delivery.progress import MAX_AGE, ProgressUpdater
@@ -39,7 +45,6 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 FIRST_STORAGE_PAUSE = 5.0
 GIVE_UP_SECONDS = 24 * 3600.0
-BRIEF_RETRIES = 3
 SMALLEST_UPLOAD = 256 * 1024
 
 FAILURES: dict[ErrorAction, type[JobFailure]] = {

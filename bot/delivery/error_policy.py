@@ -9,6 +9,9 @@ import discord
 
 from bot.errors import RenderFailed, StoredPictureMissing
 
+# Repetitions of a request whose response could not be parsed.
+BRIEF_RETRIES = 3
+
 
 class ErrorAction(Enum):
     """What to do after an error. Every action ends in a reply unless delivery is impossible."""

@@ -111,6 +111,10 @@ class Intake:
     ) -> None:
         await self._stack.aclose()
 
+    def name_contact(self, address: str) -> None:
+        """Name this address to the servers of links, in the User-Agent header."""
+        self._fetcher.name_contact(address)
+
     async def fetch(self, url: str) -> bytes:
         """The bytes that the first link in `url` leads to, or those of the picture a page names.
 

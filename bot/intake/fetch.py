@@ -40,6 +40,7 @@ from bot.intake.http_client import (
     head_limit,
     open_session,
     system_resolve,
+    user_agent,
 )
 from bot.intake.limits import IntakeLimits
 from bot.intake.links import canonical_host, check_host_and_port, choose_link, host_of, parse_link
@@ -68,12 +69,17 @@ class Fetcher:
         find_pictures: Callable[[bytes], Awaitable[PagePictures]],
         resolve: Resolve | None = None,
     ) -> None:
+        self.name_contact(limits.contact)
         self._limits = limits
         self._allowed_hosts = {canonical_host(name) for name in limits.allowed_hosts}
         self._denied_hosts = {canonical_host(name) for name in limits.denied_hosts}
         self._find_pictures = find_pictures
         self._resolve = resolve or system_resolve
         self._stack = AsyncExitStack()
+
+    def name_contact(self, address: str) -> None:
+        """Name this address in the User-Agent header of later requests."""
+        self._user_agent = user_agent(address)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -98,13 +104,12 @@ class Fetcher:
             # Not the loop's default executor: a slow name server would occupy all its threads.
             threads = ThreadPoolExecutor(8, thread_name_prefix="resolve")
             stack.callback(threads.shutdown, wait=False, cancel_futures=True)
-            agent = self._limits.user_agent
             self._public = await stack.enter_async_context(
-                open_session(self._resolve, threads, agent, public_only=True)
+                open_session(self._resolve, threads, public_only=True)
             )
             # Only for the hosts in the setting `ALLOWED_HOSTS`.
             self._trusted = await stack.enter_async_context(
-                open_session(self._resolve, threads, agent, public_only=False)
+                open_session(self._resolve, threads, public_only=False)
             )
             self._sessions = stack.pop_all()
 
@@ -174,10 +179,9 @@ class Fetcher:
             session = self._trusted if trusted else self._public
             limit = HeadLimit()
             head_limit.set(limit)
+            headers = state.headers(url, page) | {"User-Agent": self._user_agent}
             try:
-                async with session.get(
-                    url, allow_redirects=False, headers=state.headers(url, page)
-                ) as response:
+                async with session.get(url, allow_redirects=False, headers=headers) as response:
                     limit.complete = True
                     check_head(response)
                     state.keep_cookies(url, response)

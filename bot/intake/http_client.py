@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from importlib.metadata import version
 from typing import Any
 
 import aiohttp
@@ -69,8 +70,19 @@ def check_head(response: aiohttp.ClientResponse) -> None:
         raise HeadTooLarge
 
 
+def user_agent(contact: str = "") -> str:
+    """The User-Agent header, with an address at which the operator can be found, if there is one.
+
+    Large hosts refuse clients that name no address. The form is Wikimedia's,
+    `<client name>/<version> (<contact information>)`:
+    https://foundation.wikimedia.org/wiki/Policy:Wikimedia_Foundation_User-Agent_Policy
+    """
+    address = f"+{contact}; " if contact else ""
+    return f"Redraw/{version('redraw')} ({address}Discord bot; a user sent it this link)"
+
+
 def open_session(
-    resolve: Resolve, threads: ThreadPoolExecutor, user_agent: str, *, public_only: bool
+    resolve: Resolve, threads: ThreadPoolExecutor, *, public_only: bool
 ) -> aiohttp.ClientSession:
     """A session without cookies, proxies, redirects or decompression of its own."""
     connector = aiohttp.TCPConnector(
@@ -88,7 +100,7 @@ def open_session(
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,
-        headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
+        headers={"Accept-Encoding": "identity"},
         max_line_size=MAX_HEAD,
         max_field_size=MAX_HEAD,
         max_headers=_MAX_HEADER_LINES,

@@ -8,17 +8,6 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from bot.config import Settings
 
-USER_AGENT = "Redraw (Discord bot; a user sent it this link)"
-
-
-def user_agent(contact: str) -> str:
-    """The User-Agent header with the address at which the operator can be reached, if there is one.
-
-    Large hosts refuse clients that name no address, for example Wikimedia:
-    https://foundation.wikimedia.org/wiki/Policy:Wikimedia_Foundation_User-Agent_Policy
-    """
-    return f"Redraw (+{contact}; Discord bot; a user sent it this link)" if contact else USER_AGENT
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntakeLimits:
@@ -26,6 +15,7 @@ class IntakeLimits:
 
     `allowed_hosts` may have addresses that are not public; the whole name must match.
     `denied_hosts` are refused with all subdomains and take precedence over `allowed_hosts`.
+    `contact` is an address at which the operator can be found, for the servers of links.
     `background` (red, green, blue) is shown behind transparent pictures.
     """
 
@@ -35,7 +25,7 @@ class IntakeLimits:
     allowed_ports: tuple[int, ...] = (80, 443)
     allowed_hosts: tuple[str, ...] = ()
     denied_hosts: tuple[str, ...] = ()
-    user_agent: str = USER_AGENT
+    contact: str = ""
 
     # Phones take 8192 × 6144 pixels, which are 50.3 million. See also `decode.JPEG_FACTOR`.
     max_pixels: int = 52_000_000
@@ -53,5 +43,5 @@ class IntakeLimits:
             allowed_hosts=settings.allowed_hosts,
             denied_hosts=settings.denied_hosts,
             background=(red, green, blue),
-            user_agent=user_agent(settings.contact),
+            contact=settings.contact,
         )

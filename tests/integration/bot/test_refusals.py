@@ -15,6 +15,7 @@ from tests.support.fake_discord.faults import Fault
 from tests.support.fake_discord.objects import Message, Refusal
 from tests.support.fake_discord.server import FakeDiscord, fake_discord
 from tests.support.fake_discord.state import DiscordState
+from tests.support.pictures import file_of, photo
 from tests.support.services import ScriptedService
 from tests.support.simulated_discord import settings_for
 
@@ -24,8 +25,9 @@ CALLBACK = "POST /api/v10/interactions/{interaction}/{token}/callback"
 EDIT = f"PATCH {WEBHOOK}/messages/{{message}}"
 FOLLOW_UP = f"POST {WEBHOOK}"
 DELETE = f"DELETE {WEBHOOK}/messages/{{message}}"
-# The name that discord.py gives to its tasks for commands.
-HANDLER = "CommandTree-invoker"
+DELETE_MESSAGE = "DELETE /api/v10/channels/{channel}/messages/{message}"
+# The names that discord.py gives to its tasks for commands, and for buttons.
+HANDLERS = ("CommandTree-invoker", "discord-ui-")
 # Refused at once, and after the reply was deferred.
 AT_ONCE = {"prompt": "   "}
 DEFERRED = {"prompt": "a fox", "image": b"this is not a picture"}
@@ -55,10 +57,10 @@ async def shown(discord: FakeDiscord, channel: int, text: str) -> None:
             await asyncio.sleep(0.01)
 
 
-async def commands_ended() -> None:
-    """Wait until the bot has handled every command."""
+async def handled() -> None:
+    """Wait until the bot has handled every command and button."""
     async with asyncio.timeout(20):
-        while running := [t for t in asyncio.all_tasks() if t.get_name().startswith(HANDLER)]:
+        while running := [t for t in asyncio.all_tasks() if t.get_name().startswith(HANDLERS)]:
             await asyncio.wait(running)
 
 
@@ -88,7 +90,7 @@ async def test_a_refusal_arrives_whatever_breaks_once(
                     APPLICATION, channel, channel + 1, "img2img", private=private, **DEFERRED
                 )
                 await shown(discord, channel, "That file is not a picture")
-                await commands_ended()
+                await handled()
                 [told] = visible(discord, channel)
                 assert "That file is not a picture" in told.text
                 assert told.ephemeral
@@ -105,6 +107,8 @@ async def test_a_refusal_at_once_arrives_although_its_connection_breaks(
             discord.faults[CALLBACK] = [fault]
             await discord.command(APPLICATION, channel, channel + 1, "img2img", **AT_ONCE)
             await shown(discord, channel, "prompt is empty")
+            await handled()
+            assert len(visible(discord, channel)) == 1
 
 
 async def test_a_command_whose_acknowledgement_breaks_ends_in_a_sentence(
@@ -122,3 +126,59 @@ async def test_where_no_ephemeral_reply_is_possible_the_message_holds_the_senten
     discord.faults[FOLLOW_UP] = [Refusal(403, 50013, "no")]
     await discord.command(APPLICATION, 9100, 9101, "img2img", **DEFERRED)
     await shown(discord, 9100, "That file is not a picture")
+
+
+async def test_a_refusal_after_a_button_arrives_once_whatever_breaks(
+    discord: FakeDiscord, subtests: pytest.Subtests
+) -> None:
+    """The reply is a message of its own, beside the one with the button."""
+    channel = 9200
+    for fault in FAULTS:
+        with subtests.test(fault=str(fault)):
+            channel += 10
+            copy = await shown_copy(discord, channel)
+            discord.faults.clear()
+            discord.faults[DELETE_MESSAGE] = [Refusal(403, 50013, "no")]
+            discord.faults[FOLLOW_UP] = [fault]
+            await press_delete(discord, channel, copy)
+            sentence = "I may not delete the message"
+            await shown(discord, channel, sentence)
+            await handled()
+            assert sum(sentence in message.text for message in visible(discord, channel)) == 1
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST, Fault.RESET], ids=lambda fault: fault.name)
+async def test_a_refusal_arrives_where_discord_sends_no_events(
+    discord: FakeDiscord, monkeypatch: pytest.MonkeyPatch, fault: Fault
+) -> None:
+    """It may be shown twice there."""
+
+    async def silent(_: Message) -> None:
+        pass
+
+    monkeypatch.setattr(discord, "announce", silent)
+    discord.faults[FOLLOW_UP] = [fault]
+    await discord.command(APPLICATION, 9400, 9401, "img2img", **DEFERRED)
+    await shown(discord, 9400, "That file is not a picture")
+
+
+async def shown_copy(discord: FakeDiscord, channel: int) -> Message:
+    """A picture of a user, and the private message in which `/show` shows it."""
+    picture = {"prompt": "a fox", "image": file_of(photo(96, 64))}
+    await discord.command(APPLICATION, channel, channel + 1, "img2img", **picture)
+    await shown(discord, channel, "a fox")
+    async with asyncio.timeout(20):
+        while not any(message.files for message in visible(discord, channel)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await discord.command(APPLICATION, channel, channel + 1, "show")
+    async with asyncio.timeout(20):
+        while True:
+            for message in visible(discord, channel):
+                if message.ephemeral and message.files:
+                    return message
+            await asyncio.sleep(0.01)
+
+
+async def press_delete(discord: FakeDiscord, channel: int, message: Message) -> None:
+    [custom_id] = [id_ for id_ in message.custom_ids if id_.startswith("redraw:delete:")]
+    await discord.click(APPLICATION, channel + 1, message, custom_id)

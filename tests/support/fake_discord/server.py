@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -27,7 +27,12 @@ from tests.support.fake_discord.users import UserActions
 
 @dataclass
 class FakeDiscord(Faults, UserActions):
-    """The server: REST routes, gateway, actions of users, and faults."""
+    """The server: REST routes, gateway, actions of users, and faults.
+
+    `agents` has the User-Agent headers of requests for files whose names begin with "linked".
+    """
+
+    agents: list[str] = field(default_factory=list)
 
     async def gateway_for_bots(self, request: web.Request) -> web.StreamResponse:
         """The gateway's address and the number of shards."""
@@ -119,7 +124,9 @@ class FakeDiscord(Faults, UserActions):
         return json_response({"id": where["command"], "permissions": found})
 
     async def file(self, request: web.Request) -> web.StreamResponse:
-        """An attachment of a command, or a sticker."""
+        """An attachment of a command, a sticker, or the target of a link."""
+        if request.match_info["name"].startswith("linked"):
+            self.agents.append(request.headers.get("User-Agent", ""))
         return web.Response(body=self.cdn[request.match_info["name"]])
 
     async def edit_by_bot(self, request: web.Request) -> web.StreamResponse:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from tests.support.bots.full_bot_process import APPLICATION, running_bot, stop
 from tests.support.fake_discord.faults import Fault
-from tests.support.fake_discord.message_payloads import SIGNATURE
-from tests.support.fake_discord.objects import Refusal
+from tests.support.fake_discord.message_payloads import SIGNATURE, SIGNED
+from tests.support.fake_discord.objects import Interaction, Message, Refusal
 from tests.support.fake_discord.server import FakeDiscord, fake_discord
 from tests.support.fake_discord.state import DiscordState
+from tests.support.pictures import file_of, photo
 
 API = "/api/v10"
 LOGIN = f"GET {API}/users/@me"
 SYNC = f"PUT {API}/applications/{{application}}/commands"
+CALLBACK = f"POST {API}/interactions/{{interaction}}/{{token}}/callback"
 EDIT = f"PATCH {API}/webhooks/{{application}}/{{token}}/messages/{{message}}"
 GATEWAY = f"GET {API}/gateway/bot"
 
@@ -132,42 +133,115 @@ async def test_a_lost_gateway_connection_is_named_without_a_traceback(
     assert "Traceback" not in text
 
 
+@dataclass
+class Users:
+    """Users of a running bot, who wait for what the bot shows them."""
+
+    discord: FakeDiscord
+
+    def shown(self, channel: int, since: int = 0) -> list[Message]:
+        """The bot's messages in a channel."""
+        messages = self.discord.discord_state.messages.values()
+        return [
+            message
+            for message in messages
+            if message.channel_id == channel
+            and message.author_id == APPLICATION
+            and message.id > since
+        ]
+
+    async def answered(self, channel: int, *sentences: str, since: int = 0) -> Message:
+        """The first message with a picture or one of the sentences."""
+        while True:
+            for message in self.shown(channel, since):
+                if message.files or any(sentence in message.text for sentence in sentences):
+                    return message
+            await asyncio.sleep(0.05)
+
+    async def redraw(self, channel: int, *sentences: str, **options: Any) -> Message:
+        """Send `/img2img`."""
+        since = self.discord.discord_state.snowflake()
+        await self.discord.command(APPLICATION, channel, channel + 1, "img2img", **options)
+        return await self.answered(channel, *sentences, since=since)
+
+    async def press(self, message: Message, action: str) -> Interaction:
+        """Press a button of a picture."""
+        [custom_id] = [id_ for id_ in message.custom_ids if id_.startswith(f"redraw:{action}:")]
+        channel = message.channel_id
+        pressed = await self.discord.click(APPLICATION, channel + 1, message, custom_id)
+        assert pressed is not None
+        return pressed
+
+
+PICTURE = file_of(photo(128, 96))
+QUERY = "&key=wombat-key"
+
+
 @pytest.mark.parametrize("level", ["DEBUG", "INFO"])
 async def test_a_whole_run_logs_no_secret_and_no_prompt(
     discord: FakeDiscord, tmp_path: Path, level: str
 ) -> None:
-    """Accepted, refused, cancelled and broken requests, with signed attachment links."""
-    out = io.BytesIO()
-    Image.linear_gradient("L").convert("RGB").save(out, "PNG")
+    """Commands, buttons, a form, a direct message and a link; answers, refusals and bugs."""
     prompt = "quokka-in-a-teapot " * 30
-    state = discord.discord_state
-    settings: Any = {"LOG_LEVEL": level, "MODERATION": "false"}
+    users, state = Users(discord), discord.discord_state
+    link = f"http://127.0.0.1:{discord.port}/cdn/linked.png{SIGNED}{QUERY}"
+    settings: Any = {
+        "LOG_LEVEL": level,
+        "MODERATION": "false",
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "ALLOWED_PORTS": str(discord.port),
+    }
     async with running_bot(discord.port, tmp_path, **settings) as (process, log):
         async with asyncio.timeout(180):
             await discord.gateway.wait_ready(APPLICATION)
-            images = (out.getvalue(), b"not a picture", out.getvalue())
-            for number, image in enumerate(images):
-                channel = 4000 + 10 * number
-                if number == 2:
-                    discord.faults[EDIT] = [Fault.RESET, Refusal(400, 50035, "Invalid Form Body")]
-                await discord.command(
-                    APPLICATION, channel, channel + 1, "img2img", prompt=prompt, image=image
-                )
-                while not any(  # noqa: ASYNC110
-                    m.channel_id == channel
-                    and (
-                        m.files or "Discord refused" in m.text or "file is not a picture" in m.text
-                    )
-                    for m in state.messages.values()
-                ):
-                    await asyncio.sleep(0.05)
+            made = await users.redraw(4000, prompt=prompt, image=PICTURE)
+            refused = await users.redraw(4010, "is not a picture", prompt=prompt, image=b"text")
+            discord.faults[EDIT] = [Fault.RESET, Refusal(400, 50035, "Invalid Form Body")]
+            await users.redraw(4020, "Discord refused", prompt=prompt, image=PICTURE)
+            discord.cdn["linked.png"] = PICTURE
+            await users.redraw(4030, prompt=prompt, url=link)
+            # A response that discord.py cannot parse is an unexpected error.
+            discord.faults[CALLBACK] = [Fault.NO_JSON]
+            await users.redraw(4040, "Something went wrong", prompt=prompt, image=PICTURE)
+            since = state.snowflake()
+            await users.press(made, "again")
+            await users.answered(4000, since=since)
+            form = await users.press(made, "edit")
+            while form.modal is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            since = state.snowflake()
+            await discord.submit(form, {1: "numbat on a bicycle"})
+            await users.answered(4000, since=since)
+            state.dm_channels[4050] = 4051
+            await discord.write(4051, 4050, "bilby in the rain", files={"cat.png": PICTURE})
+            await users.answered(4050)
         assert await stop(process) == 0
         text = (await log).decode()
+    assert refused.files == {}
     assert ("DEBUG" in text) is (level == "DEBUG")
+    assert "Traceback" in text
     secrets = [
-        "quokka",
+        *("quokka", "numbat", "bilby", "wombat-key"),
         SIGNATURE,
         f"token-of-{APPLICATION}",
         *(interaction.token for interaction in state.interactions.values()),
     ]
     assert [secret for secret in secrets if secret in text] == []
+    [agent] = discord.agents
+    profile = f"https://discord.com/users/{APPLICATION}"
+    assert f"(+{profile}; Discord bot; a user sent it this link)" in agent
+
+
+async def test_a_contact_is_named_instead_of_the_bots_profile(
+    discord: FakeDiscord, tmp_path: Path
+) -> None:
+    settings = {"CONTACT": "https://redraw.example", "MODERATION": "false"}
+    hosts = {"ALLOWED_HOSTS": "127.0.0.1", "ALLOWED_PORTS": str(discord.port)}
+    async with running_bot(discord.port, tmp_path, worker=False, **settings, **hosts):
+        async with asyncio.timeout(60):
+            await discord.gateway.wait_ready(APPLICATION)
+            discord.cdn["linked.png"] = PICTURE
+            link = f"http://127.0.0.1:{discord.port}/cdn/linked.png{QUERY.replace('&', '?')}"
+            await Users(discord).redraw(4000, prompt="a fox", url=link)
+    [agent] = discord.agents
+    assert "(+https://redraw.example; Discord bot;" in agent

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from bot.intake import DeadLink
-from bot.intake.limits import user_agent
 from tests.support.intake.hostile_network import Respond, answer, served
 from tests.support.intake.pictures import encoded, quarters
 
@@ -129,14 +130,29 @@ async def test_the_picture_of_a_page_gets_the_origin_of_the_page(host: str) -> N
     assert picture["Accept"] == "image/*"
 
 
-async def test_the_user_agent_names_the_operators_address() -> None:
-    def respond(_: str, headers: dict[str, str]) -> bytes:
-        agent = headers["User-Agent"]
-        return answer(PICTURE) if "(+https://" in agent else answer(b"", "403 Forbidden")
+@pytest.mark.parametrize("named", ["setting", "later", "never"])
+async def test_the_user_agent_names_the_operators_address(named: str) -> None:
+    """In every request: the first one, redirects, and pictures of a page."""
+    seen: list[tuple[str, dict[str, str]]] = []
 
-    agent = user_agent("https://redraw.example/contact")
-    async with served(respond, user_agent=agent) as (intake, site):
-        assert await intake.fetch(f"{site}/") == PICTURE
+    def respond(path: str, _: dict[str, str]) -> bytes:
+        if path == "/go":
+            return answer(b"", "302 Found", ("Location: /page",))
+        if path == "/page":
+            return answer(b'<html><meta property="og:image" content="/a.png">')
+        return answer(PICTURE)
+
+    address = "https://redraw.example/contact"
+    contact = address if named == "setting" else ""
+    async with served(recorder(seen, respond), contact=contact) as (intake, site):
+        if named == "later":
+            intake.name_contact(address)
+        assert await intake.fetch(f"{site}/go") == PICTURE
+    form = r"Redraw/\d+(\.\d+)+ \(%sDiscord bot; a user sent it this link\)"
+    expected = form % ("" if named == "never" else re.escape(f"+{address}; "))
+    agents = [headers["User-Agent"] for _, headers in seen]
+    assert len(agents) == 3
+    assert all(re.fullmatch(expected, agent) for agent in agents)
 
 
 @pytest.mark.parametrize(

@@ -17,5 +17,4 @@ def test_limits_follow_the_settings() -> None:
     assert limits.allowed_hosts == ("nas.test",)
     assert limits.denied_hosts == ("evil.test",)
     assert limits.background == (10, 128, 255)
-    assert "(+https://redraw.example;" in limits.user_agent
-    assert "+" not in IntakeLimits.from_settings(Settings()).user_agent
+    assert limits.contact == "https://redraw.example"
