@@ -85,10 +85,8 @@ class FakeDiscord(Faults, UserActions):
     async def follow_up(self, request: web.Request) -> web.StreamResponse:
         """A follow-up message."""
         payload, files = await _body(request)
-        known = len(self.discord_state.messages)
         message = self.discord_state.follow_up(request.match_info["token"], payload, files)
-        if len(self.discord_state.messages) > known:
-            await self.announce(message)
+        await self.announce(message)
         return self._message(message, int(request.match_info["application"]))
 
     async def delete_by_token(self, request: web.Request) -> web.StreamResponse:
@@ -142,10 +140,8 @@ class FakeDiscord(Faults, UserActions):
         """A new message."""
         payload, files = await _body(request)
         channel_id = int(request.match_info["channel"])
-        known = len(self.discord_state.messages)
         message = self.discord_state.post(_bot(request), channel_id, payload, files)
-        if len(self.discord_state.messages) > known:
-            await self.announce(message)
+        await self.announce(message)
         shown = message_payload(self.discord_state, message, _bot(request))
         return json_response(shown | {"nonce": payload.get("nonce")})
 

@@ -36,6 +36,8 @@ class UserActions:
     cdn: dict[str, bytes] = field(default_factory=dict)
     # What the bot has published.
     commands: list[dict[str, Any]] = field(default_factory=list)
+    # The messages whose events were sent.
+    announced: set[int] = field(default_factory=set)
     gateway: Gateway = field(init=False)
 
     def __post_init__(self) -> None:
@@ -106,12 +108,15 @@ class UserActions:
         return message
 
     async def announce(self, message: Message) -> None:
-        """Send the event of a new message to every bot that may see it.
+        """Send the event of a message, once, to every bot that may see it.
 
         An ephemeral message is sent to the bot that wrote it, as if it were a direct message:
         https://discord.com/developers/docs/resources/message#message-object-message-flags
         https://github.com/discord/discord-api-docs/issues/4557
         """
+        if message.id in self.announced:
+            return
+        self.announced.add(message.id)
         state = self.discord_state
         guild = None if message.ephemeral else state.guild_of(message.channel_id)
         intent = GUILD_MESSAGES if guild else DIRECT_MESSAGES

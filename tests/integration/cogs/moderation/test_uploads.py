@@ -18,6 +18,7 @@ from simcord.backend.errors import SetupError
 
 from bot.images.compose import BACKGROUND, GAP, LABEL_HEIGHT
 from bot.images.picture import Picture
+from bot.jobs.job import JobState
 from bot.moderation.detectors.classifier import ClassifierProcess
 from tests.support.moderation.discord import (
     BAD,
@@ -37,6 +38,15 @@ SIDE = 16
 SAME = 6.0
 SOURCES = [(f"{seed}.png", file_of(photo(256, 192, seed=seed))) for seed in range(6)]
 PROMPTS = ["a fox", "a boat at night", BAD_WORD]
+MASK = ("mask.png", file_of(Image.linear_gradient("L")))
+# One request of each kind; random ones follow.
+REQUESTS: list[tuple[str, dict[str, Any]]] = [
+    ("imagine", {"prompt": "a boat"}),
+    ("edit", {"instruction": "in winter", "image": SOURCES[0], "image_2": SOURCES[1]}),
+    ("img2img", {"prompt": "a fox", "image": SOURCES[2], "structure": SOURCES[3]}),
+    ("img2img", {"prompt": "a fox", "image": SOURCES[3], "mask": MASK, "show_part": True}),
+    ("img2img", {"prompt": "a fox", "image": SOURCES[4], "mask": MASK}),
+]
 
 
 @dataclass
@@ -139,10 +149,16 @@ async def act(server: ModeratedServer, rng: random.Random) -> None:
         for message in channel.history(viewer=user)
         if message.author.bot and buttons_of(message)
     ]
-    kind = rng.choice(
-        ["ask", "ask", "press", "press", "press", "press", "history", "favourites", "show"]
-    )
-    if kind == "ask":
+    kinds = ["ask", "ask", "other", "press", "press", "press", "press"]
+    kind = rng.choice([*kinds, "history", "favourites", "show"])
+    if kind == "other":
+        command, options = rng.choice(REQUESTS)
+        words = "instruction" if command == "edit" else "prompt"
+        changed = {words: rng.choice(PROMPTS)}
+        if "image" in options:
+            changed["image"] = rng.choice([*SOURCES, BAD])
+        await user.slash(channel, command, **options | changed)
+    elif kind == "ask":
         await user.slash(
             channel,
             "img2img",
@@ -172,14 +188,19 @@ async def test_every_uploaded_picture_was_checked_for_its_channel(
     rng = random.Random(2)
     # Slow enough that previews are shown.
     engine = Painter(step_seconds=0.01)
-    async with open_moderated_server(tmp_path, engine) as server:
+    models = ("noise", "noise-edit")
+    async with open_moderated_server(tmp_path, engine, models=models) as server:
         await server.open_log(age_restricted_threshold=ADULT)
         gallery = server.sim.env.guild.create_text_channel("gallery")
         await server.services.store.guild_settings.set_gallery(server.guild_id, gallery.id)
         recorder.watch(server)
+        for command, options in REQUESTS:
+            await server.alice.slash(server.channel, command, **options)
+            await server.sim.settled()
         # Random presses rarely reach the animation, which is two buttons away from its picture.
-        await server.redraw()
         message = server.sim.last
+        for label in ("Try styles", "Share"):
+            await press(server.sim, server.alice, message, label)
         for label in ("Before/after", "As an animation"):
             message = (await press(server.sim, server.alice, message, label)).response.message
         for _ in range(ACTIONS):
@@ -188,6 +209,7 @@ async def test_every_uploaded_picture_was_checked_for_its_channel(
             except (SetupError, discord.NotFound):
                 # The button's message was deleted meanwhile.
                 continue
+        jobs = await server.services.store.jobs_of(server.alice.id)
     sent_by_members = {data for _, data in [*SOURCES, BAD]}
     uploads = [
         upload
@@ -208,4 +230,11 @@ async def test_every_uploaded_picture_was_checked_for_its_channel(
     for kind in ("redraw-", "preview", "thumbnail", "before-after", "wipe", "depth", "large"):
         assert kind in names, kind
     assert max(scores) > 0.5
-    assert any(upload.channel_id == server.log.id for upload in recorder.uploads)
+    channels = {upload.channel_id for upload in recorder.uploads}
+    assert {server.log.id, gallery.id, server.channel.id, server.adult.id} <= channels
+    delivered = [job for job in jobs if job.state is JobState.DELIVERED]
+    assert {job.task for job in delivered} == {"img2img", "edit", "imagine"}
+    assert {job.layout for job in delivered} >= {"grid", "part"}
+    assert any(job.references for job in delivered)
+    assert any(job.structure for job in delivered)
+    assert any(job.mask for job in delivered)
