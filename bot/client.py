@@ -14,7 +14,7 @@ from bot.commands.command_sync import sync_commands
 from bot.commands.command_tree import RedrawTree
 from bot.config import Settings
 from bot.delivery.delivery import Delivery
-from bot.event_guard import skip_unreadable_events
+from bot.event_guard import read_snapshots_without_type, skip_unreadable_events
 from bot.i18n.translate import CommandTranslator
 from bot.images.slow_work import SlowPictureWork
 from bot.intake import Intake
@@ -122,6 +122,7 @@ class RedrawBot(commands.AutoShardedBot):
             chunk_guilds_at_startup=False,
             max_messages=None,
         )
+        read_snapshots_without_type()
         skip_unreadable_events(self)
         self.metrics = metrics
         self._settings = settings

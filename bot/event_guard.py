@@ -1,4 +1,4 @@
-"""Keeps the gateway connection when an event has a form that discord.py cannot read."""
+"""Payloads of Discord that discord.py cannot read: completes one kind, and skips other events."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ def skip_unreadable_events(client: discord.Client) -> None:
     """Log and skip an event that discord.py fails to parse, instead of ending the connection.
 
     discord.py raises the error of a parser out of `Client.connect`, so that one event would end
-    the bot. That happens when Discord changes or omits a field: for example, replies to forwarded
-    messages once came without `type`.
-    https://github.com/discord/discord-api-docs/issues/7814
+    the bot. That happens when Discord changes or omits a field.
     """
     parsers = client._connection.parsers
     for event, parser in parsers.items():
@@ -40,3 +38,21 @@ def _guarded(event: str, parser: Parser) -> Parser:
             log.exception("the event %s cannot be read and is skipped", event)
 
     return parse
+
+
+def read_snapshots_without_type() -> None:
+    """Let discord.py read the snapshot of a forward that has no `type`.
+
+    In the message that a reply refers to, Discord omits it, in events and in responses. Without it
+    discord.py reads neither the reply nor a history that contains it.
+    https://github.com/discord/discord-api-docs/issues/7814
+    """
+    read = discord.MessageSnapshot.__init__
+    if hasattr(read, "__wrapped__"):
+        return
+
+    @wraps(read)
+    def complete(snapshot: discord.MessageSnapshot, state: Any, data: Any) -> None:
+        read(snapshot, state, {"type": discord.MessageType.default.value, **data})
+
+    discord.MessageSnapshot.__init__ = complete  # type: ignore[method-assign]

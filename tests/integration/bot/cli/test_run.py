@@ -154,7 +154,9 @@ class Users:
         """The first message with a picture or one of the sentences."""
         while True:
             for message in self.shown(channel, since):
-                if message.files or any(sentence in message.text for sentence in sentences):
+                # A preview has another name.
+                made = any(name.startswith("redraw-") for name in message.files)
+                if made or any(sentence in message.text for sentence in sentences):
                     return message
             await asyncio.sleep(0.05)
 

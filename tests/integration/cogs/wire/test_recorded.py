@@ -150,3 +150,24 @@ async def test_the_events_of_the_bots_own_private_messages_are_no_requests(
         assert made.ephemeral
         await bot.click(ALICE, made, "compare")
         assert len(bot.service.requests) == 1
+
+
+async def test_a_history_with_a_reply_to_a_forward_is_read(tmp_path: Path) -> None:
+    """In the message that is replied to, the snapshot has no `type`."""
+    async with running(tmp_path) as bot:
+        await bot.discord.write(BOB, TEXT, "my cat", files={"cat.png": picture_file()})
+        snapshot = {
+            "type": 0,
+            "timestamp": "2026-11-01T10:00:00.000000+00:00",
+            "mentions": [],
+            "flags": 0,
+            "embeds": [],
+            "edited_timestamp": None,
+            "content": "news",
+            "components": [],
+            "attachments": [],
+        }
+        forward = await bot.discord.write(BOB, TEXT, snapshots=[snapshot], flags=HAS_SNAPSHOT)
+        await bot.write(BOB, TEXT, "really?", reply_to=forward.id)
+        replies = await bot.command(TEXT, ALICE, "img2img", prompt="a fox")
+        assert len(replies.pictures) == 1

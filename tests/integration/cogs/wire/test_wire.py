@@ -96,7 +96,9 @@ async def wired(folder: Path, state: DiscordState, **settings: Any) -> AsyncIter
     async with (
         fake_discord(state) as server,
         open_bot(
-            settings_for(folder, allowed_ports=[server.port], **settings),
+            settings_for(
+                folder, allowed_ports=[server.port], allowed_hosts=["127.0.0.1"], **settings
+            ),
             ScriptedService(),
             edit_limiter=instant_edit_limiter(),
         ) as bot,
@@ -244,7 +246,7 @@ async def test_a_recorded_vector_sticker_gets_its_sentence(tmp_path: Path) -> No
 async def test_a_recorded_sticker_is_a_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_type: int
 ) -> None:
-    async with wired(tmp_path, two_servers(), allowed_hosts=["127.0.0.1"]) as one:
+    async with wired(tmp_path, two_servers()) as one:
         # discord.py makes the link from the sticker's id.
         monkeypatch.setattr(discord.Asset, "BASE", f"http://127.0.0.1:{one.server.port}")
         one.server.cdn[f"{STICKER['id']}.png"] = CAT[1]
