@@ -55,4 +55,4 @@ def read_snapshots_without_type() -> None:
     def complete(snapshot: discord.MessageSnapshot, state: Any, data: Any) -> None:
         read(snapshot, state, {"type": discord.MessageType.default.value, **data})
 
-    discord.MessageSnapshot.__init__ = complete  # type: ignore[method-assign]
+    discord.MessageSnapshot.__init__ = complete  # type: ignore[assignment,method-assign]

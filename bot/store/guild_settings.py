@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -135,5 +135,5 @@ class GuildSettings:
         return {row["guild_id"]: row["hours"] for row in self._db.connection.execute(query)}
 
 
-def _changed(stored: GuildOptions, changes: Mapping[str, object]) -> GuildOptions:
+def _changed(stored: GuildOptions, changes: dict[str, object]) -> GuildOptions:
     return GuildOptions.model_validate(stored.model_dump() | changes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import discord
 from discord import app_commands
 from discord.app_commands import Range
@@ -69,7 +71,7 @@ class PolicyGroup(ModeratorsOnly, app_commands.Group):
         await _change(interaction, "moderation.set.done", slow_mode_seconds=seconds)
 
 
-async def _change(interaction: Interaction, sentence: str, **changes: object) -> None:
+async def _change(interaction: Interaction, sentence: str, **changes: Any) -> None:
     by = await moderator(interaction, manager=True)
     services = interaction.client.services
     await services.moderator_actions.change_policy(by, **changes)

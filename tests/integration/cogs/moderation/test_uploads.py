@@ -154,7 +154,7 @@ async def act(server: ModeratedServer, rng: random.Random) -> None:
     if kind == "other":
         command, options = rng.choice(REQUESTS)
         words = "instruction" if command == "edit" else "prompt"
-        changed = {words: rng.choice(PROMPTS)}
+        changed: dict[str, Any] = {words: rng.choice(PROMPTS)}
         if "image" in options:
             changed["image"] = rng.choice([*SOURCES, BAD])
         await user.slash(channel, command, **options | changed)

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +30,7 @@ from bot.jobs.budgets import (
 )
 from bot.jobs.job import Job
 from bot.jobs.queue import FairQueue
+from bot.monitoring.metrics import Metrics
 from bot.runner.accounting import Accounting
 from bot.store.ledger import day_of, renewal
 from bot.store.store import Store
@@ -78,7 +80,7 @@ class BudgetMachine(RuleBasedStateMachine):
         self.loop.close()
 
     def restart(self) -> None:
-        self.accounting = Accounting(self.store.ledger, self.queue, lambda: self.now)
+        self.accounting = Accounting(self.store.ledger, self.queue, Metrics(), lambda: self.now)
         self.run(self.accounting.load())
 
     def new(self, user: int, guild: int | None, steps: int) -> Job:
@@ -143,8 +145,9 @@ class BudgetMachine(RuleBasedStateMachine):
         job = self.queue.pop()
         assert job is not None
         left = min(left, job.steps)
-        cancelled = self.run(self.store.cancel(job.id))
-        self.run(self.accounting.charge_cancelled(cancelled, {0: left}))
+        charge_for = partial(self.accounting.charge_for_cancelled, {0: left})
+        cancelled = self.run(self.store.cancel(job.id, charge_for))
+        self.accounting.cancelled(cancelled, charge_for(cancelled))
         self.queue.done(job.id)
         self.add(job, SECONDS * (job.steps - left))
 
