@@ -53,6 +53,7 @@ def read_snapshots_without_type() -> None:
 
     @wraps(read)
     def complete(snapshot: discord.MessageSnapshot, state: Any, data: Any) -> None:
-        read(snapshot, state, {"type": discord.MessageType.default.value, **data})
+        completed: Any = {"type": discord.MessageType.default.value, **data}
+        read(snapshot, state, completed)
 
     discord.MessageSnapshot.__init__ = complete  # type: ignore[assignment,method-assign]
