@@ -142,12 +142,11 @@ class BudgetMachine(RuleBasedStateMachine):
     @rule(left=st.integers(0, MAX_STEPS))
     def cancel(self, left: int) -> None:
         """A request is cancelled while it runs, with some steps left."""
-        job = self.queue.pop()
-        assert job is not None
+        assert (job := self.queue.pop()) is not None
         left = min(left, job.steps)
         charge_for = partial(self.accounting.charge_for_cancelled, {0: left})
-        cancelled = self.run(self.store.cancel(job.id, charge_for))
-        self.accounting.cancelled(cancelled, charge_for(cancelled))
+        job = self.run(self.store.cancel(job.id, charge_for))
+        self.accounting.cancelled(job, charge_for(job))
         self.queue.done(job.id)
         self.add(job, SECONDS * (job.steps - left))
 
