@@ -38,8 +38,7 @@ from inference import ImageResult, Timings
 from tests.support.jobs import DESTINATION, queued_job
 
 T = TypeVar("T")
-DAY = 86_400.0
-NOON = 1_800_014_400.0
+DAY, NOON = 86_400.0, 1_800_014_400.0
 USERS, GUILDS = (7, 8), (3, 4, None)
 # One step of the picture takes a quarter of a second of the device: all sums are exact.
 SECONDS = 0.25
@@ -142,7 +141,8 @@ class BudgetMachine(RuleBasedStateMachine):
     @rule(left=st.integers(0, MAX_STEPS))
     def cancel(self, left: int) -> None:
         """A request is cancelled while it runs, with some steps left."""
-        assert (job := self.queue.pop()) is not None
+        job = self.queue.pop()
+        assert job is not None
         left = min(left, job.steps)
         charge_for = partial(self.accounting.charge_for_cancelled, {0: left})
         job = self.run(self.store.cancel(job.id, charge_for))
