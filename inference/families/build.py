@@ -183,7 +183,7 @@ def _use_all_cores() -> None:
 
 
 def _prepare(model: DeviceModel[Any], pixels: int, requests: int) -> list[Any]:
-    inputs = [model.load_inputs(_warm_up_request(pixels, number)) for number in range(requests)]
+    inputs = [model.load_inputs(_noise_request(pixels, number)) for number in range(requests)]
     return list(model.prepare(inputs))
 
 
@@ -218,7 +218,7 @@ def _warm_up_sizes(
             captured = graphs and count <= GRAPH_ROWS[-1]
             try:
                 for _ in range(CALLS_BEFORE_CAPTURE + 1 if captured else 1):
-                    model.warm_up(width, height, count)
+                    model.warm_up(_blank_request(width, height), count)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -226,16 +226,29 @@ def _warm_up_sizes(
                 free_memory()
 
 
-def _warm_up_request(pixels: int, number: int) -> ImageRequest:
-    side = int(pixels**0.5) // 64 * 64
+def _blank_request(width: int, height: int) -> ImageRequest:
+    """A request with a black picture, without guidance."""
     return ImageRequest(
-        id=f"warm-up {number}",
-        pixels=os.urandom(side * side * 3),
-        width=side,
-        height=side,
-        prompt="warm up",
+        id="warm-up",
+        pixels=bytes(width * height * 3),
+        width=width,
+        height=height,
+        prompt="",
         strength=1.0,
         steps=2,
+        guidance_scale=1.0,
+        seed=0,
+    )
+
+
+def _noise_request(pixels: int, number: int) -> ImageRequest:
+    """A request with guidance whose picture is in no cache."""
+    side = int(pixels**0.5) // 64 * 64
+    return replace(
+        _blank_request(side, side),
+        id=f"warm-up {number}",
+        pixels=os.urandom(side * side * 3),
+        prompt="warm up",
         guidance_scale=2.0,
         seed=number,
     )
@@ -243,7 +256,7 @@ def _warm_up_request(pixels: int, number: int) -> ImageRequest:
 
 def _measure_rows(model: DeviceModel[Any], pixels: int) -> int:
     """How many rows fit a GPU, from the memory peaks of calls for one and for two requests."""
-    request_rows = model.rows(_warm_up_request(pixels, 0))
+    request_rows = model.rows(_noise_request(pixels, 0))
     peaks = []
     for requests in (1, 2):
         batch = _prepare(model, pixels, requests)

@@ -269,20 +269,9 @@ class LatentDiffusionModel(ABC):
         return call(latents, *inputs)
 
     @torch.no_grad()
-    def warm_up(self, width: int, height: int, rows: int) -> None:
-        """Call the denoiser once for this size and number of rows, with a black picture."""
-        blank = ImageRequest(
-            id="warm-up",
-            pixels=bytes(width * height * 3),
-            width=width,
-            height=height,
-            prompt="",
-            strength=1.0,
-            steps=2,
-            guidance_scale=1.0,
-            seed=0,
-        )
-        (one,) = self.prepare([self.load_inputs(blank)])
+    def warm_up(self, request: ImageRequest, rows: int) -> None:
+        """Call the denoiser once for so many rows of such requests."""
+        (one,) = self.prepare([self.load_inputs(request)])
         inputs = (one.state.sample.to(self.dtype), *one.embeddings, *one.conditions)
         latents, *rest = (part.expand(rows, *part.shape[1:]) for part in inputs)
         self._denoise(latents, torch.zeros(rows, device=self.device), *rest)

@@ -22,6 +22,7 @@ from inference.families.flux2_klein import Flux2KleinModel
 from inference.families.sd import StableDiffusionModel
 from inference.families.sdxl import StableDiffusionXLModel
 from inference.pipelines.depth import DepthEstimator
+from inference.types import ImageRequest
 
 
 class DeviceModel(StepModel[Any, RunningT], Protocol[RunningT]):
@@ -34,8 +35,8 @@ class DeviceModel(StepModel[Any, RunningT], Protocol[RunningT]):
         """Whether a finished request's latents and its decoded picture are finite."""
         ...
 
-    def warm_up(self, width: int, height: int, rows: int) -> None:
-        """Call the denoiser once for this size and number of rows."""
+    def warm_up(self, request: ImageRequest, rows: int) -> None:
+        """Call the denoiser once for so many rows of such requests."""
         ...
 
     def use_cuda_graphs(self) -> bool:

@@ -200,25 +200,14 @@ class Flux2KleinModel:
         return bool(torch.isfinite(latents).all() and torch.isfinite(decoded).all())
 
     @torch.no_grad()
-    def warm_up(self, width: int, height: int, rows: int) -> None:
-        """Call the transformer once for this size and number of rows, with one black reference."""
-        blank = ImageRequest(
-            id="warm-up",
-            pixels=bytes(width * height * 3),
-            width=width,
-            height=height,
-            prompt="",
-            strength=1.0,
-            steps=1,
-            guidance_scale=1.0,
-            seed=0,
-        )
-        (one,) = self.prepare([self.load_inputs(blank)])
+    def warm_up(self, request: ImageRequest, rows: int) -> None:
+        """Call the transformer once for so many rows of such requests."""
+        (one,) = self.prepare([self.load_inputs(request)])
         self._transformer(
             self._tokens(one).expand(rows, -1, -1),
             torch.ones(rows, device=self.device, dtype=self.dtype),
             one.text.expand(rows, -1, -1),
-            self._positions(blank),
+            self._positions(request),
         )
 
     def use_cuda_graphs(self) -> bool:

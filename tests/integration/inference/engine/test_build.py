@@ -17,6 +17,7 @@ from inference.families.build import build_engine
 from inference.families.depth2img import Depth2ImgModel
 from inference.models import find_model
 from inference.pipelines import random_tiny
+from inference.types import ImageRequest
 from inference.worker.messages import Loading, WorkerConfig
 from tests.support.engines import LIBRARY_WARNINGS
 
@@ -137,10 +138,10 @@ def test_a_shape_without_memory_is_left_out_of_the_warm_up(
 ) -> None:
     warmed: list[tuple[int, int, int]] = []
 
-    def warm_up(_: Depth2ImgModel, width: int, height: int, rows: int) -> None:
+    def warm_up(_: Depth2ImgModel, request: ImageRequest, rows: int) -> None:
         if rows > 4:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        warmed.append((width, height, rows))
+        warmed.append((request.width, request.height, rows))
 
     monkeypatch.setattr(Depth2ImgModel, "warm_up", warm_up)
     model = Depth2ImgModel(random_tiny.build())
@@ -151,8 +152,8 @@ def test_a_shape_without_memory_is_left_out_of_the_warm_up(
 def test_the_warm_up_ends_after_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     warmed: list[tuple[int, int, int]] = []
 
-    def warm_up(_: Depth2ImgModel, width: int, height: int, rows: int) -> None:
-        warmed.append((width, height, rows))
+    def warm_up(_: Depth2ImgModel, request: ImageRequest, rows: int) -> None:
+        warmed.append((request.width, request.height, rows))
 
     monkeypatch.setattr(Depth2ImgModel, "warm_up", warm_up)
     model = Depth2ImgModel(random_tiny.build())

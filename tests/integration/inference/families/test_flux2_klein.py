@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -151,36 +152,72 @@ def test_the_finished_picture_equals_the_library_s(model: Flux2KleinModel, pictu
     assert array(result).std() > 1
 
 
-def test_requests_that_join_a_batch_at_different_times_equal_themselves_alone(
-    model: Flux2KleinModel,
+KINDS = [(pictures, size) for size in SIZES for pictures in range(5)]
+"""Zero to four reference pictures, in two sizes."""
+
+
+def step_together(
+    model: Flux2KleinModel, wanted: Sequence[ImageRequest], joining: int
+) -> tuple[dict[str, torch.Tensor], dict[Hashable, int]]:
+    """The finished latents of requests of which so many join in each round.
+
+    Also for each batch key the most requests that shared a call at different steps.
+    """
+    waiting = list(wanted)
+    running: list[Any] = []
+    done: dict[str, torch.Tensor] = {}
+    together: dict[Hashable, int] = {}
+    while waiting or running:
+        running += [prepare(model, one) for one in waiting[:joining]]
+        del waiting[:joining]
+        for key in {model.batch_key(one.request): None for one in running}:
+            batch = [one for one in running if model.batch_key(one.request) == key]
+            if len({one.step for one in batch}) > 1:
+                together[key] = max(together.get(key, 0), len(batch))
+            model.predict(batch)
+        done |= {one.request.id: latents_of(model, one) for one in running if one.finished}
+        running = [one for one in running if not one.finished]
+    return done, together
+
+
+@pytest.mark.parametrize(("pictures", "size"), [KINDS[0], KINDS[6], KINDS[2], KINDS[8], KINDS[4]])
+def test_eight_requests_at_different_steps_equal_themselves_alone(
+    model: Flux2KleinModel, pictures: int, size: tuple[int, int]
 ) -> None:
     wanted = [
         klein_request(
             f"r{index}",
-            pictures=1,
-            size=(64, 64),
+            pictures=pictures,
+            size=size,
             prompt=WORDS[index % 3],
             steps=3 + index % 2,
             guidance_scale=(1.0, 4.0)[index % 2],
             seed=index,
         )
-        for index in range(10)
+        for index in range(8)
     ]
-    waiting = list(wanted)
-    running: list[Any] = []
-    done: dict[str, torch.Tensor] = {}
-    together = 0
-    while waiting or running:
-        running += [prepare(model, one) for one in waiting[:5]]
-        del waiting[:5]
-        for key in {model.batch_key(one.request) for one in running}:
-            batch = [one for one in running if model.batch_key(one.request) == key]
-            if len({one.step for one in batch}) > 1:
-                together = max(together, len(batch))
-            model.predict(batch)
-        done |= {one.request.id: latents_of(model, one) for one in running if one.finished}
-        running = [one for one in running if not one.finished]
-    assert together >= 8
+    done, together = step_together(model, wanted, joining=4)
+    assert set(together.values()) == {8}
+    for one in wanted:
+        assert relative(done[one.id], run_alone(model, one)) <= BATCHED
+
+
+@DISTILLED
+def test_requests_of_all_kinds_together_equal_themselves_alone(model: Flux2KleinModel) -> None:
+    """Two sizes and zero to four pictures run at the same time, two requests of each kind."""
+    wanted = [
+        klein_request(
+            f"r{index}",
+            pictures=KINDS[index % 10][0],
+            size=KINDS[index % 10][1],
+            prompt=WORDS[index % 3],
+            steps=3,
+            seed=index,
+        )
+        for index in range(20)
+    ]
+    done, together = step_together(model, wanted, joining=10)
+    assert list(together.values()) == [2] * 10
     for one in wanted:
         assert relative(done[one.id], run_alone(model, one)) <= BATCHED
 
@@ -277,3 +314,19 @@ def test_in_half_precision_pictures_are_finite(dtype: torch.dtype) -> None:
     engine.post(Submit(wanted))
     finish(engine, recorder, ["one"])
     assert array(recorder.results["one"]).std() > 1
+
+
+@DISTILLED
+def test_the_warm_up_is_one_call_with_the_given_rows(
+    model: Flux2KleinModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+    inner = model.pipe.transformer.forward
+
+    def count(*, hidden_states: torch.Tensor, **options: Any) -> Any:
+        rows.append(len(hidden_states))
+        return inner(hidden_states=hidden_states, **options)
+
+    monkeypatch.setattr(model.pipe.transformer, "forward", count)
+    model.warm_up(klein_request("blank", pictures=1, size=(64, 64)), 3)
+    assert rows == [3]
