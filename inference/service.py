@@ -45,11 +45,13 @@ class DownloadProgress:
 
 
 class ModelState(StrEnum):
-    """Where one of several models is. `UNLOADED`: it is loaded when a request needs it. `FAILED`:
-    its last loading failed; its requests fail, and after some minutes the next one tries again."""
+    """Where one of several models is. `UNLOADED`: it is loaded when a request needs it.
+    `DOWNLOADING`: its files are downloaded while other models run. `FAILED`: its last loading
+    failed; its requests fail, and after some minutes the next one tries again."""
 
     LOADED = "loaded"
     LOADING = "loading"
+    DOWNLOADING = "downloading"
     UNLOADED = "unloaded"
     FAILED = "failed"
 
@@ -62,6 +64,7 @@ class ModelStatus:
     `load_seconds` is how long its last loading took, None before the first one. `serve_seconds` is
     how long other models may be served before this one is loaded, when all have requests.
     `loads` counts how often it was loaded. `failure` is the sentence of a failed loading.
+    `download` is the progress of its download, of one repository after the other.
     """
 
     name: str
@@ -71,6 +74,7 @@ class ModelStatus:
     serve_seconds: float = 0.0
     loads: int = 0
     failure: str = ""
+    download: DownloadProgress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from dataclasses import dataclass, field
 
+from inference.engine.failures import failure_of
+from inference.errors import ModelNotLoaded, ModelUnavailable
 from inference.model_entry import ModelEntry
 from inference.pool.switching import serve_seconds
-from inference.service import ModelState, ModelStatus
+from inference.service import DownloadProgress, ModelState, ModelStatus
 from inference.types import ImageRequest
-from inference.worker.messages import Cancel, ModelEngine, Statistics
+from inference.worker.excluded import RETRY_SECONDS
+from inference.worker.messages import Cancel, Failed, ModelEngine, Statistics
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -28,10 +34,18 @@ class PooledModel:
     statistics: Statistics = field(default_factory=Statistics)
     # While it is being loaded: the time of the start, after a download.
     loading_since: float | None = None
+    # While its files are downloaded, or wait for the download of another model.
+    downloading: bool = False
+    download: DownloadProgress | None = None
     slots: int = 1
     loads: int = 0
     failure: str = ""
     retry_at: float = 0.0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether its engine has requests."""
+        return self.engine is not None and not self.engine.idle
 
     @property
     def is_idle(self) -> bool:
@@ -69,11 +83,26 @@ class PooledModel:
         self.waiting.appendleft(self.in_engine.pop(request_id))
         return True
 
+    def set_failed(self, error: Exception, now: float) -> None:
+        """It could not be loaded or downloaded. It is tried again after `RETRY_SECONDS`."""
+        sentence = str(error) if isinstance(error, ModelUnavailable) else "an unexpected error."
+        log.error("%s cannot be loaded: %s", self.entry.name, sentence)
+        self.failure, self.retry_at = sentence, now + RETRY_SECONDS
+
+    def fail_waiting(self) -> list[Failed]:
+        """The failures of the requests that wait for it; none waits afterwards."""
+        error = ModelNotLoaded(f"{self.entry.name} cannot be loaded: {self.failure}")
+        failed = [Failed(each.id, failure_of(each, error)) for _, each in self.waiting]
+        self.waiting.clear()
+        return failed
+
     def status(self, load_seconds: float | None) -> ModelStatus:
         """The model as the service reports it; `load_seconds` is how long it took to load."""
         state = ModelState.UNLOADED
         if self.loading_since is not None:
             state = ModelState.LOADING
+        elif self.downloading:
+            state = ModelState.DOWNLOADING
         elif self.engine is not None:
             state = ModelState.LOADED
         elif self.failure:
@@ -86,4 +115,5 @@ class PooledModel:
             serve_seconds=serve_seconds(load_seconds),
             loads=self.loads,
             failure=self.failure,
+            download=self.download,
         )

@@ -7,6 +7,7 @@ the decisions of `inference.pool.switching`.
 A model that moves out is deleted from memory, and loaded again from its files when it is needed.
 safetensors files are mapped into memory, so that the system keeps them in its cache while no other
 program needs that memory. A copy of the weights in main memory would need a budget of its own.
+A model that is not on the disk is downloaded in another thread, while the others are served.
 """
 
 from __future__ import annotations
@@ -14,24 +15,20 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 from functools import partial
 
-from inference.engine.failures import failure_of
-from inference.errors import (
-    DeviceNotFound,
-    ModelNotLoaded,
-    ModelTooLarge,
-    ModelUnavailable,
-    OutOfMemory,
-)
+from inference.errors import DeviceNotFound, ModelTooLarge, OutOfMemory
 from inference.model_entry import ModelEntry
-from inference.pipelines.devices import is_device_fault, is_out_of_memory, release_memory
+from inference.pipelines.devices import is_out_of_memory, release_memory
+from inference.pool.downloads import NO_DOWNLOADS, DownloadNews, ModelDownloads, ModelFiles
+from inference.pool.loading import try_to_load
 from inference.pool.member import PooledModel
 from inference.pool.sizes import model_size
 from inference.pool.switching import ModelSize, Switch, SwitchPolicy
 from inference.types import ImageResult
-from inference.worker.excluded import RETRY_SECONDS, ExcludedModel
+from inference.worker.excluded import ExcludedModel
 from inference.worker.messages import (
     Cancel,
     Command,
@@ -57,7 +54,8 @@ class ModelPool:
     """An engine that runs requests of several models; the first of `entries` is the default.
 
     `load` builds a model's engine, which then reports to the given function; `clock` gives seconds.
-    The `excluded` models count as models that could not be loaded.
+    The `excluded` models count as models that could not be loaded. `files` tells which models are
+    on the disk, and downloads the others; `downloader` runs the downloads.
     """
 
     def __init__(
@@ -68,6 +66,8 @@ class ModelPool:
         report: Report,
         clock: Callable[[], float] = time.monotonic,
         excluded: Sequence[ExcludedModel] = (),
+        files: ModelFiles = NO_DOWNLOADS,
+        downloader: Executor | None = None,
     ) -> None:
         self.policy = policy
         self._load = load
@@ -75,7 +75,10 @@ class ModelPool:
         self._clock = clock
         self._models = {entry.name: PooledModel(entry) for entry in entries}
         self._default = entries[0].name
-        self._inbox: queue.SimpleQueue[tuple[float, Command]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[float, Command | DownloadNews]] = queue.SimpleQueue()
+        self._downloads = ModelDownloads(
+            files, lambda news: self._inbox.put((clock(), news)), downloader
+        )
         # Replaced, not changed, because `post` reads it in other threads.
         self._engines: tuple[ModelEngine, ...] = ()
         # Models that move out as soon as their engines are idle.
@@ -96,17 +99,22 @@ class ModelPool:
 
     def start(self) -> Ready:
         """Load the default model or, if that fails, the next one that can be loaded. An excluded
-        model is loaded only if all are excluded.
+        model is loaded only if all are excluded, and one that must be downloaded first only if no
+        other one can be loaded.
 
         Raises:
             DeviceNotFound: by the first model.
-            Exception: none can be loaded; the error of the default model. Or a device fault.
+            Exception: none can be loaded; the error of the first one tried. Or a device fault.
         """
         first: Exception | None = None
         models = list(self._models.values())
-        for model in [each for each in models if not each.failure] or models:
-            loaded = self._try_to_load(model)
+        usable = [each for each in models if not each.failure] or models
+        usable.sort(key=lambda each: not self._downloads.are_local(each.entry))
+        for model in usable:
+            loaded = try_to_load(model.entry.name, partial(self._load_model, model))
             if isinstance(loaded, Ready):
+                if not models[0].failure:
+                    self._is_downloading(models[0])
                 return loaded
             if isinstance(loaded, DeviceNotFound):
                 raise loaded
@@ -121,6 +129,7 @@ class ModelPool:
             while not self._stopping:
                 self.turn()
         finally:
+            self._downloads.close()
             for engine in self._engines:
                 engine.close()
 
@@ -137,8 +146,10 @@ class ModelPool:
 
     @property
     def _idle(self) -> bool:
-        return all(engine.idle for engine in self._engines) and not any(
-            model.waiting for model in self._models.values()
+        """Whether there is nothing to do before the next command."""
+        return not any(
+            model.is_busy or (model.waiting and not model.downloading)
+            for model in self._models.values()
         )
 
     def _receive(self) -> None:
@@ -156,6 +167,8 @@ class ModelPool:
                 case Cancel(id=request_id):
                     for model in self._models.values():
                         model.cancel(request_id)
+                case DownloadNews(model=name):
+                    self._handle_download(self._models[name], command)
                 case Stop():
                     self._stopping = True
                     return
@@ -174,18 +187,30 @@ class ModelPool:
         waiting = {}
         for name, model in self._models.items():
             if model.waiting and model.failure and now < model.retry_at:
-                self._fail_waiting(model)
-            elif model.waiting:
+                self._report_all(model.fail_waiting())
+            elif model.waiting and not self._is_downloading(model):
                 waiting[name] = model.waiting[0][0]
-        running = [
-            name
-            for name, model in self._models.items()
-            if model.engine is not None and not model.engine.idle
-        ]
+        running = [name for name, model in self._models.items() if model.is_busy]
         switch = self.policy.next_switch(waiting, running, now)
         self._leaving = switch.unload if switch is not None else ()
         if switch is not None and switch.ready:
             self._perform(switch)
+
+    def _is_downloading(self, model: PooledModel) -> bool:
+        """Whether the model has to be downloaded before it can be loaded."""
+        if model.engine is not None or not self._downloads.is_running(model.entry):
+            return False
+        if not model.downloading:
+            model.downloading, model.failure = True, ""
+            self._report_states()
+        return True
+
+    def _handle_download(self, model: PooledModel, news: DownloadNews) -> None:
+        model.downloading, model.download = news.progress is not None, news.progress
+        if news.error is not None:
+            self._set_failed(model, news.error)
+        else:
+            self._report_states()
 
     def _perform(self, switch: Switch) -> None:
         for name in switch.unload:
@@ -194,7 +219,7 @@ class ModelPool:
         model = self._models[switch.load]
         # What the allocator keeps would count as used when the free memory is measured.
         release_memory()
-        failure = self._try_to_load(model)
+        failure = try_to_load(model.entry.name, partial(self._load_model, model))
         if isinstance(failure, Ready):
             return
         memory = isinstance(failure, ModelTooLarge) or is_out_of_memory(failure)
@@ -204,26 +229,6 @@ class ModelPool:
             self._report_states()
         else:
             self._set_failed(model, failure)
-
-    def _try_to_load(self, model: PooledModel) -> Ready | Exception:
-        """Load a model; the error if that fails.
-
-        Raises:
-            Exception: a device fault is not returned but raised.
-        """
-        loaded: Ready | Exception
-        try:
-            loaded = self._load_model(model)
-        except Exception as error:
-            if is_device_fault(error):
-                raise
-            if not (isinstance(error, ModelUnavailable) or is_out_of_memory(error)):
-                log.exception("%s cannot be loaded", model.entry.name)
-            # The frames of its traceback refer to the parts that were loaded.
-            error.__cause__ = error.__context__ = None
-            loaded = error.with_traceback(None)
-        release_memory()
-        return loaded
 
     def _load_model(self, model: PooledModel) -> Ready:
         name = model.entry.name
@@ -252,18 +257,9 @@ class ModelPool:
         self.policy.was_unloaded(model.entry.name)
 
     def _set_failed(self, model: PooledModel, error: Exception) -> None:
-        sentence = str(error) if isinstance(error, ModelUnavailable) else "an unexpected error."
-        log.error("%s cannot be loaded: %s", model.entry.name, sentence)
-        model.failure = sentence
-        model.retry_at = self._clock() + RETRY_SECONDS
-        self._fail_waiting(model)
+        model.set_failed(error, self._clock())
+        self._report_all(model.fail_waiting())
         self._report_states()
-
-    def _fail_waiting(self, model: PooledModel) -> None:
-        error = ModelNotLoaded(f"{model.entry.name} cannot be loaded: {model.failure}")
-        for _, request in model.waiting:
-            self._report(Failed(request.id, failure_of(request, error)))
-        model.waiting.clear()
 
     def _handle(self, model: PooledModel, event: Event | Loading | ModelStates) -> None:
         """Pass on what the model's engine reports."""
@@ -293,6 +289,10 @@ class ModelPool:
         release_memory()
         self._report_states()
         return True
+
+    def _report_all(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._report(event)
 
     def _report_states(self) -> None:
         seconds = self.policy.load_seconds

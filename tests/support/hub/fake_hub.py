@@ -27,7 +27,7 @@ class FakeHub:
 
     `refuse` is a status and an error code for every request. `cut` maps a file to the number of
     bytes after which the connection breaks, once; `broken` is a file whose connection always
-    breaks. `chunk_seconds` slows every file down. `listed`
+    breaks. `chunk_seconds` slows every file down; every answer waits for `held`. `listed`
     maps a file to a size in the listing that differs from the file's.
     """
 
@@ -37,6 +37,7 @@ class FakeHub:
     cut: dict[str, int] = field(default_factory=dict)
     broken: str | None = None
     chunk_seconds: float = 0.0
+    held: asyncio.Event | None = None
     listed: dict[str, int] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     ranges: dict[str, list[str]] = field(default_factory=dict)
@@ -47,7 +48,7 @@ class FakeHub:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        app = web.Application()
+        app = web.Application(middlewares=[self._hold])
         app.router.add_get("/api/models/{owner}/{name}/tree/{commit}", self._tree)
         app.router.add_get("/api/models/{owner}/{name}{rest:.*}", self._info)
         app.router.add_get("/{owner}/{name}/resolve/{commit}/{path:.+}", self._file)
@@ -66,6 +67,13 @@ class FakeHub:
     def downloaded(self) -> set[str]:
         """The files whose content was requested."""
         return set(self.ranges)
+
+    @web.middleware
+    async def _hold(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if self.held is not None:
+            await self.held.wait()
+        response: web.StreamResponse = await handler(request)
+        return response
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         self.requests.append(request.path)

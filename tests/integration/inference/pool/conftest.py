@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,6 @@ from inference.pool.pool import ModelPool, Report
 from inference.pool.switching import SwitchPolicy
 from inference.service import ModelState, ModelStatus
 from inference.types import ImageResult
-from inference.worker.excluded import ExcludedModel
 from inference.worker.messages import (
     Failed,
     ModelEngine,
@@ -35,7 +35,8 @@ LOAD_SECONDS = 20.0
 class Pool:
     """A pool of the models a, b and c under a budget for two; time passes by command only."""
 
-    def __init__(self, *, models: int = 2, excluded: Sequence[ExcludedModel] = ()) -> None:
+    def __init__(self, *, models: int = 2, **options: Any) -> None:
+        """`options` are those of `ModelPool`."""
         self.now = 1000.0
         self.reports: list[object] = []
         self.errors: dict[str, list[Exception]] = {}
@@ -47,7 +48,7 @@ class Pool:
             SwitchPolicy(budget=models * SIZE),
             self.reports.append,
             clock=lambda: self.now,
-            excluded=excluded,
+            **options,
         )
 
     def _load(self, entry: ModelEntry, report: Report) -> tuple[ModelEngine, Ready]:

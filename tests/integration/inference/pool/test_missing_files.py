@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,6 @@ def test_the_start_names_the_models_that_are_not_downloaded(
         cache_dir=tmp_path,
         factory_options={"model_factory": "tests.support.faults:build_engine"},
     )
+    caplog.set_level(logging.INFO, logger="inference.pool.build")
     build_engine(config, lambda _: None)
-    warnings = [each.message for each in caplog.records if each.levelname == "WARNING"]
-    assert warnings == ["sd15 is not downloaded: no other model runs during its download"]
+    assert caplog.messages == ["sd15 is not on the disk: it is downloaded when it is needed"]
