@@ -30,12 +30,16 @@ class DownloadProgress:
     total_bytes: int
     seconds_left: float | None = None
 
+    @property
+    def percent(self) -> int:
+        """The share of the bytes that has arrived."""
+        return 100 * self.bytes // max(1, self.total_bytes)
+
     def __str__(self) -> str:
         """E.g. "4 of 13 files, 1.2 of 2.8 GB (43 %), 5 min left"."""
-        percent = 100 * self.bytes // max(1, self.total_bytes)
         text = (
             f"{self.files} of {self.total_files} files, {self.bytes / 1e9:.1f} of "
-            f"{self.total_bytes / 1e9:.1f} GB ({percent} %)"
+            f"{self.total_bytes / 1e9:.1f} GB ({self.percent} %)"
         )
         if self.seconds_left is None:
             return text

@@ -117,7 +117,7 @@ def _model(settings: Settings, model: ModelEntry, is_default: bool) -> Finding:
     text = f"{text} will be downloaded to {hub_cache()} ({free / 1e9:.1f} GB free)"
     if not is_default:
         text = (
-            f"{text} at its first request, and no other model runs meanwhile: run "
+            f"{text} at its first request, which waits for it: run "
             f"`python -m bot models download {model.name}` before the start"
         )
         return Finding("model", False, text, fatal=False)

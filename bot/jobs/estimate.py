@@ -202,11 +202,14 @@ class JobEstimates:
         return finish
 
     def seconds_until_loaded(self, name: str, busy: float = 0.0) -> float:
-        """Until a model is in memory, if the loaded models have work for `busy` seconds."""
+        """Until a model is in memory, if the loaded models have work for `busy` seconds. They are
+        served during its download."""
         status = self.status.model(name)
         if status.state is ModelState.LOADED:
             return 0.0
         wait = 0.0 if status.state is ModelState.LOADING else min(busy, status.serve_seconds)
+        if status.download is not None:
+            wait = max(wait, status.download.seconds_left or 0.0)
         return wait + (status.load_seconds or 0.0)
 
     def _is_loaded(self, name: str) -> bool:

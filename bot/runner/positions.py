@@ -8,6 +8,8 @@ from bot.jobs.job import Job, QueuePosition
 from bot.jobs.queue import FairQueue
 from inference import ModelState
 
+# A download's progress is shown in steps of so many percent.
+PROGRESS_STEP = 5
 # Only so many positions are updated: each update is an edit of a message.
 SHOWN_POSITIONS = 5
 
@@ -41,8 +43,12 @@ class PositionUpdater:
         self._shown = shown
 
 
-_Shown = tuple[int, ModelState | None]
+_Shown = tuple[int, ModelState | None, int]
 
 
 def _shown(position: QueuePosition) -> _Shown:
-    return position.ahead, position.model.state if position.model else None
+    model = position.model
+    if model is None:
+        return position.ahead, None, 0
+    percent = model.download.percent if model.download is not None else 0
+    return position.ahead, model.state, percent // PROGRESS_STEP

@@ -63,15 +63,22 @@ def position_text(locale: str, position: QueuePosition) -> str:
 
 
 def model_text(locale: str, model: ModelStatus) -> str:
-    """A note that a model is or will be loaded, with the seconds that it took the last time."""
-    loading = model.state is ModelState.LOADING
-    key = "models.loading" if loading else "models.unloaded"
-    text = translate(locale, key, model=plain(model.name))
-    if model.load_seconds is None:
+    """A note that a model is downloaded, with the progress; or that it is or will be loaded, with
+    the seconds that it took the last time."""
+    keys = {
+        ModelState.DOWNLOADING: "models.downloading",
+        ModelState.LOADING: "models.loading",
+    }
+    text = translate(locale, keys.get(model.state, "models.unloaded"), model=plain(model.name))
+    seconds = model.load_seconds
+    if model.state is ModelState.DOWNLOADING:
+        seconds = None
+        if model.download is not None:
+            seconds = model.download.seconds_left
+            text = translate(locale, "models.percent", text=text, percent=model.download.percent)
+    if seconds is None:
         return text
-    return translate(
-        locale, "models.seconds", text=text, duration=duration(locale, model.load_seconds)
-    )
+    return translate(locale, "models.seconds", text=text, duration=duration(locale, seconds))
 
 
 def _escape(text: str) -> str:

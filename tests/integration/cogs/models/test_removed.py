@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from inference import ModelState
+from inference import DownloadProgress, ModelState
 from tests.support.services import ScriptedService
 from tests.support.several_models import CAT, MODELS, press, redraw, said, service
 from tests.support.simulated_discord import open_simulated_discord
@@ -19,6 +20,28 @@ async def test_users_who_wait_see_that_their_model_is_loaded(tmp_path: Path) -> 
             opened.channel, "img2img", prompt="a fox", image=CAT, model="sdxl-turbo"
         )
         await opened.shown("Loading the model sdxl-turbo, about 20 s")
+        engine.gate.set()
+        await opened.settled()
+
+
+async def test_users_who_wait_see_the_progress_of_their_model_s_download(tmp_path: Path) -> None:
+    engine = service(sdxl_turbo=ModelState.DOWNLOADING)
+    engine.gate.clear()
+    engine.steps = 0
+    async with open_simulated_discord(tmp_path, engine, model=MODELS[0], models=MODELS) as opened:
+        await opened.alice.slash(
+            opened.channel, "img2img", prompt="a fox", image=CAT, model="sdxl-turbo"
+        )
+        await opened.shown("Downloading the model sdxl-turbo")
+        progress = DownloadProgress(
+            files=1, total_files=9, bytes=40, total_bytes=100, seconds_left=90.0
+        )
+        models = tuple(
+            replace(each, download=progress) if each.name == "sdxl-turbo" else each
+            for each in engine.status.models
+        )
+        engine.status = replace(engine.status, models=models)
+        await opened.shown("Downloading the model sdxl-turbo: 40 %, about 2 min")
         engine.gate.set()
         await opened.settled()
 

@@ -23,6 +23,7 @@ from bot.jobs.queue import FairQueue
 from bot.runner.batch_slots import ModelSlots
 from inference import (
     DeadlineExceeded,
+    DownloadProgress,
     FlatDepthMap,
     ImageResult,
     InferenceError,
@@ -152,6 +153,17 @@ def test_a_model_that_is_being_loaded_is_ready_after_its_loading_time() -> None:
     assert shown is not None
     assert shown.state is ModelState.LOADING
     assert made.positions()["a1"].model is None
+
+
+def test_a_model_that_is_downloaded_follows_its_download() -> None:
+    queue = FairQueue()
+    made = estimates(queue, a=ModelState.LOADED, b=ModelState.DOWNLOADING)
+    first, second = made.status.models
+    progress = DownloadProgress(files=1, total_files=2, bytes=1, total_bytes=2, seconds_left=600.0)
+    made.status = replace(made.status, models=(first, replace(second, download=progress)))
+    queue.add(job("a1"))
+    queue.add(job("b1"))
+    assert seconds(made) == {"a1": 10.0, "b1": 600.0 + 20.0 + 30.0}
 
 
 def test_a_model_that_was_never_measured_has_no_estimate() -> None:
