@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from functools import cache
 from importlib.resources import files
@@ -14,15 +15,26 @@ from bot.i18n.plurals import format_text
 
 LANGUAGES = ("en", "de", "fr", "es", "ja")
 
+# The text of another key, such as the name of an option: `@{img2img.name.image}`.
+_REFERENCE = re.compile(r"@\{([\w.]+)\}")
+
 
 @cache
 def catalogue(language: str) -> dict[str, str]:
-    """Key (`section.key`) → template, for one of `LANGUAGES`."""
+    """Key (`section.key`) → template, for one of `LANGUAGES`.
+
+    Raises:
+        KeyError: a template refers to a key that does not exist.
+    """
     text = files("bot.i18n").joinpath("locales", f"{language}.toml").read_text(encoding="utf-8")
-    return {
+    templates = {
         f"{section}.{key}": template
         for section, entries in tomllib.loads(text).items()
         for key, template in entries.items()
+    }
+    return {
+        key: _REFERENCE.sub(lambda match: templates[match[1]], template)
+        for key, template in templates.items()
     }
 
 

@@ -152,6 +152,6 @@ class Edit(commands.Cog):
         services = self.bot.services
         model = model_for(services, "edit", draft.model)
         draft = await with_defaults(services, interaction.user, interaction.guild_id, draft)
-        context = RequestContext.of(interaction, model)
+        context = RequestContext.of(interaction, "edit", model)
         find = partial(find_edit_sources, context, candidates, links)
         await submit_request(interaction, draft, find)

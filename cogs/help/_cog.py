@@ -21,6 +21,12 @@ BUTTONS = {
     Target.HISTORY: "help.button.history",
     Target.DEFAULTS: "help.button.defaults",
 }
+# The first task that the models have decides.
+INTRODUCTIONS: dict[Task, str] = {
+    "img2img": "help.intro",
+    "edit": "help.intro_edit",
+    "text2img": "help.intro_text2img",
+}
 COMMANDS = (
     *("img2img", "history", "favourites", "show", "queue", "cancel", "defaults", "quota"),
     *("settings", "privacy"),
@@ -50,20 +56,29 @@ class Help(commands.Cog):
             hours,
             services.models.tasks,
             parts=parts,
+            mentions=options.mentions,
         )
         await interaction.response.send_message(view=view, ephemeral=True)
 
 
 def draw_help(
-    settings: Settings, locale: str, hours: float, tasks: frozenset[Task], *, parts: bool
+    settings: Settings,
+    locale: str,
+    hours: float,
+    tasks: frozenset[Task],
+    *,
+    parts: bool,
+    mentions: bool = True,
 ) -> discord.ui.LayoutView:
     """The functions with buttons to try them, the stored data and its retention, the operator.
 
-    `hours` is the retention time of pictures here, `tasks` what the configured models can do, and
-    `parts` whether one of them can redraw a part of a picture.
+    `hours` is the retention time of pictures here, `tasks` what the configured models can do,
+    `parts` whether one of them can redraw a part of a picture, and `mentions` whether a mention is
+    a request here.
     """
     container = discord.ui.Container[discord.ui.LayoutView](accent_colour=ACCENT)
-    container.add_item(discord.ui.TextDisplay(_use(locale, tasks, parts=parts)))
+    text = _use(locale, tasks, parts=parts, mentions=mentions)
+    container.add_item(discord.ui.TextDisplay(text))
     row = discord.ui.ActionRow[discord.ui.LayoutView]()
     redraws = "img2img" in tasks
     for target, label in BUTTONS.items():
@@ -82,9 +97,9 @@ def draw_help(
     return view
 
 
-def _use(locale: str, tasks: frozenset[Task], *, parts: bool) -> str:
+def _use(locale: str, tasks: frozenset[Task], *, parts: bool, mentions: bool) -> str:
     names = {name: f"`/{translate(locale, f'{name}.command')}`" for name in COMMANDS}
-    lines = [translate(locale, "help.intro")]
+    lines = [translate(locale, next(key for task, key in INTRODUCTIONS.items() if task in tasks))]
     if "img2img" in tasks:
         menu = translate(locale, "img2img.menu")
         lines.append(translate(locale, "help.use_img2img", menu=menu, **names))
@@ -95,6 +110,8 @@ def _use(locale: str, tasks: frozenset[Task], *, parts: bool) -> str:
         if task in tasks:
             name = translate(locale, f"{command}.command")
             lines.append(f"- `/{name}`: {translate(locale, f'{command}.description')}")
+    if mentions and tasks & {"img2img", "edit"}:
+        lines.append(translate(locale, "help.use_mention"))
     lines.append(translate(locale, "help.use_rest", **names))
     return "\n".join(lines)
 

@@ -140,7 +140,7 @@ class Img2Img(commands.Cog):
         if guides != Guides() or show_part:
             check_parts(self.bot.services, draft.model)
         context = RequestContext.of(
-            interaction, model_for(self.bot.services, "img2img", draft.model)
+            interaction, "img2img", model_for(self.bot.services, "img2img", draft.model)
         )
         await submit_request(
             interaction, draft, partial(find_guided_source, context, image, url, guides)

@@ -29,7 +29,7 @@ from cogs.requests.pictures.stored_source import StoredSource, discard
 from cogs.requests.request import check_draft, check_user, submit
 from cogs.requests.tasks import model_for, offered_tasks, task_for_a_picture
 from cogs.shared.channel_facts import channel_of_message
-from cogs.shared.errors import AttachFilesNeeded, NoSource, PictureNotVisible
+from cogs.shared.errors import AttachFilesNeeded, NoPictureMentioned, PictureNotVisible
 from inference import Task
 
 log = logging.getLogger(__name__)
@@ -123,6 +123,7 @@ class Mention(commands.Cog):
             here=channel_of_message(message),
             channel=message.channel,
             locale=locale,
+            task=task,
             model=model_for(services, task, draft.model),
         )
         self._check_permissions(message)
@@ -188,12 +189,12 @@ class Mention(commands.Cog):
             return replace(source, spoiler=spoiler)
         replied = await _replied_to(message)
         if replied is None:
-            raise NoSource
+            raise NoPictureMentioned
         for candidate in candidates_in(replied):
             return await store_candidate(context, candidate)
         if not self.bot.intents.message_content and message.guild and is_stripped(replied):
-            raise PictureNotVisible
-        raise NoSource
+            raise PictureNotVisible(menu=context.menu)
+        raise NoPictureMentioned
 
     def _check_permissions(self, message: discord.Message) -> None:
         """Check that the bot may post a picture, and that the author may, too.

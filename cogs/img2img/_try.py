@@ -68,7 +68,7 @@ async def redraw_candidate(
     bot = interaction.client
     draft = replace(draft, task=task_for_a_picture(bot.services), model=model.name)
     draft = await with_defaults(bot.services, interaction.user, interaction.guild_id, draft)
-    context = RequestContext.of(interaction, model)
+    context = RequestContext.of(interaction, draft.task, model)
     await submit_request(interaction, draft, partial(store_candidate, context, candidate))
 
 

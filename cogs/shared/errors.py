@@ -3,6 +3,7 @@
     UserError
     ├── SourceError                 the picture to redraw cannot be used
     │   ├── NoSource                neither given nor found in the channel
+    │   ├── NoPictureMentioned      the same, for a mention
     │   ├── HistoryForbidden        the bot may not search the channel's messages
     │   ├── AttachmentGone          Discord does not deliver the attachment
     │   ├── MessageUnreadable       a linked message is gone, or closed to the user or the bot
@@ -49,7 +50,19 @@ from bot.errors import RequestError, SourceError
 class NoSource(SourceError):
     """There is no attachment, no link, and no picture among the channel's newest messages."""
 
-    text = "I found no picture here. Attach one with the option `image`, or give a link to one."
+    text = (
+        "I found no picture here. Attach one with the `{image}` option, "
+        "or give a link to one with `{link}`."
+    )
+
+
+class NoPictureMentioned(SourceError):
+    """A mention has no picture, no link, and replies to no picture."""
+
+    text = (
+        "I found no picture. Attach one to your message, write a link to one, "
+        "or reply to a message with one."
+    )
 
 
 class HistoryForbidden(SourceError):
@@ -57,7 +70,7 @@ class HistoryForbidden(SourceError):
 
     text = (
         "I may not read this channel, so I cannot find its newest picture. "
-        "Attach one with the option `image`, or give a link to one."
+        "Attach one with the `{image}` option, or give a link with `{link}`."
     )
 
 
@@ -84,7 +97,7 @@ class PictureNotVisible(SourceError):
 
     text = (
         "Discord does not show me pictures of other users. Open the menu of that message, "
-        "and choose Apps, Redraw this."
+        "and choose Apps, {menu}."
     )
 
 
@@ -93,7 +106,7 @@ class OnlyOwnPicturesVisible(SourceError):
 
     text = (
         "Discord does not show me pictures of other users, so I cannot find the newest one here. "
-        "Attach it, or open the menu of its message and choose Apps, Redraw this."
+        "Attach it, or open the menu of its message and choose Apps, {menu}."
     )
 
 

@@ -10,6 +10,7 @@ import discord
 
 from bot.client import RedrawBot
 from bot.errors import SourceError
+from bot.i18n.names import Name
 from bot.i18n.translate import translate
 from bot.intake.links import choose_link
 from cogs.requests.pictures.candidates import (
@@ -35,7 +36,7 @@ from cogs.shared.errors import (
     TwoSources,
 )
 from cogs.shared.text import file_name, plain
-from inference import ModelEntry
+from inference import ModelEntry, Task
 
 # How many messages the search for the newest picture reads, in one request.
 HISTORY_LIMIT = 50
@@ -47,17 +48,19 @@ LINK_CHARACTERS = 80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:
-    """Who asks, where, and for which model: the same for a command, a form and a mention."""
+    """The user, the channel, the task and the model of a request: the same for a command, a form
+    and a mention."""
 
     bot: RedrawBot
     user: discord.User | discord.Member
     here: ChannelFacts
     channel: object
     locale: str
+    task: Task
     model: ModelEntry
 
     @classmethod
-    def of(cls, interaction: discord.Interaction[RedrawBot], model: ModelEntry) -> Self:
+    def of(cls, interaction: discord.Interaction[RedrawBot], task: Task, model: ModelEntry) -> Self:
         """The context of an interaction."""
         here = channel_here(interaction)
         if interaction.guild_id is not None:
@@ -70,8 +73,20 @@ class RequestContext:
             here=here,
             channel=interaction.channel,
             locale=str(interaction.locale),
+            task=task,
             model=model,
         )
+
+    @property
+    def menu(self) -> Name:
+        """The entry in a message's menu with which the user can ask for the same."""
+        return Name("edit.menu" if self.task == "edit" else "img2img.menu")
+
+    @property
+    def options(self) -> dict[str, Name]:
+        """The names of the command's options for a picture and for a link."""
+        link = "edit.name.links" if self.task == "edit" else "img2img.name.url"
+        return {"image": Name("img2img.name.image"), "link": Name(link)}
 
 
 async def find_source(
@@ -157,12 +172,12 @@ async def store_candidate(
 async def _newest_in_channel(context: RequestContext) -> StoredSource:
     channel = context.channel
     if not isinstance(channel, discord.abc.Messageable) or not context.here.readable:
-        raise NoSource
+        raise NoSource(**context.options)
     stripped = False
     try:
         messages = [message async for message in channel.history(limit=HISTORY_LIMIT)]
     except discord.HTTPException as error:
-        raise HistoryForbidden from error
+        raise HistoryForbidden(**context.options) from error
     if isinstance(channel, discord.Thread) and (starter := await _starter(channel)):
         messages.append(starter)
     intent = context.bot.intents.message_content
@@ -173,7 +188,7 @@ async def _newest_in_channel(context: RequestContext) -> StoredSource:
         found += [(candidate, message) for candidate in candidates_in(message)]
     if stripped:
         # A newer message may hold the picture that is meant.
-        raise OnlyOwnPicturesVisible
+        raise OnlyOwnPicturesVisible(menu=context.menu)
     return await _first_usable(context, found)
 
 
@@ -192,7 +207,7 @@ async def _first_usable(
             return await store_candidate(context, candidate, _name(context, candidate, message))
         except SourceError as error:
             first = first or error
-    raise first or NoSource
+    raise first or NoSource(**context.options)
 
 
 async def _from_discord_link(context: RequestContext, link: DiscordLink) -> StoredSource:
@@ -213,7 +228,7 @@ async def _from_discord_link(context: RequestContext, link: DiscordLink) -> Stor
     candidates = [(candidate, message) for candidate in candidates_in(message)]
     if not candidates:
         stripped = not bot.intents.message_content and is_stripped(message)
-        raise PictureNotVisible if stripped else MessageWithoutPicture
+        raise PictureNotVisible(menu=context.menu) if stripped else MessageWithoutPicture
     source = await _first_usable(context, candidates)
     return replace(source, channel_id=facts.id, age_restricted=facts.age_restricted)
 

@@ -90,10 +90,23 @@ async def test_help_names_the_commands_that_the_model_offers(tmp_path: Path) -> 
     redraws = texts(settings, "en-US", frozenset({"img2img"}))
     assert "`/img2img`" in redraws
     assert "`/edit`" not in redraws
+    assert "I redraw pictures" in redraws
     edits = texts(settings, "en-US", frozenset({"edit", "text2img"}))
     assert "`/img2img`" not in edits
     assert "`/edit`: Change one picture" in edits
     assert "`/imagine`: Draw a picture" in edits
+    assert "I edit pictures" in edits
+    draws = texts(settings, "en-US", frozenset({"text2img"}))
+    assert "I draw pictures" in draws
+    assert "mention me" not in draws
+
+
+async def test_help_names_mentions_only_where_they_are_requests(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    assert "mention me" in texts(settings, "en-US")
+    view = draw_help(settings, "en-US", 1.0, ALL_TASKS, parts=True, mentions=False)
+    shown = [item for item in view.walk_children() if isinstance(item, discord.ui.TextDisplay)]
+    assert "mention me" not in "".join(item.content for item in shown)
 
 
 @pytest.mark.asyncio(loop_scope="module")

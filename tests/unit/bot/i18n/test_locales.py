@@ -15,9 +15,10 @@ import bot
 import cogs
 from bot.errors import UserError
 from bot.i18n.error_text import translate_error
+from bot.i18n.names import Name
 from bot.i18n.plurals import format_text
 from bot.i18n.translate import LANGUAGES, catalogue, language_of, translate
-from cogs.shared.errors import TooManySteps
+from cogs.shared.errors import NoSource, PictureNotVisible, TooManySteps
 from inference import ModelState, ServiceState, find_model
 
 OTHERS = [language for language in LANGUAGES if language != "en"]
@@ -196,6 +197,32 @@ def test_every_key_in_the_catalogue_is_used() -> None:
     assert set(catalogue("en")) - used - dynamic - states - notices == set()
 
 
+def published_commands(language: str) -> set[str]:
+    """The commands with the names of their groups; groups are none."""
+    texts = catalogue(language)
+    found = set()
+    for key in texts:
+        if key.endswith(".command"):
+            parts = key.split(".")[:-1]
+            path = [f"{'.'.join(parts[: n + 1])}.command" for n in range(len(parts))]
+            found.add(" ".join(texts[each] for each in path))
+    return {name for name in found if not any(other.startswith(f"{name} ") for other in found)}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_sentences_name_commands_and_options_as_they_are_published(language: str) -> None:
+    texts = dict(catalogue(language))
+    if language == "en":
+        texts |= {f"errors.{name}": kind.text for name, kind in every_error().items()}
+    options = {texts[key] for key in texts if re.search(r"\.name\.\w+$", key)}
+    commands = "|".join(map(re.escape, published_commands(language)))
+    for key, text in texts.items():
+        for option in re.findall(r"`([^`]+)`", text):
+            assert re.match(r"[{/]", option) or option in options, key
+        for rest in re.findall(r"(?:^|[\s（：])/(\w.*)", text):
+            assert re.match(rf"({commands})(?!\w)", rest), key
+
+
 @pytest.mark.parametrize(
     ("locale", "language"),
     [("de", "de"), ("es-ES", "es"), ("es-419", "es"), ("en-GB", "en"), ("pt-BR", "en")],
@@ -208,3 +235,10 @@ def test_texts_and_errors_are_in_the_users_language() -> None:
     assert translate("fr", "img2img.button.cancel") == "Annuler"
     assert translate_error("de", TooManySteps(limit=5)) == "Hier sind höchstens 5 Schritte erlaubt."
     assert translate_error("pt-BR", TooManySteps(limit=5)) == "At most 5 steps are allowed here."
+
+
+def test_sentences_about_a_missing_picture_name_the_options_of_the_language() -> None:
+    names = {"image": Name("img2img.name.image"), "link": Name("edit.name.links")}
+    assert "Option `bild` an, oder gib mit `links`" in translate_error("de", NoSource(**names))
+    menu = PictureNotVisible(menu=Name("edit.menu"))
+    assert "Apps, Dies bearbeiten" in translate_error("de", menu)
