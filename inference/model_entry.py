@@ -11,9 +11,13 @@ from inference.types import Option, Scheduler, Task
 Size = tuple[int, int]
 
 ALL_OPTIONS: frozenset[Option] = frozenset({"strength", "negative_prompt", "guidance"})
+"""The settings of any pipeline."""
 
-DEPTH_OPTIONS: frozenset[Option] = ALL_OPTIONS | {"part"}
-"""The settings of models that are steered by a depth map."""
+MASK: frozenset[Option] = frozenset({"mask"})
+"""Of families that are stepped: see `inference.families.masking`."""
+
+DEPTH: frozenset[Option] = MASK | {"part", "structure"}
+"""Of models that are steered by a depth map, beside their other settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,9 +15,8 @@ Part = Literal["everything", "foreground", "background"]
 Task = Literal["img2img", "text2img", "edit"]
 """What a model can do: redraw a picture, draw from text only, or edit by an instruction."""
 
-Option = Literal["strength", "negative_prompt", "guidance", "part"]
-"""Settings of a request that some models do not have. `part` stands for `mask`, `part` and
-`structure`."""
+Option = Literal["strength", "negative_prompt", "guidance", "mask", "part", "structure"]
+"""Settings of a request that some models do not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

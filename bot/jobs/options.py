@@ -15,5 +15,11 @@ def options_of(job: Job) -> frozenset[Option]:
 
 def options_for(task: Task, options: frozenset[Option]) -> frozenset[Option]:
     """The settings that a model with these `options` has for a task: only a picture that is redrawn
-    has a strength, and parts."""
-    return options if task == "img2img" else options - {"strength", "part"}
+    has a strength and a depth map, and a text has nothing to mask."""
+    match task:
+        case "img2img":
+            return options
+        case "edit":
+            return options - {"strength", "part", "structure"}
+        case "text2img":
+            return options - {"strength", "part", "structure", "mask"}

@@ -10,6 +10,7 @@ import discord
 from bot.client import Services
 from bot.i18n.translate import translate
 from bot.store.user_defaults import Notification, UserDefaults
+from cogs.requests.tasks import has_strength, has_styles
 from cogs.shared.guard import PersistentItem, SentComponent
 from inference import ModelEntry
 
@@ -88,26 +89,27 @@ def _offered_models(services: Services) -> list[ModelEntry]:
 def _fields(
     services: Services, models: Sequence[ModelEntry], defaults: UserDefaults, locale: str
 ) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Of each field: its name, the value of the selected option, and value → text."""
+    """Of each field that has an effect on a request to the configured models: its name, the value
+    of the selected option, and value → text."""
     if models:
         offered = {model.name: model.name for model in models}
         first = translate(locale, "defaults.first_model", model=models[0].name)
         model = defaults.model if defaults.model in offered else None
         yield "model", model or NONE, {NONE: first} | offered
     none = {NONE: translate(locale, "defaults.none")}
-    strength = NONE if defaults.strength is None else f"{defaults.strength:g}"
-    yield "strength", strength, none | {f"{each:g}": f"{each:g}" for each in STRENGTHS}
-    names = list(services.styles.matching(""))[: MAX_OPTIONS - 1]
-    style = defaults.style if defaults.style in names else NONE
-    yield (
-        "style",
-        style or NONE,
-        {NONE: translate(locale, "defaults.no_style")} | {name: name for name in names},
-    )
-    limit = services.settings.max_steps
-    steps = sorted({limit, *(each for each in STEPS if each < limit)})
-    chosen = NONE if defaults.steps is None else str(min(defaults.steps, limit))
-    yield "steps", chosen, none | {str(each): str(each) for each in steps}
+    if has_strength(services):
+        strength = NONE if defaults.strength is None else f"{defaults.strength:g}"
+        yield "strength", strength, none | {f"{each:g}": f"{each:g}" for each in STRENGTHS}
+    if has_styles(services):
+        names = list(services.styles.matching(""))[: MAX_OPTIONS - 1]
+        style = defaults.style if defaults.style in names else NONE
+        none_style = {NONE: translate(locale, "defaults.no_style")}
+        yield "style", style or NONE, none_style | {name: name for name in names}
+    if "img2img" in services.models.tasks:
+        limit = services.settings.max_steps
+        steps = sorted({limit, *(each for each in STEPS if each < limit)})
+        chosen = NONE if defaults.steps is None else str(min(defaults.steps, limit))
+        yield "steps", chosen, none | {str(each): str(each) for each in steps}
     yes, no = translate(locale, "defaults.yes"), translate(locale, "defaults.no")
     yield "private", str(int(defaults.private)), {"0": no, "1": yes}
     yield (

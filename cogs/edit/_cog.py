@@ -18,6 +18,7 @@ from cogs.requests.defaults import with_defaults
 from cogs.requests.draft import MAX_SEED, Draft
 from cogs.requests.pictures.candidates import ImageCandidate, candidates_in
 from cogs.requests.pictures.edit_sources import candidates_of, find_edit_sources
+from cogs.requests.pictures.guides import Guides
 from cogs.requests.pictures.sources import RequestContext
 from cogs.requests.request import submit_request
 from cogs.requests.tasks import TaskCommand, model_choices, model_for
@@ -69,6 +70,7 @@ class Edit(commands.Cog):
         image_3=localized_name("edit.name.image_3"),
         image_4=localized_name("edit.name.image_4"),
         links=localized_name("edit.name.links"),
+        mask=localized_name("img2img.name.mask"),
         negative_prompt=localized_name("img2img.name.negative_prompt"),
         steps=localized_name("img2img.name.steps"),
         guidance=localized_name("img2img.name.guidance"),
@@ -84,6 +86,7 @@ class Edit(commands.Cog):
         image_3=localized_name("edit.option.further"),
         image_4=localized_name("edit.option.further"),
         links=localized_name("edit.option.links"),
+        mask=localized_name("edit.option.mask"),
         negative_prompt=localized_name("img2img.option.negative_prompt"),
         steps=localized_name("edit.option.steps"),
         guidance=localized_name("img2img.option.guidance"),
@@ -101,6 +104,7 @@ class Edit(commands.Cog):
         image_3: discord.Attachment | None = None,
         image_4: discord.Attachment | None = None,
         links: Range[str, 1, 4000] | None = None,
+        mask: discord.Attachment | None = None,
         negative_prompt: Range[str, 1, 1000] = "",
         steps: Range[int, 1, 150] | None = None,
         guidance: Range[float, 1.0, 20.0] | None = None,
@@ -120,9 +124,10 @@ class Edit(commands.Cog):
             count=count,
             private=private,
             model=model,
+            guides=Guides(mask=mask).options,
         )
         images = [each for each in (image, image_2, image_3, image_4) if each is not None]
-        await self._submit(interaction, draft, candidates_of(images), links)
+        await self._submit(interaction, draft, candidates_of(images), links, mask)
 
     edit = EditCommand(
         name=localized_name("edit.command"),
@@ -148,10 +153,11 @@ class Edit(commands.Cog):
         draft: Draft,
         candidates: Sequence[ImageCandidate],
         links: str | None = None,
+        mask: discord.Attachment | None = None,
     ) -> None:
         services = self.bot.services
         model = model_for(services, "edit", draft.model)
         draft = await with_defaults(services, interaction.user, interaction.guild_id, draft)
         context = RequestContext.of(interaction, "edit", model)
-        find = partial(find_edit_sources, context, candidates, links)
+        find = partial(find_edit_sources, context, candidates, links, mask)
         await submit_request(interaction, draft, find)

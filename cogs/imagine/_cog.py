@@ -9,7 +9,7 @@ from discord.ext import commands
 
 from bot.client import RedrawBot
 from bot.i18n.translate import localized_name
-from cogs.imagine._sizes import Shape, size_of
+from bot.images.shapes import Shape, size_of
 from cogs.requests.defaults import style_choices, with_defaults
 from cogs.requests.draft import MAX_SEED, Draft
 from cogs.requests.pictures.stored_source import StoredSource

@@ -19,7 +19,7 @@ from cogs.img2img._show_buttons import SHOW_BUTTONS
 from cogs.requests.defaults import with_usable_model
 from cogs.requests.draft import Draft, draft_of, source_of
 from cogs.requests.pictures.stored_source import StoredSource, refitted
-from cogs.requests.request import check_parts, submit_request
+from cogs.requests.request import submit_request
 from cogs.requests.tasks import model_for, options_of_task, task_for_a_picture
 from cogs.shared.access import AccessRule
 from cogs.shared.errors import AlreadyFinished, NotDeleted
@@ -76,7 +76,7 @@ class Vary(JobAction):
         result = selected_result(job, self)
         draft = await _as_task(interaction, job, "img2img", selected_variant(job, self))
         draft = dataclasses.replace(draft, strength=self.strength, count=1)
-        await _submit(interaction, draft, _result_as_source(interaction, job, result))
+        await _submit(interaction, draft, _result_as_source(interaction, job, result, draft.task))
 
 
 class VaryStrong(Vary):
@@ -166,7 +166,8 @@ class Use(JobAction):
         task = task_for_a_picture(interaction.client.services)
         draft = await _as_task(interaction, job, task, selected_variant(job, self))
         draft = dataclasses.replace(draft, strength=None, count=1)
-        await _open_form(interaction, draft, _result_as_source(interaction, job, result))
+        source = _result_as_source(interaction, job, result, task)
+        await _open_form(interaction, draft, source)
 
 
 class Select(JobAction):
@@ -238,12 +239,14 @@ BUTTONS = (
 async def _as_task(
     interaction: Interaction, job: Job, task: Task, variant: Variant | None = None
 ) -> Draft:
-    """The settings of a job for a request with this task: another one has its own steps and
-    guidance, and maybe another model."""
+    """The settings of a job for a request with this task: another one has its own steps, guidance
+    and parts, and maybe another model."""
     draft = draft_of(job, variant)
     if job.task == task:
         return draft
-    draft = dataclasses.replace(draft, task=task, steps=None, guidance=None)
+    draft = dataclasses.replace(
+        draft, task=task, steps=None, guidance=None, part="everything", part_threshold=None
+    )
     return await with_usable_model(interaction.client.services, interaction.user.id, draft)
 
 
@@ -265,9 +268,7 @@ async def _open_form(interaction: Interaction, draft: Draft, source: StoredSourc
 
 async def _submit(interaction: Interaction, draft: Draft, source: StoredSource) -> None:
     services = interaction.client.services
-    if source.mask is not None or source.structure is not None:
-        # The model may be another one than that of the job.
-        check_parts(services, draft.model, draft.task)
+    draft = dataclasses.replace(draft, guides=source.guides)
 
     async def find_source() -> StoredSource:
         for picture in source.pictures:
@@ -277,9 +278,12 @@ async def _submit(interaction: Interaction, draft: Draft, source: StoredSource) 
     await submit_request(interaction, draft, find_source)
 
 
-def _result_as_source(interaction: Interaction, job: Job, result: str) -> StoredSource:
+def _result_as_source(interaction: Interaction, job: Job, result: str, task: Task) -> StoredSource:
+    source = source_of(job, interaction)
+    if task != job.task:
+        source = dataclasses.replace(source, mask=None, structure=None)
     return dataclasses.replace(
-        source_of(job, interaction),
+        source,
         stored=result,
         name=_result_name(interaction, job),
         channel_id=job.destination.channel_id,

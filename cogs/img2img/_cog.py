@@ -20,7 +20,7 @@ from cogs.requests.parts import PARTS, TRANSPARENT, part_named
 from cogs.requests.pictures.candidates import candidates_in
 from cogs.requests.pictures.guides import Guides, find_guided_source
 from cogs.requests.pictures.sources import RequestContext
-from cogs.requests.request import check_parts, submit_request
+from cogs.requests.request import submit_request
 from cogs.requests.tasks import TaskCommand, model_choices, model_for
 
 Interaction = discord.Interaction[RedrawBot]
@@ -116,7 +116,7 @@ class Img2Img(commands.Cog):
     ) -> None:
         """Redraw one picture."""
         guides = Guides(mask=mask, structure=structure, transparent=part == TRANSPARENT)
-        if structure is not None and image is None and url is None:
+        if strength is None and structure is not None and image is None and url is None:
             # The structure is the only picture: its colours are not kept.
             strength = 1.0
         draft = Draft(
@@ -133,12 +133,11 @@ class Img2Img(commands.Cog):
             layout="part" if show_part else "pictures",
             part=part_named(part),
             part_threshold=None if threshold is None else threshold / 100,
+            guides=guides.options,
         )
         draft = await with_defaults(
             self.bot.services, interaction.user, interaction.guild_id, draft
         )
-        if guides != Guides() or show_part:
-            check_parts(self.bot.services, draft.model)
         context = RequestContext.of(
             interaction, "img2img", model_for(self.bot.services, "img2img", draft.model)
         )

@@ -83,7 +83,8 @@ def chosen_part(select: PartSelect | None, otherwise: Part) -> Part:
 class RequestModal(_RequestForm):
     """The form of *Edit*, *Use this* and *Try it*, filled in with a draft's settings.
 
-    `options` are the settings that the model has.
+    `options` are the settings that the model has. `has_part` is whether the draft had a part when
+    the form was opened first.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class RequestModal(_RequestForm):
         submitted: Callable[[Interaction, Draft], Awaitable[None]],
         models: Sequence[ModelEntry] = (),
         chosen: str | None = None,
+        has_part: bool | None = None,
     ) -> None:
         super().__init__(locale, draft.task)
         self._draft = draft
@@ -104,8 +106,8 @@ class RequestModal(_RequestForm):
         self.prompt = self.labelled("prompt", draft.prompt, long=True, required=True)
         self.negative: TextInput | None = None
         self.strength: TextInput | None = None
-        # A form has five fields: where a model can be chosen, the draft's part and guidance are
-        # kept, and where a part can be chosen, its guidance.
+        # A form has five fields: where a model or a part can be chosen, the guidance is kept. A
+        # part that the draft has takes the place of the seed.
         self.guidance: TextInput | None = None
         self.part: PartSelect | None = None
         if "negative_prompt" in options:
@@ -113,13 +115,15 @@ class RequestModal(_RequestForm):
         if "strength" in options:
             self.strength = self.labelled("strength", _optional(draft.strength), max_length=6)
         crowded = len(models) > 1 and None not in (self.negative, self.strength)
-        if "part" in options and not crowded:
+        self._has_part = draft.part != "everything" if has_part is None else has_part
+        if self._has_part or ("part" in options and not crowded):
             self.part = self.part_field(draft.part)
         elif "guidance" in options and not crowded:
             self.guidance = self.labelled("guidance", _optional(draft.guidance), max_length=6)
-        seed = "" if draft.seed is None else str(draft.seed)
-        self.seed = self.labelled("seed", seed, max_length=10)
-
+        self.seed: TextInput | None = None
+        if not (self._has_part and crowded):
+            seed = "" if draft.seed is None else str(draft.seed)
+            self.seed = self.labelled("seed", seed, max_length=10)
         self.model = self._model_menu(chosen or self._own_model) if len(models) > 1 else None
 
     @property
@@ -153,6 +157,7 @@ class RequestModal(_RequestForm):
             submitted=self._submitted,
             models=self._models,
             chosen=self.model.values[0] if self.model and self.model.values else None,
+            has_part=self._has_part,
         )
 
     async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
@@ -161,7 +166,10 @@ class RequestModal(_RequestForm):
         Raises:
             NotANumberBetween: a field is not a number in its range.
         """
-        seed = self.number("seed", self.seed, 0, MAX_SEED)
+        seed: float | None = self._draft.seed
+        if self.seed is not None:
+            seed = self.number("seed", self.seed, 0, MAX_SEED)
+        part = chosen_part(self.part, self._draft.part)
         draft = replace(
             self._draft,
             prompt=self.prompt.value,
@@ -173,7 +181,8 @@ class RequestModal(_RequestForm):
                 else self._draft.guidance
             ),
             seed=None if seed is None else int(seed),
-            part=chosen_part(self.part, self._draft.part),
+            part=part,
+            part_threshold=None if part == "everything" else self._draft.part_threshold,
         )
         if self.model and self.model.values and self.model.values[0] != self._own_model:
             draft = self._for_model(draft, self.model.values[0])

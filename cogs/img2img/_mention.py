@@ -180,7 +180,7 @@ class Mention(commands.Cog):
             shown = [message, await _replied_to(message)]
             pictures = [each for one in shown if one is not None for each in candidates_in(one)]
             if pictures:
-                return await find_edit_sources(context, pictures[: context.model.max_references])
+                return await find_edit_sources(context, pictures)
         for candidate in candidates_in(message):
             return await store_candidate(context, candidate)
         if link := choose_link(message.content):

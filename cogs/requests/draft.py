@@ -12,7 +12,7 @@ from bot.i18n.translate import translate
 from bot.jobs.job import Job, Variant
 from bot.jobs.options import options_of
 from cogs.requests.pictures.stored_source import StoredSource
-from inference import Part, Task
+from inference import Option, Part, Task
 
 # Seeds have 32 bits, so that users can read and type them and other tools take them.
 MAX_SEED = 2**32 - 1
@@ -40,6 +40,8 @@ class Draft:
     layout: Literal["pictures", "grid", "part"] = "pictures"
     part: Part = "everything"
     part_threshold: float | None = None
+    # The pictures that the request gives beside its source: `mask`, `structure`.
+    guides: frozenset[Option] = frozenset()
     # The styles of a grid; without them it shows strengths.
     styles: tuple[str, ...] = ()
     parent_id: str | None = None
@@ -71,7 +73,7 @@ def draft_of(job: Job, variant: Variant | None = None) -> Draft:
         guidance=job.guidance_scale if "guidance" in options else None,
         count=len(job.variants) if job.layout == "pictures" else 1,
         part=job.part,
-        part_threshold=job.part_threshold,
+        part_threshold=job.part_threshold if job.part != "everything" else None,
         private=job.destination.private,
         parent_id=job.id,
     )

@@ -27,8 +27,8 @@ from cogs.requests.terms import Terms, check_server_place, role_ids_of, terms_fo
 from cogs.requests.variants import variants_of
 from cogs.shared.access import ChannelFacts
 from cogs.shared.channel_facts import channel_here
-from cogs.shared.errors import EmptyPrompt, NoParts, TooManySteps
-from inference import ServiceState, Task
+from cogs.shared.errors import EmptyPrompt, TooManySteps
+from inference import ServiceState
 
 # An interaction token is valid for 15 minutes.
 # https://discord.com/developers/docs/interactions/receiving-and-responding#followup-messages
@@ -49,7 +49,7 @@ def check_draft(
 
     Raises:
         EmptyPrompt, TooManySteps, NoSuchStyle: the draft is not valid.
-        TaskNotOffered, OptionNotOffered: the model cannot do it.
+        RequestError: the model does not have the task or a setting; see `check_options`.
         ModelFailed: the model cannot run.
     """
     users = list(users)
@@ -65,22 +65,9 @@ def check_draft(
     if draft.steps is not None and draft.steps > limit:
         raise TooManySteps(limit=limit)
     services.styles.apply(draft.style, draft.prompt, draft.negative_prompt)
-    if draft.part != "everything":
-        check_parts(services, draft.model)
     if services.inference.status.state is ServiceState.FAILED:
         raise ModelFailed
     return draft
-
-
-def check_parts(services: Services, name: str | None, task: Task = "img2img") -> None:
-    """Check that the model of that name, or the task's default one, can redraw a part of a picture.
-
-    Raises:
-        NoParts: it has no depth map.
-    """
-    model = model_for(services, task, name)
-    if "part" not in model.options:
-        raise NoParts(model=model.name)
 
 
 async def check_user(
@@ -223,7 +210,7 @@ def _new_job(
         strength = draft.strength or styled.strength or terms.options.strength or model.strength
     most_steps = min(services.settings.max_steps, terms.limits.steps or MAX_STEPS)
     seed = secrets.randbelow(MAX_SEED + 1) if draft.seed is None else draft.seed
-    variants = variants_of(draft, services.styles, seed=seed, strength=strength)
+    variants = variants_of(draft, services.styles, options, seed=seed, strength=strength)
     return Job(
         id=new_job_id(),
         user_id=user.id,

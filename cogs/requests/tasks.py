@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
 
 import discord
 from discord import app_commands
 
 from bot.client import RedrawBot, Services
+from bot.errors import RequestError
 from bot.i18n.durations import duration
+from bot.i18n.lists import Listed
+from bot.i18n.names import Name
 from bot.i18n.translate import translate
 from bot.jobs.options import options_for
 from bot.models import TaskNotOffered
 from cogs.requests.draft import Draft
-from cogs.shared.errors import OptionNotOffered
+from cogs.requests.parts import TRANSPARENT
+from cogs.shared.errors import OptionNotOffered, OptionOfOtherModels, ThresholdWithoutPart
 from inference import ModelEntry, Option, Task
 
 # https://discord.com/developers/docs/interactions/application-commands#autocomplete
 MAX_CHOICES = 25
 CHOICE_CHARACTERS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class OptionName:
-    """The name of a setting, as the commands' options show it."""
-
-    option: Option
-
-    def localized(self, locale: str | discord.Locale) -> str:
-        """The name in that language."""
-        return translate(locale, f"img2img.name.{self.option}")
-
-    def __str__(self) -> str:
-        return self.localized("en-US")
 
 
 def offered_tasks(services: Services) -> frozenset[Task]:
@@ -56,6 +45,16 @@ def options_of_task(services: Services, task: Task, name: str | None = None) -> 
     return options_for(task, model_for(services, task, name).options)
 
 
+def has_strength(services: Services) -> bool:
+    """Whether a configured model has a strength."""
+    return any("strength" in model.options for model in services.models.with_task("img2img"))
+
+
+def has_styles(services: Services) -> bool:
+    """Whether a configured model has a task to which styles are added: not to an instruction."""
+    return bool(offered_tasks(services) & {"img2img", "text2img"})
+
+
 def task_for_a_picture(services: Services) -> Task:
     """The task of a request with one picture and a text: redrawing, else editing.
 
@@ -73,22 +72,53 @@ def check_options(services: Services, draft: Draft) -> None:
 
     Raises:
         ModelNotOffered, ModelLacksTask, TaskNotOffered: the model does not have the draft's task.
-        OptionNotOffered: the model does not have a setting.
+        OptionNotOffered, OptionOfOtherModels: the model does not have a setting.
+        ThresholdWithoutPart: a threshold without the part that it divides.
     """
     model = model_for(services, draft.task, draft.model)
     options = options_for(draft.task, model.options)
-    given: dict[Option, bool] = {
-        "strength": draft.strength is not None,
-        "guidance": draft.guidance is not None,
-        "negative_prompt": bool(draft.negative_prompt),
-    }
-    for option, is_given in given.items():
-        if is_given and option not in options:
-            raise OptionNotOffered(option=OptionName(option), model=model.name)
+    # The name of each setting, whether it is given, and the settings of a model that include it.
+    part = draft.part != "everything"
+    given: list[tuple[str, bool, set[Option]]] = [
+        ("structure", "structure" in draft.guides, {"structure"}),
+        ("mask", "mask" in draft.guides, {"mask"}),
+        ("part", part, {"part"}),
+        ("threshold", draft.part_threshold is not None, {"part"}),
+        ("show_part", draft.layout == "part", {"part", "mask"}),
+        ("strength", draft.strength is not None, {"strength"}),
+        ("guidance", draft.guidance is not None, {"guidance"}),
+        ("negative_prompt", bool(draft.negative_prompt), {"negative_prompt"}),
+    ]
+    for name, is_given, needed in given:
+        if is_given and needed.isdisjoint(options):
+            raise _not_offered(services, draft.task, model, name, needed)
+    if draft.part_threshold is not None and not part:
+        raise ThresholdWithoutPart(
+            threshold=Name("img2img.name.threshold"), part=Name("img2img.name.part")
+        )
 
 
-# The options of a command that need the setting `part`.
-PART_OPTIONS = {"threshold", "mask", "structure", "show_part"}
+def _not_offered(
+    services: Services, task: Task, model: ModelEntry, name: str, needed: set[Option]
+) -> RequestError:
+    """The error about a setting that the model does not have; it names the models that have it."""
+    option = Name(f"img2img.name.{name}")
+    others = [
+        each.name
+        for each in services.models.with_task(task)
+        if not needed.isdisjoint(options_for(task, each.options))
+    ]
+    if not others:
+        return OptionNotOffered(option=option, model=model.name)
+    return OptionOfOtherModels(option=option, model=model.name, models=Listed(tuple(others)))
+
+
+# The choices of the option `part`, and the setting that each needs.
+PART_NEEDS: dict[str, Option] = {
+    "foreground": "part",
+    "background": "part",
+    TRANSPARENT: "mask",
+}
 
 
 class TaskCommand(app_commands.Command[Any, ..., None]):
@@ -108,14 +138,22 @@ class TaskCommand(app_commands.Command[Any, ..., None]):
         missing: set[str] = set(get_args(Option)).difference(
             *(options_for(self.task, model.options) for model in models)
         )
-        if len(models) == 1:
-            missing.add("model")
-        if "part" in missing:
-            missing |= PART_OPTIONS
         command = await super().get_translated_payload(tree, translator)
-        command["options"] = [each for each in command["options"] if each["name"] not in missing]
-        steps = next(option for option in command["options"] if option["name"] == "steps")
-        steps["max_value"] = services.settings.max_steps
+        # The transparent region of a picture is a mask, and one of the choices of `part`.
+        no_choice = missing >= {"part", "mask"}
+        hidden = {
+            *(missing - {"part"}),
+            *({"threshold"} if "part" in missing else ()),
+            *({"part", "show_part"} if no_choice else ()),
+            *({"model"} if len(models) == 1 else ()),
+        }
+        command["options"] = [each for each in command["options"] if each["name"] not in hidden]
+        options = {option["name"]: option for option in command["options"]}
+        options["steps"]["max_value"] = services.settings.max_steps
+        if "part" in options:
+            lacking = {name for name, needed in PART_NEEDS.items() if needed in missing}
+            choices = options["part"]["choices"]
+            options["part"]["choices"] = [each for each in choices if each["value"] not in lacking]
         return command
 
 
@@ -126,7 +164,7 @@ def model_choices(
     picture if there is one, and the purpose."""
     services = interaction.client.services
     names = {
-        model.name: _model_line(services, model, str(interaction.locale))
+        model.name: _model_line(services, model, task, str(interaction.locale))
         for model in services.models.with_task(task)
         if typed.lower() in model.name.lower()
     }
@@ -137,8 +175,8 @@ def model_choices(
     return choices[:MAX_CHOICES]
 
 
-def _model_line(services: Services, model: ModelEntry, locale: str) -> str:
-    seconds = services.runner.accounting.picture_seconds(model)
+def _model_line(services: Services, model: ModelEntry, task: Task, locale: str) -> str:
+    seconds = services.runner.accounting.picture_seconds(model, task)
     speed = ""
     if seconds is not None:
         speed = translate(locale, "models.speed", duration=duration(locale, seconds))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from bot.jobs.job import Variant
 from bot.styles import Styles
 from cogs.requests.draft import GRID_STRENGTHS, MAX_SEED, Draft
+from inference import Option
 
 
-def variants_of(draft: Draft, styles: Styles, *, seed: int, strength: float) -> tuple[Variant, ...]:
-    """The variants of a draft. On a sheet, all have the same seed.
+def variants_of(
+    draft: Draft, styles: Styles, options: frozenset[Option], *, seed: int, strength: float
+) -> tuple[Variant, ...]:
+    """The variants of a draft for a model with these `options`. On a sheet, all have the same seed.
 
     Raises:
         NoSuchStyle: a style of the sheet is not in the list.
@@ -29,7 +32,7 @@ def variants_of(draft: Draft, styles: Styles, *, seed: int, strength: float) -> 
                 strength=draft.strength or styled.strength or strength,
                 style=name,
                 prompt=styled.prompt,
-                negative_prompt=styled.negative_prompt,
+                negative_prompt=styled.negative_prompt if "negative_prompt" in options else "",
             )
         )
     return tuple(variants)

@@ -21,10 +21,15 @@ from cogs.shared.forms import Form, TextInput, number_in
 Submitted = Callable[[discord.Interaction[Any], discord.Guild], Awaitable[None]]
 
 
-class NumbersForm(Form):
-    """Five numbers within the operator's bounds; an empty field stands for the default.
+# The numbers that belong to moderation; the others are settings of the server.
+POLICY_NUMBERS = ("threshold", "age_restricted_threshold")
 
-    `submitted` is called when they are stored.
+
+class NumbersForm(Form):
+    """Numbers within the operator's bounds; an empty field stands for the default.
+
+    `strength` is whether a configured model has a strength. `submitted` is called when the numbers
+    are stored.
     """
 
     def __init__(
@@ -34,10 +39,13 @@ class NumbersForm(Form):
         policy: GuildPolicy,
         locale: str,
         *,
+        strength: bool,
         submitted: Submitted,
     ) -> None:
         super().__init__(translate(locale, "settings.form.title"), locale)
-        self._copy = partial(NumbersForm, operator, options, policy, locale, submitted=submitted)
+        self._copy = partial(
+            NumbersForm, operator, options, policy, locale, strength=strength, submitted=submitted
+        )
         self._submitted = submitted
         bounds = number_bounds(operator)
         # Key of the label → value, name of the field in `bounds`.
@@ -51,14 +59,16 @@ class NumbersForm(Form):
             ),
             "settings.form.server": (options.server_seconds, "server_seconds"),
         }
-        self._numbers: list[tuple[TextInput, str, float, float]] = []
+        if not strength:
+            del fields["settings.form.strength"]
+        self._numbers: dict[str, tuple[TextInput, str, float, float]] = {}
         for key, (value, bounded) in fields.items():
             low, high = bounds[bounded]
             label = translate(locale, key, limit=f"{high:g}")
             default = "" if value is None else f"{value:g}"
             name = key.removeprefix("settings.form.")
             field = self.field(label, default, custom_id=name, max_length=10)
-            self._numbers.append((field, label, low, high))
+            self._numbers[bounded] = (field, label, low, high)
 
     def copy(self) -> NumbersForm:
         """See `Form`."""
@@ -72,23 +82,14 @@ class NumbersForm(Form):
         """
         guild = check_manager(interaction)
         services = interaction.client.services
-        strength, retention, threshold, age_restricted, server = (
-            number_in(field.value, label, low, high) if field.value.strip() else None
-            for field, label, low, high in self._numbers
-        )
-        write_options = partial(
-            services.store.guild_settings.write_changes,
-            guild.id,
-            strength=strength,
-            retention_hours=retention,
-            server_seconds=server,
-        )
-        await services.moderator_actions.change_policy(
-            Moderator(guild.id, interaction.user.id),
-            also=write_options,
-            threshold=threshold,
-            age_restricted_threshold=age_restricted,
-        )
+        numbers = {
+            name: number_in(field.value, label, low, high) if field.value.strip() else None
+            for name, (field, label, low, high) in self._numbers.items()
+        }
+        policy = {name: numbers.pop(name) for name in POLICY_NUMBERS}
+        write_options = partial(services.store.guild_settings.write_changes, guild.id, **numbers)
+        moderator = Moderator(guild.id, interaction.user.id)
+        await services.moderator_actions.change_policy(moderator, also=write_options, **policy)
         await self._submitted(interaction, guild)
 
 

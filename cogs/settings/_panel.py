@@ -19,6 +19,7 @@ from bot.moderation.actions import Moderator
 from bot.moderation.model import GuildPolicy
 from bot.store.guild_settings import GuildOptions
 from cogs.requests.limit_text import limit_lines
+from cogs.requests.tasks import has_strength, has_styles
 from cogs.settings._access import channel_to_post_in, check_manager
 from cogs.settings._bounds import MAX_LISTED, TEXT_CHANNELS, USED_CHANNELS
 from cogs.settings._forms import LimitsForm, NumbersForm
@@ -74,7 +75,14 @@ class SettingsItem(PersistentItem, template=r"redraw:settings:(?P<field>[a-z]+)"
         match field:
             case "numbers":
                 locale = str(interaction.locale)
-                form = NumbersForm(services.settings, options, policy, locale, submitted=show_panel)
+                form = NumbersForm(
+                    services.settings,
+                    options,
+                    policy,
+                    locale,
+                    strength=has_strength(services),
+                    submitted=show_panel,
+                )
                 await interaction.response.send_modal(form)
                 return
             case "limits" | "everyone":
@@ -126,7 +134,7 @@ def draw_panel(
     container = discord.ui.Container[View](
         discord.ui.TextDisplay(translate(locale, "settings.panel.title")),
         *_entity_menus(options, policy, locale),
-        Row(_style_menu(services, options, locale)),
+        *([Row(_style_menu(services, options, locale))] if has_styles(services) else ()),
         Row(_language_menu(options, locale)),
         discord.ui.TextDisplay("\n".join(_texts(services, options, policy, locale))),
         Row(

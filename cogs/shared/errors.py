@@ -17,12 +17,13 @@
     └── RequestError                the request cannot be carried out as it was made
         ├── EmptyPrompt             the prompt is only white space
         ├── TwoSources              both an attachment and a link
-        ├── NoParts                 the model cannot redraw a part
         ├── TwoMasks                a mask, and the transparent region
         ├── TransparentNeedsImage   the transparent region of a picture that is not attached
         ├── EmptyMask               nothing in the mask is white
         ├── TooManySteps            more steps than the operator allows
         ├── OptionNotOffered        the model does not have a setting
+        ├── OptionOfOtherModels     the same, and other models have it
+        ├── ThresholdWithoutPart    the threshold of a part that is not chosen
         ├── TooManyReferences       more pictures than the model reads
         ├── NotManager              the action is for members with Manage Server
         ├── NotInThisChannel        the server uses the bot in other channels
@@ -170,12 +171,6 @@ class TwoSources(RequestError):
     text = "Give either a picture or a link, not both."
 
 
-class NoParts(RequestError):
-    """The model has no depth map, or cannot keep the rest of a picture."""
-
-    text = "The model {model} cannot redraw a part of a picture."
-
-
 class TwoMasks(RequestError):
     """Both a mask and the transparent region of the picture."""
 
@@ -198,6 +193,21 @@ class OptionNotOffered(RequestError):
     """A setting was given that the model does not have."""
 
     text = "The model {model} has no setting `{option}`. Please leave it out."
+
+
+class OptionOfOtherModels(RequestError):
+    """A setting was given that the model does not have, and other configured models have."""
+
+    text = (
+        "The model {model} has no setting `{option}`. Please leave it out, "
+        "or choose another model: {models}."
+    )
+
+
+class ThresholdWithoutPart(RequestError):
+    """A threshold, but neither the foreground nor the background."""
+
+    text = "The option `{threshold}` needs the foreground or the background as `{part}`."
 
 
 class TooManyReferences(RequestError):

@@ -166,7 +166,8 @@ def _stepped_engine(
     )
     ready = Ready(slots=requests, device=model.device.type, dtype=_name(model.dtype))
     clock = CudaClock() if cuda else HostClock()
-    return SteppedEngine(model, report, policy, clock=clock), ready
+    measured = model.row_tokens(_noise_request(entry.pixels, 0))
+    return SteppedEngine(model, report, policy, clock=clock, row_tokens=measured), ready
 
 
 def _silence_libraries() -> None:

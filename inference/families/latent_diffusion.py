@@ -137,6 +137,10 @@ class LatentDiffusionModel(ABC):
         """Two rows with classifier-free guidance, one without."""
         return 2 if request.guidance_scale > 1 else 1
 
+    def row_tokens(self, request: ImageRequest) -> int:
+        """1: no picture is larger than those with which the row limit is measured."""
+        return 1
+
     @torch.no_grad()
     def load_inputs(self, request: ImageRequest) -> DenoisingInputs:
         """Tokens, pixels, the schedule's plan and the noise.

@@ -10,6 +10,7 @@ import discord
 
 from bot.intake.links import all_links
 from cogs.requests.pictures.candidates import ImageCandidate, is_spoilered
+from cogs.requests.pictures.guides import Guides, with_guides
 from cogs.requests.pictures.sources import RequestContext, find_linked, find_source, store_candidate
 from cogs.requests.pictures.stored_source import StoredSource, combined, discard
 from cogs.shared.errors import TooManyReferences
@@ -24,15 +25,24 @@ async def find_edit_sources(
     context: RequestContext,
     candidates: Sequence[ImageCandidate],
     links: str | None = None,
+    mask: discord.Attachment | None = None,
 ) -> StoredSource:
     """The given pictures, then those that the typed links lead to; without any, the newest one in
-    the channel.
+    the channel. The `mask` is that of the first picture.
 
     Raises:
+        EmptyMask: nothing in the mask is white.
         TooManyReferences: more pictures than the model reads.
         SourceError: there is none, or one cannot be downloaded or decoded. None is stored.
         AgeRestricted: a linked message is in an age-restricted channel, the request is not.
     """
+    source = await _find_sources(context, candidates, links)
+    return await with_guides(context, source, Guides(mask=mask))
+
+
+async def _find_sources(
+    context: RequestContext, candidates: Sequence[ImageCandidate], links: str | None
+) -> StoredSource:
     limit = context.model.max_references
     typed = [] if links is None else all_links(links) or [links]
     if not candidates and not typed:

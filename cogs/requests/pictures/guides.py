@@ -15,6 +15,7 @@ from cogs.requests.pictures.download import download, download_attachment
 from cogs.requests.pictures.sources import RequestContext, find_source
 from cogs.requests.pictures.stored_source import StoredSource, discard
 from cogs.shared.errors import EmptyMask, TransparentNeedsImage, TwoMasks
+from inference import Option
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,15 @@ class Guides:
     mask: discord.Attachment | None = None
     structure: discord.Attachment | None = None
     transparent: bool = False
+
+    @property
+    def options(self) -> frozenset[Option]:
+        """The settings of a model that they need."""
+        given: dict[Option, bool] = {
+            "mask": self.transparent or self.mask is not None,
+            "structure": self.structure is not None,
+        }
+        return frozenset(option for option, is_given in given.items() if is_given)
 
 
 async def find_guided_source(
@@ -44,7 +54,23 @@ async def find_guided_source(
         raise TransparentNeedsImage
     if image is None and url is None:
         image = guides.structure
-    source = await find_source(context, image, url)
+    return await with_guides(context, await find_source(context, image, url), guides, image)
+
+
+async def with_guides(
+    context: RequestContext,
+    source: StoredSource,
+    guides: Guides,
+    image: discord.Attachment | None = None,
+) -> StoredSource:
+    """The source with its mask and structure; if one cannot be used, the source is deleted.
+
+    `image` is the source's file, where it is attached.
+
+    Raises:
+        SourceError: a picture cannot be downloaded or decoded.
+        EmptyMask: the mask cannot be used.
+    """
     services = context.bot.services
     try:
         if (masked := image if guides.transparent else guides.mask) is not None:

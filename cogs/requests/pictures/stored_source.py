@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from bot.client import Services
 from bot.images.picture import Picture
-from inference import ModelEntry
+from inference import ModelEntry, Option
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,12 @@ class StoredSource:
     references: tuple[Self, ...] = ()
     mask: str | None = None
     structure: str | None = None
+
+    @property
+    def guides(self) -> frozenset[Option]:
+        """The settings of a model that the mask and the structure need."""
+        given: dict[Option, str | None] = {"mask": self.mask, "structure": self.structure}
+        return frozenset(option for option, stored in given.items() if stored is not None)
 
     @property
     def pictures(self) -> tuple[str, ...]:

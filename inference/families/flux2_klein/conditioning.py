@@ -77,6 +77,11 @@ class KleinEncoder:
             width, height = int(width * scale), int(height * scale)
         return width // self.multiple * self.multiple, height // self.multiple * self.multiple
 
+    def tokens(self, picture: Picture) -> int:
+        """The number of a picture's latent tokens."""
+        width, height = self.reference_size(picture)
+        return int((width // self.multiple) * (height // self.multiple))
+
     def tokenize(self, prompt: str) -> PromptTokens:
         """The prompt in the tokenizer's chat template, cut at the window and padded."""
         tokenizer = self.pipe.tokenizer

@@ -15,6 +15,7 @@ from diffusers import Flux2KleinPipeline
 from diffusers.utils.torch_utils import randn_tensor
 
 from inference.engine.transfers import NonBlocking, PendingTransfer, to_device
+from inference.errors import InferenceError
 from inference.families.decoding import PictureDecoder
 from inference.families.flux2_klein.conditioning import (
     CACHE_BYTES,
@@ -24,8 +25,10 @@ from inference.families.flux2_klein.conditioning import (
     Reference,
     pictures_of,
 )
+from inference.families.flux2_klein.masking import KeptTokens
 from inference.families.flux2_klein.schedule import FlowSchedule, new_schedule
 from inference.families.latent_preview import LatentPreview
+from inference.families.masking import RequestMask, compose, mask_output, request_mask
 from inference.types import ImageRequest, Preview
 
 
@@ -50,7 +53,8 @@ class KleinRunning:
 
     `latents`, (1, L, C) in float32, are the picture's tokens, `predicted_original` the estimate of
     the finished ones; `references`, (1, N, C), the tokens of all reference pictures, None without
-    any; `text`, (rows, 512, D), the prompt's row before the empty prompt's.
+    any; `text`, (rows, 512, D), the prompt's row before the empty prompt's. A request with a
+    `mask` has the tokens that are `kept` outside of it.
     """
 
     request: ImageRequest
@@ -60,6 +64,8 @@ class KleinRunning:
     text: torch.Tensor
     ignored_prompt: str
     predicted_original: torch.Tensor
+    mask: RequestMask | None
+    kept: KeptTokens | None
     step: int = 0
     must_restart: bool = False
 
@@ -105,12 +111,22 @@ class Flux2KleinModel:
         """Two rows with classifier-free guidance, which a distilled model does not have."""
         return 2 if request.guidance_scale > 1 and not self.pipe.config.is_distilled else 1
 
+    def row_tokens(self, request: ImageRequest) -> int:
+        """The tokens of the text, of the picture and of its references."""
+        height, width = self._grid(request)
+        return TEXT_TOKENS + height * width + sum(map(self.encoder.tokens, pictures_of(request)))
+
     @torch.no_grad()
     def load_inputs(self, request: ImageRequest) -> KleinInputs:
         """Tokens, pixels, the schedule and the noise.
 
         The generator lives on the CPU, so that a seed means the same picture on every device.
+
+        Raises:
+            InferenceError: the request redraws a part that is found by depth.
         """
+        if request.part != "everything":
+            raise InferenceError("This model has no depth map to find the foreground by.")
         height, width = self._grid(request)
         noise = randn_tensor(
             (1, self.pipe.transformer.config.in_channels, height, width),
@@ -139,14 +155,21 @@ class Flux2KleinModel:
     def _start(self, inputs: KleinInputs, texts: dict[PromptTokens, torch.Tensor]) -> KleinRunning:
         references = [self.encoder.encode_reference(each) for each in inputs.references]
         latents = to_device(inputs.noise, self.device).float()
+        request = inputs.request
+        mask = kept = None
+        if request.pixels:
+            mask = request_mask(request, None, self.encoder.multiple, self.device)
+            kept = KeptTokens.of(mask, references[0], latents) if mask else None
         return KleinRunning(
-            request=inputs.request,
+            request=request,
             schedule=inputs.schedule,
             latents=latents,
             references=torch.cat(references, dim=1) if references else None,
             text=torch.cat([texts[prompt] for prompt in inputs.prompts]),
             ignored_prompt=inputs.prompts[0].ignored,
             predicted_original=latents,
+            mask=mask,
+            kept=kept,
         )
 
     @torch.no_grad()
@@ -181,13 +204,18 @@ class Flux2KleinModel:
         after = latents + changes * velocity
         original = latents - sigmas * velocity
         for index, one in enumerate(batch):
+            one.step += 1
             one.latents = after[index : index + 1]
             one.predicted_original = original[index : index + 1]
-            one.step += 1
+            if one.kept is not None:
+                one.latents = one.kept.blend(one.latents, float(one.schedule.sigmas[one.step]))
+                one.predicted_original = one.kept.blend(one.predicted_original, 0.0)
 
     def decode(self, one: KleinRunning) -> PendingTransfer[bytes]:
         """The finished picture as RGB bytes, row-major; see `PictureDecoder.decode`."""
-        return self.decoder.decode(self.vae_latents(one.request, one.latents).to(self.dtype))
+        latents = self.vae_latents(one.request, one.latents)
+        redrawn = self.decoder.decode(latents.to(self.dtype))
+        return redrawn if one.mask is None else compose(redrawn, one.mask, one.request)
 
     def preview(self, one: KleinRunning) -> PendingTransfer[Preview]:
         """The picture as it is expected to become, one pixel a latent of the VAE."""
@@ -215,8 +243,8 @@ class Flux2KleinModel:
         return False
 
     def extra_outputs(self, one: KleinRunning) -> dict[str, PendingTransfer[bytes]]:
-        """None: the model uses no depth map."""
-        return {}
+        """`mask`, if the request asks for it. The model uses no depth map."""
+        return {"mask": mask_output(one.mask, one.request)} if one.request.return_mask else {}
 
     @torch.no_grad()
     def vae_latents(self, request: ImageRequest, tokens: torch.Tensor) -> torch.Tensor:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from bot.jobs.job import Job
 from tests.support.services import ScriptedService
 from tests.support.several_models import CAT, MODELS, press, redraw, said, service
 from tests.support.simulated_discord import SimulatedDiscord, open_simulated_discord, text_of
@@ -82,7 +84,8 @@ async def test_a_part_needs_a_model_that_can_redraw_one(sim: SimulatedDiscord) -
         model="sdxl-turbo",
         part="background",
     )
-    assert "sdxl-turbo cannot redraw a part" in said(result)
+    assert "sdxl-turbo has no setting `part`" in said(result)
+    assert "choose another model: sd2-depth" in said(result)
 
 
 async def test_again_keeps_the_model(sim: SimulatedDiscord) -> None:
@@ -94,18 +97,29 @@ async def test_again_keeps_the_model(sim: SimulatedDiscord) -> None:
     assert again.model == "sdxl-turbo"
 
 
-@pytest.mark.parametrize("guide", ["mask", "structure"])
-async def test_edit_refuses_a_model_that_cannot_use_the_mask_or_structure(
-    sim: SimulatedDiscord, guide: str
-) -> None:
-    first = await redraw(sim, **{guide: CAT})
+async def change_model(sim: SimulatedDiscord, **given: Any) -> tuple[Job, Any]:
+    """A job with these settings, and the reply to *Edit* with the other model."""
+    first = await redraw(sim, **given)
     shown = await press(sim, sim.last, "Edit")
     parts = [label["component"] for label in shown.modal["components"]]
-    refused = await sim.alice.submit_modal(
+    reply = await sim.alice.submit_modal(
         shown, {parts[0]["custom_id"]: "an owl", parts[-1]["custom_id"]: ["sdxl-turbo"]}
     )
-    assert "sdxl-turbo cannot redraw a part" in said(refused)
+    await sim.settled()
+    return first, reply
+
+
+async def test_edit_refuses_a_model_that_cannot_use_the_structure(sim: SimulatedDiscord) -> None:
+    first, refused = await change_model(sim, structure=CAT)
+    assert "sdxl-turbo has no setting `structure`" in said(refused)
     assert (await sim.bot.services.store.jobs_of(sim.alice.id))[0] == first
+
+
+async def test_edit_keeps_the_mask_for_a_model_without_a_depth_map(sim: SimulatedDiscord) -> None:
+    first, _ = await change_model(sim, mask=CAT)
+    job = (await sim.bot.services.store.jobs_of(sim.alice.id))[0]
+    assert job.id != first.id
+    assert (job.model, job.mask) == ("sdxl-turbo", first.mask)
 
 
 async def test_edit_can_change_the_model_and_then_uses_its_defaults(

@@ -142,24 +142,6 @@ async def test_without_pictures_the_newest_one_in_the_channel_is_edited(
     assert result.jump_url in (await newest(sim)).source_name
 
 
-async def test_sentences_about_a_missing_picture_name_what_is_offered(tmp_path: Path) -> None:
-    async with open_simulated_discord(tmp_path, ScriptedService(), model="noise-edit") as sim:
-        result = await edit(sim, sim.bob)
-        sentence = result.followups[-1].content
-        assert "with the `image` option, or give a link to one with `links`" in sentence
-        hidden = await sim.alice.send(sim.channel, "look", attachments=[FILES[0]])
-        result = await edit(sim, sim.bob)
-        assert "choose Apps, Edit this" in result.followups[-1].content
-        result = await edit(sim, sim.bob, links=hidden.jump_url)
-        assert "choose Apps, Edit this" in result.followups[-1].content
-        assert sim.bot.user is not None
-        text = f"{sim.bot.user.mention} make it night"
-        for reply_to, expected in ((hidden, "Apps, Edit this"), (None, "Attach one to your")):
-            await sim.bob.send(sim.channel, text, reply_to=reply_to)
-            await sim.settled()
-            assert expected in text_of(sim.last)
-
-
 async def test_more_pictures_than_the_model_reads_are_refused(sim: SimulatedDiscord) -> None:
     message = await sim.bob.send(sim.channel, "look", attachments=[FILES[1]])
     before = stored_files(sim)

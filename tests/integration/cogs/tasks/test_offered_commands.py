@@ -18,6 +18,7 @@ from tests.support.simulated_discord import (
     SimulatedDiscord,
     buttons_of,
     open_simulated_discord,
+    text_of,
 )
 from tests.support.simulated_users import newest_job, picture_of
 
@@ -53,7 +54,7 @@ async def test_the_commands_of_a_model_that_edits_and_draws(tmp_path: Path) -> N
             *("prompt", "size", "steps", "seed", "count", "style", "private")
         }
         assert commands["edit"] == {
-            *("instruction", "image", "image_2", "image_3", "image_4", "links"),
+            *("instruction", "image", "image_2", "image_3", "image_4", "links", "mask"),
             *("steps", "seed", "count", "private"),
         }
         assert "Edit this" in commands
@@ -128,3 +129,21 @@ async def test_a_real_model_draws_and_edits(tmp_path: Path) -> None:
         edited = (await picture_of(sim.last.attachments[0])).tobytes()
         assert pictures[0] == pictures[1] != edited
         assert len(edited) == len(pictures[0])
+
+
+async def test_sentences_about_a_missing_picture_name_what_is_offered(tmp_path: Path) -> None:
+    async with open_simulated_discord(tmp_path, ScriptedService(), model="noise-edit") as sim:
+        result: Any = await sim.bob.slash(sim.channel, "edit", instruction="x")
+        sentence = result.followups[-1].content
+        assert "with the `image` option, or give a link to one with `links`" in sentence
+        hidden = await sim.alice.send(sim.channel, "look", attachments=[CAT])
+        result = await sim.bob.slash(sim.channel, "edit", instruction="x")
+        assert "choose Apps, Edit this" in result.followups[-1].content
+        result = await sim.bob.slash(sim.channel, "edit", instruction="x", links=hidden.jump_url)
+        assert "choose Apps, Edit this" in result.followups[-1].content
+        assert sim.bot.user is not None
+        text = f"{sim.bot.user.mention} make it night"
+        for reply_to, expected in ((hidden, "Apps, Edit this"), (None, "Attach one to your")):
+            await sim.bob.send(sim.channel, text, reply_to=reply_to)
+            await sim.settled()
+            assert expected in text_of(sim.last)

@@ -1,4 +1,4 @@
-"""The size of a picture that is drawn from text."""
+"""The size of a picture that is drawn from text: square, portrait or landscape."""
 
 from __future__ import annotations
 
