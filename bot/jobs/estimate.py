@@ -26,51 +26,56 @@ class Schedule(NamedTuple):
 
 
 class StepTimeEstimator:
-    """Running averages of the seconds per step and of the seconds before and after the steps.
+    """Running averages of the seconds per pixel and step, and of those before and after the steps.
 
     They are measured with as many requests in the batch as there were at that time, which is what
     the next request will see, too.
     """
 
     def __init__(self) -> None:
-        self._step: float | None = None
+        self._rate: float | None = None
         self._around = 0.0
 
-    def measure(self, result: ImageResult) -> None:
-        """Take a finished request's timings into account. One without steps is ignored."""
+    def measure(self, job: Job, result: ImageResult) -> None:
+        """Take the timings of one of the job's finished requests into account. One without steps
+        is ignored."""
         if not result.steps_run:
             return
         timings = result.timings
-        step = timings.steps / result.steps_run
+        rate = timings.steps / (result.steps_run * job.pixels_of_step)
         around = timings.prepare + timings.decode
-        if self._step is None:
-            self._step, self._around = step, around
+        if self._rate is None:
+            self._rate, self._around = rate, around
         else:
-            self._step += NEWEST * (step - self._step)
+            self._rate += NEWEST * (rate - self._rate)
             self._around += NEWEST * (around - self._around)
 
-    def seconds(self, steps: int) -> float | None:
-        """A request of that many steps, from start to end; None before any measurement."""
-        return None if self._step is None else self._around + steps * self._step
+    def seconds(self, job: Job, steps: int) -> float | None:
+        """A request of that many steps of the job, from start to end; None before any
+        measurement."""
+        if self._rate is None:
+            return None
+        return self._around + steps * job.pixels_of_step * self._rate
 
     def schedule(
-        self, running: Iterable[int], waiting: Sequence[Job], slots: int, begin: float = 0.0
+        self, running: Iterable[float], waiting: Sequence[Job], slots: int, begin: float = 0.0
     ) -> Schedule | None:
         """When the jobs are finished, if they begin `begin` seconds from now.
 
-        `running` holds the steps that each running request has left. Each slot takes the next
-        request as soon as it is free, as the engine does. None before any measurement.
+        `running` holds the work, steps times pixels, that each running request has left. Each slot
+        takes the next request as soon as it is free, as the engine does. None before any
+        measurement.
         """
-        if self._step is None:
+        if self._rate is None:
             return None
-        free = [begin + left * self._step for left in running]
+        free = [begin + left * self._rate for left in running]
         free += [begin] * (slots - len(free))
         heapq.heapify(free)
         finished = []
         for job in waiting:
             ends = [free[0]]
             for number in job.missing:
-                seconds = self._around + job.steps_of(job.variants[number]) * self._step
+                seconds = self._around + job.cost_of(job.variants[number]) * self._rate
                 ends.append(free[0] + seconds)
                 heapq.heapreplace(free, ends[-1])
             finished.append(max(ends))
@@ -95,7 +100,7 @@ class JobEstimates:
 
     def measure(self, job: Job, result: ImageResult) -> None:
         """Take the timings of one of the job's finished requests into account for its model."""
-        self._step_times[self._model(job)].measure(result)
+        self._step_times[self._model(job)].measure(job, result)
 
     def report_steps(self, job: Job, variant: int, left: int) -> None:
         """A running job's variant has `left` steps to go."""
@@ -181,9 +186,10 @@ class JobEstimates:
         another model begin when the loaded ones are finished, or the service gives it a turn, and
         the model was loaded.
         """
-        running: defaultdict[str, list[int]] = defaultdict(list)
+        running: defaultdict[str, list[float]] = defaultdict(list)
         for job in self._queue.running:
-            running[self._model(job)] += self._left(job).values()
+            left = self._left(job).values()
+            running[self._model(job)] += [steps * job.pixels_of_step for steps in left]
         waiting: defaultdict[str, list[Job]] = defaultdict(list)
         for job in order:
             waiting[self._model(job)].append(job)
@@ -222,7 +228,7 @@ class JobEstimates:
     def _seconds_left(self, job: Job, number: int, steps: int) -> float | None:
         began, first = self._first_reports.get(job.id, {}).get(number, (0.0, steps))
         if first <= steps:
-            return self._step_times[self._model(job)].seconds(steps)
+            return self._step_times[self._model(job)].seconds(job, steps)
         return steps * (self._clock() - began) / (first - steps)
 
     def _left(self, job: Job) -> dict[int, int]:

@@ -190,14 +190,17 @@ class Job:
         """Denoising steps of all variants together."""
         return sum(map(self.steps_of, self.variants))
 
-    def cost_of(self, variant: Variant) -> float:
-        """The work of a variant: denoising steps times pixels. A model that edits reads the pixels
-        of every picture in every step."""
+    @property
+    def pixels_of_step(self) -> int:
+        """The pixels that each step works on. A model that edits reads those of every picture."""
         pixels = self.width * self.height
         if self.task == "edit":
             pixels *= 2
-        pixels += sum(reference.width * reference.height for reference in self.references)
-        return float(self.steps_of(variant) * pixels)
+        return pixels + sum(reference.width * reference.height for reference in self.references)
+
+    def cost_of(self, variant: Variant) -> float:
+        """The work of a variant: denoising steps times pixels."""
+        return float(self.steps_of(variant) * self.pixels_of_step)
 
     @property
     def cost(self) -> float:

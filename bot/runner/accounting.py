@@ -12,7 +12,7 @@ from bot.jobs.job import Job
 from bot.jobs.queue import FairQueue
 from bot.monitoring.metrics import Metrics
 from bot.store.ledger import Ledger, day_of, renewal
-from inference import ImageResult, ModelEntry
+from inference import ImageResult, ModelEntry, Task
 
 # The weight of the newest picture in the running average, as in `bot.jobs.estimate`.
 NEWEST = 0.37
@@ -117,12 +117,13 @@ class Accounting:
         rate, reference_rate = self._rates.get(job.model), self._rates.get(reference)
         return job.cost * rate / reference_rate if rate and reference_rate else job.cost
 
-    def picture_seconds(self, model: ModelEntry) -> float | None:
-        """The device seconds of a picture with the model's usual settings; None before a picture
-        of it was measured."""
+    def picture_seconds(self, model: ModelEntry, task: Task) -> float | None:
+        """The device seconds of a picture with this task and the model's usual settings; of an edit
+        with one picture. None before a picture of the model was measured."""
         rate = self._rates.get(model.name)
-        steps = max(1, int(model.steps * model.strength))
-        return None if rate is None else rate * steps * model.pixels
+        steps = max(1, int(model.steps * model.strength)) if task == "img2img" else model.steps
+        pictures = 2 if task == "edit" else 1
+        return None if rate is None else rate * steps * pictures * model.pixels
 
     async def check_left(self, user_id: int, guild_id: int | None, allowance: Allowance) -> None:
         """Check that something is left of each budget, before the price of a request is known.

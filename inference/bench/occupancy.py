@@ -66,6 +66,10 @@ class CountingModel:
         """Two with guidance."""
         return 2 if request.guidance_scale > 1 else 1
 
+    def row_tokens(self, request: ImageRequest) -> int:
+        """1: all rows count alike."""
+        return 1
+
     def load_inputs(self, request: ImageRequest) -> ImageRequest:
         """The request itself."""
         return request

@@ -51,7 +51,8 @@ class SteppedEngine(Generic[InputsT, RunningT]):
     """Owns the device's thread: `run` until a `Stop` arrives. `report` is called in that thread.
 
     `executor` loads the inputs of waiting requests on the host, by default a thread of its own;
-    `clock` measures the device's time.
+    `clock` measures the device's time. `row_tokens` are the tokens of the rows that the policy's
+    limit counts.
     """
 
     def __init__(
@@ -61,8 +62,10 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         policy: BatchPolicy,
         executor: Executor | None = None,
         clock: DeviceClock | None = None,
+        row_tokens: int = 1,
     ) -> None:
         self.model = model
+        self._row_tokens = row_tokens
         self.policy = policy
         self.turns = 0
         self._report = report
@@ -136,7 +139,12 @@ class SteppedEngine(Generic[InputsT, RunningT]):
                     return
 
     def _load(self, request: ImageRequest) -> None:
-        item = BatchItem(request, self.model.batch_key(request), self.model.rows(request))
+        item = BatchItem(
+            request,
+            self.model.batch_key(request),
+            self.model.rows(request),
+            self.model.row_tokens(request) / self._row_tokens,
+        )
         self._loading.add(item)
         future = self._executor.submit(self.model.load_inputs, request)
         future.add_done_callback(lambda done: self._inbox.put(_Loaded(item, done)))
@@ -229,10 +237,10 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         remaining = [job for job in left if job not in restarting]
         if is_out_of_memory(error):
             if len(batch) > 1:
-                rows = rows_of(batch)
-                self.policy.lower_row_limit(rows - batch[-1].rows)
+                load = sum(job.item.load for job in batch)
+                self.policy.lower_row_limit(load - batch[-1].item.load)
                 limit = self.policy.row_limit
-                log.warning("out of memory with %d rows: at most %d from now on", rows, limit)
+                log.warning("out of memory with %.3g rows: at most %.3g from now on", load, limit)
             elif remaining:
                 self._run_alone(batch[0], error)
         elif len(batch) > 1:

@@ -29,27 +29,36 @@ MAX_CLEAN_STEPS = 1600
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchItem:
-    """A request as the policy sees it: its batch key and the rows that it needs in a call."""
+    """A request as the policy sees it: its batch key and the rows that it needs in a call.
+
+    `row_size` is the memory that a row needs, where that of the rows that the limit counts is 1.
+    """
 
     request: ImageRequest
     key: Hashable
     rows: int
+    row_size: float = 1.0
+
+    @property
+    def load(self) -> float:
+        """What the request takes of the row limit."""
+        return self.rows * self.row_size
 
 
 class BatchPolicy:
     """Round-robin over batch keys, first come first served within a key.
 
-    `row_limit` bounds the rows of one call, `request_limit` the number of running requests, and
-    `admission_limit` the requests prepared in one turn. A request is admitted only if it fits the
-    next call of its key together with those that run, so that every running request takes a step
-    each time its key is due.
+    `row_limit` bounds the rows of one call, by their sizes, `request_limit` the number of running
+    requests, and `admission_limit` the requests prepared in one turn. A request is admitted only if
+    it fits the next call of its key together with those that run, so that every running request
+    takes a step each time its key is due.
 
     An item is waiting from `add` until `admit` returns it, and running from `start` until
     `finish`, `requeue_first`, `requeue_alone` or `remove`.
     """
 
     def __init__(self, *, row_limit: int, request_limit: int, admission_limit: int = 1) -> None:
-        self.row_limit = row_limit
+        self.row_limit: float = row_limit
         self.request_limit = request_limit
         self.admission_limit = admission_limit
         self._max_row_limit = row_limit
@@ -116,11 +125,11 @@ class BatchPolicy:
         """
         key = self._next_key()
         batch: list[BatchItem] = []
-        rows = 0
+        load = 0.0
         for item in self._running:
-            if item.key == key and (not batch or rows + item.rows <= self.row_limit):
+            if item.key == key and (not batch or load + item.load <= self.row_limit):
                 batch.append(item)
-                rows += item.rows
+                load += item.load
         self._running = [item for item in self._running if item not in batch] + batch
         self._unstepped.intersection_update(self._running)
         self._unstepped.difference_update(batch)
@@ -150,7 +159,7 @@ class BatchPolicy:
             self._clean_steps = 0
             self.row_limit = min(self._max_row_limit, self.row_limit + MIN_ROWS)
 
-    def lower_row_limit(self, rows: int) -> None:
+    def lower_row_limit(self, rows: float) -> None:
         """A call with more than `rows` rows ran out of memory: use at most `rows` from now on."""
         self.row_limit = max(MIN_ROWS, min(self.row_limit, rows))
         self._clean_steps = 0
@@ -183,11 +192,11 @@ class BatchPolicy:
         """
         if key in self._postponed:
             return False
-        rows: dict[Hashable, int] = {}
+        rows: dict[Hashable, float] = {}
         for item in self._running:
             if item.key == key and item in self._unstepped:
                 return False
-            rows[item.key] = rows.get(item.key, 0) + item.rows
+            rows[item.key] = rows.get(item.key, 0) + item.load
         return rows[key] <= self.row_limit // 2 and max(rows.values()) >= 2 * rows[key]
 
     def _rows_of(self, key: Hashable) -> int:
@@ -202,17 +211,17 @@ class BatchPolicy:
 
     def _admissible(self) -> list[BatchItem]:
         """The waiting items for which there is room, first come first."""
-        room: dict[Hashable, int] = {}
+        room: dict[Hashable, float] = {}
         for item in self._running:
-            room[item.key] = room.get(item.key, self.row_limit) - item.rows
+            room[item.key] = room.get(item.key, self.row_limit) - item.load
         admissible: list[BatchItem] = []
         for item in self._waiting:
             if len(self._running) + len(admissible) >= self.request_limit:
                 break
             left = room.get(item.key, self.row_limit)
             # An item that does not fit makes those behind it with the same key wait, too.
-            room[item.key] = left - item.rows
-            if left >= item.rows or left == self.row_limit:
+            room[item.key] = left - item.load
+            if left >= item.load or left == self.row_limit:
                 admissible.append(item)
         return admissible
 

@@ -72,6 +72,11 @@ class StepModel(Protocol[InputsT, RunningT]):
         """How many rows of a denoiser call the request needs."""
         ...
 
+    def row_tokens(self, request: ImageRequest) -> int:
+        """The tokens of each row, to which its memory is proportional; 1 for a family whose rows
+        count alike."""
+        ...
+
     def load_inputs(self, request: ImageRequest) -> InputsT:
         """The host's part of the preparation. Called in another thread than all else, and never
         touches the device."""

@@ -149,13 +149,14 @@ def new_engine(
     request_limit: int = 64,
     admission_limit: int = 1,
     clock: DeviceClock | None = None,
+    row_tokens: int = 1,
 ) -> tuple[SteppedEngine[Any, Any], Recorder]:
     """An engine whose turns a test takes one by one, and a recorder of its events."""
     recorder = Recorder()
     policy = BatchPolicy(
         row_limit=row_limit, request_limit=request_limit, admission_limit=admission_limit
     )
-    engine = SteppedEngine(model, recorder, policy, SynchronousExecutor(), clock)
+    engine = SteppedEngine(model, recorder, policy, SynchronousExecutor(), clock, row_tokens)
     recorder.engine = engine
     return engine, recorder
 

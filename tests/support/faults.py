@@ -72,6 +72,9 @@ class FaultyModel:
     def rows(self, request: ImageRequest) -> int:
         return 2
 
+    def row_tokens(self, request: ImageRequest) -> int:
+        return 1
+
     def load_inputs(self, request: ImageRequest) -> ImageRequest:
         return request
 

@@ -226,7 +226,8 @@ def test_requests_of_all_kinds_together_equal_themselves_alone(model: Flux2Klein
 def test_mixed_requests_need_at_most_four_tenths_of_the_calls(model: Flux2KleinModel) -> None:
     wanted = mixed(32)
     assert len({model.batch_key(one) for one in wanted}) >= 8
-    engine, recorder = new_engine(model, row_limit=64, admission_limit=32)
+    largest = max(map(model.row_tokens, wanted))
+    engine, recorder = new_engine(model, row_limit=64, admission_limit=32, row_tokens=largest)
     for one in wanted:
         engine.post(Submit(one))
     before = model.denoiser_calls
@@ -330,3 +331,35 @@ def test_the_warm_up_is_one_call_with_the_given_rows(
     monkeypatch.setattr(model.pipe.transformer, "forward", count)
     model.warm_up(klein_request("blank", pictures=1, size=(64, 64)), 3)
     assert rows == [3]
+
+
+@DISTILLED
+@pytest.mark.parametrize(
+    ("pictures", "expected"),
+    # Four rows of 1024 tokens are 5.3 rows of 768, and 2.3 rows of 1792.
+    [(0, 5), (1, 4), (4, 2)],
+)
+def test_a_call_has_as_many_requests_as_their_tokens_allow(
+    model: Flux2KleinModel, monkeypatch: pytest.MonkeyPatch, pictures: int, expected: int
+) -> None:
+    """The limit of four rows was measured with one picture of 256 × 256 pixels."""
+    width, height = 256, 256
+    one = request(width=width, height=height, steps=2)
+    measured = model.row_tokens(one)
+    assert measured == 512 + 2 * 256
+    wanted = replace(one, references=(reference(width, height, seed=1),) * (pictures - 1))
+    if not pictures:
+        wanted = replace(one, pixels=b"")
+    calls: list[int] = []
+    predict = model.predict
+
+    def count(batch: Sequence[Any]) -> None:
+        calls.append(len(batch))
+        predict(batch)
+
+    monkeypatch.setattr(model, "predict", count)
+    engine, recorder = new_engine(model, row_limit=4, admission_limit=6, row_tokens=measured)
+    for number in range(6):
+        engine.post(Submit(replace(wanted, id=f"r{number}", seed=number)))
+    finish(engine, recorder, [f"r{number}" for number in range(6)])
+    assert max(calls) == expected

@@ -208,6 +208,10 @@ class Running:
             case Failed(id=id_, error=error):
                 self._loop.call_soon_threadsafe(self._ended[id_].set_exception, error)
 
+    def state(self) -> ModelState:
+        """The state of the model on the hub."""
+        return self.states[-1].state
+
     def submit(self, id_: str, model: str) -> asyncio.Future[ImageResult]:
         self._ended[id_] = self._loop.create_future()
         self.pool.post(Submit(replace(request(id_), model=model, steps=2)))
@@ -240,12 +244,12 @@ async def test_a_slow_hub_delays_only_the_requests_of_its_model(running: Running
     waiting = running.submit("downloaded", REPOSITORY)
     for number in range(3):
         assert (await running.submit(f"noise {number}", "noise")).steps_run == 1
-    assert running.states[-1].state is ModelState.DOWNLOADING
+    assert running.state() is ModelState.DOWNLOADING
     assert not waiting.done()
     assert running.hub.held is not None
     running.hub.held.set()
     assert (await waiting).steps_run == 1
-    assert running.states[-1].state is ModelState.LOADED
+    assert running.state() is ModelState.LOADED
 
 
 async def test_a_refusal_of_the_hub_fails_only_the_requests_of_its_model(running: Running) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bot.jobs.estimate import JobEstimates
-from bot.jobs.job import Variant
+from bot.jobs.job import Reference, Variant
 from bot.jobs.queue import FairQueue
 from tests.support.jobs import measured
 from tests.support.jobs import queued_job as job
@@ -82,3 +82,22 @@ def test_a_running_job_is_estimated_by_its_own_step_time() -> None:
     now = 106.0
     estimates.report_steps(slow, 0, 7)
     assert estimates.seconds_left(slow) == pytest.approx(7 * 3.0)
+
+
+def test_the_estimate_counts_the_pixels_that_an_edit_reads() -> None:
+    """The measured job has one picture; an edit reads its source and the further pictures, too."""
+    queue = FairQueue()
+    estimates = JobEstimates(queue)
+    measured(estimates, step=1.0, around=2.0)
+    estimates.status = replace(READY, slots=1)
+    one = job("j", user=1)
+    further = Reference(stored="1" * 64, width=one.width, height=one.height, name="hat.png")
+    for references, seconds in (((), 2 + 20.0), ((further,) * 3, 2 + 50.0)):
+        edit = replace(one, task="edit", references=references)
+        queue.add(edit)
+        assert estimates.positions()["j"].seconds == pytest.approx(seconds)
+        assert queue.pop() is not None
+        estimates.report_steps(edit, 0, 5)
+        assert estimates.seconds_left(edit) == pytest.approx(2 + (seconds - 2) / 2)
+        queue.done("j")
+        estimates.forget("j")

@@ -169,6 +169,10 @@ def test_the_time_of_a_picture_follows_the_measurements(books: Books) -> None:
     model = ModelEntry(
         name="fast", source="", licence="", pixels=3 * pixels, steps=2 * one.steps, strength=0.5
     )
-    assert books.accounting.picture_seconds(model) is None
+    seconds = books.accounting.picture_seconds
+    assert seconds(model, "img2img") is None
     books.accounting.charge(one, 0, made(one, 2.0))
-    assert books.accounting.picture_seconds(model) == pytest.approx(6.0)
+    assert seconds(model, "img2img") == pytest.approx(6.0)
+    # All steps run, and an edit reads the pixels of its source in each of them.
+    assert seconds(model, "text2img") == pytest.approx(12.0)
+    assert seconds(model, "edit") == pytest.approx(24.0)

@@ -12,7 +12,7 @@ from inference.engine.policy import CLEAN_STEPS, BatchItem, BatchPolicy
 from inference.types import ImageRequest
 
 
-def item(id_: str, key: str = "square", rows: int = 2) -> BatchItem:
+def item(id_: str, key: str = "square", rows: int = 2, row_size: float = 1.0) -> BatchItem:
     request = ImageRequest(
         id=id_,
         pixels=b"",
@@ -24,7 +24,7 @@ def item(id_: str, key: str = "square", rows: int = 2) -> BatchItem:
         guidance_scale=1.0,
         seed=0,
     )
-    return BatchItem(request, key, rows)
+    return BatchItem(request, key, rows, row_size)
 
 
 def ids(items: list[BatchItem]) -> list[str]:
@@ -54,6 +54,21 @@ def test_rows_are_limited_per_call_and_not_over_all_keys() -> None:
     assert len(policy.running) == 16
     for _ in range(4):
         assert sum(one.rows for one in policy.next_batch()) == 8
+
+
+def test_larger_rows_take_more_of_the_limit() -> None:
+    policy = BatchPolicy(row_limit=8, request_limit=64, admission_limit=64)
+    start(policy, *(item(f"a{n}", "edit", 1, 2.5) for n in range(9)))
+    assert len(policy.running) == 3
+    start(policy, *(item(f"b{n}", "text", 1, 0.5) for n in range(20)))
+    assert sorted(len(policy.next_batch()) for _ in range(2)) == [3, 16]
+
+
+def test_a_request_that_is_larger_than_the_limit_runs_alone() -> None:
+    policy = BatchPolicy(row_limit=2, request_limit=64, admission_limit=64)
+    start(policy, *(item(f"a{n}", "edit", 1, 4.0) for n in range(2)))
+    assert [len(policy.next_batch()) for _ in range(2)] == [1, 1]
+    assert len(policy.running) == 1
 
 
 def test_the_number_of_running_requests_is_limited() -> None:

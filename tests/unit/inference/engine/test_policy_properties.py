@@ -26,7 +26,7 @@ class PolicyMachine(RuleBasedStateMachine):
         self.numbers = itertools.count()
         self.steps_left: dict[BatchItem, int] = {}
         self.turns_without_step: dict[BatchItem, int] = {}
-        self.lowest_row_limit = ROW_LIMIT
+        self.lowest_row_limit: float = ROW_LIMIT
 
     @rule(key=st.integers(0, KEYS - 1), rows=st.integers(1, 2), steps=st.integers(1, 5))
     def add(self, key: int, rows: int, steps: int) -> None:
