@@ -1,4 +1,4 @@
-"""The command line: `python -m bot run | demo | render | check | models | backup | restore`."""
+"""The command line: `python -m bot run | demo | render | imagine | check | models | …`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 from bot.cli.load_settings import load_settings, unknown_names
 from bot.cli.model_errors import explain
 from bot.config import Settings
 from bot.errors import StartError, UserError
+from bot.images.shapes import Shape
 from bot.logs.formats import set_up
 from inference import InferenceError
 
@@ -41,22 +43,44 @@ def parser() -> argparse.ArgumentParser:
     for action, text in (("download", "download a model"), ("remove", "delete its files")):
         named = actions.add_parser(action, help=text)
         named.add_argument("name", metavar="NAME", help="a name in the list, or owner/name")
-    render = commands.add_parser("render", help="redraw one picture file without Discord")
-    render.add_argument("source", type=Path, metavar="IN", help="the picture to redraw")
-    render.add_argument("prompt", metavar="PROMPT", help="what it should become")
-    render.add_argument("--out", type=Path, required=True, help="PNG, WebP or JPEG, by its name")
-    render.add_argument("--negative-prompt", default="", help="what it should not show")
-    render.add_argument("--strength", type=_in_range(0.05, 1.0), help="0.05 to 1")
-    render.add_argument("--steps", type=int, choices=range(1, 151), metavar="N", help="1 to 150")
-    render.add_argument("--guidance", type=_in_range(1.0, 20.0), help="1 to 20; 1 turns it off")
+    drawing = _drawing_options()
+    render = commands.add_parser(
+        "render", parents=[drawing], help="redraw or edit one picture file without Discord"
+    )
+    render.add_argument("source", type=Path, metavar="IN", help="the picture to redraw or edit")
+    render.add_argument("prompt", metavar="PROMPT", help="what it should become, or what to change")
     render.add_argument(
+        "--reference",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a further picture for a model that edits; may be repeated",
+    )
+    render.add_argument("--strength", type=_in_range(0.05, 1.0), help="0.05 to 1")
+    imagine = commands.add_parser(
+        "imagine", parents=[drawing], help="draw one picture from text without Discord"
+    )
+    imagine.add_argument("prompt", metavar="PROMPT", help="what it should show")
+    imagine.add_argument("--size", choices=get_args(Shape), default="square")
+    return top
+
+
+def _drawing_options() -> argparse.ArgumentParser:
+    """The options of the commands that make one picture."""
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--out", type=Path, required=True, help="PNG, WebP or JPEG, by its name")
+    options.add_argument("--negative-prompt", default="", help="what it should not show")
+    options.add_argument("--steps", type=int, choices=range(1, 151), metavar="N", help="1 to 150")
+    options.add_argument("--guidance", type=_in_range(1.0, 20.0), help="1 to 20; 1 turns it off")
+    options.add_argument(
         "--seed",
         type=_seed,
         metavar="N",
         help="0 to 4294967295; the same seed gives the same picture, -1 a new one",
     )
-    render.add_argument("--model", help="a name in the catalogue, or a local folder")
-    return top
+    options.add_argument("--model", help="a name in the catalogue, or a local folder")
+    return options
 
 
 def _in_range(low: float, high: float) -> Callable[[str], float]:
@@ -131,17 +155,19 @@ async def perform(arguments: argparse.Namespace, settings: Settings) -> int:
                     await models.download(settings, arguments.name)
                 case "remove":
                     await models.remove(settings, arguments.name)
-        case "render":
+        case "render" | "imagine" as command:
             from bot.cli.render import RenderOptions, render
 
+            redraws = command == "render"
             await render(
                 settings,
                 RenderOptions(
-                    source=arguments.source,
+                    sources=(arguments.source, *arguments.reference) if redraws else (),
                     prompt=arguments.prompt,
                     out=arguments.out,
+                    shape="square" if redraws else arguments.size,
                     negative_prompt=arguments.negative_prompt,
-                    strength=arguments.strength,
+                    strength=arguments.strength if redraws else None,
                     steps=arguments.steps,
                     guidance=arguments.guidance,
                     seed=arguments.seed,

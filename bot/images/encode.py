@@ -148,13 +148,14 @@ SUFFIXES = (".png", ".webp", ".jpg", ".jpeg")
 """The file names' endings that `save_as` knows, in lower case."""
 
 
-def save_as(picture: Picture, suffix: str) -> bytes:
-    """`picture` in the format of a file name's `suffix`, one of `SUFFIXES`.
+def save_as(picture: Picture, suffix: str, *, from_text: bool = False) -> bytes:
+    """`picture` in the format of a file name's `suffix`, one of `SUFFIXES`. `from_text` is as for
+    `encode`.
 
     Raises:
         ValueError: any other suffix.
     """
-    xmp = xmp_packet(from_text=False)
+    xmp = xmp_packet(from_text=from_text)
     match suffix.lower():
         case ".png":
             return _png(picture, None, xmp).data
