@@ -24,7 +24,6 @@ POCKET = Path(__file__).parent / "pocket"
 # As the hub's client validates names, with one owner.
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
-
 # Square, 4:3 and 16:9 in both orientations, rounded to multiples of 64 within 512 × 512 pixels.
 SIZES_512: tuple[Size, ...] = ((512, 512), (576, 448), (448, 576), (640, 384), (384, 640))
 

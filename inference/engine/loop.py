@@ -139,12 +139,9 @@ class SteppedEngine(Generic[InputsT, RunningT]):
                     return
 
     def _load(self, request: ImageRequest) -> None:
-        item = BatchItem(
-            request,
-            self.model.batch_key(request),
-            self.model.rows(request),
-            self.model.row_tokens(request) / self._row_tokens,
-        )
+        row_size = self.model.row_tokens(request) / self._row_tokens
+        key = self.model.batch_key(request)
+        item = BatchItem(request, key, self.model.rows(request), row_size)
         self._loading.add(item)
         future = self._executor.submit(self.model.load_inputs, request)
         future.add_done_callback(lambda done: self._inbox.put(_Loaded(item, done)))
