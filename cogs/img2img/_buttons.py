@@ -166,8 +166,7 @@ class Use(JobAction):
         task = task_for_a_picture(interaction.client.services)
         draft = await _as_task(interaction, job, task, selected_variant(job, self))
         draft = dataclasses.replace(draft, strength=None, count=1)
-        source = _result_as_source(interaction, job, result, task)
-        await _open_form(interaction, draft, source)
+        await _open_form(interaction, draft, _result_as_source(interaction, job, result, task))
 
 
 class Select(JobAction):
@@ -256,13 +255,9 @@ async def _open_form(interaction: Interaction, draft: Draft, source: StoredSourc
 
     services = interaction.client.services
     draft = await with_usable_model(services, interaction.user.id, draft)
-    form = RequestModal(
-        draft,
-        str(interaction.locale),
-        options_of_task(services, draft.task, draft.model),
-        submitted=submitted,
-        models=services.models.with_task(draft.task),
-    )
+    options = options_of_task(services, draft.task, draft.model)
+    models = services.models.with_task(draft.task)
+    form = RequestModal(draft, str(interaction.locale), options, submitted=submitted, models=models)
     await interaction.response.send_modal(form)
 
 

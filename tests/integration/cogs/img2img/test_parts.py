@@ -153,6 +153,8 @@ async def test_a_structure_alone_is_redrawn_whole(discord_sim: SimulatedDiscord)
     assert request.structure is None
     job = await newest(discord_sim)
     assert (job.source_name, job.structure) == ("room.png", None)
+    await redraw(discord_sim, image=None, structure=("room.png", room), strength=0.4)
+    assert requests_of(discord_sim)[-1].strength == 0.4
 
 
 async def test_show_part_runs_no_step_and_posts_a_tinted_picture(
@@ -232,44 +234,19 @@ async def test_erasing_a_job_erases_its_mask_and_structure(discord_sim: Simulate
     assert stored_files(discord_sim) == files
 
 
-@pytest.mark.parametrize(
-    ("given", "name"),
-    [
-        ({"part": "background"}, "part"),
-        ({"mask": CAT}, "mask"),
-        ({"part": "transparent"}, "mask"),
-        ({"structure": CAT}, "structure"),
-        ({"image": None, "structure": CAT}, "structure"),
-        ({"threshold": 20}, "threshold"),
-        ({"show_part": True}, "show_part"),
-    ],
-)
 async def test_a_model_without_masks_and_depth_refuses_each_setting_by_its_name(
-    discord_sim: SimulatedDiscord,
-    monkeypatch: pytest.MonkeyPatch,
-    given: dict[str, Any],
-    name: str,
+    discord_sim: SimulatedDiscord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    services = discord_sim.bot.services
-    model = replace(services.model, options=frozenset({"strength"}))
-    monkeypatch.setattr(type(services.models), "for_task", lambda *_arguments: model)
-    monkeypatch.setattr(type(services.models), "with_task", lambda *_arguments: [model])
+    models = discord_sim.bot.services.models
+    model = replace(models.default, options=frozenset({"strength"}))
+    monkeypatch.setattr(type(models), "for_task", lambda *_arguments: model)
+    monkeypatch.setattr(type(models), "with_task", lambda *_arguments: [model])
     asked = len(requests_of(discord_sim))
-    result = await redraw(discord_sim, **given)
-    assert refusal_in(result) == f"The model noise has no setting `{name}`. Please leave it out."
+    alone = {"image": None, "structure": CAT}
+    for given in ({"part": "background"}, {"mask": CAT}, {"structure": CAT}, alone):
+        refusal = refusal_in(await redraw(discord_sim, **given))
+        assert f"The model noise has no setting `{[*given][-1]}`" in refusal
     assert len(requests_of(discord_sim)) == asked
-
-
-async def test_a_threshold_needs_a_part(discord_sim: SimulatedDiscord) -> None:
-    result = await redraw(discord_sim, threshold=20)
-    assert "`threshold` needs the foreground or the background as `part`" in refusal_in(result)
-
-
-async def test_a_strength_beside_a_structure_alone_is_not_ignored(
-    discord_sim: SimulatedDiscord,
-) -> None:
-    await redraw(discord_sim, image=None, structure=CAT, strength=0.4)
-    assert requests_of(discord_sim)[-1].strength == 0.4
 
 
 @pytest.mark.parametrize("guide", ["structure", "mask"])

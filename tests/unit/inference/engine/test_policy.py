@@ -56,19 +56,11 @@ def test_rows_are_limited_per_call_and_not_over_all_keys() -> None:
         assert sum(one.rows for one in policy.next_batch()) == 8
 
 
-def test_larger_rows_take_more_of_the_limit() -> None:
+@pytest.mark.parametrize(("size", "running"), [(0.5, 9), (2.5, 3), (10.0, 1)])
+def test_larger_rows_take_more_of_the_limit(size: float, running: int) -> None:
     policy = BatchPolicy(row_limit=8, request_limit=64, admission_limit=64)
-    start(policy, *(item(f"a{n}", "edit", 1, 2.5) for n in range(9)))
-    assert len(policy.running) == 3
-    start(policy, *(item(f"b{n}", "text", 1, 0.5) for n in range(20)))
-    assert sorted(len(policy.next_batch()) for _ in range(2)) == [3, 16]
-
-
-def test_a_request_that_is_larger_than_the_limit_runs_alone() -> None:
-    policy = BatchPolicy(row_limit=2, request_limit=64, admission_limit=64)
-    start(policy, *(item(f"a{n}", "edit", 1, 4.0) for n in range(2)))
-    assert [len(policy.next_batch()) for _ in range(2)] == [1, 1]
-    assert len(policy.running) == 1
+    start(policy, *(item(f"a{n}", "edit", 1, size) for n in range(9)))
+    assert len(policy.next_batch()) == len(policy.running) == running
 
 
 def test_the_number_of_running_requests_is_limited() -> None:
@@ -116,8 +108,7 @@ def test_admissions_are_bounded_by_the_rows_of_the_turn() -> None:
         policy.add(item(f"r{n}"))
     assert len(admit_all(policy)) == 4
     policy.next_batch()
-    # 8 rows run: one admission, until 16 run.
-    for admissions in (1, 1, 1, 1, 2):
+    for admissions in (1, 1, 1, 1, 2):  # 8 rows run: one admission, until 16 run.
         assert len(admit_all(policy)) == admissions
         policy.next_batch()
     start(policy)
