@@ -13,8 +13,7 @@ from inference.families.flux2_klein import Flux2KleinModel
 from inference.pipelines import random_klein
 from inference.types import Picture
 from inference.worker.messages import Submit
-from tests.support.engines import array, finish, new_engine, prepare, relative
-from tests.support.klein import (
+from tests.integration.inference.families.klein import (
     SIZES,
     klein_request,
     reference,
@@ -22,6 +21,7 @@ from tests.support.klein import (
     run_library,
     tiny_klein,
 )
+from tests.support.engines import array, finish, new_engine, prepare, relative
 
 ALONE = 1e-5
 BATCHED = 1e-4

@@ -12,8 +12,7 @@ import torch
 from inference.families.flux2_klein import Flux2KleinModel
 from inference.types import ImageRequest
 from inference.worker.messages import Submit
-from tests.support.engines import finish, new_engine, prepare, relative
-from tests.support.klein import (
+from tests.integration.inference.families.klein import (
     SIZES,
     WORDS,
     klein_request,
@@ -23,6 +22,7 @@ from tests.support.klein import (
     run_alone,
     tiny_klein,
 )
+from tests.support.engines import finish, new_engine, prepare, relative
 from tests.support.requests import request
 
 BATCHED = 1e-4
