@@ -65,7 +65,11 @@ def test_stable_diffusion_2_is_compiled_once_for_every_batch_and_size() -> None:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles for a CPU with g++")
 @pytest.mark.parametrize(
     ("backend", "resnets"),
-    [pytest.param("inductor", False, marks=pytest.mark.slow), ("aot_eager", True)],
+    [
+        ("aot_eager", False),
+        pytest.param("aot_eager", True, marks=pytest.mark.slow),
+        pytest.param("inductor", False, marks=pytest.mark.slow),
+    ],
 )
 def test_compiled_results_equal_eager_results(backend: str, resnets: bool) -> None:
     """The ResNet blocks without code generation, which takes minutes on a CPU."""
