@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,15 @@ from inference.fleet.replica import Replica, ReplicaStatus  # noqa: E402 - needs
 ROOT = Path(__file__).parents[4]
 
 
+class ReplicaToClose(Replica):
+    """A replica that a test can end, as a cluster does by deleting it."""
+
+    async def close(self) -> None:
+        await self.__del__()
+
+
 @pytest.fixture(scope="module")
-def handle(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def handle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     options = {
         "model": "noise",
         "factory": "tests.support.faults:build_engine",
@@ -28,8 +35,11 @@ def handle(tmp_path_factory: pytest.TempPathFactory) -> Any:
         "environment": {"PYTHONPATH": str(ROOT)},
         "step_deadline": 5.0,
     }
-    app = serve.deployment(Replica).bind(options, "release")
-    return serve.run(app, name="test", route_prefix=None, _local_testing_mode=True)
+    app = serve.deployment(ReplicaToClose).bind(options, "release")
+    handle = serve.run(app, name="test", route_prefix=None, _local_testing_mode=True)
+    yield handle
+    # Its worker would keep the test process from ending.
+    handle.close.remote().result(timeout_s=60)
 
 
 async def events(handle: Any, id_: str, **options: Any) -> list[Any]:
