@@ -154,6 +154,7 @@ async def structure() -> None:
         await panel.locator("#option-image").set_input_files(FOX)
         await panel.get_by_role("button", name="+ seed", exact=True).click()
         await panel.locator("#option-seed").fill("7")
+        await panel.get_by_role("button", name="+ structure", exact=True).click()
         await panel.locator("#option-structure").set_input_files(TEDDY)
         await panel.get_by_role("button", name="Send command").click()
         await expect(redrawn(page, TIGER)).to_be_visible(timeout=PICTURE_MS)

@@ -105,7 +105,7 @@ def _use(locale: str, tasks: frozenset[Task], *, parts: bool, mentions: bool) ->
         lines.append(translate(locale, "help.use_img2img", menu=menu, **names))
     if parts:
         name = translate(locale, "img2img.name.part")
-        lines.append(translate(locale, "help.use_part", part=name))
+        lines.append(translate(locale, "help.use_part", part=name, **names))
     for task, command in (("edit", "edit"), ("text2img", "imagine")):
         if task in tasks:
             name = translate(locale, f"{command}.command")

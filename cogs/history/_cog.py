@@ -74,6 +74,7 @@ class History(commands.Cog):
         return [
             app_commands.Choice(name=f"{job.shown_prompt[:80]} ({job.id})", value=job.id)
             for job in jobs
+            if job.layout != "part"
             if wanted in job.id or wanted in job.shown_prompt.lower()
         ][:MAX_CHOICES]
 

@@ -56,7 +56,8 @@ class JobList(StrEnum):
         else:
             found = [await store.job(job_id) for job_id in await store.favourites.of(user_id)]
             jobs = [job for job in found if job is not None]
-        return [job for job in jobs if job.state is JobState.DELIVERED]
+        # The picture of a part is a question to the user, not a result.
+        return [job for job in jobs if job.state is JobState.DELIVERED and job.layout != "part"]
 
 
 class _Button(SentComponent, discord.ui.Button[discord.ui.LayoutView]):

@@ -292,6 +292,4 @@ def _result_name(interaction: Interaction, job: Job) -> str:
     here = destination.channel_id == interaction.channel_id
     if destination.private or not here or job.post_channel_id is not None:
         return translate(interaction.locale, "img2img.source.result", job=job.id)
-    return translate(
-        interaction.locale, "img2img.source.result_message", job=job.id, url=message_link(job)
-    )
+    return translate(interaction.locale, "img2img.source.result_message", url=message_link(job))

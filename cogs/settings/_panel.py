@@ -134,9 +134,10 @@ def draw_panel(
     container = discord.ui.Container[View](
         discord.ui.TextDisplay(translate(locale, "settings.panel.title")),
         *_entity_menus(options, policy, locale),
+        discord.ui.Separator(),
         *([Row(_style_menu(services, options, locale))] if has_styles(services) else ()),
         Row(_language_menu(options, locale)),
-        discord.ui.TextDisplay("\n".join(_texts(services, options, policy, locale))),
+        discord.ui.TextDisplay("\n".join(_texts(services, options, policy, locale)).rstrip()),
         Row(
             _Roles(
                 custom_id="redraw:settings:limits",
@@ -168,7 +169,10 @@ def draw_panel(
     return view
 
 
-def _entity_menus(options: GuildOptions, policy: GuildPolicy, locale: str) -> Iterator[Row]:
+def _entity_menus(
+    options: GuildOptions, policy: GuildPolicy, locale: str
+) -> Iterator[Row | discord.ui.TextDisplay[View]]:
+    """Each menu below its name: a menu with a choice shows no placeholder."""
     channel, role = discord.SelectDefaultValueType.channel, discord.SelectDefaultValueType.role
     one = {"gallery": options.gallery, "log": policy.log_channel_id}
 
@@ -177,31 +181,37 @@ def _entity_menus(options: GuildOptions, policy: GuildPolicy, locale: str) -> It
     ) -> list[discord.SelectDefaultValue]:
         return [discord.SelectDefaultValue(id=id_, type=kind) for id_ in ids[:MAX_LISTED]]
 
+    yield discord.ui.TextDisplay(translate(locale, "settings.panel.channels"))
     yield Row(
         _Channels(
             custom_id="redraw:settings:channels",
-            placeholder=translate(locale, "settings.panel.channels"),
+            placeholder=translate(locale, "settings.panel.all_channels"),
             channel_types=USED_CHANNELS,
             min_values=0,
             max_values=MAX_LISTED,
             default_values=chosen(options.channels, channel),
         )
     )
+    yield discord.ui.TextDisplay(translate(locale, "settings.panel.roles"))
     yield Row(
         _Roles(
             custom_id="redraw:settings:roles",
-            placeholder=translate(locale, "settings.panel.roles"),
+            placeholder=translate(locale, "settings.panel.all_members"),
             min_values=0,
             max_values=MAX_LISTED,
             default_values=chosen(options.roles, role),
         )
     )
-    for field, key in (("gallery", "settings.panel.gallery"), ("log", "settings.panel.log")):
+    for field, key, none in (
+        ("gallery", "settings.panel.gallery", "settings.panel.no_gallery"),
+        ("log", "settings.panel.log", "settings.panel.no_log"),
+    ):
         current = one[field]
+        yield discord.ui.TextDisplay(translate(locale, key))
         yield Row(
             _Channels(
                 custom_id=f"redraw:settings:{field}",
-                placeholder=translate(locale, key),
+                placeholder=translate(locale, none),
                 channel_types=TEXT_CHANNELS,
                 min_values=0,
                 max_values=1,
@@ -253,8 +263,8 @@ def _texts(
         age_restricted=number(policy.age_restricted_threshold),
         server=number(options.server_seconds),
     )
-    yield translate(locale, "settings.panel.limits")
     blocks = [_limits(role_id, limits, locale) for role_id, limits in options.limits.items()]
+    yield translate(locale, "settings.panel.limits" if blocks else "settings.panel.no_limits")
     yield cut_list(blocks, locale, limit=LIMITS_CHARACTERS, separator="\n")
 
 

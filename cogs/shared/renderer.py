@@ -144,9 +144,9 @@ class Img2ImgRenderer:
             negative = plain(job.shown_negative_prompt, NEGATIVE_CHARACTERS)
             lines.append(translate(job.locale, "img2img.negative", negative=negative))
         if job.layout != "part":
-            lines.append(
-                "-# " + settings_text(job, job.locale, duration(job.locale, job.seconds or 0.0))
-            )
+            took = duration(job.locale, job.seconds or 0.0)
+            time = translate(job.locale, "img2img.setting.seconds", duration=took)
+            lines.append("-# " + settings_text(job, job.locale, time))
         if (licence := licence_text(job, job.locale)) is not None:
             lines.append(licence)
         lines.append(

@@ -94,7 +94,7 @@ def settings_text(job: Job, locale: str, *more: str) -> str:
     then `more`."""
     options = options_of(job)
     values: dict[str, str | int] = {
-        "strength": _each(f"{variant.strength:g}" for variant in job.variants),
+        "strength": _strengths(job),
         "steps": job.steps,
         "guidance": f"{job.guidance_scale:g}",
         "seed": _each(str(variant.seed) for variant in job.variants),
@@ -105,7 +105,16 @@ def settings_text(job: Job, locale: str, *more: str) -> str:
         if name in options or name in ("steps", "seed")
     ]
     model = (plain(job.model),) if job.model else ()
-    return " · ".join((*model, *parts, f"{job.width} × {job.height}", *more))
+    return " · ".join((*model, *parts, f"{job.width} × {job.height} px", *more))
+
+
+def _strengths(job: Job) -> str:
+    """Each strength; of a sheet of styles, where several have the same one, the range."""
+    strengths = [variant.strength for variant in job.variants]
+    low, high = min(strengths), max(strengths)
+    if job.variants[0].style is not None and low < high:
+        return f"{low:g}–{high:g}"
+    return _each(f"{strength:g}" for strength in strengths)
 
 
 def licence_text(job: Job, locale: str) -> str | None:

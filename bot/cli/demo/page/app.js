@@ -5,6 +5,7 @@ import { clearMessages, jumpTo, showMessages, startMessages, toBottom } from "./
 import { act, channelById, channelTitle, locale, localized, place, sampleFile, state, text, userById } from "./state.js";
 
 const SHOWN_PROMPTS = 9;
+const FIRST_COMMANDS = ["img2img", "edit", "imagine", "help", "history", "defaults"];
 const input = find("text");
 const suggestions = find("suggestions");
 const seen = {};
@@ -147,12 +148,18 @@ function resize() {
   input.style.height = `${Math.min(input.scrollHeight, 160)}px`;
 }
 
+/** The commands that draw and `/help` first; Discord's clients put the most used ones first. */
+function byUse(commands) {
+  const rank = (command) => FIRST_COMMANDS.indexOf(command.path) >>> 0;
+  return [...commands].sort((one, other) => rank(one) - rank(other));
+}
+
 /** What may follow: commands after a slash at the beginning, names after an @. */
 function candidates() {
   const before = input.value.slice(0, input.selectionStart);
   const command = /^\/(.*)$/.exec(before);
   if (command) {
-    return state.commands.slash
+    return byUse(state.commands.slash)
       .filter((one) => commandTitle(one).startsWith(command[1].toLowerCase()) || one.path.startsWith(command[1].toLowerCase()))
       .map((one) => ({ label: `/${commandTitle(one)}`, hint: localized(one, "description"), take: () => takeCommand(one) }));
   }

@@ -37,8 +37,10 @@ export function openCommand(path, preset = {}) {
       make("button", { type: "button", class: "quiet", "aria-label": text("cancel"), onclick: closeCommand }, "×")),
     grid, more, make("p", { class: "problem", role: "alert", hidden: true }),
     make("footer", {}, make("button", { type: "submit", class: "button primary" }, text("run"))));
+  // The picture that the command is about; further ones are as rare as other options.
+  const picture = options.find((option) => option.type === ATTACHMENT);
   for (const option of options) {
-    if (option.required || option.type === ATTACHMENT || option.name in preset) {
+    if (option.required || option === picture || option.name in preset) {
       addField(grid, option, preset[option.name]);
     } else {
       const chip = make("button", { type: "button", class: "chip", title: localized(option, "description") },

@@ -1,5 +1,5 @@
 // The list of messages: renders what the server sends and follows the newest message.
-import { emoji, enlarge, find, make, toast } from "./dom.js";
+import { enlarge, find, make, toast } from "./dom.js";
 import { inline, markdown, writeTime } from "./markdown.js";
 import { openModal } from "./modal.js";
 import { act, localized, state, text } from "./state.js";
@@ -178,7 +178,7 @@ function tools(message) {
     }
   }
   if (message.author.bot && !message.private && !message.loading) {
-    box.append(tool(emoji(text("react")), () => run("react", { message: message.id, emoji: "❌" })));
+    box.append(tool(text("react"), () => run("react", { message: message.id, emoji: "❌" })));
   }
   if (message.author.id === state.user) {
     box.append(tool(text("delete"), () => run("delete", { message: message.id })));
@@ -246,7 +246,7 @@ function spoiler(image) {
 const BUTTONS = { 1: "primary", 2: "secondary", 3: "success", 4: "danger" };
 
 function button(component, message) {
-  const label = emoji([component.emoji?.name, component.label].filter(Boolean).join(" "));
+  const label = [component.emoji?.name, component.label].filter(Boolean).join(" ");
   if (component.url) {
     return make("a", { class: "button secondary", href: component.url, target: "_blank", rel: "noreferrer" }, label, " ↗");
   }
