@@ -1,8 +1,10 @@
 // The demo's page: channels, users, language, the message field.
-import { attachToCommand, closeCommand, commandOpen, commandTitle, openCommand } from "./command.js";
+import { attachToCommand, closeCommand, commandOpen, openCommand } from "./command.js";
 import { find, make, toast } from "./dom.js";
 import { clearMessages, jumpTo, showMessages, startMessages, toBottom } from "./messages.js";
-import { act, channelById, channelTitle, locale, localized, place, sampleFile, state, text, userById } from "./state.js";
+import {
+  act, channelById, channelTitle, commandTitle, locale, localized, place, sampleFile, state, text, userById,
+} from "./state.js";
 
 const SHOWN_PROMPTS = 9;
 const FIRST_COMMANDS = ["img2img", "edit", "imagine", "help", "history", "defaults"];

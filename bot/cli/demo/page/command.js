@@ -2,16 +2,13 @@
 import { find, make, toast } from "./dom.js";
 import { choiceField, filesField, numberProblem, rangeHint } from "./fields.js";
 import { openModal } from "./modal.js";
-import { act, localized, locale, state, text } from "./state.js";
+import { act, commandTitle, localized, state, text } from "./state.js";
 
 // Option types: https://discord.com/developers/docs/interactions/application-commands
 const STRING = 3, INTEGER = 4, BOOLEAN = 5, USER = 6, CHANNEL = 7, NUMBER = 10, ATTACHMENT = 11;
 const panel = find("command");
 let current = null;
 let typing = 0;
-
-/** The name under which a command is shown in the chosen language. */
-export const commandTitle = (command) => command.names[locale()] ?? command.path;
 
 /** Whether a command is being filled in. */
 export const commandOpen = () => current !== null;

@@ -2,7 +2,7 @@
 import { enlarge, find, make, toast } from "./dom.js";
 import { inline, markdown, writeTime } from "./markdown.js";
 import { openModal } from "./modal.js";
-import { act, localized, state, text } from "./state.js";
+import { act, commandTitle, localized, state, text } from "./state.js";
 
 const COLOURS = { alice: "#e0637f", bob: "#3f9ec4" };
 const NEAR_BOTTOM = 120;
@@ -165,7 +165,8 @@ function context(message) {
 
 function commandName(name) {
   const menu = state.commands?.message.find((command) => command.name === name);
-  return menu ? localized(menu) : `/${name}`;
+  const slash = state.commands?.slash.find((command) => command.path === name);
+  return menu ? localized(menu) : `/${slash ? commandTitle(slash) : name}`;
 }
 
 function tools(message) {

@@ -15,6 +15,9 @@ export const locale = () => ({ en: "en-US", es: "es-ES" })[state.language] ?? st
 export const localized = (item, field = "name") =>
   item[`${field}_localizations`]?.[locale()] ?? item[field];
 
+/** The name under which a slash command is shown in the chosen language. */
+export const commandTitle = (command) => command.names[locale()] ?? command.path;
+
 export const userById = (id) => state.server.users.find((user) => user.id === id);
 /** A channel of the server, or the direct messages of the chosen user. */
 export const channelById = (id) => state.server.channels.find((channel) => channel.id === id) ?? directMessages(id);
