@@ -16,6 +16,16 @@ from bot.config import Settings
 from bot.i18n.translate import translate
 from inference import POCKET, find_model
 
+# The sample pictures in the order of the page, each with a prompt whose object has a similar shape.
+SAMPLE_PROMPTS = {
+    "fox.png": "a panda on a pink background",
+    "teddy.png": "a robot on an orange background",
+    "cupcake.png": "a strawberry on a teal background",
+    "apple.png": "a pumpkin on a purple background",
+    "rocket.png": "a carrot on a white background",
+    "photo-cat.png": "a tiger on a blue background",
+}
+
 
 async def run_demo(settings: Settings) -> None:
     """Print the page's link and serve it until Ctrl-C, SIGTERM or a closed terminal.
@@ -57,15 +67,18 @@ async def create_server(simulation: Simulation) -> None:
 
 
 def demo_page(model: str) -> DemoPage:
-    """The samples and prompts that the page offers for this model."""
+    """The samples with their prompts and further prompts that the page offers for this model."""
     vocabulary = json.loads((POCKET / "vocabulary.json").read_text(encoding="utf-8"))
     return DemoPage(
-        model=find_model(model).name, samples=_samples(), prompts=tuple(vocabulary["prompts"])
+        model=find_model(model).name,
+        samples=_samples(),
+        sample_prompts=SAMPLE_PROMPTS,
+        prompts=tuple(vocabulary["prompts"]),
     )
 
 
 def _samples() -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in sorted((POCKET / "samples").glob("*.png"))}
+    return {name: (POCKET / "samples" / name).read_bytes() for name in SAMPLE_PROMPTS}
 
 
 def _say(key: str, **params: object) -> str:

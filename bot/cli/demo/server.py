@@ -42,10 +42,12 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class DemoPage:
-    """What the page offers beside the chat: sample pictures, prompts, the model's notice."""
+    """What the page offers beside the chat: sample pictures, each with a prompt, further prompts,
+    and the model's notice."""
 
     model: str
     samples: Mapping[str, bytes]
+    sample_prompts: Mapping[str, str]
     prompts: tuple[str, ...]
 
     def notice(self, language: str) -> str:
@@ -158,6 +160,7 @@ class DemoServer:
             {
                 **server_view(self.simulation),
                 "samples": list(self.page.samples),
+                "sample_prompts": dict(self.page.sample_prompts),
                 "prompts": list(self.page.prompts),
                 "notices": {language: self.page.notice(language) for language in LANGUAGES},
                 "texts": {

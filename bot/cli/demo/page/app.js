@@ -118,11 +118,11 @@ function showIntro() {
 }
 
 function showSamples() {
-  const { samples, prompts } = state.server;
+  const { samples, sample_prompts: prompts } = state.server;
   find("samples").setAttribute("aria-label", text("samples"));
   find("samples").replaceChildren(make("span", {}, text("samples")),
-    ...samples.map((name, index) => make("button", { type: "button", title: name, "aria-label": name,
-      onclick: async () => openCommand("img2img", { image: await sampleFile(name), prompt: prompts[index] }) },
+    ...samples.map((name) => make("button", { type: "button", title: name, "aria-label": name,
+      onclick: async () => openCommand("img2img", { image: await sampleFile(name), prompt: prompts[name] }) },
     make("img", { src: `/samples/${name}`, alt: "" }))));
 }
 

@@ -60,7 +60,7 @@ async def test_a_sample_picture_is_redrawn_with_two_clicks(
         await page.locator("#samples").get_by_role("button", name="fox.png").click()
         await screenshot(page, "command")
         await page.get_by_role("button", name="Send command").click()
-        prompt = "a strawberry on a white background"
+        prompt = "a panda on a pink background"
         await expect(redrawn(page, prompt)).to_be_in_viewport(timeout=PICTURE_MS)
 
 
@@ -122,7 +122,7 @@ async def test_a_reply_that_mentions_the_bot_redraws_the_picture(
     async with demo_page(tmp_path, pocket_service) as page:
         await page.locator(".message").last.hover()
         await page.get_by_role("button", name="Reply").last.click()
-        message = page.get_by_label("Message #")
+        message = page.locator("#text")
         await message.press_sequentially("@re")
         await page.get_by_role("option", name="@Redraw").click()
         await message.press_sequentially("a robot on an orange background")

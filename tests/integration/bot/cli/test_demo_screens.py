@@ -135,6 +135,35 @@ async def erasing_everything_asks_first(page: Page) -> None:
     await expect(answer.get_by_text("Nothing was deleted.")).to_be_visible()
 
 
+async def a_command_with_all_options_open_fits_the_page(page: Page) -> None:
+    await page.locator("#text").fill("/")
+    await expect(page.locator("#suggestions li").first).to_contain_text("/img2img")
+    panel = await open_command(page, "img2img")
+    # One picture field at first; the others open as other options do.
+    await expect(panel.get_by_text("Choose a file")).to_have_count(1)
+    while await (chip := panel.locator(".more .chip").first).count():
+        await chip.click()
+    await expect(panel.get_by_text("Choose a file")).to_have_count(3)
+    await expect(panel.get_by_role("button", name="Send command")).to_be_in_viewport()
+    assert await page.evaluate("document.scrollingElement.scrollTop") == 0
+    await screenshot(page, "options")
+    await page.keyboard.press("Escape")
+
+
+async def direct_messages_have_their_own_place(page: Page) -> None:
+    await page.get_by_role("button", name="@ Redraw").click()
+    await expect(page.get_by_placeholder("Message @Redraw")).to_be_visible()
+    answer = await send(page, "help")
+    await expect(answer.get_by_text("I redraw pictures")).to_be_visible()
+    await screenshot(page, "direct")
+    await page.reload()
+    await expect(page.locator("header strong")).to_have_text("Redraw")
+    await page.get_by_role("button", name="bob").click()
+    await expect(page.get_by_text("used /help")).to_have_count(0)
+    await page.get_by_role("button", name="alice").click()
+    await page.get_by_role("button", name="# pictures").click()
+
+
 async def test_every_screen_of_the_chat_works_on_the_page(page: Page) -> None:
     for screen in (
         help_tries_the_bot_and_a_mistake_keeps_the_form,
@@ -144,5 +173,7 @@ async def test_every_screen_of_the_chat_works_on_the_page(page: Page) -> None:
         defaults_are_kept,
         before_and_after_become_an_animation_that_is_posted,
         erasing_everything_asks_first,
+        a_command_with_all_options_open_fits_the_page,
+        direct_messages_have_their_own_place,
     ):
         await screen(page)
