@@ -52,7 +52,7 @@ from inference.types import (
 )
 from inference.vocabulary import unknown_words
 from inference.worker.download import DOWNLOAD_ONLY
-from inference.worker.supervisor import LocalService
+from inference.worker.local import LocalService
 
 __all__ = [
     "ALL_OPTIONS",

@@ -15,8 +15,8 @@ import psutil
 from inference.errors import InferenceError, ModelUnavailable, WorkerFailed
 from inference.service import ReplicaSnapshot, ServiceState, ServiceStatus
 from inference.types import ImageRequest, ImageResult, Progress
+from inference.worker.local import LocalService
 from inference.worker.messages import Failed
-from inference.worker.supervisor import LocalService
 
 DEMAND_SECONDS = 10.0
 """How long the bot's last report of its oldest request counts; it reports every second."""

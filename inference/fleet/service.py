@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from inference.fleet.config import FleetConfig
+from inference.worker.local import LocalService
 from inference.worker.messages import Demand
-from inference.worker.supervisor import LocalService
 
 
 class RayService(LocalService):

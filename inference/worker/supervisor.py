@@ -1,4 +1,4 @@
-"""`LocalService`: one worker process that is started, watched and replaced.
+"""Starts, watches and replaces one worker process, and exchanges requests with it.
 
 A worker that ends, reports a device fault, or sends no message for too long is killed and replaced.
 Requests that it had not started are sent to the next worker. Requests that it had started fail with
@@ -12,11 +12,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from inference.errors import (
     InferenceError,
@@ -27,7 +26,6 @@ from inference.errors import (
     WorkerDied,
     WorkerFailed,
 )
-from inference.models import find_models
 from inference.service import ServiceState, ServiceStatus
 from inference.types import ImageRequest, ImageResult, Progress
 from inference.worker.excluded import ExcludedModels
@@ -54,66 +52,35 @@ from inference.worker.watchdog import LOAD_SILENCE_SECONDS, Watchdog
 
 log = logging.getLogger(__name__)
 
-# The factory of a worker with several models; the given factory then builds each one's engine.
-POOL_FACTORY = "inference.pool.build:build_engine"
 MAX_CONSECUTIVE_DEATHS = 3
 STOP_SECONDS = 5.0
 
 
-class LocalService:
-    """`async with LocalService(model="pocket") as service`: an `InferenceService` on one device.
+class WorkerSupervisor:
+    """An `InferenceService` that runs all requests in one worker process at a time.
 
-    `model` is a name that `find_model` accepts. With `other_models` the worker runs all of them;
-    those in memory take at most `model_memory` bytes, 0 stands for most of the device's free
-    memory. `step_deadline` is the number of seconds without a message, while requests run, after
-    which the worker counts as hung; `load_deadline` is the same while it loads a model.
-    `environment` has variables to set in the worker, or to remove if None. Leaving the block
-    takes ten seconds at most.
-
-    Raises:
-        UnknownModel: by the constructor, if a model is none of these, or is named twice.
+    `step_deadline` is the number of seconds without a message, while requests run, after which the
+    worker counts as hung; None depends on the device. `load_deadline` is the same while it loads a
+    model. `model_names` has the default model first. Leaving the block takes ten seconds at most.
     """
 
     def __init__(
         self,
+        config: WorkerConfig,
         *,
-        model: str,
-        other_models: Sequence[str] = (),
-        model_memory: int = 0,
-        device: str = "auto",
-        dtype: str = "auto",
-        batch_rows: int = 0,
-        cache_dir: Path = Path(".cache"),
-        factory: str = "inference.families.build:build_engine",
-        factory_options: Mapping[str, Any] | None = None,
-        environment: Mapping[str, str | None] | None = None,
         step_deadline: float | None = None,
         load_deadline: float = LOAD_SILENCE_SECONDS,
     ) -> None:
-        entries = find_models([model, *other_models])
-        options = dict(factory_options or {})
-        if len(entries) > 1:
-            factory, options["model_factory"] = POOL_FACTORY, factory
-        self._config = WorkerConfig(
-            entry=entries[0],
-            others=entries[1:],
-            model_memory=model_memory,
-            device=device,
-            dtype=dtype,
-            batch_rows=batch_rows,
-            cache_dir=cache_dir,
-            factory=factory,
-            factory_options=options,
-            environment=dict(environment or {}),
-            log_level=logging.getLogger().getEffectiveLevel(),
-        )
+        self._config = config
         self._step_deadline = step_deadline
         self._load_deadline = load_deadline
         self._pending: dict[str, PendingRequest] = {}
-        self._model_names = [entry.name for entry in entries]
-        self._status, self._excluded = StatusKeeper(self._model_names), ExcludedModels()
+        self.model_names = tuple(entry.name for entry in (config.entry, *config.others))
+        self._status, self._excluded = StatusKeeper(self.model_names), ExcludedModels()
         self._failure: ModelUnavailable | None = None
         self._process: WorkerProcess | None = None
+        # Whether the process takes requests: it has sent `Ready`.
+        self._accepts_requests = False
         self._watchdog: Watchdog | None = None
         self._consecutive_deaths = 0
         self._stopping = False
@@ -142,7 +109,7 @@ class LocalService:
         assert self._supervisor is not None
         self._stopping = True
         self._fail_pending(ServiceStopped("The service is stopping; the request did not finish."))
-        if self._process is not None and self._status.state is ServiceState.READY:
+        if self._process is not None and self._accepts_requests:
             self._process.send(Stop())
             await asyncio.wait({self._supervisor}, timeout=STOP_SECONDS)
         self._supervisor.cancel()
@@ -180,11 +147,11 @@ class LocalService:
             raise ServiceStopped("The service is stopping.")
         if self._failure is not None:
             raise self._failure
-        if request.model and request.model not in self._model_names:
+        if request.model and request.model not in self.model_names:
             raise ModelNotConfigured(f"The model {request.model} is not one of this service's.")
         pending = PendingRequest(request, on_progress, asyncio.get_running_loop().create_future())
         self._pending[request.id] = pending
-        if self._status.state is ServiceState.READY:
+        if self._accepts_requests:
             self._submit(pending)
         try:
             return await pending.future
@@ -246,6 +213,7 @@ class LocalService:
             reason = watchdog.reason
         finally:
             self._process = self._watchdog = None
+            self._accepts_requests = False
             exit_reason = await asyncio.shield(process.close())
         return reason or exit_reason
 
@@ -266,9 +234,10 @@ class LocalService:
                 self._status.apply(message)
                 if (name := self._status.loading_model) is not None:
                     watchdog.start_phase(f"loading {name}")
-                elif self._status.state is ServiceState.READY:
+                elif self._accepts_requests:
                     watchdog.end_loading()
             case Ready(device=device):
+                self._accepts_requests = True
                 self._status.apply(message)
                 watchdog.end_loading(device)
                 for waiting in self._pending.values():
@@ -286,7 +255,7 @@ class LocalService:
             return False
         self._excluded.add(name, f"{reason}.")
         self._fail_pending(ModelNotLoaded(f"{name} cannot be loaded: {reason}."), model=name)
-        return len(self._excluded.current()) < len(self._model_names)
+        return len(self._excluded.current()) < len(self.model_names)
 
     def _fail(self, error: ModelUnavailable) -> None:
         log.critical("%s", error)
@@ -296,5 +265,5 @@ class LocalService:
 
     def _fail_pending(self, error: InferenceError, model: str = "") -> None:
         for pending in self._pending.values():
-            if not model or (pending.request.model or self._model_names[0]) == model:
+            if not model or (pending.request.model or self.model_names[0]) == model:
                 pending.resolve(error)
