@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
 
     # Several GPUs
-    service: str = Field(default="local", pattern=r"^(local|ray|auto|[\w.-]+:\d{1,5})$")
+    service: str = Field(default="local", pattern=r"^(local|ray|auto|(ray://)?[\w.-]+:\d{1,5})$")
     ray_min_replicas: int | None = Field(default=None, ge=1)
     ray_max_replicas: int | None = Field(default=None, ge=1)
     ray_replica_cpus: int = Field(default=1, ge=1)

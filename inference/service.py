@@ -64,7 +64,8 @@ class ModelState(StrEnum):
 class ModelStatus:
     """One of the models that a service runs.
 
-    `slots` is the number of its requests that the service runs at once, 1 until it is known.
+    `slots` is the number of its requests that the service runs at once, 1 until it is known. In a
+    service with several replicas the model counts as loaded if one of them has it in memory.
     `load_seconds` is how long its last loading took, None before the first one. `serve_seconds` is
     how long other models may be served before this one is loaded, when all have requests.
     `loads` counts how often it was loaded. `failure` is the sentence of a failed loading.
@@ -85,16 +86,19 @@ class ModelStatus:
 class ReplicaSnapshot:
     """One replica of a service with several: its engine counts for itself.
 
-    `name` is the machine's name and the process id of the replica. `running` is the number of its
-    requests. `restarts` counts its workers
-    after the first one, `resident_bytes` is the worker's memory, 0 without a worker.
+    `name` is the machine's name and the process id of the replica. `models` are those in memory.
+    `running` is the number of its requests. `step_seconds` is the mean duration of a step in its
+    newest results, 0 before the first one. `restarts` counts its workers after the first one,
+    `resident_bytes` is the worker's memory, 0 without a worker.
     """
 
     name: str
     state: ServiceState
     device: str = ""
+    models: tuple[str, ...] = ()
     slots: int = 1
     running: int = 0
+    step_seconds: float = 0.0
     restarts: int = 0
     denoiser_calls: int = 0
     denoiser_rows: int = 0

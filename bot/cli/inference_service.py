@@ -47,19 +47,16 @@ def local_service(settings: Settings) -> LocalService:
     )
 
 
-def inference_service(settings: Settings) -> LocalService:
+def inference_service(settings: Settings) -> LocalService | RayService:
     """The service that `SERVICE` names, not started yet.
 
     Raises:
         UnknownModel: as `local_service`.
-        StartError: `SERVICE` needs Ray, which is not installed, or runs one model only.
+        StartError: `SERVICE` needs Ray, which is not installed, or the numbers of replicas
+            contradict each other.
     """
     if settings.service == "local":
         return local_service(settings)
-    if len(settings.models) > 1:
-        raise StartError(
-            f"SERVICE={settings.service} runs one model: name one in MODELS, or set SERVICE=local."
-        )
     if importlib.util.find_spec("ray") is None:
         raise StartError(
             "SERVICE needs Ray, which is not installed: run `.venv/bin/pip install --constraint "
@@ -70,8 +67,10 @@ def inference_service(settings: Settings) -> LocalService:
         raise StartError("RAY_MIN_REPLICAS must not be larger than RAY_MAX_REPLICAS.")
     return RayService(
         model=settings.model,
+        other_models=settings.models[1:],
+        model_memory=int(settings.model_memory_gib * 2**30),
         fleet=FleetConfig(
-            address=None if settings.service == "ray" else settings.service,
+            address=None if settings.service == "ray" else settings.service.removeprefix("ray://"),
             min_replicas=lowest,
             max_replicas=highest,
             replica_cpus=settings.ray_replica_cpus,

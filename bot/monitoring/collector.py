@@ -36,7 +36,9 @@ class ServiceCollector(Collector):
             "redraw_model_loads", "How often a model was loaded.", labels=["model"]
         )
         loaded = GaugeMetricFamily(
-            "redraw_model_loaded", "1 if the model is in memory.", labels=["model"]
+            "redraw_model_loaded",
+            "1 if the model is in memory; of a fleet, in that of any replica.",
+            labels=["model"],
         )
         seconds = GaugeMetricFamily(
             "redraw_model_load_seconds", "How long the last loading took.", labels=["model"]
@@ -75,6 +77,10 @@ def _of_replicas(replicas: Sequence[ReplicaSnapshot]) -> Iterator[Metric]:
             "Requests of the replica.",
             lambda replica: replica.running,
         ),
+        "redraw_replica_step_seconds": (
+            "Mean duration of a step in the replica's newest results; 0 before the first one.",
+            lambda replica: replica.step_seconds,
+        ),
         "redraw_replica_resident_memory_bytes": (
             "Resident memory of the replica's worker process; 0 without one.",
             lambda replica: replica.resident_bytes,
@@ -100,3 +106,12 @@ def _of_replicas(replicas: Sequence[ReplicaSnapshot]) -> Iterator[Metric]:
             for replica in replicas:
                 family.add_metric([replica.name, replica.device], read(replica))
             yield family
+    loaded = GaugeMetricFamily(
+        "redraw_replica_model_loaded",
+        "1 for each model in the replica's memory.",
+        labels=["replica", "device", "model"],
+    )
+    for replica in replicas:
+        for model in replica.models:
+            loaded.add_metric([replica.name, replica.device, model], 1)
+    yield loaded

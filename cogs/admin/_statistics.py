@@ -77,6 +77,7 @@ def _replica(locale: str, replica: ReplicaSnapshot) -> str:
         name=replica.name,
         state=str(replica.state),
         device=replica.device,
+        models=", ".join(replica.models) or "–",
         rows=replica.rows_per_call,
         memory=f"{replica.resident_bytes / 2**20:.0f}",
         restarts=replica.restarts,

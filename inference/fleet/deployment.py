@@ -22,8 +22,9 @@ from inference.worker.messages import WorkerConfig
 log = logging.getLogger(__name__)
 
 APPLICATION = "redraw"
-# A replica holds more requests than its batch has slots, so that the next one is at hand.
-MAX_REQUESTS_PER_REPLICA = 64
+# The bot sends no more than the replicas run at once: on a GPU up to 128 requests for each model,
+# and those at hand for the next free slots.
+MAX_REQUESTS_PER_REPLICA = 1000
 # Between two reports of a replica to the router.
 ROUTING_SECONDS = 2.0
 # How long a replica may take to report.
@@ -34,6 +35,8 @@ def _replica_options(config: WorkerConfig) -> dict[str, Any]:
     fleet: FleetConfig = config.factory_options["fleet"]
     return {
         "model": config.factory_options["model"],
+        "other_models": config.factory_options["other_models"],
+        "model_memory": config.model_memory,
         "device": config.device,
         "dtype": config.dtype,
         "batch_rows": config.batch_rows,
@@ -47,18 +50,18 @@ def _replica_options(config: WorkerConfig) -> dict[str, Any]:
 def release_of(config: WorkerConfig) -> str:
     """A name for the options of the replicas: equal options have equal names.
 
-    After a change of the model, replicas of the killed bot may still run in the cluster.
+    After a change of the models, replicas of the killed bot may still run in the cluster.
     """
     return hashlib.sha256(repr(_replica_options(config)).encode()).hexdigest()[:12]
 
 
 def deploy(config: WorkerConfig, fleet: FleetConfig, release: str) -> DeploymentHandle[Any]:
     """Deploy the replicas, or replace those of another release one after the other."""
-    model = config.factory_options["model"]
+    names = ", ".join(entry.name for entry in (config.entry, *config.others))
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     gpus = int(resources.get("GPU", 0))
     lowest, first, highest = fleet.replicas(gpus)
-    log.info("deploying %d replicas of %s on a cluster with %d GPUs", first, model, gpus)
+    log.info("deploying %d replicas of %s on a cluster with %d GPUs", first, names, gpus)
     number: dict[str, Any] = {"num_replicas": first}
     if lowest < highest:
         log.info("their number stays between %d and %d", lowest, highest)

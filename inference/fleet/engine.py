@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +19,9 @@ from inference.errors import InferenceError, ModelUnavailable, WorkerDied
 from inference.fleet.cluster import connected
 from inference.fleet.config import FleetConfig
 from inference.fleet.deployment import APPLICATION, deploy, release_of, statuses
-from inference.fleet.replica import ReplicaEvent, ReplicaStatus, free_slots, snapshots
-from inference.service import ReplicaSnapshot, ServiceState
+from inference.fleet.replica import ReplicaEvent, ReplicaStatus
+from inference.fleet.summary import FleetSummary
+from inference.service import ServiceState
 from inference.types import ImageRequest, ImageResult
 from inference.worker.messages import (
     Cancel,
@@ -33,7 +34,6 @@ from inference.worker.messages import (
     Loading,
     Ready,
     Started,
-    Statistics,
     Stop,
     Submit,
     WorkerConfig,
@@ -48,8 +48,6 @@ CONNECT_SECONDS = 5.0
 # Without any report for so long the driver gives up, and its supervisor starts another.
 # Ray replaces a lost replica within seconds, within a minute on a busy machine.
 LOST_SECONDS = 90.0
-# Requests beyond the sum of the slots that may be under way.
-EXTRA_REQUESTS_SHARE = 0.1
 # A request that no replica has started yet is sent again this many times.
 MAX_SENDS = 3
 
@@ -58,7 +56,7 @@ def build_engine(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
     """Join the cluster, deploy the replicas and wait until one of them serves requests.
 
     Raises:
-        ModelUnavailable: no replica can load the model.
+        ModelUnavailable: no replica can load a model.
     """
     fleet: FleetConfig = config.factory_options["fleet"]
     stack = contextlib.ExitStack()
@@ -74,8 +72,9 @@ def build_engine(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
         stack.close()
         raise
     service = next(s.service for s in found if s.service.state is ServiceState.READY)
-    ready = Ready(slots=_capacity(found), device=service.device, dtype=service.dtype)
-    return RayEngine(handle, release, report, stack), ready
+    slots = FleetSummary().capacity(found).slots
+    ready = Ready(slots=slots, device=service.device, dtype=service.dtype)
+    return RayEngine(handle, release, config.entry.name, report, stack), ready
 
 
 def _connect(stack: contextlib.ExitStack, address: str | None, report: Report) -> None:
@@ -104,11 +103,6 @@ def _wait_ready(
         time.sleep(STATUS_SECONDS)
 
 
-def _capacity(found: Sequence[ReplicaStatus]) -> int:
-    slots = free_slots(found)
-    return slots + max(1, round(EXTRA_REQUESTS_SHARE * slots)) if slots else 1
-
-
 class RayEngine:
     """Serves requests until a `Stop` arrives. `stack` is closed then: it leaves the cluster."""
 
@@ -116,19 +110,19 @@ class RayEngine:
         self,
         handle: DeploymentHandle[Any],
         release: str,
+        default_model: str,
         report: Report,
         stack: contextlib.ExitStack,
     ) -> None:
         self._handle = handle
         self._release = release
+        self._default_model = default_model
         self._report = report
         self._stack = stack
         self._loop = asyncio.new_event_loop()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopped = asyncio.Event()
         self._oldest_wait = 0.0
-        # Of all replicas that have run, by their names.
-        self._statistics: dict[str, Statistics] = {}
 
     def post(self, command: Command) -> None:
         """Accept a command. May be called from any thread and never blocks."""
@@ -188,7 +182,9 @@ class RayEngine:
     async def _stream(self, request: ImageRequest) -> AsyncIterator[ReplicaEvent]:
         left = None if request.deadline is None else request.deadline - time.time()
         stream: DeploymentHandle[Any] = self._handle.options(stream=True)
-        response = stream.generate.remote(replace(request, deadline=None), left)
+        # The router compares the models of requests by their names.
+        named = replace(request, deadline=None, model=request.model or self._default_model)
+        response = stream.generate.remote(named, left)
         assert isinstance(response, DeploymentResponseGenerator)
         try:
             async for event in response:
@@ -200,7 +196,7 @@ class RayEngine:
             response.cancel()  # type: ignore[no-untyped-call]
 
     async def _report_capacity(self) -> None:
-        slots = 1
+        summary = FleetSummary()
         answered_at = self._loop.time()
         while True:
             await asyncio.sleep(STATUS_SECONDS)
@@ -209,21 +205,10 @@ class RayEngine:
             )
             if found:
                 answered_at = self._loop.time()
-                slots = _capacity(found)
             elif self._loop.time() - answered_at > LOST_SECONDS:
                 raise ConnectionError(f"no replica has reported for {LOST_SECONDS:.0f} seconds")
             failures = [status.failure for status in found if status.failure]
             if failures and len(failures) == len(found):
                 raise ModelUnavailable(str(failures[0]))
-            serving = any(s.service.state is ServiceState.READY for s in found)
-            detail = "ready" if serving else "waiting for a replica"
-            replicas = snapshots(found)
-            self._report(Capacity(slots=slots, detail=detail, replicas=replicas))
-            self._report(self._total(replicas))
-
-    def _total(self, replicas: Iterable[ReplicaSnapshot]) -> Statistics:
-        for one in replicas:
-            self._statistics[one.name] = Statistics(
-                denoiser_calls=one.denoiser_calls, denoiser_rows=one.denoiser_rows
-            )
-        return sum(self._statistics.values(), Statistics())
+            self._report(summary.capacity(found))
+            self._report(summary.statistics(found))

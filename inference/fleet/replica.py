@@ -6,14 +6,16 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections import deque
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 import psutil
 
 from inference.errors import InferenceError, ModelUnavailable, WorkerFailed
-from inference.service import ReplicaSnapshot, ServiceState, ServiceStatus
+from inference.service import ModelState, ServiceState, ServiceStatus
 from inference.types import ImageRequest, ImageResult, Progress
 from inference.worker.local import LocalService
 from inference.worker.messages import Failed
@@ -21,17 +23,26 @@ from inference.worker.messages import Failed
 DEMAND_SECONDS = 10.0
 """How long the bot's last report of its oldest request counts; it reports every second."""
 
+MEASURED_RESULTS = 16
+"""How many of the newest results count for the mean duration of a step."""
+
 ReplicaEvent = Progress | ImageResult | Failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaStatus:
-    """A snapshot of a replica. `failure` is set if its model can never be loaded there."""
+    """A snapshot of a replica. `failure` is set if none of its models can be loaded there.
+
+    `models` are those in memory. `step_seconds` is the mean duration of a step in its newest
+    results, 0 before the first one.
+    """
 
     name: str
     release: str
     service: ServiceStatus
+    models: tuple[str, ...] = ()
     running: int = 0
+    step_seconds: float = 0.0
     resident_bytes: int = 0
     failure: ModelUnavailable | None = None
 
@@ -48,6 +59,7 @@ class Replica:
         self._running = 0
         self._oldest_wait = self._reported_at = 0.0
         self._start_seconds = 0.0
+        self._step_seconds: deque[float] = deque(maxlen=MEASURED_RESULTS)
         self._service = LocalService(**options)
         await self._service.__aenter__()
         self._watch = asyncio.create_task(self._watch_state())
@@ -70,32 +82,47 @@ class Replica:
         try:
             while (event := await events.get()) is not None:
                 yield event
-            try:
-                outcome: ReplicaEvent = task.result()
-            except InferenceError as error:
-                outcome = Failed(request.id, error)
-            yield outcome
+            yield self._outcome(request, task)
         finally:
             self._running -= 1
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    def _outcome(self, request: ImageRequest, task: asyncio.Task[ImageResult]) -> ReplicaEvent:
+        try:
+            result = task.result()
+        except InferenceError as error:
+            return Failed(request.id, error)
+        if result.steps_run:
+            self._step_seconds.append(result.timings.steps / result.steps_run)
+        return result
+
     async def status(self, oldest_wait: float = 0.0) -> ReplicaStatus:
         """The state of the replica. `oldest_wait` is how long the bot's oldest request has waited,
         in seconds."""
         self._oldest_wait, self._reported_at = oldest_wait, time.monotonic()
+        status = self._service.status
+        loaded = [
+            name
+            for name in self._service.model_names
+            if status.model(name).state is ModelState.LOADED
+        ]
         return ReplicaStatus(
             name=f"{socket.gethostname()}:{os.getpid()}",
             release=self._release,
-            service=self._service.status,
+            service=status,
+            models=tuple(loaded),
             running=self._running,
+            step_seconds=fmean(self._step_seconds) if self._step_seconds else 0.0,
             resident_bytes=_resident_bytes(self._service.worker_pid),
             failure=self._failure,
         )
 
-    async def record_routing_stats(self) -> dict[str, int | str]:
-        """Called by Ray Serve for the router: how many requests fill the batch, and what runs."""
-        return {"slots": self._service.status.slots, "release": self._release}
+    async def record_routing_stats(self) -> dict[str, Any]:
+        """Called by Ray Serve for the router: the release, and the models by their names."""
+        status = self._service.status
+        models = {name: status.model(name) for name in self._service.model_names}
+        return {"release": self._release, "models": models}
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Called by Ray Serve for `inference.fleet.autoscaling`."""
@@ -144,29 +171,3 @@ def _resident_bytes(pid: int | None) -> int:
         return int(psutil.Process(pid).memory_info().rss) if pid else 0
     except psutil.Error:
         return 0
-
-
-def snapshots(statuses: Iterable[ReplicaStatus]) -> tuple[ReplicaSnapshot, ...]:
-    """The states of the replicas for the status of the whole service, in the order of their
-    names."""
-    return tuple(
-        ReplicaSnapshot(
-            name=status.name,
-            state=status.service.state,
-            device=status.service.device,
-            slots=status.service.slots,
-            running=status.running,
-            restarts=status.service.restarts,
-            denoiser_calls=status.service.denoiser_calls,
-            denoiser_rows=status.service.denoiser_rows,
-            resident_bytes=status.resident_bytes,
-        )
-        for status in sorted(statuses, key=lambda status: status.name)
-    )
-
-
-def free_slots(statuses: Iterable[ReplicaStatus]) -> int:
-    """How many requests fill the batches of all replicas that serve requests."""
-    return sum(
-        status.service.slots for status in statuses if status.service.state is ServiceState.READY
-    )

@@ -30,7 +30,7 @@ class FleetRouter(RequestRouter):
         pending_request: PendingRequest | None = None,
     ) -> list[list[RunningReplica]]:
         """Ranks of one replica each, best first; a full one is skipped by Ray Serve."""
-        # Replicas of an earlier bot may run another model.
+        # Replicas of an earlier bot may run other models.
         candidate_replicas = [
             replica
             for replica in candidate_replicas
@@ -42,9 +42,9 @@ class FleetRouter(RequestRouter):
             return [candidate_replicas]
         # Serve calls this again at once, and blocks its own loop, unless it may wait in between.
         pending_request.routing_context.should_backoff = True
-        slots = {name: int(replica.routing_stats["slots"]) for name, replica in by_id.items()}
+        models = {name: replica.routing_stats["models"] for name, replica in by_id.items()}
         request = RoutedRequest.of(pending_request.args[0])
-        ranked = self._load.rank(request, slots)
+        ranked = self._load.rank(request, models)
         if ranked:
             # Counted now: others are routed before this request arrives at its replica.
             request_id = pending_request.metadata.internal_request_id

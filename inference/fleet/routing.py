@@ -1,22 +1,28 @@
 """Which replica a request goes to. Pure bookkeeping: no Ray, no clock.
 
-A denoiser call contains requests of one size only. So that calls stay full, a request prefers a
-replica that runs its size, and so that encodings are not computed twice, one that knows its source
-picture. Neither may leave another replica idle.
+A denoiser call contains requests of one model and one size only, and loading a model takes seconds.
+So a request prefers a replica that has its model in memory, then one that runs its size, so that
+calls stay full, then one that knows its source picture, so that encodings are not computed twice.
+No preference may leave another replica idle.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from inference.service import ModelState, ModelStatus
 from inference.types import ImageRequest
 
 MAX_IMBALANCE = 0.1
 """Share of its slots by which a replica's load may exceed the lowest load, so that a preference
 still counts; one request at least. A higher share fills the calls more and makes users wait longer
 (docs/fleet.md has the figures)."""
+
+LOADING_COST = 1.0
+"""Loading the request's model counts as much as the requests that fill a replica: a replica that
+lacks the model gets requests for it when those that have it are full."""
 
 REMEMBERED_SOURCES = 64
 """How many source pictures a replica is taken to know; its encoder cache is larger."""
@@ -26,22 +32,57 @@ REMEMBERED_SOURCES = 64
 class RoutedRequest:
     """What routing needs to know of a request."""
 
+    model: str
     size: tuple[int, int]
     source: int
 
     @classmethod
     def of(cls, request: ImageRequest) -> RoutedRequest:
         """`source` is a hash of the pixels, valid within this process."""
-        return cls((request.width, request.height), hash(request.pixels))
+        return cls(request.model, (request.width, request.height), hash(request.pixels))
+
+
+Models = Mapping[str, ModelStatus]
+"""The models of one replica by their names, as it has reported them."""
+
+
+def _slots(models: Models, name: str) -> int:
+    """How many requests of a model run at once; of one that was not loaded yet, as many as of the
+    others."""
+    known = models[name].slots if models[name].loads else 0
+    return known or max(each.slots for each in models.values())
 
 
 @dataclass(slots=True)
 class _Replica:
+    """`running` is counted by model in `of_model`, and by model and size in `of_call`."""
+
     running: dict[str, RoutedRequest] = field(default_factory=dict)
+    of_model: Counter[str] = field(default_factory=Counter)
+    of_call: Counter[tuple[str, tuple[int, int]]] = field(default_factory=Counter)
     sources: OrderedDict[int, None] = field(default_factory=OrderedDict)
 
-    def runs(self, size: tuple[int, int]) -> int:
-        return sum(request.size == size for request in self.running.values())
+    def add(self, request_id: str, request: RoutedRequest) -> None:
+        self.running[request_id] = request
+        self.of_model[request.model] += 1
+        self.of_call[request.model, request.size] += 1
+        self.sources[request.source] = None
+        self.sources.move_to_end(request.source)
+        if len(self.sources) > REMEMBERED_SOURCES:
+            self.sources.popitem(last=False)
+
+    def remove(self, request_id: str) -> None:
+        if request := self.running.pop(request_id, None):
+            self.of_model[request.model] -= 1
+            self.of_call[request.model, request.size] -= 1
+
+    def has_model(self, status: ModelStatus) -> bool:
+        """Whether the model is in memory, or will be for an earlier request."""
+        return status.state is ModelState.LOADED or self.of_model[status.name] > 0
+
+    def load(self, models: Models) -> float:
+        """The share of its batches that the requests fill; 1 is full."""
+        return sum(number / _slots(models, name) for name, number in self.of_model.items())
 
 
 class FleetLoad:
@@ -51,52 +92,58 @@ class FleetLoad:
         self._replicas: dict[str, _Replica] = {}
         self._replica_of: dict[str, str] = {}
 
-    def rank(self, request: RoutedRequest, slots: Mapping[str, int]) -> list[str]:
-        """The replicas, best first. `slots` holds the batch slots of those that are available."""
-        loads = {name: self._load(name, number) for name, number in slots.items()}
-        lowest = min(loads.values(), default=0.0)
+    def rank(self, request: RoutedRequest, available: Mapping[str, Models]) -> list[str]:
+        """The replicas, best first. `available` holds the models of each that may be chosen.
 
-        def cost(name: str) -> tuple[bool, bool, int, bool, float]:
-            replica = self._replicas.get(name, _EMPTY)
-            imbalance = max(MAX_IMBALANCE, 1 / max(1, slots[name]))
-            preferred = loads[name] < 1.0 and loads[name] <= lowest + imbalance
+        One that could not load the request's model comes last.
+        """
+        present = {
+            name: self._replica(name).has_model(models[request.model])
+            for name, models in available.items()
+        }
+        costs = {
+            name: self._replica(name).load(models) + (0.0 if present[name] else LOADING_COST)
+            for name, models in available.items()
+        }
+        lowest = min(costs.values(), default=0.0)
+
+        def order(name: str) -> tuple[bool, bool, int, bool, float, bool]:
+            replica, models = self._replica(name), available[name]
+            imbalance = max(MAX_IMBALANCE, 1 / _slots(models, request.model))
+            preferred = costs[name] < 1.0 and costs[name] <= lowest + imbalance
             return (
-                loads[name] >= 1.0,
+                models[request.model].state is ModelState.FAILED,
                 not preferred,
-                -replica.runs(request.size) if preferred else 0,
-                request.source not in replica.sources,
-                loads[name],
+                -replica.of_call[request.model, request.size] if preferred else 0,
+                preferred and request.source not in replica.sources,
+                costs[name],
+                not present[name],
             )
 
-        return sorted(slots, key=cost)
+        return sorted(available, key=order)
 
     def start(self, name: str, request_id: str, request: RoutedRequest) -> None:
         """The request goes to this replica, instead of any that was named for it before."""
         self.finish(request_id)
         self._replica_of[request_id] = name
-        replica = self._replicas.setdefault(name, _Replica())
-        replica.running[request_id] = request
-        replica.sources[request.source] = None
-        replica.sources.move_to_end(request.source)
-        if len(replica.sources) > REMEMBERED_SOURCES:
-            replica.sources.popitem(last=False)
+        self._replicas.setdefault(name, _Replica()).add(request_id, request)
 
     def finish(self, request_id: str) -> None:
         """The request ended, however it ended."""
         name = self._replica_of.pop(request_id, "")
         if replica := self._replicas.get(name):
-            replica.running.pop(request_id, None)
+            replica.remove(request_id)
 
     def running(self, name: str) -> int:
         """How many requests the replica runs."""
-        return len(self._replicas.get(name, _EMPTY).running)
+        return len(self._replica(name).running)
 
     def keep(self, names: set[str]) -> None:
         """Forget the replicas that no longer exist."""
         self._replicas = {name: r for name, r in self._replicas.items() if name in names}
 
-    def _load(self, name: str, slots: int) -> float:
-        return self.running(name) / max(1, slots)
+    def _replica(self, name: str) -> _Replica:
+        return self._replicas.get(name, _EMPTY)
 
 
 _EMPTY = _Replica()

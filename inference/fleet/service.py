@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from inference.fleet.config import FleetConfig
-from inference.worker.local import LocalService
-from inference.worker.messages import Demand
+from inference.models import find_models
+from inference.worker.messages import Demand, WorkerConfig
+from inference.worker.supervisor import WorkerSupervisor
 
 
-class RayService(LocalService):
+class RayService(WorkerSupervisor):
     """`async with RayService(model="sd2-depth", fleet=FleetConfig()) as service`.
 
     The arguments besides `fleet` are those of `LocalService` and apply to each replica. `cache_dir`
-    and the model must exist on every machine of the cluster. Requests wait while no replica is
+    and the models must exist on every machine of the cluster. Requests wait while no replica is
     available; a request whose replica was lost fails with `WorkerDied` if it had started.
 
     Raises:
-        UnknownModel: by the constructor.
+        UnknownModel: by the constructor, as `LocalService`.
     """
 
     def __init__(
@@ -27,6 +29,8 @@ class RayService(LocalService):
         *,
         model: str,
         fleet: FleetConfig,
+        other_models: Sequence[str] = (),
+        model_memory: int = 0,
         device: str = "auto",
         dtype: str = "auto",
         batch_rows: int = 0,
@@ -34,18 +38,27 @@ class RayService(LocalService):
         replica_factory: str = "inference.families.build:build_engine",
         environment: Mapping[str, str | None] | None = None,
     ) -> None:
-        super().__init__(
-            model=model,
+        entries = find_models([model, *other_models])
+        config = WorkerConfig(
+            entry=entries[0],
+            others=entries[1:],
+            model_memory=model_memory,
             device=device,
             dtype=dtype,
             batch_rows=batch_rows,
             cache_dir=cache_dir,
             factory="inference.fleet.engine:build_engine",
-            factory_options={"fleet": fleet, "model": model, "replica_factory": replica_factory},
+            factory_options={
+                "fleet": fleet,
+                "model": model,
+                "other_models": tuple(other_models),
+                "replica_factory": replica_factory,
+            },
             environment={**_authentication(), **(environment or {})},
-            # The driver reports its capacity every second.
-            step_deadline=60.0,
+            log_level=logging.getLogger().getEffectiveLevel(),
         )
+        # The driver reports its capacity every second.
+        super().__init__(config, step_deadline=60.0)
 
     def report_demand(self, oldest_wait: float) -> None:
         """Tell the fleet how long the oldest waiting request has waited, in seconds."""

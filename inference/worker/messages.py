@@ -113,11 +113,15 @@ class ModelStates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """After `Ready`: how many requests fill the batches now, and the state of each replica. Also a
-    sign of life."""
+    """The report of a fleet after `Ready`, also a sign of life.
+
+    `slots` is how many requests fill the batches now, and `serving` whether any replica serves
+    requests. `models` has one element for each of several models.
+    """
 
     slots: int
-    detail: str
+    serving: bool
+    models: tuple[ModelStatus, ...] = ()
     replicas: tuple[ReplicaSnapshot, ...] = ()
 
 

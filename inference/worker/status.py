@@ -33,6 +33,8 @@ class StatusKeeper:
             if len(models) > 1
             else (),
         )
+        # Which of several models the worker loads.
+        self.loading_model: str | None = None
         # Set and replaced at each change of the state: waiting tasks wake up once.
         self.changed = asyncio.Event()
         self._restarts = 0
@@ -44,14 +46,6 @@ class StatusKeeper:
     def state(self) -> ServiceState:
         """The phase of the service's life."""
         return self._status.state
-
-    @property
-    def loading_model(self) -> str | None:
-        """Which of several models is being loaded."""
-        for model in self._status.models:
-            if model.state is ModelState.LOADING:
-                return model.name
-        return None
 
     def snapshot(self, worker_pid: int | None) -> ServiceStatus:
         """The status now."""
@@ -71,10 +65,12 @@ class StatusKeeper:
                 self._current = message
             case Loading(detail=detail, download=download):
                 self._report_loading(detail, download)
-            case Capacity(slots=slots, detail=detail, replicas=replicas):
-                self._status = replace(self._status, slots=slots, detail=detail, replicas=replicas)
+            case Capacity():
+                self._apply_capacity(message)
             case ModelStates(models=models):
                 self._status = replace(self._status, models=models)
+                loading = [each.name for each in models if each.state is ModelState.LOADING]
+                self.loading_model = loading[0] if loading else None
                 if self.state is ServiceState.READY and self.loading_model is None:
                     self._status = replace(self._status, detail="ready", download=None)
             case Ready(slots=slots, device=device, dtype=dtype):
@@ -86,6 +82,7 @@ class StatusKeeper:
         self._restarts += 1
         self._ended += self._current
         self._current = Statistics()
+        self.loading_model = None
         models = tuple(replace(each, state=ModelState.UNLOADED) for each in self._status.models)
         self._status = ServiceStatus(state=self.state, detail="", models=models)
         self.set_state(ServiceState.RESTARTING, "restarting the model")
@@ -95,6 +92,14 @@ class StatusKeeper:
         self._status = replace(self._status, state=state, detail=detail, download=None)
         self.changed.set()
         self.changed = asyncio.Event()
+
+    def _apply_capacity(self, fleet: Capacity) -> None:
+        self._status = replace(
+            self._status, slots=fleet.slots, models=fleet.models, replicas=fleet.replicas
+        )
+        state = ServiceState.READY if fleet.serving else ServiceState.RESTARTING
+        if state is not self.state:
+            self.set_state(state, "ready" if fleet.serving else "waiting for a replica")
 
     def _report_loading(self, detail: str, download: DownloadProgress | None) -> None:
         if download is not None:

@@ -183,6 +183,8 @@ async def test_what_the_service_counts_is_exported(tmp_path: Path) -> None:
                 name="b:2",
                 state=ServiceState.RESTARTING,
                 device="cuda",
+                models=("noise", "pocket"),
+                step_seconds=0.25,
                 restarts=3,
                 denoiser_calls=5,
                 denoiser_rows=60,
@@ -195,6 +197,7 @@ async def test_what_the_service_counts_is_exported(tmp_path: Path) -> None:
         for name, first, second in (
             ("redraw_replica_ready", 1, 0),
             ("redraw_replica_batch_slots", 8, 1),
+            ("redraw_replica_step_seconds", 0, 0.25),
             ("redraw_replica_resident_memory_bytes", 0, 7),
             ("redraw_replica_worker_restarts_total", 0, 3),
             ("redraw_replica_denoiser_calls_total", 0, 5),
@@ -202,3 +205,6 @@ async def test_what_the_service_counts_is_exported(tmp_path: Path) -> None:
         ):
             assert value(text, name, device="cuda", replica="a:1") == first
             assert value(text, name, device="cuda", replica="b:2") == second
+        loaded = "redraw_replica_model_loaded"
+        assert value(text, loaded, device="cuda", model="pocket", replica="b:2") == 1
+        assert 'redraw_replica_model_loaded{device="cuda",model="noise",replica="a:1"}' not in text

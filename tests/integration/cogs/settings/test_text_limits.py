@@ -132,6 +132,7 @@ async def test_statistics_fit_with_many_servers_replicas_and_reasons(
             name=f"a-machine-with-a-long-name.example.org-{n}",
             state=ServiceState.READY,
             device="NVIDIA H100 80GB HBM3",
+            models=("sd2-depth", "sdxl-depth-lightning", "klein-4b"),
             resident_bytes=2**36,
         )
         for n in range(16)

@@ -8,19 +8,25 @@ from typing import Any
 
 import pytest
 
+from inference.service import ModelState, ModelStatus
 from tests.support.requests import request
 
 pytest.importorskip("ray.serve")
 from inference.fleet.router import FleetRouter
 
 
-def replica(name: str, **stats: object) -> Any:
-    return SimpleNamespace(replica_id=SimpleNamespace(unique_id=name), routing_stats=stats)
+def replica(name: str, release: str = "", slots: int = 1) -> Any:
+    """A replica that has reported its state, if it has a release."""
+    models = {"m": ModelStatus(name="m", state=ModelState.LOADED, slots=slots)}
+    return SimpleNamespace(
+        replica_id=SimpleNamespace(unique_id=name),
+        routing_stats={"release": release, "models": models} if release else {},
+    )
 
 
 def pending(id_: str = "1") -> Any:
     return SimpleNamespace(
-        args=[request(id=id_)],
+        args=[request(id=id_, model="m")],
         metadata=SimpleNamespace(internal_request_id=id_),
         routing_context=SimpleNamespace(should_backoff=False),
         future=asyncio.get_running_loop().create_future(),
