@@ -2,9 +2,9 @@
 
 A request's prompt names its fault: `crash` kills the process with SIGKILL, `hang` never returns,
 `assert` raises what torch raises for a faulty device, `memory` runs out of memory, `nan` gives
-non-finite output, `black` gives a black image. Every other request gives an image of one colour,
-which follows from its seed. A fault followed by `once` happens only the first time; a file in the
-cache folder records it.
+non-finite output, `black` gives a black image. `prepare` and `decode` make that phase take 0.3 s.
+Every other request gives an image of one colour, which follows from its seed. A fault followed by
+`once` happens only the first time; a file in the cache folder records it.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ Report = Callable[[Event | Loading], None]
 
 # The file in the cache folder, if there is one, that says that a step hangs.
 HANGING = "hanging"
+PHASE_SECONDS = 0.3
+FIRST_COLOURS = {"noise": 1, "pocket": 50, "sd15": 100}
 
 
 @dataclass
@@ -51,9 +53,10 @@ class FakeDenoising:
 class FaultyModel:
     """Replaces `Depth2ImgModel`; see the module's docstring."""
 
-    def __init__(self, folder: Path, step_seconds: float = 0.001) -> None:
+    def __init__(self, folder: Path, step_seconds: float = 0.001, *, first_colour: int = 1) -> None:
         self.folder = folder
         self.step_seconds = step_seconds
+        self.first_colour = first_colour
 
     def _fault_of(self, one: FakeDenoising) -> str:
         fault, _, once = one.request.prompt.partition(" ")
@@ -79,6 +82,7 @@ class FaultyModel:
         return request
 
     def prepare(self, batch: Sequence[ImageRequest]) -> list[FakeDenoising]:
+        self._wait("prepare", batch)
         return [FakeDenoising(request) for request in batch]
 
     def predict(self, batch: Sequence[FakeDenoising]) -> None:
@@ -99,12 +103,16 @@ class FaultyModel:
             one.step += 1
 
     def decode(self, one: FakeDenoising) -> PendingTransfer[bytes]:
+        self._wait("decode", [one.request])
         return PendingTransfer(torch.empty(0), lambda _: self._pixels(one.request))
+
+    def _wait(self, phase: str, batch: Sequence[ImageRequest]) -> None:
+        time.sleep(PHASE_SECONDS * sum(request.prompt == phase for request in batch))
 
     def _pixels(self, request: ImageRequest) -> bytes:
         if request.prompt == "nan":
             raise NonFiniteOutput("The output has NaN values.")
-        colour = 0 if request.prompt == "black" else request.seed % 255 + 1
+        colour = 0 if request.prompt == "black" else request.seed % 255 + self.first_colour
         return bytes([colour]) * (request.width * request.height * 3)
 
     def preview(self, one: FakeDenoising) -> PendingTransfer[Preview]:
@@ -128,6 +136,16 @@ def slow_engine(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
     policy = BatchPolicy(row_limit=8, request_limit=64)
     engine = SteppedEngine(FaultyModel(config.cache_dir, 0.05), report, policy)
     return engine, Ready(slots=4, device="cpu", dtype="float32")
+
+
+def several_models(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
+    """As `slow_engine`, with colours that also follow from the model; sd15 is not available."""
+    if config.entry.name == "sd15":
+        return unavailable(config, report)
+    first = FIRST_COLOURS[config.entry.name]
+    model = FaultyModel(config.cache_dir, 0.05, first_colour=first)
+    engine = SteppedEngine(model, report, BatchPolicy(row_limit=8, request_limit=64))
+    return engine, Ready(slots=4, device="cpu", dtype="float32", weights=100)
 
 
 def dies_at_once(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from inference import FleetConfig, ImageResult, RayService, ServiceState, WorkerDied
+from tests.support.faults import FIRST_COLOURS
 from tests.support.processes.ray_cluster import (
     ROOT,
     fleet_service,
@@ -181,21 +182,30 @@ async def test_no_process_of_the_cluster_remains_after_a_killed_bot(tmp_path: Pa
     assert await left_of_ray(before, LEFT_SECONDS) == set()
 
 
-async def test_the_replicas_of_an_earlier_bot_are_replaced_and_then_removed(
-    tmp_path: Path,
-) -> None:
-    """The cluster goes on, and the second bot has other settings than the killed one."""
+async def test_a_change_of_the_model_refuses_no_request(tmp_path: Path) -> None:
+    """The cluster goes on. The second bot has another model than the killed one; its requests wait
+    or run while the earlier replicas are replaced, one after the other."""
     fleet = FleetConfig(address="127.0.0.1:6398", min_replicas=2)
+    pocket: dict[str, object] = {
+        "model": "pocket",
+        "replica_factory": "tests.support.faults:several_models",
+    }
+    answers: list[asyncio.Task[ImageResult]] = []
     with running_head(6398):
         await kill_bot(tmp_path, "127.0.0.1:6398")
         earlier = {replica.pid for replica in replica_processes()}
         assert len(earlier) == 2
-        async with ready_fleet(tmp_path, 2, fleet=fleet, batch_rows=2) as service:
-            results = [await answer(service, f"r{n}", n, steps=2) for n in range(4)]
-            assert [set(result.pixels) for result in results] == [{n + 1} for n in range(4)]
-            async with asyncio.timeout(60):
-                while earlier & {replica.pid for replica in replica_processes()}:  # noqa: ASYNC110
+        async with fleet_service(tmp_path, fleet=fleet, **pocket) as service:
+            async with asyncio.timeout(READY_SECONDS):
+                while earlier & (running := {each.pid for each in replica_processes()}):
+                    assert running, "no replica was left"
+                    wanted = request(id=f"r{len(answers)}", seed=len(answers), steps=2)
+                    answers.append(asyncio.create_task(service.generate(wanted)))
                     await asyncio.sleep(0.5)
+                results = await asyncio.gather(*answers)
+        colours = [set(result.pixels) for result in results]
+        assert colours == [{FIRST_COLOURS["pocket"] + n} for n in range(len(answers))]
+        assert len(answers) > 2
         async with asyncio.timeout(60):
             while replica_processes():  # noqa: ASYNC110
                 await asyncio.sleep(0.5)

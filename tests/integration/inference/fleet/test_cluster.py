@@ -8,24 +8,24 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
-from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import pytest_asyncio
 
 from inference import (
-    FleetConfig,
+    DeadlineExceeded,
     ImageRequest,
     LocalService,
-    Progress,
     RayService,
     ServiceState,
     WorkerDied,
 )
+from tests.support.faults import PHASE_SECONDS
 from tests.support.processes.ray_cluster import (
-    ROOT,
     fleet_service,
     processes_of_ray,
     replica_processes,
@@ -94,26 +94,102 @@ async def test_an_error_of_the_engine_reaches_its_caller_alone(service: RayServi
     assert (await run(service, request(id="after", steps=2)))[1] == [1, 2]
 
 
-async def test_a_cancelled_request_computes_no_further(service: RayService) -> None:
-    seen: asyncio.Queue[Progress] = asyncio.Queue()
-    running = [
-        asyncio.create_task(
-            service.generate(request(id=f"long{n}", steps=ENDLESS), seen.put_nowait)
-        )
-        for n in range(6)
-    ]
-    while len({(await seen.get()).id for _ in range(12)}) < 6:
-        pass
-    for task in running:
+async def until_idle(service: RayService) -> None:
+    """Wait until no replica has a request."""
+    async with asyncio.timeout(20):
+        while any(replica.running for replica in service.status.replicas):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+
+async def assert_nothing_computes(service: RayService) -> None:
+    """No replica has a request, and none makes a call of the denoiser."""
+    await until_idle(service)
+    # The next reports of the workers and of the replicas have arrived then.
+    await asyncio.sleep(2.5)
+    before = service.status.denoiser_calls
+    await asyncio.sleep(2.5)
+    assert service.status.denoiser_calls == before
+
+
+async def cancel(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
         task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
-    workers = [child for replica in replica_processes() for child in replica.children()]
-    assert workers
-    await asyncio.sleep(2)
-    before = [sum(worker.cpu_times()[:2]) for worker in workers]
-    await asyncio.sleep(2)
-    after = [sum(worker.cpu_times()[:2]) for worker in workers]
-    assert sum(after) - sum(before) < 0.5
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
+
+
+def start(service: RayService, id_: str, **options: Any) -> tuple[asyncio.Task[Any], asyncio.Event]:
+    """A request that runs, and an event that is set at its first step."""
+    stepped = asyncio.Event()
+    made = request(id=id_, **{"steps": ENDLESS, **options})
+    return asyncio.create_task(service.generate(made, lambda _: stepped.set())), stepped
+
+
+async def test_ten_requests_cancelled_during_their_steps_compute_no_further(
+    service: RayService,
+) -> None:
+    # Eight take part in calls; the others wait in the replicas for their slots.
+    running = [start(service, f"step{n}") for n in range(10)]
+    await asyncio.gather(*(stepped.wait() for _, stepped in running[:8]))
+    await cancel(*(task for task, _ in running))
+    await assert_nothing_computes(service)
+
+
+async def test_ten_requests_cancelled_before_they_start_are_never_made(
+    service: RayService,
+) -> None:
+    running = [start(service, f"full{n}") for n in range(8)]
+    await asyncio.gather(*(stepped.wait() for _, stepped in running))
+    waiting = [start(service, f"wait{n}", steps=2) for n in range(10)]
+    # Half of them have reached a replica, the others are cancelled on their way.
+    await cancel(*(task for task, _ in waiting[:5]))
+    await asyncio.sleep(0.5)
+    await cancel(*(task for task, _ in waiting[5:]))
+    await cancel(*(task for task, _ in running))
+    await assert_nothing_computes(service)
+    assert not any(stepped.is_set() for _, stepped in waiting)
+
+
+async def test_ten_requests_cancelled_during_their_preparation_take_one_step_at_most(
+    service: RayService,
+) -> None:
+    await assert_nothing_computes(service)
+    before = service.status.denoiser_calls
+    for number in range(10):
+        task, stepped = start(service, f"prepare{number}", prompt="prepare")
+        # The preparation takes longer.
+        await asyncio.sleep(PHASE_SECONDS / 2)
+        assert not stepped.is_set()
+        await cancel(task)
+        await until_idle(service)
+    await assert_nothing_computes(service)
+    assert service.status.denoiser_calls - before <= 10
+
+
+async def test_ten_requests_cancelled_during_their_decoding_give_no_picture(
+    service: RayService,
+) -> None:
+    running = [start(service, f"decode{n}", prompt="decode", steps=1) for n in range(10)]
+
+    async def cancel_after_step(task: asyncio.Task[Any], stepped: asyncio.Event) -> None:
+        await stepped.wait()
+        await cancel(task)
+
+    await asyncio.gather(*(cancel_after_step(*each) for each in running))
+    await assert_nothing_computes(service)
+
+
+async def test_a_deadline_counts_by_the_clock_of_the_replica(service: RayService) -> None:
+    """It travels as a duration; here it has passed before the request is prepared."""
+    running = [start(service, f"busy{n}") for n in range(8)]
+    await asyncio.gather(*(stepped.wait() for _, stepped in running))
+    late = asyncio.create_task(
+        service.generate(request(id="late", steps=2, deadline=time.time() + 1.0))
+    )
+    await asyncio.sleep(1.5)
+    await cancel(*(task for task, _ in running))
+    with pytest.raises(DeadlineExceeded):
+        await late
 
 
 async def test_a_killed_replica_costs_its_own_requests_and_is_replaced(
@@ -174,29 +250,3 @@ async def test_a_killed_driver_is_replaced_with_its_cluster(service: RayService)
             await asyncio.sleep(0.1)
         await service.wait_ready()
         assert (await run(service, request(id="e", steps=3)))[1] == [1, 2, 3]
-
-
-async def test_pictures_are_those_of_a_local_service_and_nothing_of_ray_stays(
-    tmp_path: Path,
-) -> None:
-    """In a cluster of its own, at the end: the module's fixture has one open until then."""
-    wanted = [request(id=f"p{n}", seed=n, width=192, height=192, steps=4) for n in range(4)]
-    options = {"model": "pocket", "dtype": "float32", "cache_dir": tmp_path}
-    threads = {"OMP_NUM_THREADS": "1"}
-    async with LocalService(**options, environment=threads) as local:  # type: ignore[arg-type]
-        local_pictures = [(await run(local, one))[0] for one in wanted]
-    fleet = fleet_service(
-        tmp_path,
-        **options,
-        fleet=FleetConfig(min_replicas=1),
-        replica_factory="inference.families.build:build_engine",
-        environment={"PYTHONPATH": str(ROOT), **threads},
-    )
-    before = processes_of_ray()
-    async with fleet as opened:
-        async with asyncio.timeout(240):
-            await opened.wait_ready()
-        fleet_pictures = [(await run(opened, one))[0] for one in wanted]
-        assert processes_of_ray() - before
-    assert fleet_pictures == local_pictures
-    assert processes_of_ray() - before == set()

@@ -1,0 +1,101 @@
+"""Several models in a fleet: on a real Ray cluster of two replicas on this machine.
+
+Run with `pytest -m ray`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from inference import ModelNotConfigured, ModelNotLoaded, ModelState, RayService
+from tests.support.faults import FIRST_COLOURS
+from tests.support.processes.ray_cluster import fleet_service, until_ready
+from tests.support.requests import request
+
+pytest.importorskip("ray")
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.timeout(600),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RayService]:
+    """Two replicas with three models. Each has memory for two of those that can be loaded."""
+    folder: Path = tmp_path_factory.mktemp("cache")
+    async with fleet_service(
+        folder,
+        other_models=["pocket", "sd15"],
+        model_memory=250,
+        replica_factory="tests.support.faults:several_models",
+    ) as opened:
+        async with asyncio.timeout(180):
+            await opened.wait_ready()
+            await until_ready(opened, 2)
+        yield opened
+
+
+async def colour(service: RayService, model: str, seed: int) -> int:
+    """The colour of the picture, without the number that follows from its seed."""
+    made = request(id=f"{model}-{seed}", model=model, seed=seed, steps=4)
+    (value,) = set((await service.generate(made)).pixels)
+    return value - seed
+
+
+def models_of_replicas(service: RayService) -> list[tuple[str, ...]]:
+    return sorted(replica.models for replica in service.status.replicas)
+
+
+async def until_reported(service: RayService, expected: list[tuple[str, ...]]) -> None:
+    async with asyncio.timeout(20):
+        while models_of_replicas(service) != expected:  # noqa: ASYNC110 - the status has no event
+            await asyncio.sleep(0.1)
+
+
+async def test_a_model_is_loaded_by_one_replica_while_its_requests_fit_there(
+    service: RayService,
+) -> None:
+    await until_reported(service, [("noise",), ("noise",)])
+    for number in range(4):
+        assert await colour(service, "pocket", number) == FIRST_COLOURS["pocket"]
+    await until_reported(service, [("noise",), ("noise", "pocket")])
+    noise, pocket, _ = service.status.models
+    assert (noise.state, pocket.state) == (ModelState.LOADED, ModelState.LOADED)
+    assert (noise.loads, pocket.loads) == (2, 1)
+    # The replica without the model counts, too.
+    assert (noise.slots, pocket.slots) == (10, 10)
+
+
+async def test_more_requests_than_one_replica_holds_are_made_by_both(service: RayService) -> None:
+    names = ["", "noise", "pocket"] * 10
+    colours = await asyncio.gather(*(colour(service, name, n) for n, name in enumerate(names)))
+    assert colours == [FIRST_COLOURS[name or "noise"] for name in names]
+    await until_reported(service, [("noise", "pocket"), ("noise", "pocket")])
+
+
+async def test_a_model_that_cannot_be_loaded_fails_only_its_own_requests(
+    service: RayService,
+) -> None:
+    others = [asyncio.create_task(colour(service, "noise", number)) for number in range(8)]
+    for number in range(2):
+        with pytest.raises(ModelNotLoaded, match="sd15 cannot be loaded: There is no such model"):
+            await colour(service, "sd15", number)
+        # Until the router knows which replica has tried.
+        await asyncio.sleep(3)
+    assert set(await asyncio.gather(*others)) == {FIRST_COLOURS["noise"]}
+    async with asyncio.timeout(20):
+        while service.status.model("sd15").state is not ModelState.FAILED:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    assert "no such model" in service.status.model("sd15").failure
+    assert [replica.restarts for replica in service.status.replicas] == [0, 0]
+
+
+async def test_a_model_of_no_replica_is_refused(service: RayService) -> None:
+    with pytest.raises(ModelNotConfigured, match="sdxl"):
+        await colour(service, "sdxl", 0)
