@@ -1,87 +1,102 @@
-"""Simulates a fleet on a virtual clock with the real queue, routing and batching policy.
+"""Simulates a fleet on a virtual clock with the real queue, routing, switching and batching policy.
 
     python -m tests.benchmarks.fleet_simulation --replicas 64 --users 5000
+    python -m tests.benchmarks.fleet_simulation --models 3 --fit 2
 
-Only the denoiser is simulated: a call takes a fixed time and a time for each row. Prints one line
-of JSON for each router, and one for a single replica with the same load per replica.
+Only the denoiser and the loading of models are simulated (`tests.benchmarks.simulated_replica`).
+Prints one line of JSON for each router, and one for a single replica with the same load per
+replica.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import heapq
 import itertools
 import json
 import random
 import statistics
-from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 
 from bot.jobs.job import Job, Variant
 from bot.jobs.queue import FairQueue
-from inference.engine.policy import BatchItem, BatchPolicy
-from inference.fleet.routing import FleetLoad, RoutedRequest
+from inference.fleet.deployment import ROUTING_SECONDS
+from inference.fleet.routing import FleetLoad, Models, RoutedRequest
+from inference.fleet.summary import EXTRA_REQUESTS_SHARE
 from inference.models import MODELS
+from inference.service import ModelStatus
+from tests.benchmarks.simulated_replica import (
+    CALL_SECONDS,
+    LOAD_SECONDS,
+    ROW_LIMIT,
+    ROW_SECONDS,
+    ROWS,
+    SLOTS,
+    SimulatedReplica,
+)
 from tests.support.jobs import job
 from tests.support.requests import request
 
-ROW_LIMIT = 32
-# As `inference.families.build` sets them on a GPU.
-SLOTS = 4 * ROW_LIMIT
-EXTRA_SHARE = 0.1
-# A call of two rows takes 26 ms, one of 32 rows 56 ms: the shape of a GPU, not a measurement.
-CALL_SECONDS, ROW_SECONDS = 0.024, 0.001
 STEPS = 17
 SIZES = MODELS["sd2-depth"].sizes
 # How often users bring each size, roughly as phones, screens and squares occur.
-WEIGHTS = (4, 3, 3, 2, 1, 1, 1, 1)
+SIZE_WEIGHTS = (4, 3, 3, 2, 1)
+# How often users choose each model.
+MODEL_WEIGHTS = (6, 3, 1)
+# A turn without a call takes no time; the next one must not be at the same moment.
+MIN_TURN_SECONDS = 0.001
 
-REQUEST = request(id="")
+REQUEST = request(id="", steps=STEPS)
 
-Choose = Callable[[FleetLoad, RoutedRequest, dict[str, int]], str]
+Choose = Callable[[FleetLoad, RoutedRequest, Mapping[str, Models]], str]
 
 
-@dataclass
-class Replica:
-    """One engine: the real policy, simulated calls."""
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """The size of a simulation. `load` is the offered load as a share of what full calls would
+    serve; `fit` of the `models` fit a replica's memory."""
 
-    name: str
-    policy: BatchPolicy = field(
-        default_factory=lambda: BatchPolicy(
-            row_limit=ROW_LIMIT, request_limit=64, admission_limit=4
-        )
-    )
-    steps_left: dict[BatchItem, int] = field(default_factory=dict)
-    busy: bool = False
-    calls: int = 0
-    rows: int = 0
+    replicas: int
+    users: int
+    jobs: int
+    load: float
+    models: int
+    fit: int
 
 
 class Simulation:
-    """`load` is the offered load as a share of what full calls would serve."""
+    """One run of a scenario with one router."""
 
-    def __init__(self, replicas: int, users: int, jobs: int, load: float, choose: Choose) -> None:
+    def __init__(self, scenario: Scenario, choose: Choose) -> None:
         self.random = random.Random(0)
-        self.replicas = {f"r{n}": Replica(f"r{n}") for n in range(replicas)}
-        self.slots = dict.fromkeys(self.replicas, SLOTS)
         self.choose = choose
+        self.models = tuple(f"m{number}" for number in range(scenario.models))
+        self.replicas = {
+            f"r{n}": SimulatedReplica(self.models, scenario.fit) for n in range(scenario.replicas)
+        }
+        self.known = {name: by_name(each.states) for name, each in self.replicas.items()}
+        self.slots = len(self.replicas) * SLOTS * (1 + EXTRA_REQUESTS_SHARE)
+        self.busy: set[str] = set()
         self.queue = FairQueue()
         self.fleet = FleetLoad()
-        self.running = 0
+        self.running: Counter[str] = Counter()
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         self.order = itertools.count()
-        self.now = 0.0
+        # Until then the default model is loaded.
+        self.now = LOAD_SECONDS
         self.arrived: dict[str, float] = {}
-        self.users: dict[str, int] = {}
+        self.jobs: dict[str, Job] = {}
         self.waits: dict[int, list[float]] = defaultdict(list)
         full_call = CALL_SECONDS + ROW_LIMIT * ROW_SECONDS
-        rate = load * replicas * (ROW_LIMIT // 2) / (STEPS * full_call)
-        moment = 0.0
-        for number in range(jobs):
+        rate = scenario.load * scenario.replicas * (ROW_LIMIT // ROWS) / (STEPS * full_call)
+        moment = self.now
+        for number in range(scenario.jobs):
             moment += self.random.expovariate(rate)
-            self.at(moment, partial(self.arrive, number, self.random.randrange(users)))
+            self.at(moment, partial(self.arrive, number, self.random.randrange(scenario.users)))
 
     def at(self, moment: float, event: Callable[[], None]) -> None:
         """Run the event at that moment of the virtual clock."""
@@ -94,83 +109,86 @@ class Simulation:
             event()
         waits = sorted(wait for each in self.waits.values() for wait in each)
         by_user = [statistics.mean(each) for each in self.waits.values()]
-        calls = sum(replica.calls for replica in self.replicas.values())
+        counts = [replica.counts for replica in self.replicas.values()]
         return {
-            "rows_per_call": round(sum(r.rows for r in self.replicas.values()) / calls, 2),
+            "rows_per_call": round(sum(c.rows for c in counts) / sum(c.calls for c in counts), 2),
             "seconds_p50": round(waits[len(waits) // 2], 2),
             "seconds_p95": round(waits[int(0.95 * len(waits))], 2),
             "seconds_max": round(waits[-1], 2),
             "worst_user_mean_seconds": round(max(by_user), 2),
+            "model_loads": sum(replica.loads for replica in self.replicas.values()),
         }
 
     def arrive(self, number: int, user: int) -> None:
         """A user asks for a picture."""
-        width, height = self.random.choices(SIZES, WEIGHTS[: len(SIZES)])[0]
+        width, height = self.random.choices(SIZES, SIZE_WEIGHTS)[0]
+        (model,) = self.random.choices(self.models, MODEL_WEIGHTS[: len(self.models)])
         made = job(id=f"{number:016x}", user_id=user, width=width, height=height)
-        made = replace(made, steps=STEPS, variants=(Variant(seed=number, strength=1.0),))
+        variants = (Variant(seed=number, strength=1.0),)
+        made = replace(made, model=model, steps=STEPS, variants=variants)
         self.arrived[made.id] = self.now
-        self.users[made.id] = user
         self.queue.add(made)
         self.dispatch()
 
     def dispatch(self) -> None:
-        """As the runner does: a little more than the free slots."""
-        limit = sum(self.slots.values()) * (1 + EXTRA_SHARE)
-        while self.running < limit and (made := self.queue.pop()):
-            self.running += 1
+        """As the runner does: for each model a little more than the slots."""
+        while made := self.queue.pop(lambda job: self.running[job.model] < self.slots):
+            self.running[made.model] += 1
             self.submit(made)
 
     def submit(self, made: Job) -> None:
         """Send a job's request to the replica that the router chooses."""
-        routed = RoutedRequest((made.width, made.height), int(made.id, 16))
-        name = self.choose(self.fleet, routed, self.slots)
+        routed = RoutedRequest(made.model, (made.width, made.height), int(made.id, 16))
+        name = self.choose(self.fleet, routed, self.known)
         self.fleet.start(name, made.id, routed)
-        wanted = replace(REQUEST, id=made.id, width=made.width, height=made.height)
-        self.replicas[name].policy.add(BatchItem(wanted, routed.size, 2))
-        if not self.replicas[name].busy:
-            self.turn(self.replicas[name])
+        self.jobs[made.id] = made
+        self.replicas[name].submit(
+            replace(REQUEST, id=made.id, model=made.model, width=made.width, height=made.height),
+            self.now,
+        )
+        if name not in self.busy:
+            self.turn(name)
 
-    def turn(self, replica: Replica) -> None:
-        """One turn of a replica: admit, one call, and the next turn when it ends."""
-        for item in replica.policy.admit():
-            replica.policy.start(item)
-            replica.steps_left[item] = STEPS
-        batch = replica.policy.next_batch()
-        replica.busy = bool(batch)
-        if not batch:
+    def turn(self, name: str) -> None:
+        """One turn of a replica, and the next one when it ends."""
+        replica = self.replicas[name]
+        if not replica.requests:
+            self.busy.discard(name)
             return
-        rows = sum(item.rows for item in batch)
-        replica.calls += 1
-        replica.rows += rows
-        self.at(self.now + CALL_SECONDS + rows * ROW_SECONDS, lambda: self.end_turn(replica, batch))
+        self.busy.add(name)
+        states = replica.states
+        done = replica.turn(self.now)
+        if replica.states != states:
+            known = by_name(replica.states)
+            self.at(replica.now + ROUTING_SECONDS, partial(self.known.__setitem__, name, known))
+        end = max(replica.now, self.now + MIN_TURN_SECONDS)
+        self.at(end, partial(self.end_turn, name, done))
 
-    def end_turn(self, replica: Replica, batch: list[BatchItem]) -> None:
-        """The call has returned."""
-        for item in batch:
-            replica.steps_left[item] -= 1
-            if not replica.steps_left[item]:
-                del replica.steps_left[item]
-                replica.policy.finish(item)
-                self.answer(replica, item.request.id)
+    def end_turn(self, name: str, done: list[str]) -> None:
+        """The turn has ended, and these jobs are answered."""
+        for job_id in done:
+            made = self.jobs.pop(job_id)
+            self.running[made.model] -= 1
+            self.fleet.finish(job_id)
+            self.queue.done(job_id)
+            self.waits[made.user_id].append(self.now - self.arrived.pop(job_id))
         self.dispatch()
-        self.turn(replica)
-
-    def answer(self, replica: Replica, job_id: str) -> None:
-        """A job is done."""
-        self.running -= 1
-        self.fleet.finish(job_id)
-        self.queue.done(job_id)
-        self.waits[self.users.pop(job_id)].append(self.now - self.arrived.pop(job_id))
+        self.turn(name)
 
 
-def by_preference(fleet: FleetLoad, routed: RoutedRequest, slots: dict[str, int]) -> str:
+def by_name(states: tuple[ModelStatus, ...]) -> Models:
+    """A replica's models as the router knows them."""
+    return {each.name: each for each in states}
+
+
+def by_preference(fleet: FleetLoad, routed: RoutedRequest, known: Mapping[str, Models]) -> str:
     """The router of the fleet."""
-    return fleet.rank(routed, slots)[0]
+    return fleet.rank(routed, known)[0]
 
 
-def by_load(fleet: FleetLoad, routed: RoutedRequest, slots: dict[str, int]) -> str:
+def by_load(fleet: FleetLoad, _routed: RoutedRequest, known: Mapping[str, Models]) -> str:
     """The least loaded replica, without preferences."""
-    return min(slots, key=fleet.running)
+    return min(known, key=fleet.running)
 
 
 def main() -> None:
@@ -180,7 +198,11 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=5000)
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--load", type=float, default=0.8, help="share of the full capacity")
+    parser.add_argument("--models", type=int, default=1, choices=(1, 2, 3))
+    parser.add_argument("--fit", type=int, default=1, help="models that fit a replica's memory")
     options = parser.parse_args()
+    # The pool collects garbage at each loading; the imported libraries are left out.
+    gc.freeze()
     cases: list[tuple[str, int, Choose]] = [
         ("fleet, this router", options.replicas, by_preference),
         ("fleet, least loaded", options.replicas, by_load),
@@ -188,8 +210,11 @@ def main() -> None:
     ]
     for name, replicas, choose in cases:
         jobs = max(1000, options.jobs * replicas // options.replicas)
-        simulation = Simulation(replicas, options.users, jobs, options.load, choose)
-        print(json.dumps({"case": name, "replicas": replicas, "jobs": jobs, **simulation.run()}))
+        scenario = Scenario(
+            replicas, options.users, jobs, options.load, options.models, options.fit
+        )
+        figures = Simulation(scenario, choose).run()
+        print(json.dumps({"case": name, "replicas": replicas, "jobs": jobs, **figures}), flush=True)
 
 
 if __name__ == "__main__":
