@@ -3,7 +3,9 @@
     python -m tests.benchmarks.fleet --replicas 1 2 8
 
 Every replica has a fake engine whose step is a sleep of 50 ms, so that many replicas fit a small
-machine. Prints one line of JSON for a local worker and one for each fleet.
+machine. Prints one line of JSON for a local worker and one for each fleet. Single requests go to
+the local worker and to the fleet in turn; both numbers are of the same minute. For the throughput,
+as many requests are under way as the bot would have.
 """
 
 from __future__ import annotations
@@ -15,35 +17,47 @@ import tempfile
 import time
 from pathlib import Path
 
-from inference import FleetConfig, ImageRequest, LocalService, RayService
+from inference import FleetConfig, ImageRequest, InferenceService, LocalService, RayService
+from tests.support.processes.ray_cluster import FAKE_ENGINE, ROOT, until_ready
 from tests.support.requests import request
 
-ROOT = Path(__file__).parents[2]
-FAKE_ENGINE = "tests.support.faults:slow_engine"
 SLOTS, STEPS = 4, 10
 # Pictures of the size that Stable Diffusion 2 makes: 768 KiB each way.
 SIDE = 512
 
 
-async def seconds_alone(service: LocalService, number: int) -> float:
+async def seconds_alone(service: InferenceService, number: int) -> float:
     """The time of one request with nothing else running."""
+    wanted = request(id=f"alone {number}", width=SIDE, height=SIDE, steps=STEPS)
     began = time.perf_counter()
-    await service.generate(request(id=f"alone {number}", width=SIDE, height=SIDE, steps=STEPS))
+    await service.generate(wanted)
     return time.perf_counter() - began
 
 
-async def measure(service: LocalService, replicas: int, rounds: int) -> dict[str, float]:
-    """Latency of single requests, and throughput with every batch full."""
-    await service.wait_ready()
-    while service.status.slots < SLOTS * replicas:  # noqa: ASYNC110 - the status has no event
-        await asyncio.sleep(0.2)
-    await seconds_alone(service, -1)
-    alone = sorted([await seconds_alone(service, number) for number in range(20)])
-    jobs = [
-        request(id=f"full {number}", seed=number, width=64, height=64, steps=STEPS)
-        for number in range(SLOTS * replicas * rounds)
-    ]
-    free = asyncio.Semaphore(SLOTS * replicas)
+async def latency(
+    local: InferenceService, fleet: InferenceService, number: int
+) -> dict[str, float]:
+    """What the fleet adds to a request that runs alone, in milliseconds."""
+    for service in (local, fleet):
+        await seconds_alone(service, -1)
+    times: tuple[list[float], list[float]] = ([], [])
+    for each in range(number):
+        for service, measured in zip((local, fleet), times, strict=True):
+            measured.append(1000 * await seconds_alone(service, each))
+    local_times, fleet_times = map(sorted, times)
+    figures = {}
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        index = min(number - 1, int(share * number))
+        figures[f"local_{name}_ms"] = round(local_times[index], 1)
+        figures[f"fleet_{name}_ms"] = round(fleet_times[index], 1)
+        figures[f"added_{name}_ms"] = round(fleet_times[index] - local_times[index], 1)
+    return figures
+
+
+async def throughput(service: InferenceService, number: int) -> float:
+    """Requests per second while as many are under way as the service has slots."""
+    jobs = [request(id=f"full {each}", seed=each, steps=STEPS) for each in range(number)]
+    free = asyncio.Semaphore(service.status.slots)
 
     async def run(one: ImageRequest) -> None:
         async with free:
@@ -51,36 +65,50 @@ async def measure(service: LocalService, replicas: int, rounds: int) -> dict[str
 
     began = time.perf_counter()
     await asyncio.gather(*(run(one) for one in jobs))
-    seconds = time.perf_counter() - began
-    return {
-        "replicas": replicas,
-        "alone_p50_ms": round(alone[len(alone) // 2] * 1000, 1),
-        "alone_max_ms": round(alone[-1] * 1000, 1),
-        "requests_per_second": round(len(jobs) / seconds, 2),
-    }
+    return round(number / (time.perf_counter() - began), 2)
 
 
 async def main() -> None:
     """Parse the arguments and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replicas", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=100, help="single requests to each service")
+    parser.add_argument("--rounds", type=int, default=20, help="full batches for each replica")
+    parser.add_argument(
+        "--environment",
+        nargs="*",
+        default=[],
+        metavar="NAME=VALUE",
+        help="for the cluster: RAY_max_direct_call_object_size=4000000 avoids the object store",
+    )
     options = parser.parse_args()
+    environment = {"PYTHONPATH": str(ROOT), **dict(x.split("=") for x in options.environment)}
     with tempfile.TemporaryDirectory() as folder:
         async with LocalService(
             model="noise", factory=FAKE_ENGINE, cache_dir=Path(folder)
         ) as local:
-            print(json.dumps({"service": "local", **await measure(local, 1, options.rounds)}))
-        for replicas in options.replicas:
-            async with RayService(
-                model="noise",
-                fleet=FleetConfig(min_replicas=replicas, replica_cpus=0),
-                replica_factory=FAKE_ENGINE,
-                cache_dir=Path(folder),
-                environment={"PYTHONPATH": str(ROOT)},
-            ) as fleet:
-                figures = await measure(fleet, replicas, options.rounds)
-                print(json.dumps({"service": "ray", **figures}), flush=True)
+            await local.wait_ready()
+            rate = await throughput(local, SLOTS * options.rounds)
+            print(json.dumps({"service": "local", "requests_per_second": rate}), flush=True)
+            for replicas in options.replicas:
+                began = time.perf_counter()
+                async with RayService(
+                    model="noise",
+                    fleet=FleetConfig(min_replicas=replicas, replica_cpus=0),
+                    replica_factory=FAKE_ENGINE,
+                    cache_dir=Path(folder),
+                    environment=environment,
+                ) as fleet:
+                    await fleet.wait_ready()
+                    await until_ready(fleet, replicas)
+                    figures = {
+                        "ready_seconds": round(time.perf_counter() - began, 1),
+                        **await latency(local, fleet, options.requests),
+                        "requests_per_second": await throughput(
+                            fleet, SLOTS * replicas * options.rounds
+                        ),
+                    }
+                    print(json.dumps({"service": "ray", "replicas": replicas, **figures}))
 
 
 if __name__ == "__main__":
