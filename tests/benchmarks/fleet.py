@@ -17,8 +17,15 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
+
 from inference import FleetConfig, ImageRequest, InferenceService, LocalService, RayService
-from tests.support.processes.ray_cluster import FAKE_ENGINE, ROOT, until_ready
+from tests.support.processes.ray_cluster import (
+    FAKE_ENGINE,
+    ROOT,
+    processes_of_ray,
+    until_ready,
+)
 from tests.support.requests import request
 
 SLOTS, STEPS = 4, 10
@@ -52,6 +59,11 @@ async def latency(
         figures[f"fleet_{name}_ms"] = round(fleet_times[index], 1)
         figures[f"added_{name}_ms"] = round(fleet_times[index] - local_times[index], 1)
     return figures
+
+
+def memory_of_ray() -> int:
+    """Memory that only Ray's processes use, without the workers with the engines, in MiB."""
+    return sum(psutil.Process(pid).memory_full_info().uss for pid in processes_of_ray()) // 2**20
 
 
 async def throughput(service: InferenceService, number: int) -> float:
@@ -101,12 +113,19 @@ async def main() -> None:
                 ) as fleet:
                     await fleet.wait_ready()
                     await until_ready(fleet, replicas)
+                    ready = time.perf_counter() - began
+                    alone = await latency(local, fleet, options.requests)
+                    driver = psutil.Process(fleet.worker_pid)
+                    before = sum(driver.cpu_times()[:2])
+                    number = SLOTS * replicas * options.rounds
+                    rate = await throughput(fleet, number)
+                    cpu = (sum(driver.cpu_times()[:2]) - before) / number
                     figures = {
-                        "ready_seconds": round(time.perf_counter() - began, 1),
-                        **await latency(local, fleet, options.requests),
-                        "requests_per_second": await throughput(
-                            fleet, SLOTS * replicas * options.rounds
-                        ),
+                        "ready_seconds": round(ready, 1),
+                        **alone,
+                        "requests_per_second": rate,
+                        "driver_cpu_ms_per_request": round(1000 * cpu, 1),
+                        "ray_memory_mib": memory_of_ray(),
                     }
                     print(json.dumps({"service": "ray", "replicas": replicas, **figures}))
 

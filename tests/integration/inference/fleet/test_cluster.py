@@ -211,6 +211,21 @@ async def test_a_killed_replica_costs_its_own_requests_and_is_replaced(
     assert victim.pid not in [replica.pid for replica in replica_processes()]
 
 
+async def test_requests_wait_while_all_replicas_are_lost(service: RayService) -> None:
+    for replica in replica_processes():
+        replica.kill()
+    async with asyncio.timeout(30):
+        while service.status.state is ServiceState.READY:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert service.status.detail == "waiting for a replica"
+    waiting = [run(service, request(id=f"w{n}", seed=n, steps=2)) for n in range(4)]
+    async with asyncio.timeout(120):
+        answers = await asyncio.gather(*waiting)
+        assert [steps for _, steps in answers] == [[1, 2]] * 4
+        await until_ready(service, 2)
+        await service.wait_ready()
+
+
 async def test_a_hanging_replica_fails_its_own_requests_and_restarts_its_worker(
     service: RayService,
 ) -> None:
