@@ -23,6 +23,11 @@ from inference.worker.messages import Failed
 DEMAND_SECONDS = 10.0
 """How long the bot's last report of its oldest request counts; it reports every second."""
 
+PROGRESS_SECONDS = 0.25
+"""The least time between two reports of a request's steps, except those with a preview. Each report
+costs the driver about a millisecond of its one thread (docs/fleet.md), a GPU runs hundreds of steps
+a second, and the bot edits a message about once a second."""
+
 MEASURED_RESULTS = 16
 """How many of the newest results count for the mean duration of a step."""
 
@@ -67,15 +72,25 @@ class Replica:
     async def generate(
         self, request: ImageRequest, seconds_left: float | None
     ) -> AsyncIterator[ReplicaEvent]:
-        """Run one request; the last event is its result or failure.
+        """Run one request; the last event is its result or failure. The first step is reported, and
+        later ones not more often than every `PROGRESS_SECONDS`.
 
         `seconds_left` until the deadline replaces the request's own: clocks of two machines differ.
         Closing the iterator cancels the request.
         """
         deadline = None if seconds_left is None else time.time() + seconds_left
         events: asyncio.Queue[Progress | None] = asyncio.Queue()
+        reported_at = -PROGRESS_SECONDS
+
+        def report(step: Progress) -> None:
+            nonlocal reported_at
+            now = time.monotonic()
+            if step.preview is not None or now - reported_at >= PROGRESS_SECONDS:
+                reported_at = now
+                events.put_nowait(step)
+
         task = asyncio.create_task(
-            self._service.generate(replace(request, deadline=deadline), events.put_nowait)
+            self._service.generate(replace(request, deadline=deadline), report)
         )
         task.add_done_callback(lambda _: events.put_nowait(None))
         self._running += 1

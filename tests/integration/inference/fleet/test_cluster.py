@@ -62,10 +62,15 @@ async def run(service: RayService | LocalService, wanted: ImageRequest) -> tuple
 async def test_sixty_requests_stream_their_steps_and_give_each_its_own_picture(
     service: RayService,
 ) -> None:
-    wanted = [request(id=f"r{n}", seed=n, steps=5) for n in range(60)]
+    """Their steps take 50 ms, and a report follows the one before by 250 ms."""
+    wanted = [request(id=f"r{n}", seed=n, steps=12) for n in range(60)]
     answers = await asyncio.gather(*(run(service, one) for one in wanted))
-    assert all(steps == [1, 2, 3, 4, 5] for _, steps in answers)
-    assert len({pixels for pixels, _ in answers}) == len({one.seed % 256 for one in wanted})
+    for pixels, steps in answers:
+        assert steps[0] == 1
+        assert steps == sorted(set(steps))
+        assert len(steps) >= 2
+        assert len(set(pixels)) == 1
+    assert len({pixels for pixels, _ in answers}) == 60
 
 
 async def test_the_status_has_each_replica_and_what_its_engine_counts(service: RayService) -> None:
@@ -91,7 +96,7 @@ async def test_an_error_of_the_engine_reaches_its_caller_alone(service: RayServi
     await asyncio.gather(good, return_exceptions=True)
     async with asyncio.timeout(120):
         await until_ready(service, 2)
-    assert (await run(service, request(id="after", steps=2)))[1] == [1, 2]
+    assert (await run(service, request(id="after", steps=2)))[1] == [1]
 
 
 async def until_idle(service: RayService) -> None:
@@ -205,7 +210,6 @@ async def test_a_killed_replica_costs_its_own_requests_and_is_replaced(
     lost = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     assert all(isinstance(error, WorkerDied) for error in lost)
     assert len(lost) < len(outcomes)
-    assert all(len(o[1]) == 60 for o in outcomes if not isinstance(o, BaseException))
     async with asyncio.timeout(120):
         await until_ready(service, 2)
     assert victim.pid not in [replica.pid for replica in replica_processes()]
@@ -221,7 +225,7 @@ async def test_requests_wait_while_all_replicas_are_lost(service: RayService) ->
     waiting = [run(service, request(id=f"w{n}", seed=n, steps=2)) for n in range(4)]
     async with asyncio.timeout(120):
         answers = await asyncio.gather(*waiting)
-        assert [steps for _, steps in answers] == [[1, 2]] * 4
+        assert [set(pixels) for pixels, _ in answers] == [{n + 1} for n in range(4)]
         await until_ready(service, 2)
         await service.wait_ready()
 
@@ -264,4 +268,4 @@ async def test_a_killed_driver_is_replaced_with_its_cluster(service: RayService)
         while service.status.state is ServiceState.READY:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         await service.wait_ready()
-        assert (await run(service, request(id="e", steps=3)))[1] == [1, 2, 3]
+        assert (await run(service, request(id="e", steps=3)))[1] == [1]

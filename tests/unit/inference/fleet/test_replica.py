@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from inference import ImageResult, OutOfMemory, Progress, ServiceState
+from inference import (
+    DeadlineExceeded,
+    ImageResult,
+    ModelState,
+    OutOfMemory,
+    Progress,
+    ServiceState,
+)
 from inference.worker.messages import Failed
 from tests.support.requests import request
 
@@ -42,17 +49,37 @@ def handle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     handle.close.remote().result(timeout_s=60)
 
 
-async def events(handle: Any, id_: str, **options: Any) -> list[Any]:
+async def events(handle: Any, id_: str, *, seconds_left: float = 60.0, **options: Any) -> list[Any]:
     stream: AsyncIterator[Any] = handle.options(stream=True).generate.remote(
-        request(id=id_, **options), 60.0
+        request(id=id_, **options), seconds_left
     )
     return [event async for event in stream]
 
 
 async def test_a_request_streams_its_steps_and_its_result(handle: Any) -> None:
-    *steps, result = await events(handle, "r", steps=3)
-    assert [step.step for step in steps if isinstance(step, Progress)] == [1, 2, 3]
+    first, *_, result = await events(handle, "r", steps=3)
+    assert isinstance(first, Progress)
+    assert (first.step, first.total) == (1, 3)
     assert isinstance(result, ImageResult)
+
+
+async def test_steps_are_reported_at_intervals_until_the_end(
+    handle: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step takes a millisecond."""
+    *steps, _ = await events(handle, "many", steps=100)
+    assert [step.step for step in steps][:1] == [1]
+    assert len(steps) < 50
+    monkeypatch.setattr("inference.fleet.replica.PROGRESS_SECONDS", 0.0)
+    *steps, _ = await events(handle, "all", steps=100)
+    assert [step.step for step in steps] == list(range(1, 101))
+
+
+async def test_each_preview_is_reported(handle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference.fleet.replica.PROGRESS_SECONDS", 1000.0)
+    *steps, _ = await events(handle, "p", steps=600, preview=True)
+    assert len([step for step in steps if step.preview is not None]) >= 2
+    assert len([step for step in steps if step.preview is None]) <= 1
 
 
 async def test_an_error_is_the_last_event(handle: Any) -> None:
@@ -67,6 +94,8 @@ async def test_the_status_and_the_scaling_figures_are_those_of_the_worker(handle
     assert status.service.state is ServiceState.READY
     assert status.resident_bytes > 10_000_000
     assert status.running == 0
+    assert status.models == ("noise",)
+    assert status.step_seconds > 0
     figures = await handle.record_autoscaling_stats.remote()
     assert figures.pop("start_seconds") > 0
     assert figures == {
@@ -75,6 +104,20 @@ async def test_the_status_and_the_scaling_figures_are_those_of_the_worker(handle
         "running": 0,
         "oldest_wait": 12.5,
     }
+
+
+async def test_the_router_learns_the_models_and_their_slots(handle: Any) -> None:
+    await events(handle, "router", steps=1)
+    stats = await handle.record_routing_stats.remote()
+    assert stats["release"] == "release"
+    model = stats["models"]["noise"]
+    assert (model.name, model.state, model.slots) == ("noise", ModelState.LOADED, 4)
+
+
+async def test_the_time_until_the_deadline_counts_by_the_clock_of_the_replica(handle: Any) -> None:
+    (late,) = await events(handle, "late", deadline=2e9, seconds_left=-1.0)
+    assert isinstance(late, Failed)
+    assert isinstance(late.error, DeadlineExceeded)
 
 
 async def test_a_bot_that_no_longer_reports_wants_nothing(
