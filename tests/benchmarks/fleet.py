@@ -63,7 +63,8 @@ async def latency(
 
 def memory_of_ray() -> int:
     """Memory that only Ray's processes use, without the workers with the engines, in MiB."""
-    return sum(psutil.Process(pid).memory_full_info().uss for pid in processes_of_ray()) // 2**20
+    used = sum(psutil.Process(pid).memory_full_info().uss for pid in processes_of_ray())
+    return int(used) // 2**20
 
 
 async def throughput(service: InferenceService, number: int) -> float:
