@@ -137,6 +137,8 @@ class Replica:
         """Called by Ray Serve for the router: the release, and the models by their names."""
         status = self._service.status
         models = {name: status.model(name) for name in self._service.model_names}
+        if status.state is not ServiceState.READY:
+            models = {n: replace(m, state=ModelState.UNLOADED) for n, m in models.items()}
         return {"release": self._release, "models": models}
 
     async def record_autoscaling_stats(self) -> dict[str, float]:

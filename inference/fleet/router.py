@@ -19,6 +19,11 @@ from inference.fleet.routing import FleetLoad, RoutedRequest
 class FleetRouter(RequestRouter):
     """Ranks the replicas for each request. Runs in the driver process, on Serve's own loop."""
 
+    # How long Serve waits for a replica's queue length before it takes the next one. With its
+    # default of 0.1 s a busy machine would move a request away from its model.
+    queue_len_response_deadline_s = 1.0
+    max_queue_len_response_deadline_s = 4.0
+
     def initialize_state(self, **options: Any) -> None:
         """Called by Ray Serve instead of a constructor, with the driver's `release`."""
         self._release: str = options["release"]

@@ -46,21 +46,25 @@ Models = Mapping[str, ModelStatus]
 """The models of one replica by their names, as it has reported them."""
 
 
-def _slots(models: Models, name: str) -> int:
-    """How many requests of a model run at once; of one that was not loaded yet, as many as of the
-    others."""
-    known = models[name].slots if models[name].loads else 0
-    return known or max(each.slots for each in models.values())
-
-
 @dataclass(slots=True)
 class _Replica:
-    """`running` is counted by model in `of_model`, and by model and size in `of_call`."""
+    """`running` is counted by model in `of_model`, and by model and size in `of_call`.
 
+    `models` is what the replica has reported, at intervals; `used` are the models whose requests
+    ended since then.
+    """
+
+    models: Models = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
     running: dict[str, RoutedRequest] = field(default_factory=dict)
     of_model: Counter[str] = field(default_factory=Counter)
     of_call: Counter[tuple[str, tuple[int, int]]] = field(default_factory=Counter)
     sources: OrderedDict[int, None] = field(default_factory=OrderedDict)
+
+    def report(self, models: Models) -> None:
+        if models is not self.models and models != self.models:
+            self.used.clear()
+        self.models = models
 
     def add(self, request_id: str, request: RoutedRequest) -> None:
         self.running[request_id] = request
@@ -71,18 +75,26 @@ class _Replica:
         if len(self.sources) > REMEMBERED_SOURCES:
             self.sources.popitem(last=False)
 
-    def remove(self, request_id: str) -> None:
-        if request := self.running.pop(request_id, None):
-            self.of_model[request.model] -= 1
-            self.of_call[request.model, request.size] -= 1
+    def remove(self, request_id: str) -> RoutedRequest:
+        request = self.running.pop(request_id)
+        self.of_model[request.model] -= 1
+        self.of_call[request.model, request.size] -= 1
+        return request
 
-    def has_model(self, status: ModelStatus) -> bool:
+    def has_model(self, name: str) -> bool:
         """Whether the model is in memory, or will be for an earlier request."""
-        return status.state is ModelState.LOADED or self.of_model[status.name] > 0
+        loaded = self.models[name].state in (ModelState.LOADED, ModelState.LOADING)
+        return loaded or name in self.used or self.of_model[name] > 0
 
-    def load(self, models: Models) -> float:
+    def slots(self, name: str) -> int:
+        """How many requests of a model run at once; of one that was not loaded yet, as many as of
+        the others."""
+        known = self.models[name].slots if self.models[name].loads else 0
+        return known or max(each.slots for each in self.models.values())
+
+    def load(self) -> float:
         """The share of its batches that the requests fill; 1 is full."""
-        return sum(number / _slots(models, name) for name, number in self.of_model.items())
+        return sum(number / self.slots(name) for name, number in self.of_model.items())
 
 
 class FleetLoad:
@@ -97,22 +109,22 @@ class FleetLoad:
 
         One that could not load the request's model comes last.
         """
-        present = {
-            name: self._replica(name).has_model(models[request.model])
-            for name, models in available.items()
-        }
+        replicas = {name: self._replica(name) for name in available}
+        for name, models in available.items():
+            replicas[name].report(models)
+        present = {name: each.has_model(request.model) for name, each in replicas.items()}
         costs = {
-            name: self._replica(name).load(models) + (0.0 if present[name] else LOADING_COST)
-            for name, models in available.items()
+            name: each.load() + (0.0 if present[name] else LOADING_COST)
+            for name, each in replicas.items()
         }
         lowest = min(costs.values(), default=0.0)
 
         def order(name: str) -> tuple[bool, bool, int, bool, float, bool]:
-            replica, models = self._replica(name), available[name]
-            imbalance = max(MAX_IMBALANCE, 1 / _slots(models, request.model))
+            replica = replicas[name]
+            imbalance = max(MAX_IMBALANCE, 1 / replica.slots(request.model))
             preferred = costs[name] < 1.0 and costs[name] <= lowest + imbalance
             return (
-                models[request.model].state is ModelState.FAILED,
+                replica.models[request.model].state is ModelState.FAILED,
                 not preferred,
                 -replica.of_call[request.model, request.size] if preferred else 0,
                 preferred and request.source not in replica.sources,
@@ -124,15 +136,15 @@ class FleetLoad:
 
     def start(self, name: str, request_id: str, request: RoutedRequest) -> None:
         """The request goes to this replica, instead of any that was named for it before."""
-        self.finish(request_id)
+        self._remove(request_id)
         self._replica_of[request_id] = name
-        self._replicas.setdefault(name, _Replica()).add(request_id, request)
+        self._replica(name).add(request_id, request)
 
     def finish(self, request_id: str) -> None:
         """The request ended, however it ended."""
-        name = self._replica_of.pop(request_id, "")
-        if replica := self._replicas.get(name):
-            replica.remove(request_id)
+        if removed := self._remove(request_id):
+            replica, request = removed
+            replica.used.add(request.model)
 
     def running(self, name: str) -> int:
         """How many requests the replica runs."""
@@ -142,8 +154,10 @@ class FleetLoad:
         """Forget the replicas that no longer exist."""
         self._replicas = {name: r for name, r in self._replicas.items() if name in names}
 
+    def _remove(self, request_id: str) -> tuple[_Replica, RoutedRequest] | None:
+        """None if the request, or its replica, is not known any more."""
+        replica = self._replicas.get(self._replica_of.pop(request_id, ""))
+        return None if replica is None else (replica, replica.remove(request_id))
+
     def _replica(self, name: str) -> _Replica:
-        return self._replicas.get(name, _EMPTY)
-
-
-_EMPTY = _Replica()
+        return self._replicas.setdefault(name, _Replica())

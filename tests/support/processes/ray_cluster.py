@@ -12,6 +12,8 @@ from inference import FleetConfig, RayService, ServiceState
 
 ROOT = Path(__file__).parents[3]
 FAKE_ENGINE = "tests.support.faults:slow_engine"
+# On an idle machine of two cores a fleet is ready within 30 s (docs/fleet.md), on a busy one later.
+READY_SECONDS = 360.0
 
 
 def fleet_service(folder: Path, **options: object) -> RayService:

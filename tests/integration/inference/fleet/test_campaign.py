@@ -22,6 +22,7 @@ import pytest
 from inference import FleetConfig, ImageResult, RayService, ServiceState, WorkerDied
 from tests.support.faults import FIRST_COLOURS
 from tests.support.processes.ray_cluster import (
+    READY_SECONDS,
     ROOT,
     fleet_service,
     left_of_ray,
@@ -37,7 +38,6 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 KILLS, HANGS = 10, 3
 # As `bot.runner.attempt.MAX_ATTEMPTS`.
 ATTEMPTS = 2
-READY_SECONDS = 240.0
 # Some of Ray's agents notice only then that their cluster has ended.
 LEFT_SECONDS = 120.0
 

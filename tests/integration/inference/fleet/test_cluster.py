@@ -26,6 +26,7 @@ from inference import (
 )
 from tests.support.faults import PHASE_SECONDS
 from tests.support.processes.ray_cluster import (
+    READY_SECONDS,
     fleet_service,
     processes_of_ray,
     replica_processes,
@@ -47,7 +48,7 @@ ENDLESS = 10**9
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RayService]:
     async with fleet_service(tmp_path_factory.mktemp("cache")) as opened:
-        async with asyncio.timeout(180):
+        async with asyncio.timeout(READY_SECONDS):
             await opened.wait_ready()
             await until_ready(opened, 2)
         yield opened
@@ -94,7 +95,7 @@ async def test_an_error_of_the_engine_reaches_its_caller_alone(service: RayServi
         await run(service, request(id="bad", prompt="crash", steps=4))
     # It may have shared the replica's worker, which is then restarted.
     await asyncio.gather(good, return_exceptions=True)
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(READY_SECONDS):
         await until_ready(service, 2)
     assert (await run(service, request(id="after", steps=2)))[1] == [1]
 
@@ -210,7 +211,7 @@ async def test_a_killed_replica_costs_its_own_requests_and_is_replaced(
     lost = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     assert all(isinstance(error, WorkerDied) for error in lost)
     assert len(lost) < len(outcomes)
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(READY_SECONDS):
         await until_ready(service, 2)
     assert victim.pid not in [replica.pid for replica in replica_processes()]
 
@@ -223,7 +224,7 @@ async def test_requests_wait_while_all_replicas_are_lost(service: RayService) ->
             await asyncio.sleep(0.05)
     assert service.status.detail == "waiting for a replica"
     waiting = [run(service, request(id=f"w{n}", seed=n, steps=2)) for n in range(4)]
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(READY_SECONDS):
         answers = await asyncio.gather(*waiting)
         assert [set(pixels) for pixels, _ in answers] == [{n + 1} for n in range(4)]
         await until_ready(service, 2)
@@ -247,7 +248,7 @@ async def test_a_hanging_replica_fails_its_own_requests_and_restarts_its_worker(
     lost = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     assert all(isinstance(error, WorkerDied) for error in lost)
     assert len(lost) < len(outcomes)
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(READY_SECONDS):
         while restarts() == before:  # noqa: ASYNC110
             await asyncio.sleep(0.2)
         await until_ready(service, 2)
@@ -264,7 +265,7 @@ async def test_a_killed_driver_is_replaced_with_its_cluster(service: RayService)
     # Nothing of the old cluster is left, long before Ray's agents end by themselves.
     _, alive = await asyncio.to_thread(psutil.wait_procs, cluster, timeout=20)
     assert alive == []
-    async with asyncio.timeout(240):
+    async with asyncio.timeout(READY_SECONDS):
         while service.status.state is ServiceState.READY:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         await service.wait_ready()

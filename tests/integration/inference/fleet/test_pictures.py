@@ -13,6 +13,7 @@ import pytest
 
 from inference import ImageRequest, LocalService, Preview, Progress, RayService
 from tests.support.processes.ray_cluster import (
+    READY_SECONDS,
     ROOT,
     fleet_service,
     processes_of_ray,
@@ -52,7 +53,7 @@ async def test_sixty_pictures_of_pocket_are_those_of_a_local_service_and_nothing
         replica_factory="inference.families.build:build_engine",
         environment={"PYTHONPATH": str(ROOT), **threads},
     ) as fleet:
-        async with asyncio.timeout(240):
+        async with asyncio.timeout(READY_SECONDS):
             await fleet.wait_ready()
             await until_ready(fleet, 2)
         assert [(await make(fleet, one))[0] for one in alone] == expected

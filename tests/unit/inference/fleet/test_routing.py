@@ -185,3 +185,14 @@ def test_load_counts_the_slots_of_each_model() -> None:
     for number in range(2, 5):
         load.start("b", str(number), routed(TALL, number, "m"))
     assert load.rank(routed(WIDE, 9, "n"), {"a": models, "b": models}) == ["b", "a"]
+
+
+def test_a_model_that_was_used_is_loaded_until_the_replica_reports_otherwise() -> None:
+    load = FleetLoad()
+    fleet = {name: with_models(LOADED, UNLOADED) for name in "ab"}
+    load.rank(routed(model="n"), fleet)
+    load.start("b", "1", routed(source=1, model="n"))
+    load.finish("1")
+    assert load.rank(routed(source=2, model="n"), fleet) == ["b", "a"]
+    fleet["b"] = with_models(ModelState.FAILED, UNLOADED)
+    assert load.rank(routed(source=2, model="n"), fleet) == ["a", "b"]
