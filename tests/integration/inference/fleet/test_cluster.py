@@ -124,19 +124,29 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
     assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
 
 
-def start(service: RayService, id_: str, **options: Any) -> tuple[asyncio.Task[Any], asyncio.Event]:
+Running = tuple[asyncio.Task[Any], asyncio.Event]
+
+
+def start(service: RayService, id_: str, **options: Any) -> Running:
     """A request that runs, and an event that is set at its first step."""
     stepped = asyncio.Event()
     made = request(id=id_, **{"steps": ENDLESS, **options})
     return asyncio.create_task(service.generate(made, lambda _: stepped.set())), stepped
 
 
+async def fill(service: RayService, id_: str) -> list[Running]:
+    """Ten endless requests: eight take steps, and two wait in the replicas for their slots."""
+    running = [start(service, f"{id_}{n}") for n in range(10)]
+    async with asyncio.timeout(60):
+        while sum(stepped.is_set() for _, stepped in running) < 8:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    return running
+
+
 async def test_ten_requests_cancelled_during_their_steps_compute_no_further(
     service: RayService,
 ) -> None:
-    # Eight take part in calls; the others wait in the replicas for their slots.
-    running = [start(service, f"step{n}") for n in range(10)]
-    await asyncio.gather(*(stepped.wait() for _, stepped in running[:8]))
+    running = await fill(service, "step")
     await cancel(*(task for task, _ in running))
     await assert_nothing_computes(service)
 
@@ -144,8 +154,7 @@ async def test_ten_requests_cancelled_during_their_steps_compute_no_further(
 async def test_ten_requests_cancelled_before_they_start_are_never_made(
     service: RayService,
 ) -> None:
-    running = [start(service, f"full{n}") for n in range(8)]
-    await asyncio.gather(*(stepped.wait() for _, stepped in running))
+    running = await fill(service, "full")
     waiting = [start(service, f"wait{n}", steps=2) for n in range(10)]
     # Half of them have reached a replica, the others are cancelled on their way.
     await cancel(*(task for task, _ in waiting[:5]))
@@ -187,8 +196,7 @@ async def test_ten_requests_cancelled_during_their_decoding_give_no_picture(
 
 async def test_a_deadline_counts_by_the_clock_of_the_replica(service: RayService) -> None:
     """It travels as a duration; here it has passed before the request is prepared."""
-    running = [start(service, f"busy{n}") for n in range(8)]
-    await asyncio.gather(*(stepped.wait() for _, stepped in running))
+    running = await fill(service, "busy")
     late = asyncio.create_task(
         service.generate(request(id="late", steps=2, deadline=time.time() + 1.0))
     )
