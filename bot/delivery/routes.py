@@ -135,7 +135,13 @@ class RouteSender:
                 view=content.view,
                 files=_files(content),
                 nonce=job.id,
-                allowed_mentions=discord.AllowedMentions(users=[discord.Object(job.user_id)]),
+                # The text has the user's prompt, which may hold other mentions.
+                allowed_mentions=discord.AllowedMentions(
+                    everyone=False,
+                    roles=False,
+                    users=[discord.Object(job.user_id)],
+                    replied_user=False,
+                ),
             )
         self._failpoint("after post")
 

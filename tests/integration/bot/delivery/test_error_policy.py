@@ -190,8 +190,12 @@ async def test_a_new_message_mentions_the_user_and_an_edit_does_not(
     await edited.deliver(await edited.made_job())
     await posted.deliver(await posted.job_at(Site.CHANNEL_POST))
     assert "<@" not in edited.answers()[0].text
-    assert posted.answers()[0].text.startswith(f"<@{posted.user}>")
-    assert posted.answers()[0].files
+    [answer] = posted.answers()
+    assert answer.text.startswith(f"<@{posted.user}>")
+    assert answer.files
+    # No other mention of the text, such as one in the prompt, notifies.
+    assert [int(user) for user in answer.allowed_mentions["users"]] == [posted.user]
+    assert answer.allowed_mentions["parse"] == []
 
 
 async def test_a_private_answer_with_an_expired_token_is_a_direct_message(case: Case) -> None:
