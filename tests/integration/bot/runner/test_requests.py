@@ -124,6 +124,32 @@ async def test_a_place_is_free_once_its_job_waits_and_the_job_takes_it(tmp_path:
         assert len(engine.begun) == 2
 
 
+async def test_positions_are_shown_again_as_the_queue_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(replace(READY, slots=1))
+    ended: set[str] = set()
+    engine.may_end = lambda id_: id_ in ended
+    async with open_running_bot(tmp_path, engine) as running_bot:
+        shown: list[tuple[str, int]] = []
+        monkeypatch.setattr(
+            running_bot.bot.delivery,
+            "show_queued",
+            lambda job, position: shown.append((job.id, position.ahead)),
+        )
+        running, second, third = [(await running_bot.ask(user)).id for user in (1, 2, 3)]
+        await engine.until(lambda: len(engine.inside) == 1)
+        assert shown[-2:] == [(second, 0), (third, 1)]
+        shown.clear()
+        ended.add(f"{running}-0-1")
+        await engine.tell()
+        await engine.until(lambda: f"{second}-0-1" in engine.inside)
+        engine.may_end = lambda _: True
+        await engine.tell()
+        await running_bot.idle()
+        assert shown == [(third, 0)]
+
+
 async def test_slots_of_variants_that_never_began_are_given_back(tmp_path: Path) -> None:
     engine = Engine()
     engine.status = replace(READY, slots=2)

@@ -11,6 +11,7 @@ import pytest
 from bot.errors import JobNotActive
 from bot.jobs.budgets import Charge
 from bot.jobs.job import Job, JobState, Variant
+from bot.store.erasure import last_activity
 from bot.store.store import Store
 from tests.support.jobs import job, picture
 
@@ -149,6 +150,17 @@ async def test_erasure_counts_a_job_once_and_each_of_its_pictures(
         ("2027-01-15", "delivered"): (1, 1),
         ("2027-01-15", "queued"): (1, 0),
     }
+
+
+async def test_the_last_activity_is_the_newest_request_or_answer(store: Store) -> None:
+    assert await last_activity(store.database) is None
+    for created in (200.0, 100.0):
+        one = job(created_at=created)
+        await store.accept(one)
+    assert await last_activity(store.database) == 200.0
+    await store.cancel(one.id)
+    await store.answered(one.id, 300.0)
+    assert await last_activity(store.database) == 300.0
 
 
 async def test_waiting_times_are_those_of_started_jobs_since_a_moment(store: Store) -> None:
