@@ -277,7 +277,9 @@ async def test_a_bug_is_a_sentence_for_the_user_and_a_traceback_in_the_log(
     assert "a bug" in caplog.text
 
 
-async def test_when_the_model_fails_jobs_are_kept_and_new_ones_refused(tmp_path: Path) -> None:
+async def test_when_the_model_fails_jobs_are_kept_and_new_ones_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     discord_state = DiscordState()
     engine = Engine()
     async with open_running_bot(tmp_path, engine, discord_state) as running_bot:
@@ -293,6 +295,7 @@ async def test_when_the_model_fails_jobs_are_kept_and_new_ones_refused(tmp_path:
         with pytest.raises(ModelFailed, match="failed to start"):
             await running_bot.bot.runner.accept(await running_bot.job(9))
         await engine.until(lambda: not engine.inside)
+    assert "the model takes no more requests: It died three times." in caplog.text
     async with open_running_bot(tmp_path, Engine(), discord_state) as running_bot:
         await running_bot.idle()
         for job in jobs:
