@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
+from PIL import Image
 
 from bot.images.picture import Picture
-from bot.intake import Intake
+from bot.intake import Intake, PictureError
+from bot.intake.decoding.decode import decode
 from tests.support.intake.pictures import BUDGET, QUARTERS, SRGB
 
 
@@ -22,7 +25,31 @@ def assert_quarters(picture: Picture, colours: Any = QUARTERS, tolerance: float 
 
 
 async def decoded(intake: Intake, data: bytes) -> Picture:
-    return await intake.from_bytes(data, **BUDGET)
+    """The picture from the sandbox: the same as, or the same error as, from the decoder itself.
+
+    The decoder also runs in this process, because coverage cannot be measured in the sandbox.
+    """
+    expected = _decoded_here(intake, data)
+    if isinstance(expected, PictureError):
+        with pytest.raises(type(expected)) as raised:
+            await intake.from_bytes(data, **BUDGET)
+        raise raised.value
+    picture = await intake.from_bytes(data, **BUDGET)
+    assert picture == expected
+    return picture
+
+
+def _decoded_here(intake: Intake, data: bytes) -> Picture | PictureError:
+    limits = intake.limits
+    with pytest.MonkeyPatch.context() as patch:
+        # The decoder changes Pillow's limit.
+        patch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+        try:
+            return decode(
+                data, max_pixels=limits.max_pixels, background=limits.background, **BUDGET
+            )
+        except PictureError as error:
+            return error
 
 
 def srgb_curve(linear: Any) -> Any:

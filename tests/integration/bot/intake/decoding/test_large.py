@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from bot.intake import Intake, TooManyPixels
-from tests.support.intake.expected_pixels import decoded
-from tests.support.intake.pictures import QUARTERS, encoded, quarters
+from tests.support.intake.pictures import BUDGET, QUARTERS, encoded, quarters
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -25,7 +24,7 @@ SLOW = ("WEBP", "TIFF", "AVIF", "HEIF")
 
 
 async def assert_large(intake: Intake, data: bytes) -> None:
-    picture = await decoded(intake, data)
+    picture = await intake.from_bytes(data, **BUDGET)
     width, height = picture.width, picture.height
     assert {width, height} == {576, 448}
     for index, colour in enumerate(QUARTERS):
@@ -76,4 +75,4 @@ async def test_more_is_refused(intake: Intake, form: str, size: tuple[int, int])
     image = quarters([0, 1, 0, 1], "1", size).convert("L" if form != "WEBP" else "RGB")
     data = encoded(image, form, **OPTIONS.get(form, {}))
     with pytest.raises(TooManyPixels, match="52 megapixels"):
-        await decoded(intake, data)
+        await intake.from_bytes(data, **BUDGET)
