@@ -37,8 +37,9 @@ _CLOSING = {
     "》": "《",
 }
 _PUNCTUATION = ".,;:!?…。、，！？；："
-_MARKS = "'`*_~|‘’"
-_OPENING_MARK = {"’": "‘"}
+_MARKS = "'`*_~‘"
+# At the end of a link: a closing quotation mark, the border of a table, and a joiner of emoji.
+_NEVER_LAST = "’|\u200d"
 
 # What cannot be sent in a request line, or what browsers encode there:
 # https://url.spec.whatwg.org/#query-percent-encode-set and #path-percent-encode-set
@@ -95,8 +96,8 @@ def _link_at(text: str, start: int) -> str:
     while rest:
         last = rest[-1]
         unmatched = last in _CLOSING and rest.count(last) > rest.count(_CLOSING[last])
-        paired = last in _MARKS and before == _OPENING_MARK.get(last, last)
-        if not (last in _PUNCTUATION or unmatched or paired):
+        paired = last in _MARKS and before == last
+        if not (last in _PUNCTUATION or last in _NEVER_LAST or unmatched or paired):
             break
         rest = rest[:-1]
     return rest

@@ -37,6 +37,9 @@ _UNSUPPORTED: tuple[tuple[int, bytes, str], ...] = (
     (0, b"%PDF-", "PDF"),
     (0, b"%!PS", "PostScript"),
     (0, b"\xc5\xd0\xd3\xc6", "PostScript"),
+    # Without a name and a palette; an icon has a number other than 0 there.
+    (0, b"\0\0\2\0\0\0\0\0", "Targa (TGA)"),
+    (0, b"\0\0\x0a\0\0\0\0\0", "Targa (TGA)"),
     (0, b"\0\0\1\0", "icon (ICO)"),
     (0, b"\0\0\2\0", "icon (CUR)"),
     (0, b"icns", "icon (ICNS)"),

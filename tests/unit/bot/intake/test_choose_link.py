@@ -66,6 +66,15 @@ COMPLEX = "https://h.test/w/File:A_(b)_[c].jpg?x=%28&sig=a/b==&u=https://i.test/
         "- {}",
         "# {}\n-# small",
         "{}\u00a0and more",
+        "{}’",
+        "it’s ‘here: {}’.",
+        "| text |{}|",
+        "{}\u200d",
+        "[[{}][my cat]]",
+        "`my cat <{}>`_",
+        "\\url{{{}}}",
+        "[{} my cat]",
+        '[1]: {} "my cat"',
     ],
 )
 def test_the_link_is_found_in_what_is_around_it(pasted: str, link: str) -> None:

@@ -65,6 +65,11 @@ UNSUPPORTED = {
     "PDF": [b"%PDF-1.7\n"],
     "PostScript": [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"],
     "icon (ICO)": [encoded(quarters(), "ICO")],
+    "icon (CUR)": [b"\0\0\2\0" + encoded(quarters(), "ICO")[4:]],
+    "Targa (TGA)": [
+        encoded(quarters(), "TGA"),
+        encoded(quarters(), "TGA", compression="tga_rle"),
+    ],
     "Netpbm (PPM)": [encoded(quarters(), "PPM"), b"P1\n1 1\n0\n", b"Pf 1 1 -1.0\n"],
     "OpenEXR": [b"v/1\x01\2\0\0\0" + bytes(50)],
     "QOI": [encoded(quarters(), "QOI")],
