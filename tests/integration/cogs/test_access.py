@@ -6,7 +6,7 @@ Longer than 300 lines: the access rules of all buttons and commands share one se
 from __future__ import annotations
 
 import datetime
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -351,6 +351,15 @@ async def test_a_message_that_cannot_be_deleted_is_told(
 # 5. Spoilers.
 
 
+def spoilers_of_media(components: Iterable[Any]) -> Iterator[bool]:
+    """Whether each picture in components is a spoiler. A private reply has them as JSON."""
+    for component in components:
+        data = component if isinstance(component, dict) else component.to_dict()
+        shown = [*data.get("items", ()), *([data["accessory"]] if "accessory" in data else ())]
+        yield from (item["spoiler"] for item in shown if "media" in item)
+        yield from spoilers_of_media(data.get("components", ()))
+
+
 async def test_a_spoiler_stays_one_in_everything_that_is_made_from_it(
     sim: SimulatedDiscord,
 ) -> None:
@@ -366,6 +375,8 @@ async def test_a_spoiler_stays_one_in_everything_that_is_made_from_it(
         assert [attachment.is_spoiler() for attachment in shown] == [True], label
     history = await slash(sim.alice, sim.channel, "history")
     assert all(attachment.is_spoiler() for attachment in history.response.attachments)
+    for shown in (message, history.response):
+        assert set(spoilers_of_media(shown.components)) == {True}
     await press(sim, sim.alice, message, "Share")
     assert gallery.last_message is not None
     assert all(attachment.is_spoiler() for attachment in gallery.last_message.attachments)

@@ -128,6 +128,13 @@ def test_a_link_between_spoiler_bars(content: str, spoiler: bool) -> None:
     assert found(content=content, embeds=[shown]) == [("cat.png", spoiler)]
 
 
+def test_a_picture_of_an_open_page_is_a_spoiler_if_its_own_link_is_hidden() -> None:
+    page, picture = "https://site.example/page", "https://site.example/cat.png"
+    shown = embed(type="link", url=page, image=media(picture))
+    assert found(content=f"{page} ||{picture}||", embeds=[shown]) == [("cat.png", True)]
+    assert found(content=f"{page} {picture}", embeds=[shown]) == [("cat.png", False)]
+
+
 @pytest.mark.parametrize(
     ("content", "spoiler"),
     [
