@@ -31,7 +31,7 @@ from tests.support.pictures import file_of, photo
 from tests.support.simulated_discord import buttons_of
 from tests.support.simulated_users import press
 
-ACTIONS = 100
+ACTIONS = 60
 ORDINARY, ADULT = 0.5, 1.0
 SIDE = 16
 # The mean difference of 8-bit values between a picture and its compressed, scaled copy.
@@ -197,10 +197,12 @@ async def test_every_uploaded_picture_was_checked_for_its_channel(
         for command, options in REQUESTS:
             await server.alice.slash(server.channel, command, **options)
             await server.sim.settled()
-        # Random presses rarely reach the animation, which is two buttons away from its picture.
+        await server.redraw()
         message = server.sim.last
-        for label in ("Try styles", "Share"):
+        for label in ("Depth", "Larger", "Try styles", "Share"):
             await press(server.sim, server.alice, message, label)
+        await server.alice.slash(server.channel, "history")
+        # The animation is two buttons away from its picture.
         for label in ("Before/after", "As an animation"):
             message = (await press(server.sim, server.alice, message, label)).response.message
         for _ in range(ACTIONS):
@@ -233,7 +235,7 @@ async def test_every_uploaded_picture_was_checked_for_its_channel(
     channels = {upload.channel_id for upload in recorder.uploads}
     assert {server.log.id, gallery.id, server.channel.id, server.adult.id} <= channels
     delivered = [job for job in jobs if job.state is JobState.DELIVERED]
-    assert {job.task for job in delivered} == {"img2img", "edit", "imagine"}
+    assert {job.task for job in delivered} == {"img2img", "edit", "text2img"}
     assert {job.layout for job in delivered} >= {"grid", "part"}
     assert any(job.references for job in delivered)
     assert any(job.structure for job in delivered)
