@@ -43,7 +43,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_harmless_pictures_score_low_and_suspicious_ones_high() -> None:
-    async with ClassifierProcess("open-nsfw") as classifier:
+    async with ClassifierProcess("open-nsfw", seconds=200.0) as classifier:
         assert await classifier.score(as_picture(photo(512, 384))) < 0.2
         assert await classifier.score(as_picture(suspicious())) > 0.8
 
@@ -110,7 +110,7 @@ async def test_the_event_loop_goes_on_while_a_picture_is_scored() -> None:
             turns += 1
             await asyncio.sleep(0)
 
-    async with ClassifierProcess("open-nsfw") as classifier:
+    async with ClassifierProcess("open-nsfw", seconds=200.0) as classifier:
         picture = as_picture(photo(512, 512))
         await classifier.score(picture)
         counting = asyncio.create_task(count())
@@ -121,9 +121,9 @@ async def test_the_event_loop_goes_on_while_a_picture_is_scored() -> None:
 
 async def test_a_model_of_transformers_is_scored_by_its_unsafe_label(tmp_path: Path) -> None:
     _write_tiny_model(tmp_path, ["normal", "nsfw"])
-    async with ClassifierProcess(str(tmp_path), ("nsfw",), seconds=60) as unsafe:
+    async with ClassifierProcess(str(tmp_path), ("nsfw",), seconds=200.0) as unsafe:
         score = await unsafe.score(as_picture(photo()))
-    async with ClassifierProcess(str(tmp_path), ("NORMAL",), seconds=60) as safe:
+    async with ClassifierProcess(str(tmp_path), ("NORMAL",), seconds=200.0) as safe:
         other = await safe.score(as_picture(photo()))
     assert 0 < score < 1
     assert score + other == pytest.approx(1)
