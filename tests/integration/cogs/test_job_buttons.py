@@ -313,6 +313,29 @@ async def test_the_first_of_several_pictures_is_selected_at_the_beginning(
     await press(discord_sim, discord_sim.alice, message, "Vary subtle")
     child, parent = await jobs(discord_sim)
     assert child.source == parent.variants[0].result
+    await press(discord_sim, discord_sim.bob, message, "2")
+    message = next(m for m in discord_sim.channel.history() if m.id == message.id)
+    styles = {
+        item.label: item.style
+        for item in discord.ui.LayoutView.from_message(message).walk_children()
+        if isinstance(item, discord.ui.Button)
+    }
+    assert (styles["1"], styles["2"]) == (
+        discord.ButtonStyle.secondary,
+        discord.ButtonStyle.success,
+    )
+
+
+async def test_again_makes_as_many_pictures_with_further_seeds(
+    discord_sim: SimulatedDiscord,
+) -> None:
+    message = await redraw(discord_sim, count=3, seed=100)
+    await press(discord_sim, discord_sim.alice, message, "Again")
+    child, _ = await jobs(discord_sim)
+    seeds = [variant.seed for variant in child.variants]
+    assert seeds == [(seeds[0] + number) % 2**32 for number in range(3)]
+    assert seeds[0] != 100
+    assert len(discord_sim.last.attachments) == 3
 
 
 async def test_a_picture_of_a_sheet_is_selected_by_its_strength(

@@ -143,6 +143,9 @@ async def test_statistics_count_by_server_without_contents(server: ModeratedServ
     assert "Waiting time: " in told
     assert "Refusals since the start: NoSuchStyle 1" in told
     assert "secret" not in told
+    assert told.startswith("**Statistics of today**\n- all: ")
+    told = await admin(server, "statistics", days=7)
+    assert told.startswith("**Statistics of the last 7 days**\n- all: 2 requests")
     assert str(server.alice.id) not in told
 
 

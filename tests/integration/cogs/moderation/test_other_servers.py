@@ -101,7 +101,7 @@ async def test_the_requests_of_another_server_are_not_cancelled(foreign: Foreign
         told = await slash(user, channel, "cancel", everyone=True)
         assert reply_of(told) == "There is no waiting or running picture to cancel."
     told = await slash(here, server.channel, "cancel", everyone=True)
-    assert reply_of(told) == "Pictures cancelled: 1."
+    assert reply_of(told) == "1 picture cancelled."
     engine.gate.set()
     await server.sim.settled()
     assert (await newest_job(server.sim, server.alice)).state is JobState.CANCELLED

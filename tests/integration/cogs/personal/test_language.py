@@ -151,6 +151,15 @@ async def test_the_forms_and_their_mistakes_are_in_the_users_language(
         await server.manager.click(again, custom_id=buttons_of(again)[label])
         reader.check(f"{form.modal['title']} again")
 
+    panel = one(await server.manager.slash(server.channel, "settings panel"))
+    for field in ("numbers", "everyone"):
+        await opened(
+            lambda field=field: server.manager.click(  # type: ignore[misc]
+                panel, custom_id=f"redraw:settings:{field}"
+            ),
+            at=0,
+            wrong="much",
+        )
     edit = next(id_ for id_ in buttons_of(message).values() if ":edit:" in id_)
     menu = catalogue("en")["img2img.menu"].removeprefix(ENGLISH)
     await opened(lambda: server.manager.click(message, custom_id=edit), at=2, wrong="much")

@@ -259,3 +259,21 @@ async def test_a_panel_works_after_a_restart(server: ModeratedServer) -> None:
     await server.sim.restart(Painter())
     await server.manager.click(shown, custom_id="redraw:settings:mentions")
     assert not (await server.services.store.guild_settings.options(server.guild_id)).mentions
+
+
+async def test_the_menus_offer_the_kinds_of_channels_that_can_be_chosen(
+    server: ModeratedServer,
+) -> None:
+    message = (await panel(server)).message
+    menus = {
+        item.custom_id: (item.channel_types, item.min_values, item.max_values)
+        for item in discord.ui.LayoutView.from_message(message).walk_children()
+        if isinstance(item, discord.ui.ChannelSelect)
+    }
+    kind = discord.ChannelType
+    text = [kind.text, kind.news]
+    assert menus == {
+        "redraw:settings:channels": ([*text, kind.forum, kind.voice], 0, 25),
+        "redraw:settings:gallery": (text, 0, 1),
+        "redraw:settings:log": (text, 0, 1),
+    }

@@ -128,3 +128,69 @@ async def test_a_sheet_of_styles_fits_in_a_message() -> None:
     )
     content = states(longest("de", layout="grid", variants=variants))["made"]
     assert content.view.total_children_count <= COMPONENT_LIMIT
+
+
+def texts_of(content: MessageContent) -> list[str]:
+    """The texts of a message, in their order."""
+    items = content.view.walk_children()
+    return [item.content for item in items if isinstance(item, discord.ui.TextDisplay)]
+
+
+def plain_job(**changes: object) -> Job:
+    """A job with short texts."""
+    values = {"prompt": "a *fox*", "source_name": "cat.png", "user_id": 7, "model": "sd2-depth"}
+    return dataclasses.replace(job(), **(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "seconds", "text"),
+    [
+        (0, None, "you are next"),
+        (1, None, "1 ahead of you"),
+        (2, 90.0, "2 ahead of you, about 2 min"),
+    ],
+)
+def test_a_queued_job_shows_its_position_and_its_source(
+    ahead: int, seconds: float | None, text: str
+) -> None:
+    position = QueuePosition(ahead=ahead, seconds=seconds)
+    renderer = Img2ImgRenderer(lambda: True)
+    assert texts_of(renderer.queued(plain_job(), position)) == [
+        f"**a \\*fox\\***\n-# Queued: {text} · from cat.png"
+    ]
+    loading = Img2ImgRenderer(lambda: False)
+    (waiting,) = texts_of(loading.queued(plain_job(), position))
+    assert (
+        waiting.splitlines()[-1]
+        == "-# The model is still loading. Your picture is drawn as soon as it is ready."
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "total", "cells"), [(0, 9, 0), (3, 9, 4), (9, 9, 12), (10, 9, 12), (0, 0, 0)]
+)
+def test_a_running_job_shows_its_step_and_the_time_left(step: int, total: int, cells: int) -> None:
+    renderer = Img2ImgRenderer(lambda: True)
+    shown = "▰" * cells + "▱" * (12 - cells)
+    for seconds, left in ((None, ""), (30.0, " · about 30 s left")):
+        progress = JobProgress(step=step, total=total, seconds_left=seconds)
+        assert texts_of(renderer.running(plain_job(), progress)) == [
+            f"**a \\*fox\\***\n{shown} step {step} of {total}{left}\n-# from cat.png"
+        ]
+
+
+def test_a_finished_job_shows_its_settings_and_a_cancelled_one_that_it_was() -> None:
+    renderer = Img2ImgRenderer(lambda: True)
+    made = plain_job(negative_prompt="rain", seconds=12.0)
+    prompt, rest = texts_of(renderer.made(made, []))
+    assert prompt == "**a \\*fox\\***"
+    lines = rest.splitlines()
+    assert lines[0] == "-# without: rain"
+    assert lines[-1] == "-# from cat.png · for <@7>"
+    assert f"seed {made.variants[0].seed}" in lines[1]
+    assert lines[1].endswith("12 s")
+    assert texts_of(renderer.cancelled(plain_job())) == ["**a \\*fox\\***\n-# Cancelled."]
+    one = plain_job(error="It did not work.")
+    assert texts_of(renderer.failed(one)) == [
+        f"**a \\*fox\\***\nIt did not work.\n-# request {one.id}"
+    ]

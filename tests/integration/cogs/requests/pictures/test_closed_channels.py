@@ -109,3 +109,34 @@ async def test_in_a_thread_the_bot_needs_the_permission_for_threads(
         assert len(jobs) == 1
         assert where.last_message is not None
         assert len(where.last_message.attachments) == 1
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_a_mention_links_to_an_older_message_only_with_the_history_permission(
+    sim: SimulatedDiscord, allowed: bool
+) -> None:
+    overwrite = discord.PermissionOverwrite(read_message_history=allowed)
+    channel = sim.env.guild.create_text_channel("unread", overwrites={sim.bob: overwrite})
+    await sim.env.settle()
+    older = await sim.alice.send(channel, "look", attachments=[DOG])
+    assert sim.bot.user is not None
+    await sim.bob.send(channel, f"{sim.bot.user.mention} x {older.jump_url}")
+    await sim.settled()
+    answer = channel.last_message
+    assert answer is not None
+    assert len(answer.attachments) == allowed
+    assert answer.content.startswith(UNREADABLE) is not allowed
+
+
+async def test_a_direct_message_links_to_an_older_one_of_the_same_user(
+    sim: SimulatedDiscord,
+) -> None:
+    dora = sim.env.create_user("dora")
+    files = sim.env.backend.store_attachments(dora.dm_channel.id, [CAT])
+    first = await dora.send_dm("as a statue", attachments=files)
+    await sim.settled()
+    await dora.send_dm(f"as a fox https://discord.com/channels/@me/{dora.dm_channel.id}/{first.id}")
+    await sim.settled()
+    jobs = await sim.bot.services.store.jobs_of(dora.id)
+    assert [job.prompt for job in jobs] == ["as a fox", "as a statue"]
+    assert jobs[0].source == jobs[1].source
