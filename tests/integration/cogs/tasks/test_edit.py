@@ -288,29 +288,3 @@ async def test_private_results_are_seen_by_their_user_only(sim: SimulatedDiscord
     assert sim.last.id == before
     assert (await newest(sim)).destination.private
     assert result.acknowledged
-
-
-async def test_edit_this_opens_again_with_the_chosen_and_the_uploaded_pictures(
-    sim: SimulatedDiscord,
-) -> None:
-    message = await sim.bob.send(sim.channel, "look", attachments=FILES[:3])
-    shown: Any = await sim.alice.context_menu(sim.channel, "Edit this", message)
-    ids = [label["component"]["custom_id"] for label in shown.modal["components"]]
-    values = {ids[0]: " ", ids[1]: ["0", "2"], ids[2]: FILES[3]}
-    refused: Any = await sim.alice.submit_modal(shown, values)
-    [reply] = [*refused.followups] or [refused.response]
-    assert "prompt is empty" in reply.content
-    again: Any = await sim.alice.click(
-        reply.message, custom_id=buttons_of(reply.message)["Correct it"]
-    )
-    choice = again.modal["components"][1]["component"]
-    names = [f"{number + 1}. {FILES[number][0]}" for number in range(4)]
-    assert [option["label"] for option in choice["options"]] == names
-    chosen = [option["value"] for option in choice["options"] if option.get("default")]
-    assert chosen == ["0", "2", "3"]
-    ids = [label["component"]["custom_id"] for label in again.modal["components"]]
-    await sim.alice.submit_modal(again, {ids[0]: "combine them", ids[1]: chosen})
-    await sim.settled()
-    request = service_of(sim).requests[-1]
-    assert request.pixels == pixels(0)
-    assert [each.pixels for each in request.references] == [pixels(2), pixels(3)]
