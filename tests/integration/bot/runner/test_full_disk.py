@@ -57,7 +57,9 @@ async def main():
         await engine.until(lambda: len(engine.inside) == 2)
         fill()
         engine.gate.set()
-        await asyncio.sleep(1)
+        # Both attempts have ended and wait for space.
+        while len(running.bot.runner.queue.order()) < 2:
+            await asyncio.sleep(0.01)
         report["parts while full"] = parts()
         report["answers while full"] = sum(len(running.answers(job)) for job in jobs)
         try:
