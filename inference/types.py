@@ -74,6 +74,7 @@ class ImageRequest:
     deadline: float | None = None
     structure: bytes | None = None
     control_scale: float | None = None
+    tile: tuple[int, int] | None = None
     model: str = ""
 
 
@@ -88,7 +89,8 @@ class Preview:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """`step` of `total` denoising steps are done; `preview` is None unless it was requested."""
+    """`step` of `total` denoising steps are done; a step counts once for each tile. `preview` is
+    None unless it was requested."""
 
     id: str
     step: int
@@ -121,7 +123,8 @@ class ImageResult:
 
     `depth` is the depth map that the model used, 8-bit grey, `width * height` bytes, near is
     bright; only if `return_depth` was set. `mask` has the same form and shows the part that the
-    request redraws; only if `return_mask` was set. `ignored_prompt` is the end of the prompt
+    request redraws; only if `return_mask` was set. `steps_run` counts a step once for each tile.
+    `ignored_prompt` is the end of the prompt
     beyond the text encoder's window (77 tokens for CLIP), empty if the whole prompt was used.
     """
 

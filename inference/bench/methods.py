@@ -106,8 +106,8 @@ def start_engine(pipe: Any, requests: Sequence[ImageRequest], rows: int, meter: 
     model: Any = Depth2ImgModel(pipe)
     if pipe.device.type == "cuda":
         model.use_cuda_graphs()
-    # Guidance and the schedulers' arithmetic, on the host.
-    for name in ("begin", "finish"):
+    # The schedulers' arithmetic, on the host.
+    for name in ("begin", "take"):
         setattr(model.sampler, name, meter.scheduled(getattr(model.sampler, name)))
 
     def run(done: Done) -> None:

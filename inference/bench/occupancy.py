@@ -78,7 +78,7 @@ class CountingModel:
         """Running states at step 0."""
         return [Counted(request) for request in batch]
 
-    def predict(self, batch: Sequence[Counted]) -> None:
+    def predict(self, batch: Sequence[Counted], tiles: Sequence[int] = ()) -> None:
         """Record the call and count the steps."""
         self.calls.append(sum(self.rows(one.request) for one in batch))
         self.keys.add(self.batch_key(batch[0].request))

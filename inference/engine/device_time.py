@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -65,14 +65,9 @@ class Share:
 
 
 class Measured(Protocol):
-    """A request whose device time is measured. `rows` is its number of rows in a call."""
+    """A request whose device time is measured."""
 
     shares: list[Share]
-
-    @property
-    def rows(self) -> int:
-        """How many rows of a call are the request's."""
-        ...
 
 
 class DeviceMeter:
@@ -85,12 +80,12 @@ class DeviceMeter:
         """Before a call is launched."""
         return self._clock.mark()
 
-    def end(self, begin: Any, requests: Sequence[Measured]) -> None:
-        """After the call was launched for these requests."""
+    def end(self, begin: Any, rows: Mapping[Any, int]) -> None:
+        """After the call was launched; `rows` holds each `Measured` request with its rows."""
         end = self._clock.mark()
-        rows = sum(request.rows for request in requests)
-        for request in requests:
-            request.shares.append(Share(begin, end, request.rows / rows))
+        total = sum(rows.values())
+        for request, number in rows.items():
+            request.shares.append(Share(begin, end, number / total))
 
     def seconds(self, request: Measured) -> float:
         """The request's seconds of the device so far."""

@@ -4,6 +4,8 @@ Requests join and leave the batch between denoising steps, as language-model ser
 al. 2022, "Orca"). Each turn prepares a few requests, makes one denoiser call for the rows of all
 requests in the next batch, and decodes at most one finished request. `BatchPolicy` decides which;
 this module executes, and keeps the errors of one request away from the others.
+
+Longer than 300 lines: the handling of errors changes the state of the loop.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Generic
@@ -19,12 +22,13 @@ from typing import Generic
 from inference.engine.device_time import DeviceClock, DeviceMeter, HostClock
 from inference.engine.failures import attempt, failure_of
 from inference.engine.loader_thread import loader_thread
-from inference.engine.outputs import Job, OutputStage, rows_of
+from inference.engine.outputs import Job, OutputStage
 from inference.engine.policy import BatchItem, BatchPolicy
 from inference.engine.protocols import InputsT, RunningT, StepModel
 from inference.engine.statistics import CallStatistics
 from inference.errors import DeadlineExceeded
 from inference.pipelines.devices import is_out_of_memory
+from inference.tile_grid import tile_count
 from inference.types import ImageRequest, Progress
 from inference.worker.messages import (
     Cancel,
@@ -139,9 +143,13 @@ class SteppedEngine(Generic[InputsT, RunningT]):
                     return
 
     def _load(self, request: ImageRequest) -> None:
+        tiles = attempt(lambda: tile_count((request.width, request.height), request.tile))
+        if isinstance(tiles, Exception):
+            self._fail(request, tiles)
+            return
         row_size = self.model.row_tokens(request) / self._row_tokens
         key = self.model.batch_key(request)
-        item = BatchItem(request, key, self.model.rows(request), row_size)
+        item = BatchItem(request, key, self.model.rows(request), row_size, tiles)
         self._loading.add(item)
         future = self._executor.submit(self.model.load_inputs, request)
         future.add_done_callback(lambda done: self._inbox.put(_Loaded(item, done)))
@@ -184,7 +192,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
             for item, running in zip(items, prepared, strict=True):
                 self._jobs[item] = Job(item, running, admitted_at, now)
                 self.policy.start(item)
-            self._meter.end(begin, [self._jobs[item] for item in items])
+            self._meter.end(begin, {self._jobs[item]: item.rows * item.tiles for item in items})
             for item in items:
                 if self._jobs[item].finished:
                     self._decode(self._jobs[item])
@@ -198,30 +206,31 @@ class SteppedEngine(Generic[InputsT, RunningT]):
             self._forget(items[0])
 
     def _step(self) -> None:
-        batch = [self._jobs[item] for item in self.policy.next_batch()]
+        batch = {self._jobs[item]: n for item, n in Counter(self.policy.next_batch()).items()}
         if not batch:
             return
-        steps = [job.running.step for job in batch]
-        error = self._predict(batch)
-        if error is None:
+        steps = {job: job.running.step for job in batch}
+        if (error := self._predict(batch)) is None:
             self.policy.step_succeeded()
         else:
-            left = [job for job, step in zip(batch, steps, strict=True) if job.running.step == step]
-            self._recover(batch, left, error)
-        for job, step in zip(batch, steps, strict=True):
+            self._recover(batch, [job for job in batch if job.running.step == steps[job]], error)
+        for job, step in steps.items():
             if job.item in self._jobs and job.running.step > step:
+                self.policy.tiles_predicted(job.item, job.running.step - step)
                 self._report_step(job)
 
-    def _predict(self, batch: Sequence[Job[RunningT]]) -> Exception | None:
-        begin = self._meter.begin()
-        error = attempt(lambda: self.model.predict([job.running for job in batch]))
+    def _predict(self, batch: Mapping[Job[RunningT], int]) -> Exception | None:
+        """One call for these requests, each with the number of its tiles."""
+        begin, running = self._meter.begin(), [job.running for job in batch]
+        rows = {job: job.item.rows * tiles for job, tiles in batch.items()}
+        error = attempt(lambda: self.model.predict(running, list(batch.values())))
         if error is None:
-            self._meter.end(begin, batch)
-            self._statistics.count(rows_of(batch))
+            self._meter.end(begin, rows)
+            self._statistics.count(sum(rows.values()))
         return error
 
     def _recover(
-        self, batch: Sequence[Job[RunningT]], left: Sequence[Job[RunningT]], error: Exception
+        self, batch: Mapping[Job[RunningT], int], left: Sequence[Job[RunningT]], error: Exception
     ) -> None:
         """A step failed, and the requests `left` have not taken it.
 
@@ -232,21 +241,22 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         for job in restarting:
             self._restart(job, error)
         remaining = [job for job in left if job not in restarting]
+        last = list(batch)[-1]
         if is_out_of_memory(error):
-            if len(batch) > 1:
-                load = sum(job.item.load for job in batch)
-                self.policy.lower_row_limit(load - batch[-1].item.load)
+            if sum(batch.values()) > 1:
+                load = sum(job.item.load * tiles for job, tiles in batch.items())
+                self.policy.lower_row_limit(load - last.item.load)
                 limit = self.policy.row_limit
                 log.warning("out of memory with %.3g rows: at most %.3g from now on", load, limit)
             elif remaining:
-                self._run_alone(batch[0], error)
+                self._run_alone(last, error)
         elif len(batch) > 1:
             for job in remaining:
-                alone = self._predict([job])
+                alone = self._predict({job: batch[job]})
                 if alone is not None:
-                    self._recover([job], [job], alone)
+                    self._recover({job: batch[job]}, [job], alone)
         elif remaining:
-            self._drop(batch[0], error)
+            self._drop(last, error)
 
     def _run_alone(self, job: Job[RunningT], error: Exception) -> None:
         """Out of memory for one request: prepare it again once nothing else runs, or give up."""

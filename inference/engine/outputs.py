@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
@@ -33,11 +33,6 @@ class Job(Generic[RunningT]):
     shares: list[Share] = field(default_factory=list)
 
     @property
-    def rows(self) -> int:
-        """How many rows of a denoiser call the job needs."""
-        return self.item.rows
-
-    @property
     def request(self) -> ImageRequest:
         """The job's request."""
         return self.item.request
@@ -58,11 +53,6 @@ class Job(Generic[RunningT]):
             return None
         preview, self.preview = self.preview.result(), None
         return preview
-
-
-def rows_of(batch: Sequence[Job[Any]]) -> int:
-    """The rows of a call for these jobs."""
-    return sum(job.rows for job in batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +114,7 @@ class OutputStage(Generic[RunningT]):
         if isinstance(decoding, Exception):
             self._report(Failed(job.request.id, failure_of(job.request, decoding)))
         else:
-            self._meter.end(begin, [job])
+            self._meter.end(begin, {job: 1})
             self._decodings.append(decoding)
 
     def report_ready(self, *, wait: bool) -> None:

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 
 from inference.types import ImageRequest
 
-MIN_ROWS = 2
-"""No limit falls below one request with guidance."""
+MIN_ROWS = 1
+"""No limit falls below one row. A request or tile with guidance runs alone also at that limit."""
+
+ROWS_REGAINED = 2
+"""The rows of one request with guidance."""
 
 ROWS_PER_ADMISSION = 8
 """A turn prepares at most one request for each so many rows of its call, so that preparation stays
@@ -21,8 +24,8 @@ a bounded share of the turn: at 512 × 512 the encoders cost 1.4 TFLOP a request
 0.8 TFLOP a row."""
 
 CLEAN_STEPS = 100
-"""After so many steps without an out-of-memory error, a lowered row limit rises by one request;
-the number doubles with every error, up to `MAX_CLEAN_STEPS`."""
+"""After so many steps without an out-of-memory error, a lowered row limit rises by
+`ROWS_REGAINED`; the number doubles with every error, up to `MAX_CLEAN_STEPS`."""
 
 MAX_CLEAN_STEPS = 1600
 
@@ -32,16 +35,19 @@ class BatchItem:
     """A request as the policy sees it: its batch key and the rows that it needs in a call.
 
     `row_size` is the memory that a row needs, where that of the rows that the limit counts is 1.
+    A request that is redrawn in `tiles` needs so many rows for each tile. Its tiles may be spread
+    over several calls; its step ends with the last one.
     """
 
     request: ImageRequest
     key: Hashable
     rows: int
     row_size: float = 1.0
+    tiles: int = 1
 
     @property
     def load(self) -> float:
-        """What the request takes of the row limit."""
+        """What the request, or each of its tiles, takes of the row limit."""
         return self.rows * self.row_size
 
 
@@ -51,7 +57,8 @@ class BatchPolicy:
     `row_limit` bounds the rows of one call, by their sizes, `request_limit` the number of running
     requests, and `admission_limit` the requests prepared in one turn. A request is admitted only if
     it fits the next call of its key together with those that run, so that every running request
-    takes a step each time its key is due.
+    takes a step, or predicts a tile of its step, each time its key is due. A request in tiles fits
+    if one tile does; the rows that are left in a call are filled with further tiles.
 
     An item is waiting from `add` until `admit` returns it, and running from `start` until
     `finish`, `requeue_first`, `requeue_alone` or `remove`.
@@ -66,6 +73,8 @@ class BatchPolicy:
         self._clean_steps_needed = CLEAN_STEPS
         self._waiting: deque[BatchItem] = deque()
         self._running: list[BatchItem] = []
+        # Of each running request: the tiles that its step has left.
+        self._tiles_left: dict[BatchItem, int] = {}
         self._key_order: list[Hashable] = []
         self._alone: deque[BatchItem] = deque()
         self._postponed: set[Hashable] = set()
@@ -94,7 +103,8 @@ class BatchPolicy:
         """Forget the items of a cancelled request."""
         self._waiting = deque(item for item in self._waiting if item.request.id != request_id)
         self._alone = deque(item for item in self._alone if item.request.id != request_id)
-        self._running = [item for item in self._running if item.request.id != request_id]
+        for item in [item for item in self._running if item.request.id == request_id]:
+            self.finish(item)
 
     def admit(self) -> list[BatchItem]:
         """Take the items to prepare in this turn out of the queue.
@@ -115,39 +125,55 @@ class BatchPolicy:
     def start(self, item: BatchItem) -> None:
         """The item is prepared: step it from now on."""
         self._running.append(item)
+        self._tiles_left[item] = item.tiles
         self._unstepped.add(item)
 
     def next_batch(self) -> list[BatchItem]:
         """The items to step now, all with one key; empty if nothing runs.
 
-        If a limit was lowered and the items of the key no longer fit one call, those that were
-        stepped least recently come first.
+        An item stands in it once for each tile that it predicts. No item gets a second tile before
+        each has got one. If a limit was lowered and the items of the key no longer fit one call,
+        those that were stepped least recently come first.
         """
         key = self._next_key()
         batch: list[BatchItem] = []
         load = 0.0
-        for item in self._running:
-            if item.key == key and (not batch or load + item.load <= self.row_limit):
+        tiles_left = {item: self._tiles_left[item] for item in self._running if item.key == key}
+        while tiles_left:
+            for item in list(tiles_left):
+                tiles_left[item] -= 1
+                if batch and load + item.load > self.row_limit:
+                    del tiles_left[item]
+                    continue
                 batch.append(item)
                 load += item.load
-        self._running = [item for item in self._running if item not in batch] + batch
+                if not tiles_left[item]:
+                    del tiles_left[item]
+        stepped = dict.fromkeys(batch)
+        self._running = [item for item in self._running if item not in stepped] + list(stepped)
         self._unstepped.intersection_update(self._running)
         self._unstepped.difference_update(batch)
         return batch
 
+    def tiles_predicted(self, item: BatchItem, number: int) -> None:
+        """A running item has predicted so many of the tiles that its step had left."""
+        left = self._tiles_left[item] - number
+        self._tiles_left[item] = left or item.tiles
+
     def finish(self, item: BatchItem) -> None:
         """The item has no step left, or failed."""
         self._running.remove(item)
+        del self._tiles_left[item]
 
     def requeue_first(self, item: BatchItem) -> None:
         """Let a running item begin again before all that wait."""
-        self._running.remove(item)
+        self.finish(item)
         self._waiting.appendleft(item)
 
     def requeue_alone(self, item: BatchItem) -> None:
         """Memory ran out for this item by itself: admit it once nothing else runs."""
         if item in self._running:
-            self._running.remove(item)
+            self.finish(item)
         self._alone.append(item)
 
     def step_succeeded(self) -> None:
@@ -157,7 +183,7 @@ class BatchPolicy:
         self._clean_steps += 1
         if self._clean_steps >= self._clean_steps_needed:
             self._clean_steps = 0
-            self.row_limit = min(self._max_row_limit, self.row_limit + MIN_ROWS)
+            self.row_limit = min(self._max_row_limit, self.row_limit + ROWS_REGAINED)
 
     def lower_row_limit(self, rows: float) -> None:
         """A call with more than `rows` rows ran out of memory: use at most `rows` from now on."""
@@ -196,11 +222,13 @@ class BatchPolicy:
         for item in self._running:
             if item.key == key and item in self._unstepped:
                 return False
-            rows[item.key] = rows.get(item.key, 0) + item.load
+            rows[item.key] = rows.get(item.key, 0) + item.load * self._tiles_left[item]
         return rows[key] <= self.row_limit // 2 and max(rows.values()) >= 2 * rows[key]
 
     def _rows_of(self, key: Hashable) -> int:
-        return sum(item.rows for item in self._running if item.key == key)
+        """The rows of the key's next call."""
+        rows = sum(item.rows * self._tiles_left[item] for item in self._running if item.key == key)
+        return min(rows, int(self.row_limit))
 
     def _admissions(self) -> int:
         """How many requests this turn may prepare."""

@@ -33,12 +33,12 @@ class RunningRequest(Protocol):
 
     @property
     def step(self) -> int:
-        """How many steps have been taken."""
+        """How many steps have been taken. A step counts once for each tile that is predicted."""
         ...
 
     @property
     def total_steps(self) -> int:
-        """How many steps the request's schedule has."""
+        """How many steps the request takes: those of its schedule, times its tiles."""
         ...
 
     @property
@@ -69,7 +69,7 @@ class StepModel(Protocol[InputsT, RunningT]):
         ...
 
     def rows(self, request: ImageRequest) -> int:
-        """How many rows of a denoiser call the request needs."""
+        """How many rows of a denoiser call the request, or each of its tiles, needs."""
         ...
 
     def row_tokens(self, request: ImageRequest) -> int:
@@ -86,10 +86,14 @@ class StepModel(Protocol[InputsT, RunningT]):
         """The device's part of the preparation, for several requests of any batch keys."""
         ...
 
-    def predict(self, batch: Sequence[RunningT]) -> None:
+    def predict(self, batch: Sequence[RunningT], tiles: Sequence[int] = ()) -> None:
         """Take one step of every request in the batch. All of them have the same batch key.
 
-        If it raises, a request has either taken its step, not taken it, or `must_restart`.
+        Of a request in tiles, `tiles` is the number of tiles to predict, in the batch's order; its
+        step is taken with the last tile. Without `tiles`, every request takes its whole step.
+
+        If it raises, a request has either predicted its tiles, not predicted them, or
+        `must_restart`.
         """
         ...
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from inference.engine.transfers import PendingTransfer
 from inference.errors import NonFiniteOutput
+from inference.families.denoising.tiles import TileLayout
 from inference.pipelines.devices import free_memory, is_out_of_memory
 
 
@@ -30,25 +31,43 @@ class PictureDecoder:
         self.pipe = pipe
 
     @torch.no_grad()
-    def decode(self, latents: torch.Tensor) -> PendingTransfer[bytes]:
+    def decode(
+        self, latents: torch.Tensor, tile: tuple[int, int] | None = None
+    ) -> PendingTransfer[bytes]:
         """RGB bytes, row-major, of scaled latents (1, C, h, w).
+
+        With `tile`, width and height in pixels, overlapping tiles are decoded one after the other,
+        so that the memory is that of a tile, and blended.
 
         Raises:
             NonFiniteOutput: from `PendingTransfer.result`: the latents, or the picture decoded in
                 float32, are not finite.
         """
         return PendingTransfer(
-            self.decode_values(latents), lambda values: self._to_bytes(latents, values)
+            self.decode_values(latents, tile),
+            lambda values: self._to_bytes(latents, values, tile),
         )
 
     def _unscaled(self, latents: torch.Tensor) -> torch.Tensor:
         return latents / scaling_factor(self.pipe)
 
-    def decode_values(self, latents: torch.Tensor) -> torch.Tensor:
+    def decode_values(
+        self, latents: torch.Tensor, tile: tuple[int, int] | None = None
+    ) -> torch.Tensor:
         """RGB in -1..1, (1, 3, H, W), of scaled latents, on the device and unchecked."""
-        return self._decode(self._unscaled(latents))
+        return self._decode(self._unscaled(latents), tile)
 
-    def _decode(self, latents: torch.Tensor) -> torch.Tensor:
+    def _decode(self, latents: torch.Tensor, tile: tuple[int, int] | None) -> torch.Tensor:
+        if tile is None:
+            return self._decode_picture(latents)
+        scale = self.pipe.vae_scale_factor
+        size = (latents.shape[3] * scale, latents.shape[2] * scale)
+        places = TileLayout.of(size, tile, scale, latents.device).places
+        return TileLayout.of(size, tile, 1, latents.device).blend(
+            self._decode_picture(latents[(..., *place)]) for place in places
+        )
+
+    def _decode_picture(self, latents: torch.Tensor) -> torch.Tensor:
         try:
             return self._decode_whole(latents)
         except (RuntimeError, MemoryError) as error:
@@ -78,21 +97,25 @@ class PictureDecoder:
             vae.use_tiling, vae.tile_latent_min_size, vae.tile_sample_min_size = before
 
     @torch.no_grad()
-    def _decode_in_float32(self, latents: torch.Tensor) -> torch.Tensor:
+    def _decode_in_float32(
+        self, latents: torch.Tensor, tile: tuple[int, int] | None
+    ) -> torch.Tensor:
         vae = self.pipe.vae
         dtype = vae.dtype
         try:
             vae.to(torch.float32)
-            return self._decode(latents.float())
+            return self._decode(latents.float(), tile)
         finally:
             vae.to(dtype)
 
-    def _to_bytes(self, latents: torch.Tensor, values: torch.Tensor) -> bytes:
+    def _to_bytes(
+        self, latents: torch.Tensor, values: torch.Tensor, tile: tuple[int, int] | None
+    ) -> bytes:
         if not _is_finite(values) or float(values.max()) <= -1:
             error = NonFiniteOutput("The model's output was not a valid picture: try another seed.")
             if not _is_finite(latents):
                 raise error
-            values = self._decode_in_float32(self._unscaled(latents)).cpu()
+            values = self._decode_in_float32(self._unscaled(latents), tile).cpu()
             if not _is_finite(values):
                 raise error
         pixels = self.pipe.image_processor.postprocess(values, output_type="np")[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,84 +17,17 @@ from diffusers import AutoencoderTiny
 from diffusers.utils.torch_utils import randn_tensor
 
 from inference.engine.cuda_graphs import CudaGraphs
-from inference.engine.sampling import SamplingPlan
 from inference.engine.transfers import NonBlocking, PendingTransfer, QueuedSteps, to_device
-from inference.families.conditioning import (
-    ConditioningEncoder,
-    Embeddings,
-    EncodedPicture,
-    HostInputs,
-)
+from inference.families.conditioning import ConditioningEncoder, Embeddings, EncodedPicture
 from inference.families.decoding import PictureDecoder, depth_picture
+from inference.families.denoising.call import DenoiserCall
+from inference.families.denoising.state import Denoising, DenoisingInputs, Tile
+from inference.families.denoising.tiles import EVERYTHING, TileLayout, tile_requests
 from inference.families.latent_preview import LatentPreview
-from inference.families.masking import (
-    KeptLatents,
-    RequestMask,
-    compose,
-    mask_output,
-    request_mask,
-)
-from inference.families.sampling_state import Sampler, SamplingState
+from inference.families.masking import KeptLatents, compose, mask_output, request_mask
+from inference.families.sampling_state import Sampler
+from inference.tile_grid import call_size
 from inference.types import ImageRequest, Preview
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DenoisingInputs:
-    """A request with everything that the host computes of it.
-
-    `sample` and `noise`, (1, C, h, w), are the random numbers of its seed. `sample` is None if the
-    request has no source picture, or if the VAE gives no distribution to draw from.
-    """
-
-    request: ImageRequest
-    host: HostInputs
-    plan: SamplingPlan
-    sample: torch.Tensor | None
-    noise: torch.Tensor
-    generator: torch.Generator
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Denoising:
-    """A running request.
-
-    `embeddings` are (rows, ...) each, the prompt's row before the negative prompt's. `conditions`
-    are the denoiser's inputs that all rows of the request share, (1, ...) each.
-    """
-
-    request: ImageRequest
-    encoded: EncodedPicture
-    picture_key: Hashable
-    embeddings: Embeddings
-    conditions: tuple[torch.Tensor, ...]
-    state: SamplingState
-    mask: RequestMask | None
-    ignored_prompt: str
-
-    @property
-    def rows(self) -> int:
-        """Rows in a denoiser call: two with guidance, one without."""
-        return int(self.embeddings[0].shape[0])
-
-    @property
-    def step(self) -> int:
-        """How many steps have been taken."""
-        return self.state.step
-
-    @property
-    def total_steps(self) -> int:
-        """How many steps the schedule has."""
-        return self.state.plan.steps
-
-    @property
-    def must_restart(self) -> bool:
-        """Whether an error left the scheduler's state unusable."""
-        return self.state.must_restart
-
-    @property
-    def finished(self) -> bool:
-        """Whether no step is left."""
-        return self.step == self.total_steps
 
 
 class LatentDiffusionModel(ABC):
@@ -130,8 +63,9 @@ class LatentDiffusionModel(ABC):
         """
 
     def batch_key(self, request: ImageRequest) -> Hashable:
-        """Requests share a denoiser call if their latents have one shape, that is, one size."""
-        return request.width, request.height
+        """Requests share a denoiser call if the latents of their rows have one shape, that is, if
+        their pictures or tiles have one size."""
+        return call_size(request)
 
     def rows(self, request: ImageRequest) -> int:
         """Two rows with classifier-free guidance, one without."""
@@ -144,6 +78,9 @@ class LatentDiffusionModel(ABC):
     @torch.no_grad()
     def load_inputs(self, request: ImageRequest) -> DenoisingInputs:
         """Tokens, pixels, the schedule's plan and the noise.
+
+        Of the tiles of a request only the first one is loaded here: `prepare` loads one at a time,
+        so that their pixels as floating-point numbers are not all in memory.
 
         The generator lives on the CPU, so that a seed means the same picture on every device. It
         draws the posterior sample first and the noise second, as the library does.
@@ -159,9 +96,17 @@ class LatentDiffusionModel(ABC):
             for _ in range(1 + samples)
         ]
         plan = self.sampler.plan(request)
-        host = self.encoder.load_inputs(request)
+        tiles = self._tiles_of(request)
+        host = self.encoder.load_inputs(tiles[0] if tiles else request)
         sample = draws[0] if samples else None
-        return DenoisingInputs(request, host, plan, sample, draws[-1], generator)
+        return DenoisingInputs(request, host, plan, sample, draws[-1], generator, tiles)
+
+    def _tiles_of(self, request: ImageRequest) -> list[ImageRequest]:
+        """The requests of the tiles; none if one tile is the whole picture."""
+        if request.tile is None:
+            return []
+        tiles = tile_requests(request)
+        return tiles if len(tiles) > 1 else []
 
     @torch.no_grad()
     def prepare(self, batch: Sequence[DenoisingInputs]) -> list[Denoising]:
@@ -169,14 +114,49 @@ class LatentDiffusionModel(ABC):
         with NonBlocking():
             hosts = [inputs.host for inputs in batch]
             texts = self.encoder.encode_texts(hosts)
-            pictures = self.encoder.encode_pictures(hosts)
+            whole = [inputs.host for inputs in batch if not inputs.tiles]
+            pictures = iter(self.encoder.encode_pictures(whole))
             return [
-                self._start(inputs, text, picture)
-                for inputs, text, picture in zip(batch, texts, pictures, strict=True)
+                self._start_tiled(inputs, text)
+                if inputs.tiles
+                else self._start_whole(inputs, text, next(pictures))
+                for inputs, text in zip(batch, texts, strict=True)
             ]
 
-    def _start(
+    def _start_whole(
         self, inputs: DenoisingInputs, texts: Sequence[Embeddings], encoded: EncodedPicture
+    ) -> Denoising:
+        conditions = self._conditions(inputs.request, encoded)
+        tile = Tile(EVERYTHING, encoded, inputs.host.picture_key, conditions)
+        return self._start(inputs, texts, encoded, [tile], None)
+
+    def _start_tiled(self, inputs: DenoisingInputs, texts: Sequence[Embeddings]) -> Denoising:
+        """Encode the tiles one after the other, and blend their latents."""
+        request, factor = inputs.request, self.pipe.vae_scale_factor
+        assert request.tile is not None
+        layout = TileLayout.of(
+            (request.width, request.height), request.tile, factor, torch.device(self.device)
+        )
+        tiles: list[Tile] = []
+        means, deviations = [], []
+        for place, tile_request in zip(layout.places, inputs.tiles, strict=True):
+            host = self.encoder.load_inputs(tile_request)
+            (encoded,) = self.encoder.encode_pictures([host])
+            means.append(encoded.mean)
+            deviations.append(encoded.deviation)
+            encoded = replace(encoded, mean=None, deviation=None)
+            conditions = self._conditions(tile_request, encoded)
+            tiles.append(Tile(place, encoded, host.picture_key, conditions))
+        blended = EncodedPicture(_blend(layout, means), _blend(layout, deviations))
+        return self._start(inputs, texts, blended, tiles, layout)
+
+    def _start(
+        self,
+        inputs: DenoisingInputs,
+        texts: Sequence[Embeddings],
+        encoded: EncodedPicture,
+        tiles: Sequence[Tile],
+        layout: TileLayout | None,
     ) -> Denoising:
         request = inputs.request
         noise = to_device(inputs.noise, self.device)
@@ -188,10 +168,9 @@ class LatentDiffusionModel(ABC):
             kept = KeptLatents(mask.latent, clean.float(), noise.float()) if mask else None
         return Denoising(
             request=request,
-            encoded=encoded,
-            picture_key=inputs.host.picture_key,
+            tiles=tiles,
+            layout=layout,
             embeddings=tuple(torch.cat(rows) for rows in zip(*texts, strict=True)),
-            conditions=self._conditions(request, encoded),
             state=self.sampler.start(request, inputs.plan, latents, inputs.generator, kept),
             mask=mask,
             ignored_prompt=inputs.host.prompts[0].ignored,
@@ -210,32 +189,19 @@ class LatentDiffusionModel(ABC):
         return scaled
 
     @torch.no_grad()
-    def predict(self, batch: Sequence[Denoising]) -> None:
+    def predict(self, batch: Sequence[Denoising], tiles: Sequence[int] = ()) -> None:
         """One denoiser call for all rows of the batch, then one step of every request's schedule.
 
-        All requests have the same batch key. The rows are those of the prompts, followed by those
-        of the negative prompts.
+        All requests have the same batch key. See `StepModel.predict`.
         """
-        for one in batch:
-            self.encoder.check_depth(one.encoded, one.picture_key)
-            if one.mask is not None:
-                one.mask.check()
-        # Guided requests first: row i of the second part belongs to row i of the first.
-        batch = sorted(batch, key=lambda one: -one.rows)
-        guided = sum(one.rows == 2 for one in batch)
-        states = [one.state for one in batch]
-        scales = [one.request.guidance_scale if one.rows == 2 else 1.0 for one in batch]
-        step = self.sampler.begin(states, scales)
-        shared = [step.inputs, step.timesteps]
-        shared += [torch.cat(parts) for parts in zip(*(o.conditions for o in batch), strict=True)]
-        latents, times, *conditions = (torch.cat([part, part[:guided]]) for part in shared)
-        embeddings = [
-            torch.cat([part[:1] for part in parts] + [part[1:] for part in parts])
-            for parts in zip(*(one.embeddings for one in batch), strict=True)
-        ]
-        predictions = self._denoise(latents, times, *embeddings, *conditions)
+        call = DenoiserCall(self.sampler, batch, tiles)
+        for view in call.views:
+            self.encoder.check_depth(view.tile.encoded, view.tile.picture_key)
+            if view.one.mask is not None:
+                view.one.mask.check()
+        predictions = self._denoise(*call.inputs())
         with NonBlocking():
-            self.sampler.finish(step, predictions)
+            call.finish(predictions)
         self._queued_steps.limit()
 
     def decode(self, one: Denoising) -> PendingTransfer[bytes]:
@@ -243,8 +209,10 @@ class LatentDiffusionModel(ABC):
         if not one.total_steps:
             own = torch.frombuffer(bytearray(one.request.pixels), dtype=torch.uint8)
             return PendingTransfer(own, lambda values: values.numpy().tobytes())
-        redrawn = self.decoder.decode(one.state.sample.to(self.dtype))
-        redrawn = self.encoder.checked(redrawn, one.encoded, one.picture_key)
+        tile = None if one.layout is None else one.request.tile
+        redrawn = self.decoder.decode(one.state.sample.to(self.dtype), tile)
+        for part in one.tiles:
+            redrawn = self.encoder.checked(redrawn, part.encoded, part.picture_key)
         return redrawn if one.mask is None else compose(redrawn, one.mask, one.request)
 
     def preview(self, one: Denoising) -> PendingTransfer[Preview]:
@@ -254,18 +222,20 @@ class LatentDiffusionModel(ABC):
     def extra_outputs(self, one: Denoising) -> dict[str, PendingTransfer[bytes]]:
         """`depth` and `mask`, if the request asks for them: 8-bit grey of the request's size.
 
-        In a depth map near is bright; a model without one gives none.
+        In a depth map near is bright. A model without one, and a request in tiles, give none.
         """
         outputs = {}
-        if one.request.return_depth and one.encoded.depth is not None:
+        has_depth = one.layout is None and one.tiles[0].encoded.depth is not None
+        if one.request.return_depth and has_depth:
             outputs["depth"] = self._depth_picture(one)
         if one.request.return_mask:
             outputs["mask"] = mask_output(one.mask, one.request)
         return outputs
 
     def _depth_picture(self, one: Denoising) -> PendingTransfer[bytes]:
-        assert one.encoded.depth is not None
-        return depth_picture(one.encoded.depth, (one.request.width, one.request.height))
+        depth = one.tiles[0].encoded.depth
+        assert depth is not None
+        return depth_picture(depth, (one.request.width, one.request.height))
 
     def _denoise(self, latents: torch.Tensor, *inputs: torch.Tensor) -> torch.Tensor:
         self.denoiser_calls += 1
@@ -276,7 +246,7 @@ class LatentDiffusionModel(ABC):
     def warm_up(self, request: ImageRequest, rows: int) -> None:
         """Call the denoiser once for so many rows of such requests."""
         (one,) = self.prepare([self.load_inputs(request)])
-        inputs = (one.state.sample.to(self.dtype), *one.embeddings, *one.conditions)
+        inputs = (one.state.sample.to(self.dtype), *one.embeddings, *one.tiles[0].conditions)
         latents, *rest = (part.expand(rows, *part.shape[1:]) for part in inputs)
         self._denoise(latents, torch.zeros(rows, device=self.device), *rest)
 
@@ -291,3 +261,9 @@ class LatentDiffusionModel(ABC):
         """Replay small denoiser calls as CUDA graphs from now on."""
         self.graphs = CudaGraphs(self._call_denoiser)
         return True
+
+
+def _blend(layout: TileLayout, parts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    """The parts as one tensor in their precision; None if the VAE gives none."""
+    found = [part for part in parts if part is not None]
+    return layout.blend(found).to(found[0].dtype) if found else None

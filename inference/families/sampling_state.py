@@ -158,19 +158,8 @@ class Sampler:
             transitions=values[:, 3:].view(-1, SLOTS, SLOTS + 1),
         )
 
-    def finish(self, step: Step, predictions: torch.Tensor) -> None:
-        """Combine the model's outputs by guidance and take the step.
-
-        `predictions` has a row for each request, followed by a row for the negative prompt of each
-        of the first ones (Ho and Salimans 2022, "Classifier-Free Diffusion Guidance").
-        """
-        count = len(step.states)
-        guided = len(predictions) - count
-        predictions = predictions.float()
-        conditional = predictions[:count]
-        unconditional = torch.cat([predictions[count:], conditional[guided:]])
-        scales = step.scales[:, None, None, None]
-        outputs = unconditional + scales * (conditional - unconditional)
+    def take(self, step: Step, outputs: torch.Tensor) -> None:
+        """Take the step with the outputs of `combine_guidance`, (R, C, h, w)."""
         before = torch.cat([step.tensors, outputs[:, None]], dim=1)
         after = torch.bmm(step.transitions, before.flatten(2)).view_as(step.tensors)
         tensors = [_keep(state, after[index]) for index, state in enumerate(step.states)]
@@ -222,6 +211,20 @@ class Sampler:
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(begin)
         return scheduler, scheduler.timesteps[begin:]
+
+
+def combine_guidance(predictions: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+    """The model's outputs with guidance, (R, C, h, w) in float32; `scales` are (R,).
+
+    `predictions` has R rows, followed by a row for the negative prompt of each of the first ones
+    (Ho and Salimans 2022, "Classifier-Free Diffusion Guidance").
+    """
+    count = len(scales)
+    guided = len(predictions) - count
+    predictions = predictions.float()
+    conditional = predictions[:count]
+    unconditional = torch.cat([predictions[count:], conditional[guided:]])
+    return unconditional + scales[:, None, None, None] * (conditional - unconditional)
 
 
 def _keep(state: SamplingState, tensors: torch.Tensor) -> torch.Tensor:

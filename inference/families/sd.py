@@ -17,6 +17,7 @@ from inference.families.conditioning import (
 from inference.families.latent_diffusion import LatentDiffusionModel
 from inference.families.prompts import ClipPrompts
 from inference.pipelines.depth import DepthEstimator
+from inference.tile_grid import call_size
 from inference.types import ImageRequest
 
 
@@ -53,7 +54,7 @@ class StableDiffusionModel(LatentDiffusionModel):
     def batch_key(self, request: ImageRequest) -> Hashable:
         """Requests share a denoiser call if they have one size and all or none are steered."""
         steered = self.encoder.depth is not None and bool(request.structure or request.pixels)
-        return request.width, request.height, steered
+        return *call_size(request), steered
 
     def use_cuda_graphs(self) -> bool:
         """No graphs with a ControlNet: each would keep pictures of full size as its inputs."""

@@ -15,7 +15,7 @@ from PIL import Image
 
 from inference.engine.failures import attempt, failure_of
 from inference.engine.outputs import PREVIEW_SECONDS
-from inference.errors import DeadlineExceeded
+from inference.errors import DeadlineExceeded, InferenceError
 from inference.families.latent_preview import LatentPreview
 from inference.pipelines.schedulers import new_scheduler
 from inference.types import ImageRequest, ImageResult, Preview, Progress, Timings
@@ -84,6 +84,9 @@ class WholeCallEngine:
             return
         if request.deadline is not None and time.time() > request.deadline:
             error = DeadlineExceeded("It waited too long and was dropped.")
+            self.report(Failed(request.id, error))
+        elif request.tile is not None:
+            error = InferenceError("This model cannot redraw a picture in tiles.")
             self.report(Failed(request.id, error))
         elif request.id not in self._cancelled:
             self._serve(request)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from inference.service import ModelState, ModelStatus
+from inference.tile_grid import call_size
 from inference.types import ImageRequest
 
 MAX_IMBALANCE = 0.1
@@ -38,8 +39,9 @@ class RoutedRequest:
 
     @classmethod
     def of(cls, request: ImageRequest) -> RoutedRequest:
-        """`source` is a hash of the pixels, valid within this process."""
-        return cls(request.model, (request.width, request.height), hash(request.pixels))
+        """`size` is that of a tile, for a request in tiles. `source` is a hash of the pixels, valid
+        within this process."""
+        return cls(request.model, call_size(request), hash(request.pixels))
 
 
 Models = Mapping[str, ModelStatus]

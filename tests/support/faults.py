@@ -85,7 +85,7 @@ class FaultyModel:
         self._wait("prepare", batch)
         return [FakeDenoising(request) for request in batch]
 
-    def predict(self, batch: Sequence[FakeDenoising]) -> None:
+    def predict(self, batch: Sequence[FakeDenoising], tiles: Sequence[int] = ()) -> None:
         for one in batch:
             match self._fault_of(one):
                 case "crash":

@@ -123,8 +123,10 @@ class Flux2KleinModel:
         The generator lives on the CPU, so that a seed means the same picture on every device.
 
         Raises:
-            InferenceError: the request redraws a part that is found by depth.
+            InferenceError: the request has tiles, or redraws a part that is found by depth.
         """
+        if request.tile is not None:
+            raise InferenceError("This model cannot redraw a picture in tiles.")
         if request.part != "everything":
             raise InferenceError("This model has no depth map to find the foreground by.")
         height, width = self._grid(request)
@@ -173,10 +175,11 @@ class Flux2KleinModel:
         )
 
     @torch.no_grad()
-    def predict(self, batch: Sequence[KleinRunning]) -> None:
+    def predict(self, batch: Sequence[KleinRunning], tiles: Sequence[int] = ()) -> None:
         """One transformer call for all rows of the batch, then one step of every request.
 
-        The rows are those of the prompts, followed by those of the empty prompts.
+        The rows are those of the prompts, followed by those of the empty prompts. No request has
+        `tiles`.
         """
         # Guided requests first: row i of the second part belongs to row i of the first.
         batch = sorted(batch, key=lambda one: -one.rows)

@@ -141,7 +141,7 @@ class Faults:
         self.state: Any = None
 
     def _wrap(self, phase: str, inner: Any) -> Any:
-        def call(argument: Any) -> Any:
+        def call(argument: Any, *more: Any) -> Any:
             values: list[Any] = argument if isinstance(argument, list) else [argument]
             ids = [getattr(value, "request", value).id for value in values]
             if phase == "predict" and self.phase == "scheduler":
@@ -149,7 +149,7 @@ class Faults:
             if phase == self.phase and self.id in ids and self.left:
                 self.left -= 1
                 raise self.error
-            return inner(argument)
+            return inner(argument, *more)
 
         return call
 

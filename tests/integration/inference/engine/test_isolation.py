@@ -92,10 +92,10 @@ def test_an_error_of_a_whole_batch_blames_nobody_if_each_request_works_alone(
     expected = {one.id: picture_of(model, one) for one in wanted}
     predict = model.predict
 
-    def only_alone(batch: Any) -> None:
+    def only_alone(batch: Any, tiles: Any) -> None:
         if len(batch) > 1:
             raise RuntimeError("an error of the batch")
-        predict(batch)
+        predict(batch, tiles)
 
     model.predict = only_alone  # type: ignore[method-assign]
     engine, recorder = new_engine(model, row_limit=8)

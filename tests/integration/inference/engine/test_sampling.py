@@ -18,7 +18,7 @@ from diffusers import (
 
 from inference.engine.sampling import SLOTS, SamplingPlan, predicted_original, read_plan
 from inference.families.depth2img import Depth2ImgModel
-from inference.families.sampling_state import Sampler
+from inference.families.sampling_state import Sampler, combine_guidance
 from inference.pipelines import random_tiny
 from inference.types import Scheduler
 from tests.support.engines import (
@@ -69,7 +69,7 @@ def test_every_step_equals_the_library_s(
         expected_input = scheduler.scale_model_input(sample, step)
         assert relative(begun.inputs, expected_input) <= SAME
         assert float(begun.timesteps[0]) == float(step)
-        sampler.finish(begun, output)
+        sampler.take(begun, combine_guidance(output, begun.scales))
         out = scheduler.step(output, step, sample)
         sample = out.prev_sample
         assert relative(state.sample, sample) <= SAME
@@ -201,7 +201,8 @@ def test_the_operations_of_a_step_do_not_grow_with_the_batch(own: Any) -> None:
         outputs = torch.ones(2 * size, 4, 8, 8)
         Count.calls = 0
         with torch.no_grad(), Count():  # type: ignore[no-untyped-call]
-            sampler.finish(sampler.begin(states, [5.0] * size), outputs)
+            begun = sampler.begin(states, [5.0] * size)
+            sampler.take(begun, combine_guidance(outputs, begun.scales))
         counts[size] = Count.calls
     print(f"operations: {counts}")
     assert counts[16] == counts[1] <= 12
@@ -223,7 +224,8 @@ def test_the_host_time_of_a_step(own: Any) -> None:
     with torch.no_grad():
         for _ in range(20):
             begin = time.perf_counter()
-            sampler.finish(sampler.begin(states, [5.0] * 16), outputs)
+            begun = sampler.begin(states, [5.0] * 16)
+            sampler.take(begun, combine_guidance(outputs, begun.scales))
             times.append(time.perf_counter() - begin)
     print(f"sampling, 16 requests: {1e6 * min(times) / 16:.0f} µs a request and step")
     assert all(state.step == 20 for state in states)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from inference.families.denoising.state import Denoising
 from inference.families.depth2img import Depth2ImgModel
-from inference.families.latent_diffusion import Denoising
 from inference.pipelines import random_tiny
 from inference.types import Scheduler
 from inference.worker.messages import Submit
@@ -175,7 +175,7 @@ def test_a_flat_depth_map_becomes_zero(model: Depth2ImgModel) -> None:
         part.data.zero_()
     constant = Depth2ImgModel(pipe)
     one = prepare(constant, request(pixels=flat))
-    assert torch.equal(one.encoded.depth, torch.zeros_like(one.encoded.depth))
+    assert torch.equal(one.tiles[0].encoded.depth, torch.zeros_like(one.tiles[0].encoded.depth))
     while not one.finished:
         constant.predict([one])
     assert len(constant.decode(one).result()) == 64 * 64 * 3

@@ -106,7 +106,7 @@ def run_library(model: Any, wanted: ImageRequest, output_type: str = "latent") -
             "strength": wanted.strength,
         }
     if steered:
-        depth = prepare(model, wanted).encoded.depth
+        depth = prepare(model, wanted).tiles[0].encoded.depth
         picture = ((depth + 1) / 2).expand(-1, 3, -1, -1)
         options["control_image" if wanted.pixels else "image"] = picture
         options["controlnet_conditioning_scale"] = (

@@ -119,10 +119,12 @@ def test_idle_models_move_out_for_a_request_that_lacks_memory(
     pool.run("b1")
     predict = FaultyModel.predict
 
-    def predict_alone(model: FaultyModel, batch: Sequence[FakeDenoising]) -> None:
+    def predict_alone(
+        model: FaultyModel, batch: Sequence[FakeDenoising], tiles: Sequence[int]
+    ) -> None:
         if len(pool.pool.policy.loaded) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        predict(model, batch)
+        predict(model, batch, tiles)
 
     monkeypatch.setattr(FaultyModel, "predict", predict_alone)
     pool.submit("a1")

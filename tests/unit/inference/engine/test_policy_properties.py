@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -16,7 +17,10 @@ ROW_LIMIT, REQUEST_LIMIT, ADMISSIONS = 6, 5, 2
 
 
 class PolicyMachine(RuleBasedStateMachine):
-    """Takes turns as the engine's loop does, and counts the steps of every request."""
+    """Takes turns as the engine's loop does, and counts the steps of every request.
+
+    `steps_left` counts a step once for each tile.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,10 +32,15 @@ class PolicyMachine(RuleBasedStateMachine):
         self.turns_without_step: dict[BatchItem, int] = {}
         self.lowest_row_limit: float = ROW_LIMIT
 
-    @rule(key=st.integers(0, KEYS - 1), rows=st.integers(1, 2), steps=st.integers(1, 5))
-    def add(self, key: int, rows: int, steps: int) -> None:
-        item = BatchItem(request(f"r{next(self.numbers)}"), key, rows)
-        self.steps_left[item] = steps
+    @rule(
+        key=st.integers(0, KEYS - 1),
+        rows=st.integers(1, 2),
+        steps=st.integers(1, 5),
+        tiles=st.sampled_from([1, 1, 2, 5]),
+    )
+    def add(self, key: int, rows: int, steps: int, tiles: int) -> None:
+        item = BatchItem(request(f"r{next(self.numbers)}"), key, rows, tiles)
+        self.steps_left[item] = steps * tiles
         self.policy.add(item)
 
     @precondition(lambda self: self.steps_left)
@@ -52,20 +61,24 @@ class PolicyMachine(RuleBasedStateMachine):
             self.policy.start(item)
             self.turns_without_step[item] = 0
         batch = self.policy.next_batch()
+        rows = sum(item.rows for item in batch)
         assert bool(batch) == bool(self.policy.running)
         assert len({item.key for item in batch}) <= 1
-        assert len(batch) == len(set(batch))
-        assert len(batch) == 1 or sum(item.rows for item in batch) <= self.policy.row_limit
+        assert len(batch) == 1 or rows <= self.policy.row_limit
+        tiles = Counter(batch)
+        for item, number in tiles.items():
+            assert number <= self.tiles_left_of_step(item)
+        self.check_that_tiles_fill_the_call(tiles)
         if oom == "batch" and len(batch) > 1:
-            # As the loop does it: half of the rows, and the youngest begins again.
-            self.policy.lower_row_limit(sum(item.rows for item in batch) // 2)
+            # As the loop does it: fewer rows; here the last one begins again, too.
+            self.policy.lower_row_limit(rows - batch[-1].rows)
             self.lowest_row_limit = min(self.lowest_row_limit, self.policy.row_limit)
+            self.restart(batch[-1])
             self.policy.requeue_first(batch[-1])
-            self.turns_without_step.pop(batch[-1])
             return
         if oom == "alone" and len(batch) == 1 and len(self.policy.running) > 1:
+            self.restart(batch[0])
             self.policy.requeue_alone(batch[0])
-            self.turns_without_step.pop(batch[0])
             return
         if batch:
             self.policy.step_succeeded()
@@ -73,11 +86,32 @@ class PolicyMachine(RuleBasedStateMachine):
             self.turns_without_step[item] = (
                 0 if item in batch else self.turns_without_step[item] + 1
             )
-        for item in batch:
-            self.steps_left[item] -= 1
+        for item, number in tiles.items():
+            self.steps_left[item] -= number
+            self.policy.tiles_predicted(item, number)
             if not self.steps_left[item]:
                 self.policy.finish(item)
                 del self.steps_left[item], self.turns_without_step[item]
+
+    def tiles_left_of_step(self, item: BatchItem) -> int:
+        """The tiles that the request's step has left."""
+        return (self.steps_left[item] - 1) % item.tiles + 1
+
+    def restart(self, item: BatchItem) -> None:
+        """The request loses the tiles of a step that is not complete."""
+        self.turns_without_step.pop(item)
+        self.steps_left[item] += item.tiles - self.tiles_left_of_step(item)
+
+    def check_that_tiles_fill_the_call(self, tiles: Counter[BatchItem]) -> None:
+        """No row stays empty that a further tile has use for, and no request gets a second tile
+        while another one that fits got none."""
+        rows = sum(item.rows * number for item, number in tiles.items())
+        for item in self.policy.running:
+            if tiles and item.key == next(iter(tiles)).key and not tiles[item]:
+                assert max(tiles.values()) == 1
+        for item, number in tiles.items():
+            if number < self.tiles_left_of_step(item):
+                assert rows + item.rows > self.policy.row_limit
 
     @invariant()
     def every_request_waits_or_runs(self) -> None:
@@ -97,7 +131,8 @@ class PolicyMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         # Each turn takes a step or admits a request.
         for _ in range(sum(self.steps_left.values()) + len(self.steps_left)):
-            self.turn()
+            if self.steps_left:
+                self.turn()
         assert not self.steps_left
 
 
