@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     max_steps: int = Field(default=50, ge=1, le=150)
     queue_limit: int = Field(default=200, ge=1)
     queue_limit_per_user: int = Field(default=8, ge=1)
+    larger_max_side: int = Field(default=2048, ge=0, le=4096)
     styles_file: Path | None = None
     gallery_channel: int | None = None
     role_weights: dict[int, int] = Field(default_factory=dict)

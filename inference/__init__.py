@@ -39,6 +39,7 @@ from inference.service import (
     ServiceState,
     ServiceStatus,
 )
+from inference.tile_grid import tile_count
 from inference.types import (
     ImageRequest,
     ImageResult,
@@ -106,5 +107,6 @@ __all__ = [
     "find_models",
     "hub_cache",
     "remove_model",
+    "tile_count",
     "unknown_words",
 ]

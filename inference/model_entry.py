@@ -20,6 +20,10 @@ DEPTH: frozenset[Option] = MASK | {"part", "structure"}
 """Of models that are steered by a depth map, beside their other settings."""
 
 
+TILED_FAMILIES = frozenset({"depth2img", "sd", "sdxl"})
+"""The families that redraw pictures in tiles."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryNeeds:
     """Free memory in GiB that one request at the model's `pixels` needs, with the weights.
@@ -126,6 +130,18 @@ class ModelEntry:
     def on_hub(self) -> bool:
         """Whether the files come from the model hub."""
         return bool(self.source) and not Path(self.source).is_dir()
+
+    def redraws_in_tiles(self, width: int, height: int) -> bool:
+        """Whether the model redraws larger pictures in tiles of this size.
+
+        Distilled models, which have no guidance, are left out: at the low strengths of such a
+        request they take one step.
+        """
+        fits = (
+            width % self.multiple == height % self.multiple == 0 and width * height <= self.pixels
+        )
+        able = self.family in TILED_FAMILIES and "img2img" in self.tasks
+        return fits and able and {"strength", "guidance"} <= self.options
 
     @property
     def unused_components(self) -> frozenset[str]:

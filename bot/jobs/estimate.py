@@ -26,7 +26,8 @@ class Schedule(NamedTuple):
 
 
 class StepTimeEstimator:
-    """Running averages of the seconds per pixel and step, and of those before and after the steps.
+    """Running averages of the seconds per pixel and step, and of the seconds before and after the
+    steps of each tile.
 
     They are measured with as many requests in the batch as there were at that time, which is what
     the next request will see, too.
@@ -43,7 +44,7 @@ class StepTimeEstimator:
             return
         timings = result.timings
         rate = timings.steps / (result.steps_run * job.pixels_of_step)
-        around = timings.prepare + timings.decode
+        around = (timings.prepare + timings.decode) / job.tiles
         if self._rate is None:
             self._rate, self._around = rate, around
         else:
@@ -55,7 +56,7 @@ class StepTimeEstimator:
         measurement."""
         if self._rate is None:
             return None
-        return self._around + steps * job.pixels_of_step * self._rate
+        return job.tiles * self._around + steps * job.pixels_of_step * self._rate
 
     def schedule(
         self, running: Iterable[float], waiting: Sequence[Job], slots: int, begin: float = 0.0
@@ -75,7 +76,8 @@ class StepTimeEstimator:
         for job in waiting:
             ends = [free[0]]
             for number in job.missing:
-                seconds = self._around + job.cost_of(job.variants[number]) * self._rate
+                work = job.cost_of(job.variants[number])
+                seconds = job.tiles * self._around + work * self._rate
                 ends.append(free[0] + seconds)
                 heapq.heapreplace(free, ends[-1])
             finished.append(max(ends))

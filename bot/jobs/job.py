@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from inference import ModelStatus, Part, Preview, Task
+from inference import ModelStatus, Part, Preview, Task, tile_count
 
 # Instead of the content hash of an input that was deleted before its job.
 DELETED = ""
@@ -123,6 +123,8 @@ class Job:
     part_threshold: float | None = None
     mask: str | None = None
     structure: str | None = None
+    # Width and height of the tiles of a picture that is larger than the model's.
+    tile: tuple[int, int] | None = None
     style: str | None = None
     # What the user wrote, where a style made `prompt` and `negative_prompt` of it.
     user_prompt: str | None = None
@@ -155,8 +157,13 @@ class Job:
     post_since: float | None = None
 
     def steps_of(self, variant: Variant) -> int:
-        """The denoising steps of a variant, counted as in `ImageRequest`."""
-        return max(1, int(self.steps * variant.strength))
+        """The denoising steps of a variant, counted as in `ImageRequest`: once for each tile."""
+        return max(1, int(self.steps * variant.strength)) * self.tiles
+
+    @property
+    def tiles(self) -> int:
+        """The number of tiles of each picture; 1 without tiles."""
+        return tile_count((self.width, self.height), self.tile)
 
     def prompt_of(self, variant: Variant) -> str:
         """The prompt of a variant, as the model reads it."""
@@ -192,8 +199,10 @@ class Job:
 
     @property
     def pixels_of_step(self) -> int:
-        """The pixels that each step works on. A model that edits reads those of every picture."""
-        pixels = self.width * self.height
+        """The pixels that each step works on: those of a tile, where it has tiles. A model that
+        edits reads those of every picture."""
+        width, height = self.tile or (self.width, self.height)
+        pixels = width * height
         if self.task == "edit":
             pixels *= 2
         return pixels + sum(reference.width * reference.height for reference in self.references)

@@ -68,9 +68,10 @@ def request_of(job: Job, number: int, inputs: JobInputs) -> ImageRequest:
         part=job.part,
         part_threshold=job.part_threshold,
         structure=inputs.structure,
+        tile=job.tile,
         return_mask=job.layout == "part",
         # One preview and one depth map per job.
         preview=number == 0,
-        return_depth=number == 0,
+        return_depth=number == 0 and job.tile is None,
         model=job.model,
     )

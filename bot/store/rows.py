@@ -36,9 +36,9 @@ INSERT = f"INSERT INTO job ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{c}' for
 
 
 # Version 1, of bot 0.1.0, is unmarked. The fields that were added since have defaults. Version 3
-# knows jobs without a source and with further pictures, version 4 those that redraw a part. An
-# older bot must not run them.
-REQUEST_VERSION = 4
+# knows jobs without a source and with further pictures, version 4 those that redraw a part, version
+# 5 those that redraw in tiles. An older bot must not run them.
+REQUEST_VERSION = 5
 
 
 # The pictures of a job that are in rows of `picture`, by the names of the fields.
@@ -130,6 +130,7 @@ def _job(row: sqlite3.Row, pictures: Mapping[str, str]) -> Job:
         Reference(**reference, stored=pictures[reference_role(n)])
         for n, reference in enumerate(request.pop("references", ()))
     )
+    tile = request.pop("tile", None)
     columns = {
         name: row[name]
         for name in COLUMNS
@@ -138,6 +139,7 @@ def _job(row: sqlite3.Row, pictures: Mapping[str, str]) -> Job:
     return Job(
         **request,
         **columns,
+        tile=None if tile is None else (int(tile[0]), int(tile[1])),
         state=JobState(row["state"]),
         destination=destination,
         variants=variants,

@@ -8,25 +8,24 @@ from typing import ClassVar
 
 import discord
 
-from bot.delivery.notification import message_link
 from bot.i18n.translate import translate
-from bot.jobs.job import Job, Variant
+from bot.jobs.job import Job
 from bot.jobs.options import options_of
 from bot.replies import reply_privately
+from cogs.img2img._detail import DETAIL_MENUS
 from cogs.img2img._forms import RequestModal
-from cogs.img2img._selected import selected_result, selected_variant, stored_picture
+from cogs.img2img._selected import selected_result, selected_variant
 from cogs.img2img._show_buttons import SHOW_BUTTONS
+from cogs.img2img._submit import as_task, result_as_source, submit_draft
 from cogs.requests.defaults import with_usable_model
 from cogs.requests.draft import Draft, draft_of, source_of
-from cogs.requests.pictures.stored_source import StoredSource, refitted
-from cogs.requests.request import submit_request
-from cogs.requests.tasks import model_for, options_of_task, task_for_a_picture
+from cogs.requests.pictures.stored_source import StoredSource
+from cogs.requests.tasks import options_of_task, task_for_a_picture
 from cogs.shared.access import AccessRule
 from cogs.shared.errors import AlreadyFinished, NotDeleted
 from cogs.shared.job_buttons import Action, Interaction, JobAction
 from cogs.shared.job_messages import delete_job
 from cogs.shared.selection import with_selection
-from inference import Task
 
 # The strengths of "Vary": most of the picture stays, or its shapes and colours stay.
 SUBTLE_STRENGTH, STRONG_STRENGTH = 0.35, 0.6
@@ -61,7 +60,7 @@ class Again(JobAction):
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Submit the request."""
         draft = draft_of(job, selected_variant(job, self))
-        await _submit(interaction, draft, source_of(job, interaction))
+        await submit_draft(interaction, draft, source_of(job, interaction))
 
 
 class Vary(JobAction):
@@ -74,9 +73,10 @@ class Vary(JobAction):
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Submit the request."""
         result = selected_result(job, self)
-        draft = await _as_task(interaction, job, "img2img", selected_variant(job, self))
+        draft = await as_task(interaction, job, "img2img", selected_variant(job, self))
         draft = dataclasses.replace(draft, strength=self.strength, count=1)
-        await _submit(interaction, draft, _result_as_source(interaction, job, result, draft.task))
+        source = result_as_source(interaction, job, result, draft.task)
+        await submit_draft(interaction, draft, source)
 
 
 class VaryStrong(Vary):
@@ -98,7 +98,7 @@ class Strength(JobAction):
         draft = dataclasses.replace(
             draft_of(job, variant), seed=variant.seed, strength=float(self.chosen[0]), count=1
         )
-        await _submit(interaction, draft, source_of(job, interaction))
+        await submit_draft(interaction, draft, source_of(job, interaction))
 
 
 class TryStyles(JobAction):
@@ -119,7 +119,7 @@ class TryStyles(JobAction):
             # Each style suggests one.
             strength=None,
         )
-        await _submit(interaction, draft, source_of(job, interaction))
+        await submit_draft(interaction, draft, source_of(job, interaction))
 
 
 class Strengths(JobAction):
@@ -131,12 +131,12 @@ class Strengths(JobAction):
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Submit the request."""
         draft = dataclasses.replace(
-            await _as_task(interaction, job, "img2img"),
+            await as_task(interaction, job, "img2img"),
             layout="grid",
             seed=selected_variant(job, self).seed,
             strength=None,
         )
-        await _submit(interaction, draft, source_of(job, interaction))
+        await submit_draft(interaction, draft, source_of(job, interaction))
 
 
 class Edit(JobAction):
@@ -164,9 +164,9 @@ class Use(JobAction):
         """Open the form."""
         result = selected_result(job, self)
         task = task_for_a_picture(interaction.client.services)
-        draft = await _as_task(interaction, job, task, selected_variant(job, self))
+        draft = await as_task(interaction, job, task, selected_variant(job, self))
         draft = dataclasses.replace(draft, strength=None, count=1)
-        await _open_form(interaction, draft, _result_as_source(interaction, job, result, task))
+        await _open_form(interaction, draft, result_as_source(interaction, job, result, task))
 
 
 class Select(JobAction):
@@ -232,26 +232,13 @@ BUTTONS = (
     *(Cancel, Again, Vary, VaryStrong, Strength, Strengths, TryStyles, Edit, Use, Select, Delete),
     Discard,
     *SHOW_BUTTONS,
+    *DETAIL_MENUS,
 )
-
-
-async def _as_task(
-    interaction: Interaction, job: Job, task: Task, variant: Variant | None = None
-) -> Draft:
-    """The settings of a job for a request with this task: another one has its own steps, guidance
-    and parts, and maybe another model."""
-    draft = draft_of(job, variant)
-    if job.task == task:
-        return draft
-    draft = dataclasses.replace(
-        draft, task=task, steps=None, guidance=None, part="everything", part_threshold=None
-    )
-    return await with_usable_model(interaction.client.services, interaction.user.id, draft)
 
 
 async def _open_form(interaction: Interaction, draft: Draft, source: StoredSource) -> None:
     async def submitted(answer: Interaction, draft: Draft) -> None:
-        await _submit(answer, draft, source)
+        await submit_draft(answer, draft, source)
 
     services = interaction.client.services
     draft = await with_usable_model(services, interaction.user.id, draft)
@@ -259,37 +246,3 @@ async def _open_form(interaction: Interaction, draft: Draft, source: StoredSourc
     models = services.models.with_task(draft.task)
     form = RequestModal(draft, str(interaction.locale), options, submitted=submitted, models=models)
     await interaction.response.send_modal(form)
-
-
-async def _submit(interaction: Interaction, draft: Draft, source: StoredSource) -> None:
-    services = interaction.client.services
-    draft = dataclasses.replace(draft, guides=source.guides)
-
-    async def find_source() -> StoredSource:
-        for picture in source.pictures:
-            await stored_picture(services, picture)
-        return await refitted(services, source, model_for(services, draft.task, draft.model))
-
-    await submit_request(interaction, draft, find_source)
-
-
-def _result_as_source(interaction: Interaction, job: Job, result: str, task: Task) -> StoredSource:
-    source = source_of(job, interaction)
-    if task != job.task:
-        source = dataclasses.replace(source, mask=None, structure=None)
-    return dataclasses.replace(
-        source,
-        stored=result,
-        name=_result_name(interaction, job),
-        channel_id=job.destination.channel_id,
-        references=(),
-    )
-
-
-def _result_name(interaction: Interaction, job: Job) -> str:
-    """The name of a result as a source: a link to its message, if that is public and here."""
-    destination = job.destination
-    here = destination.channel_id == interaction.channel_id
-    if destination.private or not here or job.post_channel_id is not None:
-        return translate(interaction.locale, "img2img.source.result", job=job.id)
-    return translate(interaction.locale, "img2img.source.result_message", url=message_link(job))

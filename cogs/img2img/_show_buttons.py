@@ -9,6 +9,7 @@ import discord
 
 from bot.delivery.message import Upload
 from bot.jobs.job import Job
+from cogs.img2img._detail import detail_menu
 from cogs.img2img._uploads import animation, before_after, depth_map, larger
 from cogs.requests.posting import check_posting
 from cogs.shared.access import AccessRule
@@ -174,6 +175,7 @@ class Larger(JobAction):
             title(job),
             media_gallery([upload]),
             text + "\n" + credit(job),
+            menu=detail_menu(interaction.client.services, job, self.number, self.times),
             buttons=[JobButton(action, job, self.number) for action in actions],
         )
         await _reply(interaction, view, upload)

@@ -42,6 +42,8 @@ class Draft:
     part_threshold: float | None = None
     # The pictures that the request gives beside its source: `mask`, `structure`.
     guides: frozenset[Option] = frozenset()
+    # As in `Job`: a larger picture is redrawn in tiles of this size.
+    tile: tuple[int, int] | None = None
     # The styles of a grid; without them it shows strengths.
     styles: tuple[str, ...] = ()
     parent_id: str | None = None
@@ -74,6 +76,7 @@ def draft_of(job: Job, variant: Variant | None = None) -> Draft:
         count=len(job.variants) if job.layout == "pictures" else 1,
         part=job.part,
         part_threshold=job.part_threshold if job.part != "everything" else None,
+        tile=job.tile,
         private=job.destination.private,
         parent_id=job.id,
     )

@@ -20,6 +20,7 @@ from bot.moderation.model import Place
 from bot.moderation.place import place_of
 from bot.permissions import check_permissions
 from cogs.requests.draft import MAX_SEED, MAX_STEPS, Draft
+from cogs.requests.new_detail import check_tiles
 from cogs.requests.pictures.stored_source import StoredSource, discard
 from cogs.requests.prompt import in_words
 from cogs.requests.tasks import check_options, model_for
@@ -49,7 +50,8 @@ def check_draft(
 
     Raises:
         EmptyPrompt, TooManySteps, NoSuchStyle: the draft is not valid.
-        RequestError: the model does not have the task or a setting; see `check_options`.
+        RequestError: the model does not have the task or a setting, see `check_options`, or cannot
+            redraw in tiles.
         ModelFailed: the model cannot run.
     """
     users = list(users)
@@ -65,6 +67,8 @@ def check_draft(
     if draft.steps is not None and draft.steps > limit:
         raise TooManySteps(limit=limit)
     services.styles.apply(draft.style, draft.prompt, draft.negative_prompt)
+    if draft.tile is not None:
+        check_tiles(services, draft)
     if services.inference.status.state is ServiceState.FAILED:
         raise ModelFailed
     return draft
@@ -229,6 +233,7 @@ def _new_job(
         layout=draft.layout,
         part=draft.part,
         part_threshold=draft.part_threshold,
+        tile=draft.tile,
         mask=source.mask,
         structure=source.structure,
         style=draft.style,

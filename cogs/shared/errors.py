@@ -17,6 +17,9 @@
     └── RequestError                the request cannot be carried out as it was made
         ├── EmptyPrompt             the prompt is only white space
         ├── TwoSources              both an attachment and a link
+        ├── NoNewDetail             the model cannot redraw a larger picture in tiles
+        ├── NewDetailOfPart         new detail for a picture of which a part was redrawn
+        ├── LargestAlready          a picture as large as the operator allows
         ├── TwoMasks                a mask, and the transparent region
         ├── TransparentNeedsImage   the transparent region of a picture that is not attached
         ├── EmptyMask               nothing in the mask is white

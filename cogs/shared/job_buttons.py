@@ -47,6 +47,8 @@ class Action(StrEnum):
     DEPTH = "depth"
     LARGER = "larger"
     LARGER4 = "largerfour"
+    DETAIL = "detail"
+    DETAIL4 = "detailfour"
     ANIMATE = "animate"
     POST_COMPARE = "postcompare"
     POST_ANIMATION = "postanimation"
@@ -86,13 +88,20 @@ class JobButton(SentComponent, discord.ui.Button[discord.ui.LayoutView]):
 
 
 class JobMenu(SentComponent, discord.ui.Select[discord.ui.LayoutView]):
-    """A select menu as a message shows it. `options` maps values to labels."""
+    """A select menu as a message shows it. `options` maps values to labels, `number` is the picture
+    that it acts on, from 1."""
 
     def __init__(
-        self, action: Action, job: Job, options: Mapping[str, str], *, placeholder: str
+        self,
+        action: Action,
+        job: Job,
+        options: Mapping[str, str],
+        *,
+        placeholder: str,
+        number: int = 1,
     ) -> None:
         super().__init__(
-            custom_id=f"redraw:{action}:{job.id}:1",
+            custom_id=f"redraw:{action}:{job.id}:{number}",
             placeholder=placeholder,
             options=[
                 discord.SelectOption(label=label, value=value) for value, label in options.items()

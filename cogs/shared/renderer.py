@@ -138,6 +138,8 @@ class Img2ImgRenderer:
         lines = []
         if part := _part_text(job):
             lines.append(part)
+        if job.tile is not None:
+            lines.append(translate(job.locale, "img2img.detail", tiles=job.tiles))
         if job.style is not None:
             lines.append(translate(job.locale, "img2img.style", style=plain(job.style)))
         if job.shown_negative_prompt:

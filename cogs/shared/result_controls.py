@@ -51,6 +51,10 @@ def result_actions(
         hidden |= {Action.STRENGTHS, Action.STYLES}
     if "img2img" not in tasks:
         hidden |= {Action.VARY, Action.VARY_STRONG, Action.STRENGTHS}
+    if job.tile is not None:
+        # These take a picture of the model's own size, or would take many times as long.
+        hidden |= {Action.VARY, Action.VARY_STRONG, Action.STRENGTHS, Action.STYLES}
+        hidden |= {Action.EDIT, Action.LARGER}
     if tasks.isdisjoint(("img2img", "edit")):
         hidden.add(Action.USE)
     if "strength" not in options_of(job):
@@ -63,10 +67,10 @@ def result_actions(
 
 
 def strength_menu(job: Job, tasks: frozenset[Task]) -> JobMenu | None:
-    """A menu that submits the same request at another strength; none for a sheet of several, and
-    where a strength has no effect."""
+    """A menu that submits the same request at another strength; none for a sheet of several, for a
+    picture in tiles, and where a strength has no effect."""
     offered = "img2img" in tasks and "strength" in options_of(job)
-    if job.layout != "pictures" or not offered:
+    if job.layout != "pictures" or job.tile is not None or not offered:
         return None
     strength = f"{job.variants[0].strength:g}"
     others = [text for each in STRENGTHS if (text := f"{each:g}") != strength]

@@ -55,10 +55,11 @@ class BatchPolicy:
     """Round-robin over batch keys, first come first served within a key.
 
     `row_limit` bounds the rows of one call, by their sizes, `request_limit` the number of running
-    requests, and `admission_limit` the requests prepared in one turn. A request is admitted only if
-    it fits the next call of its key together with those that run, so that every running request
-    takes a step, or predicts a tile of its step, each time its key is due. A request in tiles fits
-    if one tile does; the rows that are left in a call are filled with further tiles.
+    requests, and `admission_limit` the requests, or their tiles, prepared in one turn; one request
+    at least. A request is admitted only if it fits the next call of its key together with those
+    that run, so that every running request takes a step, or predicts a tile of its step, each time
+    its key is due. A request in tiles fits if one tile does; the rows that are left in a call are
+    filled with further tiles.
 
     An item is waiting from `add` until `admit` returns it, and running from `start` until
     `finish`, `requeue_first`, `requeue_alone` or `remove`.
@@ -117,7 +118,12 @@ class BatchPolicy:
         admissible = self._admissible()
         self._update_key_order([item.key for item in (*self._running, *admissible)])
         due = [item for key in self._key_order[:2] for item in admissible if item.key == key]
-        chosen = due[: self._admissions()]
+        chosen: list[BatchItem] = []
+        for item in due:
+            # Each tile is encoded apart.
+            if chosen and sum(one.tiles for one in (*chosen, item)) > self._admissions():
+                break
+            chosen.append(item)
         for item in chosen:
             self._waiting.remove(item)
         return chosen
@@ -231,7 +237,7 @@ class BatchPolicy:
         return min(rows, int(self.row_limit))
 
     def _admissions(self) -> int:
-        """How many requests this turn may prepare."""
+        """How many requests or tiles this turn may prepare."""
         if not self._running:
             return self.admission_limit
         rows = self._rows_of(self._key_order[0])

@@ -9,6 +9,7 @@ import pytest
 from bot.jobs.estimate import JobEstimates
 from bot.jobs.job import Reference, Variant
 from bot.jobs.queue import FairQueue
+from inference import ImageResult, Timings
 from tests.support.jobs import measured
 from tests.support.jobs import queued_job as job
 from tests.support.services import READY
@@ -67,6 +68,21 @@ def test_the_strength_decides_how_many_steps_are_counted() -> None:
     measured(estimates, step=1.0)
     queue.add(replace(job("j", user=1), variants=(Variant(seed=0, strength=0.5),)))
     assert estimates.positions()["j"].seconds == pytest.approx(5.0)
+
+
+def test_a_picture_in_tiles_counts_each_tile() -> None:
+    queue = FairQueue()
+    estimates = JobEstimates(queue)
+    measured(estimates, step=1.0, around=2.0)
+    tiled = replace(job("tiled", user=1), width=128, height=128, tile=(64, 64))
+    queue.add(tiled)
+    # Nine tiles of ten steps, each encoded and decoded apart.
+    assert estimates.positions()["tiled"].seconds == pytest.approx(9 * (10 + 2))
+    # Measured with nine tiles, the times of one picture stay the same.
+    timings = Timings(prepare=9.0, steps=90.0, decode=9.0)
+    result = ImageResult(id="", pixels=b"", width=0, height=0, steps_run=90, timings=timings)
+    estimates.measure(tiled, result)
+    assert estimates.positions()["tiled"].seconds == pytest.approx(9 * (10 + 2))
 
 
 def test_a_running_job_is_estimated_by_its_own_step_time() -> None:

@@ -85,6 +85,15 @@ def test_more_steps_and_more_pixels_are_a_larger_job() -> None:
     assert pixels.cost == 2 * ordinary.cost
 
 
+def test_a_picture_in_tiles_costs_the_steps_and_pixels_of_all_tiles() -> None:
+    ordinary = replace(job("a", user=1), width=192, height=192)
+    tiled = replace(ordinary, width=384, height=384, tile=(192, 192))
+    assert tiled.tiles == 9
+    assert tiled.steps_of(tiled.variants[0]) == 9 * ordinary.steps_of(ordinary.variants[0])
+    assert tiled.cost == 9 * ordinary.cost
+    assert replace(ordinary, tile=(192, 192)).cost == ordinary.cost
+
+
 def test_an_edit_also_costs_the_pixels_of_every_picture_that_it_reads() -> None:
     ordinary = job("a", user=1)
     edit = replace(ordinary, task="edit")

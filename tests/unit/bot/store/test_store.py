@@ -109,6 +109,7 @@ async def test_every_field_of_a_job_survives(tmp_path: Path) -> None:
             part_threshold=0.25,
             mask=names[6],
             structure=names[7],
+            tile=(8, 16),
             style="ink",
             user_prompt="a bridge",
             user_negative_prompt="fog",
