@@ -124,6 +124,23 @@ async def test_the_settings_panel_has_menus_of_channels_and_roles(tmp_path: Path
         assert set(selected) == {"#gallery", "@manager"}
 
 
+async def test_an_enlarged_picture_is_redrawn_with_new_detail(tmp_path: Path) -> None:
+    service = ScriptedService()
+    async with open_demo(tmp_path, service) as demo:
+        await redraw(demo, "bob", "a fox")
+        message = await demo.shown("bob", "Share")
+        larger = button_named(message, "Larger")
+        await demo.act("bob", "click", message=message["id"], custom_id=larger)
+        shown = await demo.shown("bob", "With new detail")
+        [menu] = [each for each in controls(shown) if ":detail:" in each["custom_id"]]
+        fields = {"message": shown["id"], "custom_id": menu["custom_id"]}
+        await demo.act("bob", "select", values=["0.3"], **fields)
+        await demo.shown("alice", "new detail in")
+        request = service.requests[-1]
+        assert request.tile is not None
+        assert request.width > request.tile[0]
+
+
 async def test_the_clock_follows_real_time(tmp_path: Path) -> None:
     async with open_demo(tmp_path, ScriptedService()) as demo:
         for _ in range(2):
