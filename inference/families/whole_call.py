@@ -86,8 +86,8 @@ class WholeCallEngine:
             error = DeadlineExceeded("It waited too long and was dropped.")
             self.report(Failed(request.id, error))
         elif request.tile is not None:
-            error = InferenceError("This model cannot redraw a picture in tiles.")
-            self.report(Failed(request.id, error))
+            refusal = InferenceError("This model cannot redraw a picture in tiles.")
+            self.report(Failed(request.id, refusal))
         elif request.id not in self._cancelled:
             self._serve(request)
         self._present.discard(request.id)

@@ -24,11 +24,13 @@ from tests.support.simulated_discord import (
     text_of,
 )
 from tests.support.simulated_users import (
+    CAT,
     newest_job,
     picture_of,
     press,
     redraw,
     reply_of,
+    slash,
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -151,11 +153,11 @@ async def test_four_times_larger_ends_at_the_operator_s_limit(
 async def test_a_private_picture_stays_private(sim: SimulatedDiscord) -> None:
     before = len(sim.channel.history())
     await sim.alice.slash(
-        sim.channel, "img2img", prompt="a secret", image=("cat.png", _cat()), private=True
+        sim.channel, "img2img", prompt="a secret", image=("cat.png", CAT[1]), private=True
     )
     await sim.settled()
     parent = await newest_job(sim, sim.alice)
-    shown = (await sim.alice.slash(sim.channel, "show", id=parent.id)).response
+    shown: Any = (await slash(sim.alice, sim.channel, "show", id=parent.id)).response
     reply = (await press(sim, sim.alice, shown.message, "Larger")).response
     assert reply.ephemeral
     result = await choose(sim, reply.message)
@@ -166,7 +168,7 @@ async def test_a_private_picture_stays_private(sim: SimulatedDiscord) -> None:
 
 
 async def test_a_spoiler_stays_a_spoiler(sim: SimulatedDiscord) -> None:
-    await sim.alice.slash(sim.channel, "img2img", prompt="a fox", image=("SPOILER_cat.png", _cat()))
+    await sim.alice.slash(sim.channel, "img2img", prompt="a fox", image=("SPOILER_cat.png", CAT[1]))
     await sim.settled()
     await choose(sim, (await larger(sim, sim.last)).message)
     child = await newest_job(sim, sim.alice)
@@ -230,12 +232,6 @@ async def test_a_job_with_new_detail_survives_a_restart(tmp_path: Path) -> None:
         assert request.tile == child.tile
         assert (request.width, request.height) == (child.width, child.height)
         assert request.tile is not None
-
-
-def _cat() -> bytes:
-    from tests.support.simulated_users import CAT
-
-    return CAT[1]
 
 
 def _files(sim: SimulatedDiscord) -> set[Path]:

@@ -97,7 +97,7 @@ def test_an_error_of_a_whole_batch_blames_nobody_if_each_request_works_alone(
             raise RuntimeError("an error of the batch")
         predict(batch, tiles)
 
-    model.predict = only_alone  # type: ignore[method-assign]
+    model.predict = only_alone  # type: ignore[method-assign, assignment]
     engine, recorder = new_engine(model, row_limit=8)
     for one in wanted:
         engine.post(Submit(one))

@@ -218,7 +218,8 @@ def test_a_request_whose_library_step_fails_begins_again(model: Depth2ImgModel) 
     force_library_steps(model)
     wanted = tiled("one", seed=4)
     expected = picture_of(model, wanted)
-    step, failed = model.sampler._step_by_library, []
+    step = model.sampler._step_by_library
+    failed: list[int] = []
 
     def fail_once(state: Any, output: Any) -> None:
         if state.step == 1 and not failed:

@@ -102,7 +102,7 @@ def multidiffusion(pipe: Any, wanted: ImageRequest) -> torch.Tensor:
         times, _ = pipe.get_timesteps(wanted.steps, wanted.strength, "cpu")
     finally:
         pipe.scheduler = own
-    latents = scheduler.add_noise(clean, noise, times[:1])
+    latents: torch.Tensor = scheduler.add_noise(clean, noise, times[:1])
     for time in times:
         outputs = Canvas(4)
         scaled = scheduler.scale_model_input(latents, time)

@@ -113,7 +113,10 @@ def test_tiles_fill_the_rows_that_requests_leave() -> None:
     tiled = item("tiled", "size", tiles=9)
     small = item("small", "size")
     for one in (tiled, small):
-        policy.start(one)
+        policy.add(one)
+    for expected in ("tiled", "small"):
+        # Each tile is prepared apart: the second request waits for the next turn.
+        assert admit_all(policy) == [expected]
     batch = policy.next_batch()
     assert (batch.count(tiled), batch.count(small)) == (3, 1)
     policy.tiles_predicted(tiled, 3)
