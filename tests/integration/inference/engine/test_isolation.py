@@ -46,10 +46,10 @@ def fail_for(model: Depth2ImgModel, part: str, id_: str, error: Exception) -> No
     """Make a method of the model raise whenever the request is among its arguments."""
     inner = getattr(model, part)
 
-    def call(argument: Any) -> Any:
+    def call(argument: Any, *more: Any) -> Any:
         if id_ in request_ids(argument):
             raise error
-        return inner(argument)
+        return inner(argument, *more)
 
     setattr(model, part, call)
 

@@ -74,15 +74,16 @@ def test_a_picture_in_tiles_counts_each_tile() -> None:
     queue = FairQueue()
     estimates = JobEstimates(queue)
     measured(estimates, step=1.0, around=2.0)
-    tiled = replace(job("tiled", user=1), width=128, height=128, tile=(64, 64))
+    # Six tiles of the size of the measured picture.
+    tiled = replace(job("tiled", user=1), width=32, height=16, tile=(16, 8))
     queue.add(tiled)
-    # Nine tiles of ten steps, each encoded and decoded apart.
-    assert estimates.positions()["tiled"].seconds == pytest.approx(9 * (10 + 2))
-    # Measured with nine tiles, the times of one picture stay the same.
-    timings = Timings(prepare=9.0, steps=90.0, decode=9.0)
-    result = ImageResult(id="", pixels=b"", width=0, height=0, steps_run=90, timings=timings)
+    # Each tile takes ten steps, and is encoded and decoded apart.
+    assert estimates.positions()["tiled"].seconds == pytest.approx(6 * (10 + 2))
+    # Measured with six tiles, the times of one picture stay the same.
+    timings = Timings(prepare=6.0, steps=60.0, decode=6.0)
+    result = ImageResult(id="", pixels=b"", width=0, height=0, steps_run=60, timings=timings)
     estimates.measure(tiled, result)
-    assert estimates.positions()["tiled"].seconds == pytest.approx(9 * (10 + 2))
+    assert estimates.positions()["tiled"].seconds == pytest.approx(6 * (10 + 2))
 
 
 def test_a_running_job_is_estimated_by_its_own_step_time() -> None:
