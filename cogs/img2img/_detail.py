@@ -23,8 +23,12 @@ from cogs.shared.job_buttons import Action, Interaction, JobAction, JobMenu
 
 Size = tuple[int, int]
 
-STRENGTHS = {"0.2": "little", "0.3": "some", "0.4": "much"}
-"""The strengths in the menu. Lower ones change almost nothing; at higher ones each tile begins to
+STRENGTHS = {
+    "0.2": "img2img.detail.little",
+    "0.3": "img2img.detail.some",
+    "0.4": "img2img.detail.much",
+}
+"""The strengths in the menu, and the keys of their labels. Lower ones change almost nothing; at higher ones each tile begins to
 show the whole prompt (Bar-Tal et al. 2023 draw pictures from noise in this way)."""
 
 
@@ -92,8 +96,8 @@ def detail_menu(services: Services, job: Job, number: int, times: int) -> JobMen
         return None
     action = Action.DETAIL if times == Detail.times else Action.DETAIL4
     labels = {
-        strength: translate(job.locale, f"img2img.detail.{name}", strength=strength)
-        for strength, name in STRENGTHS.items()
+        strength: translate(job.locale, key, strength=strength)
+        for strength, key in STRENGTHS.items()
     }
     placeholder = translate(job.locale, "img2img.menu.detail", width=size[0], height=size[1])
     return JobMenu(action, job, labels, placeholder=placeholder, number=number)

@@ -26,7 +26,9 @@ class NewDetailOfPart(RequestError):
 class LargestAlready(RequestError):
     """The picture is as large as the operator allows with new detail."""
 
-    text = "With new detail, pictures have at most {limit} pixels on their longer side here."
+    text = (
+        "With new detail, the longer side of a picture has at most this many pixels here: {limit}."
+    )
 
 
 def check_tiles(services: Services, draft: Draft) -> None:
