@@ -180,6 +180,19 @@ MIGRATIONS = (
         PRIMARY KEY (job_seq, message_id)
     ) WITHOUT ROWID;
     """,
+    # In a table without row ids whose key is not its first columns, SQLite 3.40.1 takes the other
+    # columns for NULL when it checks the file: a bot with a posted copy did not start again.
+    """
+    CREATE TABLE posted_copy_7 (
+        job_seq INTEGER NOT NULL REFERENCES job (seq) ON DELETE CASCADE,
+        message_id INTEGER NOT NULL,
+        channel_id INTEGER NOT NULL,
+        PRIMARY KEY (job_seq, message_id)
+    ) WITHOUT ROWID;
+    INSERT INTO posted_copy_7 SELECT job_seq, message_id, channel_id FROM posted_copy;
+    DROP TABLE posted_copy;
+    ALTER TABLE posted_copy_7 RENAME TO posted_copy;
+    """,
 )
 
 

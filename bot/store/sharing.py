@@ -14,7 +14,10 @@ SET_MESSAGE = """
         '$.share_channel_id', iif(?1 IS NULL, NULL, json_extract(request, '$.share_channel_id'))
     ) WHERE id = ?2
 """
-ADD_COPY = "INSERT OR IGNORE INTO posted_copy SELECT seq, ?, ? FROM job WHERE id = ?"
+ADD_COPY = """
+    INSERT OR IGNORE INTO posted_copy (job_seq, channel_id, message_id)
+    SELECT seq, ?, ? FROM job WHERE id = ?
+"""
 COPIES = """
     SELECT channel_id, message_id FROM posted_copy JOIN job ON seq = job_seq
     WHERE id = ? ORDER BY message_id

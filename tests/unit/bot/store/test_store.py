@@ -512,6 +512,15 @@ async def test_a_job_is_shared_once_until_its_gallery_message_is_gone(store: Sto
     assert not await store.sharing.start("0" * 16, 7)
 
 
+async def test_a_store_with_a_posted_copy_opens_again(tmp_path: Path) -> None:
+    async with Store.open(tmp_path) as store:
+        accepted = job(await store.pictures.put(picture(1)))
+        await store.accept(accepted)
+        assert await store.sharing.add_copy(accepted.id, 6, 61)
+    async with Store.open(tmp_path) as store:
+        assert await store.sharing.copies(accepted.id) == [(6, 61)]
+
+
 async def test_the_copies_of_a_job_are_known_until_it_is_erased(store: Store) -> None:
     accepted = job(await store.pictures.put(picture(1)))
     await store.accept(accepted)
