@@ -28,8 +28,7 @@ STRENGTHS = {
     "0.3": "img2img.detail.some",
     "0.4": "img2img.detail.much",
 }
-"""The strengths in the menu, and the keys of their labels. Lower ones change almost nothing; at higher ones each tile begins to
-show the whole prompt (Bar-Tal et al. 2023 draw pictures from noise in this way)."""
+"""The strengths in the menu, and the keys of their labels."""
 
 
 class Detail(JobAction):
