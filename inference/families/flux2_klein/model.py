@@ -118,9 +118,7 @@ class Flux2KleinModel:
 
     @torch.no_grad()
     def load_inputs(self, request: ImageRequest) -> KleinInputs:
-        """Tokens, pixels, the schedule and the noise.
-
-        The generator lives on the CPU, so that a seed means the same picture on every device.
+        """Tokens, pixels, the schedule, and the noise, which is the same on every device.
 
         Raises:
             InferenceError: the request has tiles, or redraws a part that is found by depth.
@@ -178,8 +176,7 @@ class Flux2KleinModel:
     def predict(self, batch: Sequence[KleinRunning], tiles: Sequence[int] = ()) -> None:
         """One transformer call for all rows of the batch, then one step of every request.
 
-        The rows are those of the prompts, followed by those of the empty prompts. No request has
-        `tiles`.
+        The rows are those of the prompts, then of the empty prompts. No request has `tiles`.
         """
         # Guided requests first: row i of the second part belongs to row i of the first.
         batch = sorted(batch, key=lambda one: -one.rows)

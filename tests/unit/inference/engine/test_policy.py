@@ -12,9 +12,7 @@ from inference.engine.policy import CLEAN_STEPS, BatchItem, BatchPolicy
 from inference.types import ImageRequest
 
 
-def item(
-    id_: str, key: str = "square", rows: int = 2, row_size: float = 1.0, tiles: int = 1
-) -> BatchItem:
+def item(id_: str, key: str = "square", rows: int = 2, row_size: float = 1.0) -> BatchItem:
     request = ImageRequest(
         id=id_,
         pixels=b"",
@@ -26,7 +24,7 @@ def item(
         guidance_scale=1.0,
         seed=0,
     )
-    return BatchItem(request, key, rows, row_size, tiles)
+    return BatchItem(request, key, rows, row_size)
 
 
 def ids(items: list[BatchItem]) -> list[str]:
@@ -96,36 +94,6 @@ def test_a_large_request_is_not_overtaken_within_its_key() -> None:
     policy = BatchPolicy(row_limit=3, request_limit=64, admission_limit=64)
     start(policy, item("a1", rows=2), item("a2", rows=2), item("a3", rows=1))
     assert ids(list(policy.running)) == ["a1"]
-
-
-def test_a_tile_counts_as_a_request_to_prepare() -> None:
-    policy = BatchPolicy(row_limit=64, request_limit=64, admission_limit=4)
-    tiled = [item(f"t{n}", "size", tiles=9) for n in range(2)]
-    for one in (*tiled, item("small", "size")):
-        policy.add(one)
-    assert policy.admit() == [tiled[0]]
-    policy.start(tiled[0])
-    assert policy.admit() == [tiled[1]]
-
-
-def test_tiles_fill_the_rows_that_requests_leave() -> None:
-    policy = BatchPolicy(row_limit=8, request_limit=8, admission_limit=8)
-    tiled = item("tiled", "size", tiles=9)
-    small = item("small", "size")
-    for one in (tiled, small):
-        policy.add(one)
-    for expected in ("tiled", "small"):
-        # Each tile is prepared apart: the second request waits for the next turn.
-        assert admit_all(policy) == [expected]
-    batch = policy.next_batch()
-    assert (batch.count(tiled), batch.count(small)) == (3, 1)
-    policy.tiles_predicted(tiled, 3)
-    policy.tiles_predicted(small, 1)
-    policy.finish(small)
-    assert policy.next_batch() == [tiled] * 4
-    # The step ends with the ninth tile: the next step depends on all of them.
-    policy.tiles_predicted(tiled, 4)
-    assert policy.next_batch() == [tiled] * 2
 
 
 def test_a_request_larger_than_the_limit_runs_by_itself() -> None:

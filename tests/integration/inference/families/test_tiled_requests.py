@@ -10,6 +10,7 @@ import pytest
 
 from inference.errors import NonFiniteOutput, OutOfMemory
 from inference.families.depth2img import Depth2ImgModel
+from inference.pipelines import random_tiny
 from inference.types import ImageRequest, Progress
 from inference.worker.messages import Cancel, Submit
 from tests.support.engines import (
@@ -27,6 +28,11 @@ from tests.support.requests import request
 pytestmark = LIBRARY_WARNINGS
 
 TILES = 9
+
+
+@pytest.fixture
+def model() -> Depth2ImgModel:
+    return Depth2ImgModel(random_tiny.build())
 
 
 def tiled(id_: str, **changes: Any) -> ImageRequest:
