@@ -43,6 +43,7 @@ test: lint types
 coverage: $(VENV)/.test
 	rm -f .coverage .coverage.*
 	-$(BIN)/coverage run -m pytest $(PARALLEL) $(PYTEST)
+	-$(BIN)/coverage run -m pytest -m "ray and not slow" $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

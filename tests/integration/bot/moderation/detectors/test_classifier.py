@@ -9,6 +9,7 @@ import pytest
 
 from bot.moderation.detectors import classifier as module
 from bot.moderation.detectors.classifier import ClassifierProcess, ClassifierUnavailable
+from tests.support.moderation.models import save_classifier
 from tests.support.moderation.pictures import as_picture, suspicious
 from tests.support.pictures import photo
 
@@ -120,7 +121,7 @@ async def test_the_event_loop_goes_on_while_a_picture_is_scored() -> None:
 
 
 async def test_a_model_of_transformers_is_scored_by_its_unsafe_label(tmp_path: Path) -> None:
-    _write_tiny_model(tmp_path, ["normal", "nsfw"])
+    save_classifier(tmp_path, ["normal", "nsfw"])
     async with ClassifierProcess(str(tmp_path), ("nsfw",), seconds=200.0) as unsafe:
         score = await unsafe.score(as_picture(photo()))
     async with ClassifierProcess(str(tmp_path), ("NORMAL",), seconds=200.0) as safe:
@@ -132,25 +133,9 @@ async def test_a_model_of_transformers_is_scored_by_its_unsafe_label(tmp_path: P
 async def test_a_model_without_an_unsafe_label_is_not_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _write_tiny_model(tmp_path, ["cat", "dog"])
+    save_classifier(tmp_path, ["cat", "dog"])
     async with ClassifierProcess(str(tmp_path), ("nsfw",), seconds=1) as classifier:
         async with asyncio.timeout(120):
             while "labels cat, dog" not in caplog.text:
                 with pytest.raises(ClassifierUnavailable):
                     await classifier.score(as_picture(photo()))
-
-
-def _write_tiny_model(folder: Path, labels: list[str]) -> None:
-    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
-
-    config = ViTConfig(
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=8,
-        image_size=32,
-        id2label=dict(enumerate(labels)),
-        label2id={label: index for index, label in enumerate(labels)},
-    )
-    ViTForImageClassification(config).save_pretrained(folder)
-    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
