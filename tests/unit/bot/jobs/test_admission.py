@@ -94,7 +94,7 @@ def test_the_refusal_of_a_user_names_the_time_until_their_own_next_picture() -> 
     with pytest.raises(UserQueueLimitReached) as caught:
         gate.reserve(9, 1)
     assert str(caught.value) == (
-        "You have 1 pictures waiting or being drawn, and at most 1 are allowed. "
+        "You have 1 picture waiting or being drawn, and at most 1 is allowed. "
         "The next one should be finished in 10 minutes."
     )
     with pytest.raises(UserQueueLimitReached, match="in 5 minutes"):

@@ -124,7 +124,7 @@ def test_a_request_needs_its_price_of_each_budget(
 
 LIMIT_SENTENCES: list[tuple[dict[str, Any], str]] = [
     ({"steps": 21}, "at most 20 steps are allowed"),
-    ({"variants": ONE.variants * 2}, "at most 1 pictures"),
+    ({"variants": ONE.variants * 2}, "at most 1 picture here"),
     ({"width": 501}, "at most 0.25 megapixels"),
     ({"model": "large"}, "the model large may not be used"),
 ]

@@ -85,10 +85,10 @@ def test_no_more_pictures_are_made_of_a_finished_job() -> None:
 
 
 OPTIONS: list[tuple[str, Task, frozenset[Option]]] = [
-    ("sd2-depth", "img2img", ALL_OPTIONS | {"part"}),
+    ("sd2-depth", "img2img", ALL_OPTIONS | {"part", "mask", "structure"}),
     ("sd2-depth", "text2img", ALL_OPTIONS - {"strength"}),
-    ("sd2-depth", "edit", ALL_OPTIONS - {"strength"}),
-    ("sdxl-turbo", "img2img", frozenset({"strength"})),
+    ("sd2-depth", "edit", ALL_OPTIONS - {"strength"} | {"mask"}),
+    ("sdxl-turbo", "img2img", frozenset({"strength", "mask"})),
     ("sdxl-turbo", "text2img", frozenset()),
     # The catalogue does not have a model in a folder of the operator's.
     ("/models/own", "img2img", ALL_OPTIONS),
