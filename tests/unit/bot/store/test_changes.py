@@ -129,8 +129,10 @@ async def test_a_change_that_is_refused_names_the_job_and_itself(store: Store) -
 async def test_erasure_counts_a_job_once_and_each_of_its_pictures(
     store: Store, erasure: str
 ) -> None:
-    """A job of two pictures, of which one was made, and one of another user without any."""
+    """A job of two pictures, and one of another user that did not run."""
     one = await make(store, await running(store))
+    result = await store.pictures.put(picture(4))
+    await store.variant_made(one.id, 0, result, ignored_prompt="", depth=None)
     await store.made(one.id, 1.0)
     await store.answered(one.id, 2.0)
     other = job(user_id=8, created_at=CHARGE.at)
@@ -142,12 +144,12 @@ async def test_erasure_counts_a_job_once_and_each_of_its_pictures(
             assert await store.erase_before(2.5) == 1
         case "job":
             await store.erase_job(one.id)
-    assert await store.ledger.tally() == {("2027-01-15", "delivered"): (1, 1)}
+    assert await store.ledger.tally() == {("2027-01-15", "delivered"): (1, 2)}
     assert await store.job(one.id) is None
     assert await store.job(other.id) == other
     await store.erase_user(8)
     assert await store.ledger.tally() == {
-        ("2027-01-15", "delivered"): (1, 1),
+        ("2027-01-15", "delivered"): (1, 2),
         ("2027-01-15", "queued"): (1, 0),
     }
 
