@@ -19,6 +19,7 @@ from inference import (
     WorkerFailed,
 )
 from inference.worker import excluded
+from inference.worker.watchdog import LOAD_SILENCE_SECONDS
 from tests.support.requests import request
 
 
@@ -29,7 +30,8 @@ def service(factory: str, models: Sequence[str] = ("noise", "pocket", "sd15")) -
         other_models=models[1:],
         factory=f"tests.support.faults:{factory}",
         cache_dir=Path("unused"),
-        load_deadline=2.0,
+        # A busy machine may leave a process that works without processor time for longer.
+        load_deadline=2.0 if factory.startswith("hangs") else LOAD_SILENCE_SECONDS,
     )
 
 

@@ -40,7 +40,7 @@ def handle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         "factory": "tests.support.faults:build_engine",
         "cache_dir": tmp_path_factory.mktemp("cache"),
         "environment": {"PYTHONPATH": str(ROOT)},
-        "step_deadline": 5.0,
+        "step_deadline": 60.0,
     }
     app = serve.deployment(ReplicaToClose).bind(options, "release")
     handle = serve.run(app, name="test", route_prefix=None, _local_testing_mode=True)
