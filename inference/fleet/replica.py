@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -16,17 +16,17 @@ import psutil
 
 from inference.errors import InferenceError, ModelUnavailable, WorkerFailed
 from inference.service import ModelState, ServiceState, ServiceStatus
-from inference.types import ImageRequest, ImageResult, Progress
+from inference.types import ImageRequest, ImageResult, Preview, Progress
 from inference.worker.local import LocalService
 from inference.worker.messages import Failed
 
 DEMAND_SECONDS = 10.0
 """How long the bot's last report of its oldest request counts; it reports every second."""
 
-PROGRESS_SECONDS = 0.25
-"""The least time between two reports of a request's steps, except those with a preview. Each report
-costs the driver about a millisecond of its one thread (docs/fleet.md), a GPU runs hundreds of steps
-a second, and the bot edits a message about once a second."""
+PROGRESS_SECONDS = 1.0
+"""The least time between two reports of a request's steps. Each report costs the driver about a
+millisecond of its one thread, a GPU runs hundreds of steps a second, and the bot edits a message
+about once a second."""
 
 MEASURED_RESULTS = 16
 """How many of the newest results count for the mean duration of a step."""
@@ -52,6 +52,25 @@ class ReplicaStatus:
     failure: ModelUnavailable | None = None
 
 
+class ProgressReports:
+    """Passes on a request's first step, and others at intervals. A preview that comes in between is
+    part of the next report."""
+
+    def __init__(self, send: Callable[[Progress], None]) -> None:
+        self._send = send
+        self._preview: Preview | None = None
+        self._next_at = 0.0
+
+    def add(self, step: Progress) -> None:
+        """A step was taken."""
+        self._preview = step.preview or self._preview
+        now = time.monotonic()
+        if now >= self._next_at:
+            self._next_at = now + PROGRESS_SECONDS
+            self._send(replace(step, preview=self._preview))
+            self._preview = None
+
+
 class Replica:
     """The deployment's class. `options` are `LocalService`'s arguments; `release` is their name.
 
@@ -73,24 +92,16 @@ class Replica:
         self, request: ImageRequest, seconds_left: float | None
     ) -> AsyncIterator[ReplicaEvent]:
         """Run one request; the last event is its result or failure. The first step is reported, and
-        later ones not more often than every `PROGRESS_SECONDS`.
+        others at intervals of `PROGRESS_SECONDS` at least.
 
         `seconds_left` until the deadline replaces the request's own: clocks of two machines differ.
         Closing the iterator cancels the request.
         """
         deadline = None if seconds_left is None else time.time() + seconds_left
         events: asyncio.Queue[Progress | None] = asyncio.Queue()
-        reported_at = -PROGRESS_SECONDS
-
-        def report(step: Progress) -> None:
-            nonlocal reported_at
-            now = time.monotonic()
-            if step.preview is not None or now - reported_at >= PROGRESS_SECONDS:
-                reported_at = now
-                events.put_nowait(step)
-
+        reports = ProgressReports(events.put_nowait)
         task = asyncio.create_task(
-            self._service.generate(replace(request, deadline=deadline), report)
+            self._service.generate(replace(request, deadline=deadline), reports.add)
         )
         task.add_done_callback(lambda _: events.put_nowait(None))
         self._running += 1

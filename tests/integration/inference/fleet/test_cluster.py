@@ -63,13 +63,13 @@ async def run(service: RayService | LocalService, wanted: ImageRequest) -> tuple
 async def test_sixty_requests_stream_their_steps_and_give_each_its_own_picture(
     service: RayService,
 ) -> None:
-    """Their steps take 50 ms, and a report follows the one before by 250 ms."""
-    wanted = [request(id=f"r{n}", seed=n, steps=12) for n in range(60)]
+    """Their steps take 50 ms, and a report follows the one before by a second."""
+    wanted = [request(id=f"r{n}", seed=n, steps=24) for n in range(60)]
     answers = await asyncio.gather(*(run(service, one) for one in wanted))
     for pixels, steps in answers:
         assert steps[0] == 1
-        assert steps == sorted(set(steps))
         assert len(steps) >= 2
+        assert steps == sorted(set(steps))
         assert len(set(pixels)) == 1
     assert len({pixels for pixels, _ in answers}) == 60
 
@@ -111,9 +111,9 @@ async def assert_nothing_computes(service: RayService) -> None:
     """No replica has a request, and none makes a call of the denoiser."""
     await until_idle(service)
     # The next reports of the workers and of the replicas have arrived then.
-    await asyncio.sleep(2.5)
+    await asyncio.sleep(2.0)
     before = service.status.denoiser_calls
-    await asyncio.sleep(2.5)
+    await asyncio.sleep(2.0)
     assert service.status.denoiser_calls == before
 
 
@@ -176,7 +176,7 @@ async def test_ten_requests_cancelled_during_their_preparation_take_one_step_at_
         await asyncio.sleep(PHASE_SECONDS / 2)
         assert not stepped.is_set()
         await cancel(task)
-        await until_idle(service)
+        await asyncio.sleep(PHASE_SECONDS)
     await assert_nothing_computes(service)
     assert service.status.denoiser_calls - before <= 10
 

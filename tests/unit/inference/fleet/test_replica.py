@@ -14,6 +14,7 @@ from inference import (
     ImageResult,
     ModelState,
     OutOfMemory,
+    Preview,
     Progress,
     ServiceState,
 )
@@ -21,7 +22,7 @@ from inference.worker.messages import Failed
 from tests.support.requests import request
 
 serve = pytest.importorskip("ray.serve")
-from inference.fleet.replica import Replica, ReplicaStatus  # noqa: E402 - needs Ray
+from inference.fleet.replica import ProgressReports, Replica, ReplicaStatus  # noqa: E402 - needs Ray
 
 ROOT = Path(__file__).parents[4]
 
@@ -75,11 +76,17 @@ async def test_steps_are_reported_at_intervals_until_the_end(
     assert [step.step for step in steps] == list(range(1, 101))
 
 
-async def test_each_preview_is_reported(handle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.fleet.replica.PROGRESS_SECONDS", 1000.0)
-    *steps, _ = await events(handle, "p", steps=600, preview=True)
-    assert len([step for step in steps if step.preview is not None]) >= 2
-    assert len([step for step in steps if step.preview is None]) <= 1
+def test_a_preview_between_two_reports_is_in_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("inference.fleet.replica.time.monotonic", lambda: now)
+    sent: list[Progress] = []
+    reports = ProgressReports(sent.append)
+    first, second = (Preview(pixels=bytes(3), width=1, height=1) for _ in range(2))
+    for step, preview in enumerate([first, None, second, None, None], 1):
+        reports.add(Progress(id="p", step=step, total=9, preview=preview))
+        now += 0.4
+    assert [(each.step, each.preview) for each in sent] == [(1, first), (4, second)]
+    assert sent[1].preview is second
 
 
 async def test_an_error_is_the_last_event(handle: Any) -> None:
