@@ -21,8 +21,8 @@ import psutil
 
 from inference import FleetConfig, ImageRequest, InferenceService, LocalService, RayService
 from tests.support.processes.ray_cluster import (
+    ENVIRONMENT,
     FAKE_ENGINE,
-    ROOT,
     processes_of_ray,
     until_ready,
 )
@@ -95,7 +95,7 @@ async def main() -> None:
         help="for the cluster: RAY_max_direct_call_object_size=4000000 avoids the object store",
     )
     options = parser.parse_args()
-    environment = {"PYTHONPATH": str(ROOT), **dict(x.split("=") for x in options.environment)}
+    environment = {**ENVIRONMENT, **dict(x.split("=") for x in options.environment)}
     with tempfile.TemporaryDirectory() as folder:
         async with LocalService(
             model="noise", factory=FAKE_ENGINE, cache_dir=Path(folder)

@@ -28,6 +28,8 @@ SETTINGS: dict[str, Any] = {
     "RAY_MIN_REPLICAS": "2",
     "MODERATION": "off",
     "QUEUE_LIMIT_PER_USER": str(JOBS),
+    # With Ray's own niceness, 15, the replicas would hardly run beside other tests.
+    "RAY_worker_niceness": "0",
 }
 
 

@@ -22,6 +22,7 @@ import pytest
 from inference import FleetConfig, ImageResult, RayService, ServiceState, WorkerDied
 from tests.support.faults import FIRST_COLOURS
 from tests.support.processes.ray_cluster import (
+    ENVIRONMENT,
     READY_SECONDS,
     ROOT,
     fleet_service,
@@ -113,7 +114,7 @@ def running_head(port: int) -> Iterator[None]:
     """A Ray cluster of this machine alone, started as docs/fleet.md says."""
     ray = str(Path(sys.executable).parent / "ray")
     start = [ray, "start", "--head", f"--port={port}", "--include-dashboard=false", "--num-cpus=4"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | ENVIRONMENT
     subprocess.run(start, env=environment, check=True, capture_output=True)
     try:
         yield

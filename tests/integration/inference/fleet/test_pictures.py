@@ -13,8 +13,8 @@ import pytest
 
 from inference import ImageRequest, LocalService, Preview, Progress, RayService
 from tests.support.processes.ray_cluster import (
+    ENVIRONMENT,
     READY_SECONDS,
-    ROOT,
     fleet_service,
     processes_of_ray,
     until_ready,
@@ -51,7 +51,7 @@ async def test_sixty_pictures_of_pocket_are_those_of_a_local_service_and_nothing
         tmp_path,
         **options,
         replica_factory="inference.families.build:build_engine",
-        environment={"PYTHONPATH": str(ROOT), **threads},
+        environment={**ENVIRONMENT, **threads},
     ) as fleet:
         async with asyncio.timeout(READY_SECONDS):
             await fleet.wait_ready()
