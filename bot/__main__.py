@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -188,6 +189,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StartError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
+    if settings.hf_home is not None:
+        # The names of models are resolved with the files in the hub's cache.
+        os.environ["HF_HOME"] = str(settings.hf_home.expanduser().resolve())
     secrets = (settings.discord_token, settings.hf_token)
     set_up(
         settings.log_level,

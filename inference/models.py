@@ -18,6 +18,7 @@ from inference.model_entry import (
     ModelEntry,
     Size,
 )
+from inference.pipeline_tasks import KLEIN, cached_folder, described
 
 POCKET = Path(__file__).parent / "pocket"
 
@@ -115,16 +116,8 @@ MODELS: dict[str, ModelEntry] = {
             name="klein-4b",
             source="black-forest-labs/FLUX.2-klein-4B",
             licence="apache-2.0",
-            pixels=1024 * 1024,
             sizes=SIZES_1024,
-            # Distilled: four steps, and neither guidance nor a negative prompt.
-            steps=4,
-            guidance_scale=1.0,
-            family="flux2_klein",
-            tasks=("edit", "text2img"),
-            options=MASK,
-            max_references=4,
-            half_precision="bfloat16",
+            **KLEIN,
             parameters=7_982_000_000,
             about="Edits pictures by an instruction, and draws from text, in four steps.",
             commercial_use=True,
@@ -268,17 +261,20 @@ def find_model(name: str) -> ModelEntry:
 
     `name` is a name in the catalogue, the path of a `save_pretrained` folder, or a repository of
     the hub as `owner/name`. A revision can follow the first and the last form: `name@revision`.
-    A repository that the catalogue contains has the catalogue's settings.
+    A repository that the catalogue contains has the catalogue's settings. The tasks and settings of
+    another one, or of a folder, are those of its pipeline's class, once it is on this machine.
 
     Raises:
         UnknownModel: it is none of these.
     """
     if (Path(name) / "model_index.json").is_file():
-        return ModelEntry(name=Path(name).name, source=name, licence="unknown")
+        entry = ModelEntry(name=Path(name).name, source=name, licence="unknown")
+        return described(entry, Path(name))
     base, _, revision = name.partition("@")
     entry = MODELS.get(base) or next((e for e in MODELS.values() if e.source == base), None)
     if entry is None and _REPOSITORY.fullmatch(base):
         entry = ModelEntry(name=base, source=base, licence="unknown")
+        entry = described(entry, cached_folder(base))
     if entry is None or (revision and not entry.on_hub):
         raise UnknownModel(
             f"The model {name!r} is neither in the catalogue ({', '.join(MODELS)}), nor a folder "

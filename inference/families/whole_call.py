@@ -5,12 +5,14 @@ Progress and cancelling go through the pipeline's step callback.
 
 from __future__ import annotations
 
+import inspect
 import queue
 import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from diffusers import AutoPipelineForText2Image
 from PIL import Image
 
 from inference.engine.failures import attempt, failure_of
@@ -36,11 +38,13 @@ class _Cancelled(Exception):
 
 
 class WholeCallEngine:
-    """Runs one request after the other through `pipe`; `report` is called in `run`'s thread."""
+    """Runs one request after the other through `pipe`, or through the pipeline of its components
+    that draws from text; `report` is called in `run`'s thread."""
 
     def __init__(self, pipe: Any, report: Callable[[Event], None]) -> None:
         self.pipe = pipe
         self.report = report
+        self._from_text: Any = None
         self._default_scheduler = pipe.scheduler
         self._previews = LatentPreview(pipe)
         self._next_preview = 0.0
@@ -96,6 +100,13 @@ class WholeCallEngine:
     def close(self) -> None:
         """Nothing to release: the engine has no thread of its own."""
 
+    def _text_pipe(self) -> Any:
+        """The pipeline of the same components that draws from text."""
+        if self._from_text is None:
+            self._from_text = AutoPipelineForText2Image.from_pipe(self.pipe)
+            self._from_text.set_progress_bar_config(disable=True)
+        return self._from_text
+
     def _preview(self, latents: torch.Tensor) -> Preview | None:
         now = time.monotonic()
         if now < self._next_preview:
@@ -110,7 +121,7 @@ class WholeCallEngine:
         steps = 0
 
         def report_progress(
-            _pipe: Any, step: int, _time: Any, values: dict[str, Any]
+            pipe: Any, step: int, _time: Any, values: dict[str, Any]
         ) -> dict[str, Any]:
             nonlocal steps
             steps = step + 1
@@ -120,28 +131,15 @@ class WholeCallEngine:
                 # The pipeline's interrupt flag would still decode the unfinished latents.
                 raise _Cancelled
             preview = self._preview(values["latents"]) if request.preview else None
-            total = self.pipe.num_timesteps
+            total = pipe.num_timesteps
             self.report(Progress(id=request.id, step=steps, total=total, preview=preview))
             return values
 
-        self.pipe.scheduler = new_scheduler(
-            self._default_scheduler, request.scheduler, request.steps
-        )
-
         def call() -> Any:
-            return self.pipe(
-                prompt=request.prompt,
-                # An empty string would be encoded; without one, SDXL takes zeros.
-                negative_prompt=request.negative_prompt or None,
-                image=Image.frombytes("RGB", (request.width, request.height), request.pixels),
-                # The pipeline fails without a step. Half a step is added so that rounding down
-                # leaves one.
-                strength=max(request.strength, min(1.0, 1.5 / request.steps)),
-                num_inference_steps=request.steps,
-                guidance_scale=request.guidance_scale,
-                generator=torch.Generator("cpu").manual_seed(request.seed),
-                callback_on_step_end=report_progress,
-            ).images[0]
+            pipe = self.pipe if request.pixels else self._text_pipe()
+            scheduler = new_scheduler(self._default_scheduler, request.scheduler, request.steps)
+            pipe.scheduler = scheduler
+            return pipe(**_arguments(pipe, request, report_progress)).images[0]
 
         image = attempt(call)
         self.report(Statistics(denoiser_calls=self._calls, denoiser_rows=self._rows))
@@ -161,3 +159,27 @@ class WholeCallEngine:
                 timings=Timings(prepare=0.0, steps=seconds, decode=0.0, device=seconds),
             )
         )
+
+
+def _arguments(pipe: Any, request: ImageRequest, callback: Callable[..., Any]) -> dict[str, Any]:
+    """The arguments of the pipeline's call for a request: those that it takes. Pipelines without a
+    step callback report no progress."""
+    accepted = inspect.signature(type(pipe).__call__).parameters
+    size = {"width": request.width, "height": request.height}
+    given: dict[str, Any] = {
+        "prompt": request.prompt,
+        # An empty string would be encoded; without one, SDXL takes zeros.
+        "negative_prompt": request.negative_prompt or None,
+        # The pipeline fails without a step. Half a step is added so that rounding down leaves one.
+        "strength": max(request.strength, min(1.0, 1.5 / request.steps)),
+        "num_inference_steps": request.steps,
+        "guidance_scale": request.guidance_scale,
+        "generator": torch.Generator("cpu").manual_seed(request.seed),
+        "callback_on_step_end": callback,
+    }
+    if request.pixels:
+        given["image"] = Image.frombytes("RGB", (request.width, request.height), request.pixels)
+    # Where a picture is redrawn with a strength, it gives the size.
+    if not request.pixels or "strength" not in accepted:
+        given |= size
+    return {name: value for name, value in given.items() if name in accepted}

@@ -15,6 +15,7 @@ from diffusers import (
     AutoencoderKL,
     AutoencoderTiny,
     AutoPipelineForImage2Image,
+    AutoPipelineForText2Image,
     ControlNetModel,
     ControlNetUnionModel,
     DiffusionPipeline,
@@ -27,6 +28,7 @@ from inference.downloads import LocalModel, download_model
 from inference.errors import InvalidModel, ModelTooLarge
 from inference.model_entry import ExtraRepository, ModelEntry
 from inference.pipeline_files import HALF_VARIANT
+from inference.pipeline_tasks import pipeline_classes
 from inference.pipelines import random_klein, random_tiny
 from inference.pipelines.depth import DepthEstimator, load_depth_estimator
 from inference.pipelines.devices import is_out_of_memory
@@ -108,7 +110,7 @@ def _load_errors(entry: ModelEntry, device: torch.device) -> Iterator[None]:
         raise _invalid(entry, error) from error
     except ValueError as error:
         raise InvalidModel(
-            f"{entry.source} is not an image-to-image pipeline: {_first_line(error)}"
+            f"{entry.source} is not a pipeline that redraws or draws: {_first_line(error)}"
         ) from error
 
 
@@ -176,7 +178,10 @@ def _from_folder(folder: Path, dtype: torch.dtype, components: dict[str, Any]) -
     if "safety_checker" in index:
         options |= {"safety_checker": None, "requires_safety_checker": False}
     if index.get("_class_name") != StableDiffusionDepth2ImgPipeline.__name__:
-        return AutoPipelineForImage2Image.from_pretrained(folder, **options)
+        tasks = pipeline_classes().get(str(index.get("_class_name")), {})
+        only_text = bool(tasks) and set(tasks) == {"text2img"}
+        kind = AutoPipelineForText2Image if only_text else AutoPipelineForImage2Image
+        return kind.from_pretrained(folder, **options)
     # Old repositories name DPTFeatureExtractor, which transformers 5 does not have. diffusers looks
     # the class up even if another object is passed, so the component is loaded afterwards.
     pipe = StableDiffusionDepth2ImgPipeline.from_pretrained(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import (
+    AutoPipelineForText2Image,
     StableDiffusionImg2ImgPipeline,
     StableDiffusionXLImg2ImgPipeline,
     UNet2DConditionModel,
@@ -124,6 +125,28 @@ def test_the_picture_equals_the_library_s(pipe: Any) -> None:
     wanted = request(scheduler="euler", negative_prompt="blue")
     expected = (run_library(pipe, wanted, "np")[0] * 255).round().astype(np.uint8)
     assert np.array_equal(array(results(serve(pipe, wanted))["one"]), expected)
+
+
+def test_without_a_picture_it_is_drawn_from_text_as_by_the_library(pipe: Any) -> None:
+    wanted = request(pixels=b"", negative_prompt="blue", steps=4, width=128)
+    library = AutoPipelineForText2Image.from_pipe(pipe)
+    library.set_progress_bar_config(disable=True)
+    expected = library(
+        prompt=wanted.prompt,
+        negative_prompt=wanted.negative_prompt,
+        width=128,
+        height=64,
+        num_inference_steps=4,
+        guidance_scale=wanted.guidance_scale,
+        generator=torch.Generator("cpu").manual_seed(wanted.seed),
+        output_type="np",
+    ).images[0]
+    events = serve(pipe, wanted, request("redrawn"))
+    made = array(results(events)["one"])
+    assert np.array_equal(made, (expected * 255).round().astype(np.uint8))
+    progress = [(e.step, e.total) for e in events if isinstance(e, Progress) and e.id == "one"]
+    assert progress == [(n, 4) for n in range(1, 5)]
+    assert results(events)["redrawn"].steps_run == 7
 
 
 @pytest.mark.parametrize(("steps", "strength", "run"), [(10, 0.5, 5), (10, 0.05, 1), (49, 0.01, 1)])

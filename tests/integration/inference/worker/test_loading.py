@@ -115,9 +115,9 @@ def damage_folder(damage: str, folder: Path) -> None:
         ("no safetensors", "safetensors"),
         ("no unet", "cannot be loaded"),
         ("half a file", "damaged"),
-        ("not image-to-image", "not an image-to-image pipeline"),
+        ("not image-to-image", "not a pipeline that redraws or draws"),
         ("an index that is no JSON", "cannot be loaded"),
-        ("code of its own", "not an image-to-image pipeline"),
+        ("code of its own", "not a pipeline that redraws or draws"),
     ],
 )
 def test_a_folder_that_does_not_load_gives_one_sentence(
