@@ -91,8 +91,8 @@ class ModelEntry:
     `family` names the builder in `inference.families`; empty is decided by the pipeline's class
     when the model is loaded. `tasks` are what the model can do, `options` the settings of a request
     that it has: others are without effect. `max_references` is the number of pictures that a
-    request to edit may have, the first one included. `about` is one sentence for users: what the
-    model is good at. `commercial_use` is whether the licence permits it; None is unknown.
+    request to edit may have, the first one included. `commercial_use` is whether the
+    licence permits it; None is unknown.
 
     The remaining fields are further repositories: `vae` and `tiny_vae` replace the VAE (the second
     one is an `AutoencoderTiny`), `lora` is merged into the weights, `control` is a ControlNet that
@@ -118,7 +118,6 @@ class ModelEntry:
     tasks: tuple[Task, ...] = ("img2img",)
     options: frozenset[Option] = ALL_OPTIONS
     max_references: int = 0
-    about: str = ""
     commercial_use: bool | None = None
     vae: ExtraRepository | None = None
     tiny_vae: ExtraRepository | None = None

@@ -54,6 +54,11 @@ def translate(locale: str | discord.Locale, key: str, **params: Any) -> str:
     return format_text(language_of(str(locale)), template, params)
 
 
+def about_of(locale: str | discord.Locale, model: str) -> str:
+    """What a model of the catalogue is good at, in one sentence; empty for other models."""
+    return catalogue(language_of(str(locale))).get(f"about.{model}", "")
+
+
 def notice_of(locale: str | discord.Locale, model: str) -> str:
     """A note about the quality of a model's pictures (toy model, noise); empty for most models."""
     return catalogue(language_of(str(locale))).get(f"notice.{model}", "")

@@ -8,7 +8,7 @@ from typing import Any
 import discord
 
 from bot.client import Services
-from bot.i18n.translate import translate
+from bot.i18n.translate import about_of, translate
 from bot.store.user_defaults import Notification, UserDefaults
 from cogs.requests.tasks import has_strength, has_styles
 from cogs.shared.guard import PersistentItem, SentComponent
@@ -51,7 +51,7 @@ def draw_panel(
     view = discord.ui.LayoutView(timeout=None)
     view.add_item(discord.ui.TextDisplay(translate(locale, "defaults.title")))
     models = _offered_models(services)
-    about = {model.name: model.about[:LABEL_CHARACTERS] for model in models}
+    about = {model.name: about_of(locale, model.name)[:LABEL_CHARACTERS] for model in models}
     for field, current, options in _fields(services, models, defaults, locale):
         if field not in fields:
             continue

@@ -9,7 +9,7 @@ from typing import Any, Self
 import discord
 
 from bot.client import RedrawBot
-from bot.i18n.translate import translate
+from bot.i18n.translate import about_of, translate
 from cogs.requests.draft import MAX_SEED, Draft
 from cogs.requests.parts import PARTS, part_named
 from cogs.requests.pictures.candidates import ImageCandidate
@@ -138,7 +138,7 @@ class RequestModal(_RequestForm):
                 discord.SelectOption(
                     label=model.name[:LABEL_CHARACTERS],
                     value=model.name,
-                    description=model.about[:LABEL_CHARACTERS] or None,
+                    description=about_of(self.locale, model.name)[:LABEL_CHARACTERS] or None,
                     default=model.name == chosen,
                 )
                 for model in self._models[:MAX_OPTIONS]

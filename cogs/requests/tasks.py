@@ -12,7 +12,7 @@ from bot.errors import RequestError
 from bot.i18n.durations import duration
 from bot.i18n.lists import Listed
 from bot.i18n.names import Name
-from bot.i18n.translate import translate
+from bot.i18n.translate import about_of, translate
 from bot.jobs.options import options_for
 from bot.models import TaskNotOffered
 from cogs.requests.draft import Draft
@@ -180,4 +180,5 @@ def _model_line(services: Services, model: ModelEntry, task: Task, locale: str) 
     speed = ""
     if seconds is not None:
         speed = translate(locale, "models.speed", duration=duration(locale, seconds))
-    return " · ".join(part for part in (model.name, speed, model.about) if part)
+    about = about_of(locale, model.name)
+    return " · ".join(part for part in (model.name, speed, about) if part)

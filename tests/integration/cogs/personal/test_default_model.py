@@ -12,6 +12,7 @@ import discord
 import pytest
 import pytest_asyncio
 
+from bot.i18n.translate import about_of
 from bot.jobs.budgets import EVERYONE, RoleLimits
 from bot.models import ConfiguredModels
 from bot.store.user_defaults import UserDefaults
@@ -77,17 +78,21 @@ def fields_of(shown: Any) -> list[dict[str, Any]]:
 async def test_the_panel_offers_the_models_that_redraw(sim: SimulatedDiscord) -> None:
     menu = menus(await choose(sim))[MENU]
     offered = {option.value: (option.label, option.description) for option in menu.options}
-    models = sim.bot.services.models
     assert offered == {
         "-": ("Redraw with: the usual model (sd2-depth)", None),
-        "sd2-depth": ("Redraw with: sd2-depth", models.get("sd2-depth").about),
-        "sdxl-turbo": ("Redraw with: sdxl-turbo", models.get("sdxl-turbo").about),
+        "sd2-depth": ("Redraw with: sd2-depth", about_of("en", "sd2-depth")),
+        "sdxl-turbo": ("Redraw with: sdxl-turbo", about_of("en", "sdxl-turbo")),
     }
     assert [option.value for option in menu.options if option.default] == ["sdxl-turbo"]
     defaults = sim.bot.services.store.user_defaults
     assert await defaults.of(sim.alice.id) == UserDefaults(model="sdxl-turbo")
     view = draw_panel(sim.bot.services, UserDefaults(), "en-US")
     assert view.total_children_count <= COMPONENT_LIMIT
+    translated = draw_panel(sim.bot.services, UserDefaults(), "de", fields=("model",))
+    (german,) = (item for item in translated.walk_children() if isinstance(item, discord.ui.Select))
+    assert "Zeichnet ein Bild neu und behält seine Formen." in {
+        option.description for option in german.options
+    }
     await choose(sim, "-")
     assert await defaults.of(sim.alice.id) == UserDefaults()
 
@@ -122,8 +127,8 @@ async def test_settings_that_it_lacks_are_refused_with_its_name(sim: SimulatedDi
     command = {"prompt": "a fox", "image": CAT}
     refused = await slash(sim.alice, sim.channel, "img2img", negative_prompt="rain", **command)
     assert "The model sdxl-turbo has no setting `negative_prompt`" in said(refused)
-    refused = await slash(sim.alice, sim.channel, "img2img", mask=CAT, **command)
-    assert "sdxl-turbo cannot redraw a part" in said(refused)
+    refused = await slash(sim.alice, sim.channel, "img2img", structure=CAT, **command)
+    assert "sdxl-turbo has no setting `structure`" in said(refused)
 
 
 async def test_redraw_this_shows_its_settings_and_uses_it(sim: SimulatedDiscord) -> None:

@@ -19,7 +19,7 @@ from bot.i18n.names import Name
 from bot.i18n.plurals import format_text
 from bot.i18n.translate import LANGUAGES, catalogue, language_of, translate
 from cogs.shared.errors import NoSource, PictureNotVisible, TooManySteps
-from inference import ModelState, ServiceState, find_model
+from inference import MODELS, ModelState, ServiceState, find_model
 
 OTHERS = [language for language in LANGUAGES if language != "en"]
 ROOT = Path(__file__).parents[4]
@@ -64,8 +64,10 @@ def test_names_descriptions_and_labels_are_within_discords_limits(language: str)
             # https://discord.com/developers/docs/interactions/application-commands#naming
             assert re.fullmatch(r"[-_'\w]{1,32}", text), key
             assert text == text.lower(), key
-        elif ".option." in key or key.endswith(
-            (".description", "privacy.delete", "privacy.export")
+        elif (
+            key.startswith("about.")
+            or ".option." in key
+            or key.endswith((".description", "privacy.delete", "privacy.export"))
         ):
             assert 1 <= len(text) <= 100, key
         elif ".button." in key:
@@ -192,9 +194,11 @@ def test_every_key_in_the_catalogue_is_used() -> None:
     states = {f"queue.state.{state}" for state in ServiceState}
     states |= {f"models.state.{state}" for state in ModelState}
     assert states <= set(catalogue("en"))
+    abouts = {f"about.{name}" for name in MODELS}
+    assert abouts == {key for key in catalogue("en") if key.startswith("about.")}
     notices = {key for key in catalogue("en") if key.startswith("notice.")}
     assert all(find_model(key.removeprefix("notice.")) for key in notices)
-    assert set(catalogue("en")) - used - dynamic - states - notices == set()
+    assert set(catalogue("en")) - used - dynamic - states - notices - abouts == set()
 
 
 def published_commands(language: str) -> set[str]:
