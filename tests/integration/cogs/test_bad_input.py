@@ -187,7 +187,7 @@ async def test_requests_over_the_limit_are_refused_before_their_files_are_decode
         many = await discord_sim.alice.slash(
             discord_sim.channel, "img2img", prompt="x", image=CAT, count=4
         )
-        assert "At most 1 pictures" in refusal_in(many)
+        assert "At most 1 picture" in refusal_in(many)
         assert len(decoded) == 1
 
 

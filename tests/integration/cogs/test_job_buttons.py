@@ -536,4 +536,4 @@ async def test_a_mention_without_a_picture_is_answered_with_an_explanation(
     await discord_sim.bob.send(discord_sim.channel, f"{me.mention}")
     assert "mention me" in discord_sim.last.content
     await discord_sim.bob.send(discord_sim.channel, f"{me.mention} as a watercolour")
-    assert "no picture here" in discord_sim.last.content
+    assert "found no picture" in discord_sim.last.content

@@ -81,7 +81,7 @@ async def test_the_same_error_is_not_repeated_at_every_reply(sim: SimulatedDisco
     for _ in range(3):
         await sim.bob.send(sim.channel, f"{me(sim)} as a statue")
         await sim.alice.send(sim.channel, f"{me(sim)}")
-    answers = [text for text in texts(sim) if "no picture here" in text]
+    answers = [text for text in texts(sim) if "found no picture" in text]
     explanations = [text for text in texts(sim) if "mention me" in text]
     assert (len(answers), len(explanations)) == (1, 1)
     assert all(len(answer) < 200 for answer in answers)
