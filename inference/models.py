@@ -256,8 +256,8 @@ def find_model(name: str) -> ModelEntry:
         UnknownModel: it is none of these.
     """
     if (Path(name) / "model_index.json").is_file():
-        entry = ModelEntry(name=Path(name).name, source=name, licence="unknown")
-        return described(entry, Path(name))
+        local = ModelEntry(name=Path(name).name, source=name, licence="unknown")
+        return described(local, Path(name))
     base, _, revision = name.partition("@")
     entry = MODELS.get(base) or next((e for e in MODELS.values() if e.source == base), None)
     if entry is None and _REPOSITORY.fullmatch(base):
