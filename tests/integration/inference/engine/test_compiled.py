@@ -42,9 +42,10 @@ def run(batch: list[Any], model: Depth2ImgModel) -> list[torch.Tensor]:
     return [one.state.sample for one in batch]
 
 
+@pytest.mark.slow
 def test_stable_diffusion_2_is_compiled_once_for_every_batch_and_size() -> None:
     """The real architecture without weights: no graph breaks, and no compilation after the first
-    calls."""
+    calls. `make test` has the latter for the tiny architecture."""
     with torch.no_grad():
         pipe = random_sd2.build(torch.device("meta"), torch.float16)
         assert compile_unet(pipe, 512 * 512, backend="eager")
