@@ -12,7 +12,6 @@ Services Packet Switching Networks", IEEE/ACM Transactions on Networking 5(5), 1
 from __future__ import annotations
 
 import heapq
-import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -40,7 +39,8 @@ class FairQueue:
         self._virtual_time = 0.0
         # When the last job of a user without waiting jobs finishes, in virtual time.
         self._finish: dict[int, float] = {}
-        self._numbers = itertools.count()
+        # How many times a user without waiting jobs has added one.
+        self._arrivals = 0
         self._running: dict[str, Job] = {}
         self._order: list[Job] | None = None
 
@@ -51,7 +51,8 @@ class FairQueue:
         """Add a job after the same user's other jobs."""
         user = self._users.get(job.user_id)
         if user is None:
-            user = _UserQueue(self._start_of_new(job.user_id), next(self._numbers))
+            self._arrivals += 1
+            user = _UserQueue(self._start_of_new(job.user_id), self._arrivals)
             self._users[job.user_id] = user
             self._finish.pop(job.user_id, None)
         user.jobs.append(job)
