@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,9 @@ async def test_harmless_pictures_score_low_and_suspicious_ones_high() -> None:
 
 
 @pytest.mark.parametrize("width", range(1, 14))
-async def test_a_broken_classifier_gives_no_score_and_is_replaced(width: int) -> None:
+async def test_a_broken_classifier_gives_no_score_and_is_replaced(
+    width: int, caplog: pytest.LogCaptureFixture
+) -> None:
     async with ClassifierProcess("", seconds=60.0, command=("-c", CHILD)) as classifier:
         assert await classifier.score(as_picture(photo(20, 4))) == 0.25
         if width == 1:
@@ -60,6 +63,9 @@ async def test_a_broken_classifier_gives_no_score_and_is_replaced(width: int) ->
             await classifier.score(as_picture(photo(width, 4)))
         classifier._seconds = 60.0
         assert await classifier.score(as_picture(photo(20, 4))) == 0.25
+    ends = [message for message in caplog.messages if "was ended" in message]
+    assert len(ends) == 1
+    assert re.fullmatch(r"The image classifier was ended: \w+Error", ends[0])
 
 
 # Answers when `answer` exists, and says with `asked` that it has read the picture.
