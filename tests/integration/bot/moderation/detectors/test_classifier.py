@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,13 @@ async def test_a_broken_classifier_gives_no_score_and_is_replaced(
     ends = [message for message in caplog.messages if "was ended" in message]
     assert len(ends) == 1
     assert re.fullmatch(r"The image classifier was ended: \w+Error", ends[0])
+
+
+async def test_ending_a_process_that_has_ended_is_no_error() -> None:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    assert await process.wait() == 0
+    await module._end(process)
+    assert process.returncode == 0
 
 
 # Answers when `answer` exists, and says with `asked` that it has read the picture.
