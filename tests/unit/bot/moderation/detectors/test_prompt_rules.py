@@ -89,6 +89,15 @@ def test_words_of_other_scripts_and_phrases_are_found(pattern: str, text: str) -
     assert found(pattern, text)
 
 
+def test_a_rule_in_a_script_without_spaces_is_found_inside_a_text() -> None:
+    # Letters before it, after it, and on both sides.
+    for text in ("黒い裸", "裸の人", "黒い裸の人"):
+        assert found("裸", text)
+    # In scripts with spaces it is a whole word.
+    for text in ("unwolf", "wolfish", "unwolfish"):
+        assert not found("wolf", text)
+
+
 def test_an_expression_is_matched_to_the_text_and_to_its_normal_form() -> None:
     assert found(r"\bn(aked|ude)\b", "a nudе person", RuleKind.REGEX)
     assert found(r"\d{3}", "agent 007", RuleKind.REGEX)
