@@ -165,6 +165,8 @@ async def test_a_size_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     limits = {EVERYONE: RoleLimits(megapixels=0.01)}
     async with open_moderated_server(tmp_path, moderation=False, role_limits=limits) as server:
         assert "pictures of at most 0.01 megapixels" in await server.redraw()
+        # The source was stored before its size was known.
+        assert list((server.services.settings.data_dir / "pictures").rglob("*.*")) == []
 
 
 async def test_the_time_between_two_requests_depends_on_roles_and_survives_a_restart(
