@@ -82,14 +82,22 @@ async def test_a_wrong_option_is_refused_in_an_ephemeral_reply(
 
 
 async def test_an_attachment_over_the_limit_is_not_downloaded(
-    discord_sim: SimulatedDiscord,
+    discord_sim: SimulatedDiscord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    read, downloaded = discord.Attachment.read, []
+
+    async def recorded(attachment: discord.Attachment) -> bytes:
+        downloaded.append(attachment.filename)
+        return await read(attachment)
+
+    monkeypatch.setattr(discord.Attachment, "read", recorded)
     result = await discord_sim.alice.slash(
         discord_sim.channel, "img2img", prompt="x", image=("big.png", bytes(21 * 2**20))
     )
     assert "limit is 20 MiB" in refusal_in(result)
-    assert not any("cdn" in entry.path for entry in discord_sim.env.http_requests)
+    assert downloaded == []
     await assert_the_next_one_works(discord_sim)
+    assert downloaded != []
 
 
 async def test_a_repeated_request_with_more_steps_than_now_allowed_is_refused(
