@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -184,7 +185,8 @@ async def test_a_picture_of_which_a_part_was_redrawn_has_no_new_detail(
     assert menu_of((await larger(sim, message)).message) is None
     # A menu that an earlier version has sent.
     with monkeypatch.context() as patch:
-        patch.setattr("cogs.img2img._detail._is_redrawn_whole", lambda job: True)
+        detail = importlib.import_module("cogs.img2img._detail")
+        patch.setattr(detail, "_is_redrawn_whole", lambda job: True)
         shown = (await larger(sim, message)).message
     assert "Only a part" in reply_of(await choose(sim, shown))
 
