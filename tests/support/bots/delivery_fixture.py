@@ -11,6 +11,7 @@ from enum import Enum
 from bot.delivery.delivery import Delivery
 from bot.delivery.edit_limiter import EditRateLimiter
 from bot.delivery.message import EncodePictures
+from bot.jobs.checks import JobChecks
 from bot.jobs.job import Destination, Job
 from bot.store.database import no_failpoint
 from tests.support.bots.minimal_bot import Bot, PlainRenderer, as_png, job_for, square
@@ -64,7 +65,8 @@ class DeliveryFixture:
 @dataclass
 class Case:
     """One delivery. `slept` holds the pauses between attempts, which take no real time;
-    `clock_error` is how many seconds the bot's clock is ahead of Discord's."""
+    `clock_error` is how many seconds the bot's clock is ahead of Discord's. `checks` are those of
+    the pictures."""
 
     fixture: DeliveryFixture
     channel: int
@@ -72,6 +74,7 @@ class Case:
     slept: list[float] = field(default_factory=list)
     time: float = 0.0
     clock_error: float = 0.0
+    checks: JobChecks = field(default_factory=NoChecks)
 
     @property
     def discord(self) -> FakeDiscord:
@@ -83,6 +86,11 @@ class Case:
 
     async def deliver(self, job: Job, encode: EncodePictures = as_png) -> None:
         """Answer the job."""
+        async with asyncio.timeout(20):
+            await self.delivery(encode).deliver(job)
+
+    def delivery(self, encode: EncodePictures = as_png) -> Delivery:
+        """A delivery for this case."""
 
         async def pass_time(seconds: float) -> None:
             self.time += seconds
@@ -91,20 +99,18 @@ class Case:
             self.slept.append(seconds)
             await pass_time(seconds)
 
-        delivery = Delivery(
+        return Delivery(
             self.fixture.bot.client,
             PlainRenderer(),
             self.fixture.bot.store,
             encode,
-            NoChecks(),
+            self.checks,
             edit_limiter=EditRateLimiter(now=lambda: self.time, sleep=pass_time),
             clock=lambda: time.time() + self.clock_error,
             monotonic=lambda: self.time,
             sleep=sleep,
             failpoint=self.fixture.failpoint,
         )
-        async with asyncio.timeout(20):
-            await delivery.deliver(job)
 
     async def made_job(self, *, private: bool = False, expired: bool = False) -> Job:
         """A job that was deferred and made, but not answered."""

@@ -66,8 +66,9 @@ def _components(payload: dict[str, Any], files: dict[str, bytes]) -> Iterator[st
         yield f"{len(everything)} components"
     if len(text_of(payload.get("components", []))) > 4000:
         yield "more than 4000 characters of text"
-    ids = [c["id"] for c in everything if c.get("id")]
-    if len(ids) != len(set(ids)) or any(not 0 <= id_ < 2**31 for id_ in ids):
+    ids = [c["id"] for c in everything if c.get("id", 0) != 0]
+    are_numbers = all(isinstance(id_, int) and 0 <= id_ < 2**31 for id_ in ids)
+    if not are_numbers or len(ids) != len(set(ids)):
         yield "component ids must be distinct 32-bit numbers"
     custom_ids = [c["custom_id"] for c in everything if "custom_id" in c]
     if len(custom_ids) != len(set(custom_ids)):
