@@ -8,6 +8,8 @@ colours of the part: cold colours are reached beside dark pixels, warm ones besi
 pixels. `PAIRS` and `TINTS` are such colours. A pixel is outside the part where its mask is below a
 half, inside above nine tenths. Prints JSON: the largest and the mean absolute difference to the
 source outside the part, of 255, and the share of pictures whose inside has the requested colour.
+The control is the same requests without a part, measured inside the same masks: a colour that the
+model does not reach there says nothing about parts.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -131,7 +134,17 @@ def measure(model: Depth2ImgModel, sheet: Sheet, part: Part, number: int) -> dic
     """The figures of one part."""
     wanted = list(requests(sheet, part, number))
     results = run_all(model, [request for request, _ in wanted])
-    differences, missed = [], []
+    whole = [replace(request, part="everything", return_mask=False) for request, _ in wanted]
+    controls = run_all(model, whole)
+
+    def colour_of(result: ImageResult, inside: Any) -> str:
+        pixels = np.frombuffer(result.pixels, np.uint8).reshape(*inside.shape, 3)
+        found = pixels[inside].astype(float)
+        if part == "background":
+            return nearest_colour(sheet, found)
+        return nearest_hue(sheet, found, [tint for _, tint in TINTS])
+
+    differences, missed, possible = [], [], []
     for request, colour in wanted:
         result = results[request.id]
         shape = (request.height, request.width)
@@ -139,18 +152,18 @@ def measure(model: Depth2ImgModel, sheet: Sheet, part: Part, number: int) -> dic
         made = np.frombuffer(result.pixels, np.uint8).reshape(*shape, 3).astype(float)
         own = np.frombuffer(request.pixels, np.uint8).reshape(*shape, 3)
         differences.append(float(np.abs(made - own)[mask <= OUTSIDE].mean()))
-        inside = made[mask >= INSIDE]
-        if part == "background":
-            got = nearest_colour(sheet, inside)
-        else:
-            got = nearest_hue(sheet, inside, [tint for _, tint in TINTS])
+        got, control = (colour_of(each[request.id], mask >= INSIDE) for each in (results, controls))
         if got != colour:
-            missed.append(f"{request.prompt}: {got}")
+            missed.append(f"{request.prompt}: {got}, control {control}")
+        if control == colour:
+            possible.append(got == colour)
     return {
         "pictures": number,
         "largest difference outside": round(max(differences), 2),
         "mean difference outside": round(float(np.mean(differences)), 2),
         "colour reached": round(1 - len(missed) / number, 3),
+        "control reached": round(len(possible) / number, 3),
+        "colour reached where the control is": round(float(np.mean(possible)), 3),
         "missed": missed,
     }
 
