@@ -113,7 +113,7 @@ async def _visible(page: Page, prompt: str, number: int) -> None:
 
 async def strengths() -> None:
     """One picture at four strengths."""
-    async with demo() as url, browser_page(url) as page:
+    async with demo() as url, browser_page(url, height=980) as page:
         await img2img(page, PANDA, FOX, seed="7")
         await expect(redrawn(page, PANDA)).to_be_visible(timeout=PICTURE_MS)
         await page.get_by_role("button", name="Strengths").last.click()

@@ -27,6 +27,7 @@ from tests.support.simulated_discord import (
     open_shared_discord,
     text_of,
 )
+from tests.support.simulated_users import slash
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -168,6 +169,8 @@ async def test_show_part_runs_no_step_and_posts_a_tinted_picture(
     assert "would be redrawn: the mask" in text_of(message)
     assert "0 steps" not in text_of(message)
     assert set(buttons_of(message)) == {"Redraw this part", "Edit", "Delete"}
+    history = await slash(discord_sim.alice, discord_sim.channel, "history")
+    assert " · 0 steps" not in text_of(history.response.message)
     data = await message.attachments[0].read()
     shown = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
     source = Image.frombytes("RGB", (request.width, request.height), request.pixels)

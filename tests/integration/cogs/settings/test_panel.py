@@ -75,6 +75,24 @@ async def test_a_member_who_lost_the_permission_changes_nothing(server: Moderate
     assert (await server.services.store.guild_settings.options(server.guild_id)).mentions
 
 
+async def test_a_menu_with_a_choice_keeps_its_name(server: ModeratedServer) -> None:
+    """A menu of channels or roles shows its choice in the place of its placeholder."""
+    await choose(server, "gallery", server.adult)
+    view = discord.ui.LayoutView.from_message((await panel(server)).message)
+    items = list(view.walk_children())
+    named = {
+        item.custom_id.rpartition(":")[2]: items[index - 2].content
+        for index, item in enumerate(items)
+        if isinstance(item, discord.ui.ChannelSelect | discord.ui.RoleSelect)
+        # Before the menu comes its row.
+        and isinstance(items[index - 2], discord.ui.TextDisplay)
+    }
+    assert named["channels"] == "Channels in which the bot may be used:"
+    assert named["roles"] == "Roles with which the bot may be used:"
+    assert named["gallery"] == "Channel for shared pictures:"
+    assert named["log"] == "Channel of the moderation log:"
+
+
 async def test_the_bot_works_in_the_chosen_channels_only(server: ModeratedServer) -> None:
     await choose(server, "channels", server.adult)
     told = await server.redraw()
