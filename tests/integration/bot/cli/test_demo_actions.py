@@ -34,7 +34,7 @@ async def test_the_server_begins_with_samples_and_a_gallery_that_one_user_manage
 ) -> None:
     async with open_demo(tmp_path, ScriptedService()) as demo:
         (samples,) = await demo.messages("bob")
-        assert len(samples["attachments"]) == 6
+        assert len(samples["attachments"]) == 5
         for attachment in samples["attachments"]:
             async with demo.session.get(attachment["url"]) as response:
                 assert response.headers["Content-Type"] == "image/png"
