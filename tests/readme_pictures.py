@@ -34,7 +34,7 @@ DOCS = ROOT / "docs"
 PANDA = "a panda on a pink background"
 FOX_ON_PINK = "a fox on a pink background"
 FROG = "a frog on a green background"
-TIGER = "a tiger on an orange background"
+ROBOT = "a robot on an orange background"
 TEDDY = FOX.with_name("teddy.png")
 # Of the animation: its width in pixels, and how long a picture is shown.
 WIDTH, PAUSE_MS, TYPED_MS, HOLD_MS = 800, 450, 120, 2500
@@ -148,18 +148,18 @@ async def part() -> None:
 
 async def structure() -> None:
     """The colours of one picture in the shapes of another, and that result enlarged."""
-    async with demo() as url, browser_page(url, height=1480) as page:
+    async with demo() as url, browser_page(url, height=1560) as page:
         panel = await open_command(page, "img2img")
-        await panel.get_by_label("prompt").first.fill(TIGER)
+        await panel.get_by_label("prompt").first.fill(ROBOT)
         await panel.locator("#option-image").set_input_files(FOX)
         await panel.get_by_role("button", name="+ seed", exact=True).click()
         await panel.locator("#option-seed").fill("7")
         await panel.get_by_role("button", name="+ structure", exact=True).click()
         await panel.locator("#option-structure").set_input_files(TEDDY)
         await panel.get_by_role("button", name="Send command").click()
-        await expect(redrawn(page, TIGER)).to_be_visible(timeout=PICTURE_MS)
+        await expect(redrawn(page, ROBOT)).to_be_visible(timeout=PICTURE_MS)
         await page.get_by_role("button", name="Larger").last.click()
-        await _visible(page, TIGER, 2)
+        await _visible(page, ROBOT, 2)
         await _shot(page, "structure.png")
 
 
