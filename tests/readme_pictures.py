@@ -123,13 +123,13 @@ async def strengths() -> None:
 
 async def together() -> None:
     """Two users' pictures under way, in the second half of their steps."""
-    async with demo() as url, browser_page(url) as page:
+    async with demo() as url, browser_page(url, height=1000) as page:
         await img2img(page, FROG, FOX, seed="7", steps="50")
         await become(page, "bob")
         await img2img(page, PANDA, FOX, seed="7", steps="50")
         late = page.get_by_text(re.compile(r"step (2[5-9]|3\d) of 45"))
         await expect(late).to_have_count(2, timeout=PICTURE_MS)
-        await _shot(page, "together.png", wait_ms=0)
+        await _shot(page, "together.png", wait_ms=300)
 
 
 async def part() -> None:
