@@ -88,7 +88,7 @@ def test_no_two_options_have_the_same_name(language: str) -> None:
 # has a unit, or the word after it has plural forms.
 COUNTS = (
     *("count", "requests", "pictures", "pending", "days", "steps", "limit"),
-    *("rows", "seconds", "megapixels", "n"),
+    *("rows", "seconds", "megapixels", "tiles", "n"),
 )
 # Units, and words with one form for one and for several.
 UNITS = ("s", "min", "h", "Megapixel", "Megapixeln", "fois")
