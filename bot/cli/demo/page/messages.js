@@ -10,13 +10,19 @@ const shown = new Map();
 const scroller = find("scroller");
 const list = find("messages");
 let pinned = true;
+let lastTop = 0;
 let onReply;
 
 /** Start following the list; `reply` is called with a message to reply to. */
 export function startMessages(reply) {
   onReply = reply;
   scroller.addEventListener("scroll", () => {
-    pinned = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_BOTTOM;
+    const near = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_BOTTOM;
+    // The event comes after the scrolling: a picture that has loaded since then is not a reason to
+    // stop following, only scrolling up is.
+    if (near) pinned = true;
+    else if (scroller.scrollTop < lastTop) pinned = false;
+    lastTop = scroller.scrollTop;
     if (pinned) find("latest").hidden = true;
   });
   new ResizeObserver(() => { if (pinned) toBottom(); }).observe(list);

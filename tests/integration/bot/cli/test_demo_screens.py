@@ -150,6 +150,29 @@ async def a_command_with_all_options_open_fits_the_page(page: Page) -> None:
     await page.keyboard.press("Escape")
 
 
+async def the_page_follows_a_message_that_grows(page: Page) -> None:
+    """A picture that loads between the scrolling and its event: it makes the list higher."""
+    scroller = "document.getElementById('scroller')"
+    below = f"{scroller}.scrollHeight - {scroller}.scrollTop - {scroller}.clientHeight"
+    grow = (
+        "document.getElementById('messages').append(document.createElement('li'));"
+        "document.getElementById('messages').lastChild.style.height = '900px';"
+    )
+    await page.evaluate(
+        f"{scroller}.scrollTop = {scroller}.scrollHeight - {scroller}.clientHeight - 50"
+    )
+    await page.wait_for_timeout(300)
+    await page.evaluate(f"{scroller}.scrollTop = {scroller}.scrollHeight; {grow}")
+    await page.wait_for_timeout(1000)
+    assert await page.evaluate(below) < 2
+    # Not after scrolling up.
+    await page.evaluate(f"{scroller}.scrollTop = 0")
+    await page.wait_for_timeout(300)
+    await page.evaluate(grow)
+    await page.wait_for_timeout(300)
+    assert await page.evaluate(f"{scroller}.scrollTop") == 0
+
+
 async def direct_messages_have_their_own_place(page: Page) -> None:
     await page.get_by_role("button", name="@ Redraw").click()
     await expect(page.get_by_placeholder("Message @Redraw")).to_be_visible()
@@ -174,6 +197,7 @@ async def test_every_screen_of_the_chat_works_on_the_page(page: Page) -> None:
         before_and_after_become_an_animation_that_is_posted,
         erasing_everything_asks_first,
         a_command_with_all_options_open_fits_the_page,
+        the_page_follows_a_message_that_grows,
         direct_messages_have_their_own_place,
     ):
         await screen(page)

@@ -81,11 +81,11 @@ async def test_a_menu_with_a_choice_keeps_its_name(server: ModeratedServer) -> N
     view = discord.ui.LayoutView.from_message((await panel(server)).message)
     items = list(view.walk_children())
     named = {
-        item.custom_id.rpartition(":")[2]: items[index - 2].content
-        for index, item in enumerate(items)
-        if isinstance(item, discord.ui.ChannelSelect | discord.ui.RoleSelect)
-        # Before the menu comes its row.
-        and isinstance(items[index - 2], discord.ui.TextDisplay)
+        item.custom_id.rpartition(":")[2]: label.content
+        # Between a name and its menu is the menu's row.
+        for label, item in zip(items, items[2:], strict=False)
+        if isinstance(label, discord.ui.TextDisplay)
+        and isinstance(item, discord.ui.ChannelSelect | discord.ui.RoleSelect)
     }
     assert named["channels"] == "Channels in which the bot may be used:"
     assert named["roles"] == "Roles with which the bot may be used:"
