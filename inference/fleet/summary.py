@@ -14,7 +14,13 @@ EXTRA_REQUESTS_SHARE = 0.1
 slot is free: a share of the slots, and one at least."""
 
 # Of several models: what is said of one that is in different states in several replicas.
-_STATES = (ModelState.LOADED, ModelState.LOADING, ModelState.UNLOADED, ModelState.FAILED)
+_STATES = (
+    ModelState.LOADED,
+    ModelState.LOADING,
+    ModelState.DOWNLOADING,
+    ModelState.UNLOADED,
+    ModelState.FAILED,
+)
 
 
 class FleetSummary:
@@ -65,6 +71,8 @@ class FleetSummary:
         known = [_with_extra(each.slots) for each in reports if each.loads]
         state = min((each.state for each in reports), key=_STATES.index)
         load_seconds = [each.load_seconds for each in reports if each.load_seconds is not None]
+        # The model can be loaded as soon as the first of the downloads is done.
+        downloads = [each.download for each in reports if each.download is not None]
         return ModelStatus(
             name=name,
             state=state,
@@ -73,6 +81,9 @@ class FleetSummary:
             serve_seconds=max(each.serve_seconds for each in reports),
             loads=sum(loads.get(name, 0) for loads in self._loads.values()),
             failure=reports[0].failure if state is ModelState.FAILED else "",
+            download=max(downloads, key=lambda each: each.bytes, default=None)
+            if state is ModelState.DOWNLOADING
+            else None,
         )
 
 

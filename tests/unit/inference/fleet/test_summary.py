@@ -5,9 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from inference.fleet.replica import ReplicaStatus
 from inference.fleet.summary import FleetSummary
-from inference.service import ModelState, ModelStatus, ServiceState, ServiceStatus
+from inference.service import (
+    DownloadProgress,
+    ModelState,
+    ModelStatus,
+    ServiceState,
+    ServiceStatus,
+)
 from inference.worker.messages import Statistics
 
 LOADED, UNLOADED, FAILED = ModelState.LOADED, ModelState.UNLOADED, ModelState.FAILED
@@ -67,6 +75,26 @@ def test_a_model_has_failed_only_if_every_replica_failed_to_load_it() -> None:
     assert (n.state, n.failure) == (UNLOADED, "")
     n = FleetSummary().capacity([found[0]]).models[1]
     assert (n.state, n.failure) == (FAILED, "no file")
+
+
+@pytest.mark.parametrize("state", ModelState)
+def test_a_fleet_reports_every_state_of_a_model(state: ModelState) -> None:
+    found = [replica(name, loaded("m"), model("n", state)) for name in "ab"]
+    assert FleetSummary().capacity(found).models[1].state is state
+
+
+def test_a_download_is_reported_until_one_replica_has_the_model() -> None:
+    parts = [
+        DownloadProgress(files=0, total_files=2, bytes=done, total_bytes=9) for done in (3, 5, 4)
+    ]
+    found = [
+        replica(str(index), loaded("m"), model("n", ModelState.DOWNLOADING, download=part))
+        for index, part in enumerate(parts)
+    ]
+    n = FleetSummary().capacity([*found, replica("u", loaded("m"), model("n", UNLOADED))]).models[1]
+    assert (n.state, n.download) == (ModelState.DOWNLOADING, parts[1])
+    n = FleetSummary().capacity([*found, replica("l", loaded("m"), loaded("n"))]).models[1]
+    assert (n.state, n.download) == (LOADED, None)
 
 
 def test_the_models_stay_known_while_no_replica_reports() -> None:
