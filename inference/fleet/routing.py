@@ -159,7 +159,10 @@ class FleetLoad:
     def _remove(self, request_id: str) -> tuple[_Replica, RoutedRequest] | None:
         """None if the request, or its replica, is not known any more."""
         replica = self._replicas.get(self._replica_of.pop(request_id, ""))
-        return None if replica is None else (replica, replica.remove(request_id))
+        # A replica that was forgotten, and came back, has lost its requests.
+        if replica is None or request_id not in replica.running:
+            return None
+        return replica, replica.remove(request_id)
 
     def _replica(self, name: str) -> _Replica:
         return self._replicas.setdefault(name, _Replica())

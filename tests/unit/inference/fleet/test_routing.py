@@ -196,3 +196,12 @@ def test_a_model_that_was_used_is_loaded_until_the_replica_reports_otherwise() -
     assert load.rank(routed(source=2, model="n"), fleet) == ["b", "a"]
     fleet["b"] = with_models(ModelState.FAILED, UNLOADED)
     assert load.rank(routed(source=2, model="n"), fleet) == ["a", "b"]
+
+
+def test_a_request_that_a_returned_replica_has_lost_may_end() -> None:
+    load = FleetLoad()
+    load.start("a", "1", routed())
+    load.keep(set())
+    assert load.rank(routed(TALL), SLOTS) == ["a", "b"]
+    load.finish("1")
+    assert load.running("a") == 0
