@@ -58,7 +58,10 @@ def described(entry: ModelEntry, folder: Path | None) -> ModelEntry:
     Unchanged without a folder, and if the pipeline's class is unknown: the loading reports that.
     """
     index = _read(folder / MODEL_INDEX) if folder is not None else {}
-    name = index.get("_class_name", "")
+    name = index.get("_class_name")
+    # A list names code of the repository, which is not run.
+    if not isinstance(name, str):
+        return entry
     if name == "Flux2KleinPipeline":
         return replace(entry, **(KLEIN if index.get("is_distilled") else KLEIN_BASE))
     if name == "StableDiffusionDepth2ImgPipeline":
