@@ -153,7 +153,7 @@ async def test_use_this_makes_the_result_the_source_of_a_new_request(
     parent = (await jobs(discord_sim))[0]
     (child,) = await discord_sim.bot.services.store.jobs_of(discord_sim.bob.id)
     assert child.source == parent.variants[0].result
-    assert parent.id in child.source_name
+    assert message.jump_url in child.source_name
 
 
 async def test_strengths_is_one_labelled_sheet_of_the_same_seed(

@@ -45,7 +45,8 @@ ALL_TASKS: frozenset[Task] = frozenset({"img2img", "edit", "text2img"})
 
 
 def texts(settings: Settings, locale: str, tasks: frozenset[Task] = ALL_TASKS) -> str:
-    view = draw_help(settings, locale, settings.retention_hours, tasks, parts=True)
+    parts = "img2img" in tasks
+    view = draw_help(settings, locale, settings.retention_hours, tasks, parts=parts)
     assert view.total_children_count <= COMPONENT_LIMIT
     return "\n".join(
         item.content for item in view.walk_children() if isinstance(item, discord.ui.TextDisplay)

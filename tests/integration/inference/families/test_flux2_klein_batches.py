@@ -148,9 +148,9 @@ def test_a_call_has_as_many_requests_as_their_tokens_allow(
     calls: list[int] = []
     predict = model.predict
 
-    def count(batch: Sequence[Any]) -> None:
+    def count(batch: Sequence[Any], tiles: Sequence[int] = ()) -> None:
         calls.append(len(batch))
-        predict(batch)
+        predict(batch, tiles)
 
     monkeypatch.setattr(model, "predict", count)
     engine, recorder = new_engine(model, row_limit=4, admission_limit=6, row_tokens=measured)

@@ -22,8 +22,11 @@ from inference.worker import excluded
 from inference.worker.watchdog import LOAD_SILENCE_SECONDS
 from tests.support.requests import request
 
+# A folder with that name, so that nothing is downloaded before the model is loaded.
+SD15 = str(Path(__file__).parents[3] / "fixtures" / "models" / "sd15")
 
-def service(factory: str, models: Sequence[str] = ("noise", "pocket", "sd15")) -> LocalService:
+
+def service(factory: str, models: Sequence[str] = ("noise", "pocket", SD15)) -> LocalService:
     """A service with these models, which that factory builds."""
     return LocalService(
         model=models[0],
@@ -78,7 +81,7 @@ async def test_deaths_by_the_loading_of_one_model_do_not_end_the_service(
 
 
 async def test_a_default_model_that_ends_the_worker_leaves_the_others_running() -> None:
-    async with service("kills_for_sd15", ["sd15", "noise"]) as running:
+    async with service("kills_for_sd15", [SD15, "noise"]) as running:
         await running.wait_ready()
         assert (await make(running, "noise")).steps_run == 2
         with pytest.raises(ModelNotLoaded, match="sd15 cannot be loaded"):
