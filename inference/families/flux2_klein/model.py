@@ -203,13 +203,15 @@ class Flux2KleinModel:
         velocity = unconditional + scales * (conditional - unconditional)
         after = latents + changes * velocity
         original = latents - sigmas * velocity
-        for index, one in enumerate(batch):
-            one.step += 1
-            one.latents = after[index : index + 1]
-            one.predicted_original = original[index : index + 1]
+        for one, tokens_after, estimate in zip(batch, after, original, strict=True):
             if one.kept is not None:
-                one.latents = one.kept.blend(one.latents, float(one.schedule.sigmas[one.step]))
-                one.predicted_original = one.kept.blend(one.predicted_original, 0.0)
+                sigma = float(one.schedule.sigmas[one.step + 1])
+                tokens_after.copy_(one.kept.blend(tokens_after, sigma)[0])
+                estimate.copy_(one.kept.blend(estimate, 0.0)[0])
+        # Last: after an error no request has taken a part of the step.
+        for index, one in enumerate(batch):
+            one.latents, one.predicted_original = after[index, None], original[index, None]
+            one.step += 1
 
     def decode(self, one: KleinRunning) -> PendingTransfer[bytes]:
         """The finished picture as RGB bytes, row-major; see `PictureDecoder.decode`."""
