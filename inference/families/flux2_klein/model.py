@@ -174,10 +174,8 @@ class Flux2KleinModel:
 
     @torch.no_grad()
     def predict(self, batch: Sequence[KleinRunning], tiles: Sequence[int] = ()) -> None:
-        """One transformer call for all rows of the batch, then one step of every request.
-
-        The rows are those of the prompts, then of the empty prompts. No request has `tiles`.
-        """
+        """One transformer call for all rows of the batch, then one step of every request. The rows
+        are those of the prompts, then of the empty prompts. No request has `tiles`."""
         # Guided requests first: row i of the second part belongs to row i of the first.
         batch = sorted(batch, key=lambda one: -one.rows)
         guided = sum(one.rows == 2 for one in batch)
@@ -201,8 +199,7 @@ class Flux2KleinModel:
         conditional = outputs[: len(batch)]
         unconditional = torch.cat([outputs[len(batch) :], conditional[guided:]])
         velocity = unconditional + scales * (conditional - unconditional)
-        after = latents + changes * velocity
-        original = latents - sigmas * velocity
+        after, original = latents + changes * velocity, latents - sigmas * velocity
         for one, tokens_after, estimate in zip(batch, after, original, strict=True):
             if one.kept is not None:
                 sigma = float(one.schedule.sigmas[one.step + 1])
