@@ -16,6 +16,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import pytest_asyncio
+from PIL import Image
 
 from inference import LocalService
 from inference.worker import process
@@ -51,3 +52,9 @@ async def noise_service() -> AsyncIterator[LocalService]:
     async with LocalService(model="noise", dtype="float32", cache_dir=Path("unused")) as service:
         await service.wait_ready()
         yield service
+
+
+@pytest.fixture(autouse=True)
+def pillow_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decoder changes Pillow's limit in its process: restore it after each test."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
