@@ -13,7 +13,7 @@ EXTRA_REQUESTS_SHARE = 0.1
 """Requests beyond a replica's slots that may be under way, so that the next one is at hand when a
 slot is free: a share of the slots, and one at least."""
 
-# Of several models: what is said of one that is in different states in several replicas.
+# The state of a model that has different states in several replicas is the first of these.
 _STATES = (
     ModelState.LOADED,
     ModelState.LOADING,

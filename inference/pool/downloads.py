@@ -58,7 +58,7 @@ class DownloadNews:
 class ModelDownloads:
     """One download at a time, in the order in which the models were asked for.
 
-    `notify` is called in another thread; all methods belong to the pool's thread. `executor` runs
+    `notify` is called in another thread. Call the methods in the pool's thread. `executor` runs
     the downloads.
     """
 

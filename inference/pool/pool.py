@@ -197,13 +197,13 @@ class ModelPool:
             self._perform(switch)
 
     def _is_downloading(self, model: PooledModel) -> bool:
-        """Whether the model has to be downloaded before it can be loaded."""
-        if model.engine is not None or not self._downloads.is_running(model.entry):
+        """Whether the model has to be downloaded first. Its end counts when the news arrived."""
+        if model.engine is not None:
             return False
-        if not model.downloading:
+        if not model.downloading and self._downloads.is_running(model.entry):
             model.downloading, model.failure = True, ""
             self._report_states()
-        return True
+        return model.downloading
 
     def _handle_download(self, model: PooledModel, news: DownloadNews) -> None:
         model.downloading, model.download = news.progress is not None, news.progress

@@ -130,6 +130,26 @@ def test_a_download_that_fails_ends_only_the_requests_of_its_model() -> None:
     assert pool.results == ["a1", "a2", "b4"]
 
 
+def test_a_download_that_ends_during_a_turn_is_not_started_again_in_it() -> None:
+    executor, files = HeldExecutor(), Files("a")
+    files.errors = [HubUnreachable("The hub cannot be reached.")]
+    pool = pool_with(files, executor)
+    pool.submit("c1")
+    pool.turns(1)
+    # The pool asks for the files of b before it looks at c.
+    are_local = files.are_local
+
+    def end_download(entry: ModelEntry) -> bool:
+        if entry.name == "b" and len(executor.calls) == 1:
+            executor.run_next()
+        return are_local(entry)
+
+    files.are_local = end_download  # type: ignore[method-assign]
+    pool.submit("b1")
+    pool.turns(1)
+    assert len(executor.calls) == 1, "the download of b only"
+
+
 def test_an_unexpected_error_of_a_download_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     executor, files = HeldExecutor(), Files("a")
     files.errors = [KeyError("tree")]
