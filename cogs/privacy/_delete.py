@@ -118,6 +118,8 @@ async def _erase(interaction: Interaction) -> str:
     await services.runner.erase(user_id)
     await services.moderation.cases.forget(user_id)
     services.moderation_log.clean()
+    if data.empty:
+        return translate(interaction.locale, "privacy.nothing_to_delete")
     return _lines(
         str(interaction.locale), data, "privacy.deleted", pending=False, rest="privacy.deleted_rest"
     )

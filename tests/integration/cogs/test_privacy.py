@@ -224,6 +224,7 @@ async def test_delete_says_what_it_deletes_and_asks_first(tmp_path: Path) -> Non
         await sim.alice.click(asked.response.message, custom_id="redraw:erase:keep")
         assert text_of(asked.response.message) == "Nothing was deleted."
         assert len(await sim.bot.services.store.jobs_of(sim.alice.id)) == 2
+        earlier = await slash(sim.alice, sim.channel, "privacy delete")
         deleted = await delete_data(sim.alice, sim.channel)
         assert deleted.startswith(
             "**Deleted:**\n- 2 requests with their prompts and settings, "
@@ -234,4 +235,8 @@ async def test_delete_says_what_it_deletes_and_asks_first(tmp_path: Path) -> Non
         assert await sim.bot.services.store.jobs_of(sim.alice.id) == []
         result = await slash(sim.alice, sim.channel, "privacy delete")
         assert "No data about you is stored that can be deleted" in reply_of(result)
+        # The question of an earlier message, when the data has been deleted meanwhile.
+        await sim.alice.click(earlier.response.message, custom_id="redraw:erase:delete")
+        text = text_of(earlier.response.message)
+        assert text == "No data about you is stored that can be deleted."
         service.gate.set()
