@@ -66,8 +66,12 @@ def test_strips_do_not_change_the_picture(small: Picture, monkeypatch: pytest.Mo
     assert np.abs(pixels_of(whole) - pixels_of(strips)).max() <= 1
 
 
-def test_other_threads_run_while_a_picture_is_enlarged(small: Picture) -> None:
+def test_other_threads_run_while_a_picture_is_enlarged(
+    original: Image.Image, small: Picture
+) -> None:
     upscale(small, SCALE)
+    # Large enough that a busy machine lets the other thread run several times.
+    large = picture_of(original)
     done = threading.Event()
     turns = 0
 
@@ -79,7 +83,7 @@ def test_other_threads_run_while_a_picture_is_enlarged(small: Picture) -> None:
 
     counter = threading.Thread(target=count)
     counter.start()
-    upscale(small, SCALE)
+    upscale(large, SCALE)
     done.set()
     counter.join()
     # With the interpreter's lock held, the loop would turn only before and after the call.
