@@ -53,10 +53,11 @@ class _Replica:
     """`running` is counted by model in `of_model`, and by model and size in `of_call`.
 
     `models` is what the replica has reported, at intervals; `used` are the models whose requests
-    ended since then.
+    ended since then. `known_slots` are the slots of each model that it has had in memory.
     """
 
     models: Models = field(default_factory=dict)
+    known_slots: dict[str, int] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     running: dict[str, RoutedRequest] = field(default_factory=dict)
     of_model: Counter[str] = field(default_factory=Counter)
@@ -67,6 +68,9 @@ class _Replica:
         if models is not self.models and models != self.models:
             self.used.clear()
         self.models = models
+        self.known_slots |= {
+            name: each.slots for name, each in models.items() if each.state is ModelState.LOADED
+        }
 
     def add(self, request_id: str, request: RoutedRequest) -> None:
         self.running[request_id] = request
@@ -90,9 +94,10 @@ class _Replica:
 
     def slots(self, name: str) -> int:
         """How many requests of a model run at once; of one that was not loaded yet, as many as of
-        the others."""
-        known = self.models[name].slots if self.models[name].loads else 0
-        return known or max(each.slots for each in self.models.values())
+        the others. A worker that starts again reports one slot, until its model is loaded."""
+        if known := self.known_slots.get(name):
+            return known
+        return max(self.known_slots.values(), default=1)
 
     def load(self) -> float:
         """The share of its batches that the requests fill; 1 is full."""

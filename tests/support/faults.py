@@ -139,9 +139,7 @@ def slow_engine(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
 
 
 def several_models(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
-    """As `slow_engine`, with colours that also follow from the model; sd15 is not available."""
-    if config.entry.name == "sd15":
-        return unavailable(config, report)
+    """As `slow_engine`, with colours that also follow from the model."""
     first = FIRST_COLOURS[config.entry.name]
     model = FaultyModel(config.cache_dir, 0.05, first_colour=first)
     engine = SteppedEngine(model, report, BatchPolicy(row_limit=8, request_limit=64))

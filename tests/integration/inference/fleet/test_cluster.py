@@ -137,9 +137,14 @@ def start(service: RayService, id_: str, **options: Any) -> Running:
 async def fill(service: RayService, id_: str) -> list[Running]:
     """Ten endless requests: eight take steps, and two wait in the replicas for their slots."""
     running = [start(service, f"{id_}{n}") for n in range(10)]
-    async with asyncio.timeout(60):
-        while sum(stepped.is_set() for _, stepped in running) < 8:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    try:
+        async with asyncio.timeout(60):
+            while sum(stepped.is_set() for _, stepped in running) < 8:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        # They would occupy the replicas in the tests that follow.
+        await cancel(*(task for task, _ in running))
+        raise
     return running
 
 

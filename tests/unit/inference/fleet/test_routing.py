@@ -187,6 +187,18 @@ def test_load_counts_the_slots_of_each_model() -> None:
     assert load.rank(routed(WIDE, 9, "n"), {"a": models, "b": models}) == ["b", "a"]
 
 
+def test_a_worker_that_starts_again_keeps_its_number_of_slots() -> None:
+    """The report that its model is loaded comes seconds later; it is idle until then."""
+    load = FleetLoad()
+    load.rank(routed(), replicas(a=4, b=4))
+    starting = {"m": ModelStatus(name="m", state=UNLOADED)}
+    available = {**replicas(a=4), "b": starting}
+    for number in range(10):
+        one = routed(source=number)
+        load.start(load.rank(one, available)[0], str(number), one)
+    assert [load.running(name) for name in "ab"] == [5, 5]
+
+
 def test_a_model_that_was_used_is_loaded_until_the_replica_reports_otherwise() -> None:
     load = FleetLoad()
     fleet = {name: with_models(LOADED, UNLOADED) for name in "ab"}
