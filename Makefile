@@ -37,13 +37,12 @@ unit: $(VENV)/.test
 test: lint types
 	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
 
-# Branch coverage of all tests, of child processes too; fails below the floor in pyproject.toml.
+# Branch coverage of the tests of `make test`, of child processes too; fails below the floor in pyproject.toml.
 # Whether the tests pass is checked by `make test`: tracing slows the program, so that a time limit
 # may be exceeded here.
 coverage: $(VENV)/.test
 	rm -f .coverage .coverage.*
 	-$(BIN)/coverage run -m pytest $(PARALLEL) $(PYTEST)
-	-$(BIN)/coverage run -m pytest -m "ray and not slow" $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
