@@ -68,11 +68,15 @@ async def open_bot(
         favourites=settings.favourites_per_user > 0,
         styles=len(styles.names) > 1,
         tasks=models.tasks,
+        options_of=models.options_of,
     )
 
     async def encode(job: Job, pictures: Sequence[Picture]) -> tuple[Upload, ...]:
         return await encode_job(
-            job, pictures, alt=alt_text(job), write_settings=settings.write_settings
+            job,
+            pictures,
+            alt=alt_text(job),
+            options=models.options_of(job) if settings.write_settings else None,
         )
 
     async with AsyncExitStack() as stack:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bot.errors import RequestError
-from inference import ModelEntry, Task, find_models
+from bot.jobs.job import Job
+from bot.jobs.options import options_of
+from inference import ModelEntry, Option, Task, find_models
 
 
 class ModelNotOffered(RequestError):
@@ -66,6 +68,10 @@ class ConfiguredModels:
         if entry is None:
             raise ModelNotOffered(model=name, models=", ".join(self._entries))
         return entry
+
+    def options_of(self, job: Job) -> frozenset[Option]:
+        """The settings that had an effect on a job."""
+        return options_of(job, self._entries.get(job.model))
 
     @property
     def tasks(self) -> frozenset[Task]:

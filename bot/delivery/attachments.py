@@ -11,7 +11,7 @@ from bot.images.compose import labelled, shown
 from bot.images.encode import describe_settings, encode_all
 from bot.images.picture import Picture
 from bot.jobs.job import Job
-from bot.jobs.options import options_of
+from inference import Option
 
 # One request to Discord holds 25 MiB; the rest is for the message itself.
 # https://discord.com/developers/docs/reference#uploading-files
@@ -19,11 +19,12 @@ REQUEST_BYTES = 24 * 2**20
 
 
 async def encode_job(
-    job: Job, pictures: Sequence[Picture], *, alt: str, write_settings: bool
+    job: Job, pictures: Sequence[Picture], *, alt: str, options: frozenset[Option] | None
 ) -> tuple[Upload, ...]:
     """A job's pictures as attachments that fit together into one request.
 
-    `alt` is their alternative text; `write_settings` adds the settings to PNG files.
+    `alt` is their alternative text; `options` are the settings that had an effect on the
+    job: they are written to PNG files, unless None.
     """
     pictures = [await asyncio.to_thread(shown, picture) for picture in pictures]
     if job.layout == "grid":
@@ -31,7 +32,6 @@ async def encode_job(
         columns = 2 if len(pictures) <= 4 else 3
         sheet = await asyncio.to_thread(labelled, list(zip(pictures, labels, strict=True)), columns)
         job, pictures = dataclasses.replace(job, variants=job.variants[:1]), [sheet]
-    options = options_of(job)
     texts = [
         describe_settings(
             prompt=job.prompt,
@@ -44,7 +44,7 @@ async def encode_job(
             height=job.height,
             model=job.model,
         )
-        if write_settings
+        if options is not None
         else None
         for variant in job.variants
     ]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from bot.jobs.job import Job
-from inference import ALL_OPTIONS, MODELS, Option, Task
+from inference import ALL_OPTIONS, MODELS, ModelEntry, Option, Task
 
 
-def options_of(job: Job) -> frozenset[Option]:
-    """The settings that the job's model has for the job's task; all of them for a model that the
-    catalogue does not have."""
-    entry = MODELS.get(job.model)
+def options_of(job: Job, configured: ModelEntry | None = None) -> frozenset[Option]:
+    """The settings that the job's model has for the job's task.
+
+    `configured` is the model's configured entry, if there is one; else that of the catalogue
+    counts, and a model that is in neither has all settings of any pipeline.
+    """
+    entry = configured or MODELS.get(job.model)
     return options_for(job.task, ALL_OPTIONS if entry is None else entry.options)
 
 

@@ -29,7 +29,7 @@ async def render_shared(services: Services, job: Job, gallery: ChannelFacts) -> 
     ]
     for picture in results:
         await services.checks.check_post(picture, gallery.guild_id, gallery.id)
-    files = await encode_job(job, results, alt=alt_text(job), write_settings=False)
+    files = await encode_job(job, results, alt=alt_text(job), options=None)
     buttons = [JobButton(Action.REPORT, job), JobButton(Action.REMOVE, job)]
     view = block(title(job), media_gallery(files), credit(job), buttons=buttons)
     return MessageContent(view=view, files=files)

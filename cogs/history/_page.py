@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import discord
 
-from bot.client import RedrawBot
+from bot.client import RedrawBot, Services
 from bot.errors import StoredPictureMissing
 from bot.i18n.translate import translate
 from bot.images.compose import thumbnail
@@ -95,7 +95,11 @@ async def draw_page(
     for job in jobs[page * ENTRIES_PER_PAGE : (page + 1) * ENTRIES_PER_PAGE]:
         visible = decide(AccessRule.RESULT, await job_facts(interaction, job)) is Decision.ALLOWED
         own = job.user_id == interaction.user.id
-        text = _describe(job, locale) if visible or own else translate(locale, "favourites.hidden")
+        text = (
+            _describe(services, job, locale)
+            if visible or own
+            else translate(locale, "favourites.hidden")
+        )
         data = await _thumbnail(interaction, job) if visible else None
         if data is None:
             view.add_item(discord.ui.TextDisplay(text))
@@ -120,13 +124,13 @@ async def draw_page(
     return view, files
 
 
-def _describe(job: Job, locale: str) -> str:
+def _describe(services: Services, job: Job, locale: str) -> str:
     prompt = plain(job.shown_prompt, PROMPT_CHARACTERS)
     return translate(
         locale,
         "history.entry",
         prompt=f"**{prompt}**",
-        settings=settings_text(job, locale),
+        settings=settings_text(job, locale, services.models.options_of(job)),
         when=f"<t:{int(job.created_at)}:R>",
     )
 

@@ -10,7 +10,6 @@ import discord
 
 from bot.i18n.translate import translate
 from bot.jobs.job import Job
-from bot.jobs.options import options_of
 from bot.replies import reply_privately
 from cogs.img2img._detail import DETAIL_MENUS
 from cogs.img2img._forms import RequestModal
@@ -20,6 +19,7 @@ from cogs.img2img._submit import as_task, result_as_source, submit_draft
 from cogs.requests.defaults import with_usable_model
 from cogs.requests.draft import Draft, draft_of, source_of
 from cogs.requests.pictures.stored_source import StoredSource
+from cogs.requests.replacement import without_missing_settings
 from cogs.requests.tasks import options_of_task, task_for_a_picture
 from cogs.shared.access import AccessRule
 from cogs.shared.errors import AlreadyFinished, NotDeleted
@@ -59,7 +59,7 @@ class Again(JobAction):
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Submit the request."""
-        draft = draft_of(job, selected_variant(job, self))
+        draft = draft_of(interaction.client.services, job, selected_variant(job, self))
         await submit_draft(interaction, draft, source_of(job, interaction))
 
 
@@ -96,7 +96,10 @@ class Strength(JobAction):
         """Submit the request."""
         variant = selected_variant(job, self)
         draft = dataclasses.replace(
-            draft_of(job, variant), seed=variant.seed, strength=float(self.chosen[0]), count=1
+            draft_of(interaction.client.services, job, variant),
+            seed=variant.seed,
+            strength=float(self.chosen[0]),
+            count=1,
         )
         await submit_draft(interaction, draft, source_of(job, interaction))
 
@@ -109,11 +112,11 @@ class TryStyles(JobAction):
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Submit the request."""
-        names = interaction.client.services.styles.names[:SHEET_STYLES]
+        services = interaction.client.services
         draft = dataclasses.replace(
-            draft_of(job),
+            draft_of(services, job),
             layout="grid",
-            styles=names,
+            styles=services.styles.names[:SHEET_STYLES],
             style=None,
             seed=selected_variant(job, self).seed,
             # Each style suggests one.
@@ -148,10 +151,11 @@ class Edit(JobAction):
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Open the form. Submitting it submits a request with the same source."""
         variant = selected_variant(job, self)
-        draft = dataclasses.replace(draft_of(job, variant), seed=variant.seed, count=1)
-        if "strength" in options_of(job):
+        services = interaction.client.services
+        draft = dataclasses.replace(draft_of(services, job, variant), seed=variant.seed, count=1)
+        if "strength" in services.models.options_of(job):
             draft = dataclasses.replace(draft, strength=variant.strength)
-        await _open_form(interaction, draft, source_of(job, interaction))
+        await _open_form(interaction, job, draft, source_of(job, interaction))
 
 
 class Use(JobAction):
@@ -166,7 +170,8 @@ class Use(JobAction):
         task = task_for_a_picture(interaction.client.services)
         draft = await as_task(interaction, job, task, selected_variant(job, self))
         draft = dataclasses.replace(draft, strength=None, count=1)
-        await _open_form(interaction, draft, result_as_source(interaction, job, result, task))
+        source = result_as_source(interaction, job, result, task)
+        await _open_form(interaction, job, draft, source)
 
 
 class Select(JobAction):
@@ -236,13 +241,17 @@ BUTTONS = (
 )
 
 
-async def _open_form(interaction: Interaction, draft: Draft, source: StoredSource) -> None:
+async def _open_form(
+    interaction: Interaction, job: Job, draft: Draft, source: StoredSource
+) -> None:
+    services, locale = interaction.client.services, str(interaction.locale)
+    draft = await with_usable_model(services, interaction.user.id, draft)
+    draft, source, note = without_missing_settings(services, draft, source, job, locale)
+
     async def submitted(answer: Interaction, draft: Draft) -> None:
         await submit_draft(answer, draft, source)
 
-    services = interaction.client.services
-    draft = await with_usable_model(services, interaction.user.id, draft)
     options = options_of_task(services, draft.task, draft.model)
     models = services.models.with_task(draft.task)
-    form = RequestModal(draft, str(interaction.locale), options, submitted=submitted, models=models)
+    form = RequestModal(draft, locale, options, submitted=submitted, models=models, note=note)
     await interaction.response.send_modal(form)

@@ -20,6 +20,8 @@ Interaction = discord.Interaction[RedrawBot]
 
 PartSelect = discord.ui.Select[discord.ui.Modal]
 
+# https://discord.com/developers/docs/interactions/receiving-and-responding
+MAX_FIELDS = 5
 # https://discord.com/developers/docs/components/reference#string-select
 MAX_OPTIONS = 25
 LABEL_CHARACTERS = 100
@@ -83,8 +85,8 @@ def chosen_part(select: PartSelect | None, otherwise: Part) -> Part:
 class RequestModal(_RequestForm):
     """The form of *Edit*, *Use this* and *Try it*, filled in with a draft's settings.
 
-    `options` are the settings that the model has. `has_part` is whether the draft had a part when
-    the form was opened first.
+    `options` are the settings that the model has; `note` is a text above the fields. `has_part` is
+    whether the draft had a part when the form was opened first.
     """
 
     def __init__(
@@ -97,31 +99,35 @@ class RequestModal(_RequestForm):
         models: Sequence[ModelEntry] = (),
         chosen: str | None = None,
         has_part: bool | None = None,
+        note: str = "",
     ) -> None:
         super().__init__(locale, draft.task)
-        self._draft = draft
-        self._options = options
-        self._submitted = submitted
-        self._models = models
+        self._draft, self._options, self._submitted = draft, options, submitted
+        self._models, self._note = models, note
+        if note:
+            self.add_item(discord.ui.TextDisplay(note))
         self.prompt = self.labelled("prompt", draft.prompt, long=True, required=True)
         self.negative: TextInput | None = None
         self.strength: TextInput | None = None
-        # A form has five fields: where a model or a part can be chosen, the guidance is kept. A
-        # part that the draft has takes the place of the seed.
+        # A setting without a field is kept as it is. The part that the draft has comes first, then
+        # the seed, then another part or the guidance.
         self.guidance: TextInput | None = None
         self.part: PartSelect | None = None
         if "negative_prompt" in options:
             self.negative = self.labelled("negative", draft.negative_prompt, long=True)
         if "strength" in options:
             self.strength = self.labelled("strength", _optional(draft.strength), max_length=6)
-        crowded = len(models) > 1 and None not in (self.negative, self.strength)
+        fields = [self.prompt, self.negative, self.strength, note or None]
+        left = MAX_FIELDS - sum(field is not None for field in fields) - (len(models) > 1)
         self._has_part = draft.part != "everything" if has_part is None else has_part
-        if self._has_part or ("part" in options and not crowded):
+        if left and (self._has_part or ("part" in options and left > 1)):
             self.part = self.part_field(draft.part)
-        elif "guidance" in options and not crowded:
+            left -= 1
+        elif "guidance" in options and left > 1:
             self.guidance = self.labelled("guidance", _optional(draft.guidance), max_length=6)
+            left -= 1
         self.seed: TextInput | None = None
-        if not (self._has_part and crowded):
+        if left:
             seed = "" if draft.seed is None else str(draft.seed)
             self.seed = self.labelled("seed", seed, max_length=10)
         self.model = self._model_menu(chosen or self._own_model) if len(models) > 1 else None
@@ -158,6 +164,7 @@ class RequestModal(_RequestForm):
             models=self._models,
             chosen=self.model.values[0] if self.model and self.model.values else None,
             has_part=self._has_part,
+            note=self._note,
         )
 
     async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:

@@ -22,13 +22,21 @@ async def as_task(
 ) -> Draft:
     """The settings of a job for a request with this task, without tiles: another task has its own
     steps, guidance and parts, and maybe another model."""
-    draft = dataclasses.replace(draft_of(job, variant), tile=None)
+    services = interaction.client.services
+    draft = dataclasses.replace(draft_of(services, job, variant), tile=None)
     if job.task == task:
         return draft
     draft = dataclasses.replace(
-        draft, task=task, steps=None, guidance=None, part="everything", part_threshold=None
+        draft,
+        task=task,
+        steps=None,
+        guidance=None,
+        part="everything",
+        part_threshold=None,
+        # It would be taken for a part of an instruction.
+        style=draft.style if task != "edit" else None,
     )
-    return await with_usable_model(interaction.client.services, interaction.user.id, draft)
+    return await with_usable_model(services, interaction.user.id, draft)
 
 
 async def submit_draft(interaction: Interaction, draft: Draft, source: StoredSource) -> None:

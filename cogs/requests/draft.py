@@ -7,10 +7,9 @@ from typing import Literal
 
 import discord
 
-from bot.client import RedrawBot
+from bot.client import RedrawBot, Services
 from bot.i18n.translate import translate
 from bot.jobs.job import Job, Variant
-from bot.jobs.options import options_of
 from cogs.requests.pictures.stored_source import StoredSource
 from inference import Option, Part, Task
 
@@ -56,12 +55,12 @@ class Draft:
         return len(self.styles or GRID_STRENGTHS) if self.layout == "grid" else self.count
 
 
-def draft_of(job: Job, variant: Variant | None = None) -> Draft:
+def draft_of(services: Services, job: Job, variant: Variant | None = None) -> Draft:
     """The settings that had an effect on the job, with a random seed, and the job as the parent.
 
     `variant`: the picture whose style is taken, of a sheet of styles.
     """
-    options = options_of(job)
+    options = services.models.options_of(job)
     strength = job.variants[0].strength if job.layout != "grid" else None
     return Draft(
         prompt=job.shown_prompt,

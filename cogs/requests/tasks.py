@@ -76,6 +76,17 @@ def check_options(services: Services, draft: Draft) -> None:
         ThresholdWithoutPart: a threshold without the part that it divides.
     """
     model = model_for(services, draft.task, draft.model)
+    for name, needed in settings_it_lacks(model, draft).items():
+        raise _not_offered(services, draft.task, model, name, needed)
+    if draft.part_threshold is not None and draft.part == "everything":
+        raise ThresholdWithoutPart(
+            threshold=Name("img2img.name.threshold"), part=Name("img2img.name.part")
+        )
+
+
+def settings_it_lacks(model: ModelEntry, draft: Draft) -> dict[str, set[Option]]:
+    """The settings that the request gives and the model does not have: their names in commands →
+    the settings of a model of which one is needed."""
     options = options_for(draft.task, model.options)
     # The name of each setting, whether it is given, and the settings of a model that include it.
     part = draft.part != "everything"
@@ -89,13 +100,9 @@ def check_options(services: Services, draft: Draft) -> None:
         ("guidance", draft.guidance is not None, {"guidance"}),
         ("negative_prompt", bool(draft.negative_prompt), {"negative_prompt"}),
     ]
-    for name, is_given, needed in given:
-        if is_given and needed.isdisjoint(options):
-            raise _not_offered(services, draft.task, model, name, needed)
-    if draft.part_threshold is not None and not part:
-        raise ThresholdWithoutPart(
-            threshold=Name("img2img.name.threshold"), part=Name("img2img.name.part")
-        )
+    return {
+        name: needed for name, is_given, needed in given if is_given and needed.isdisjoint(options)
+    }
 
 
 def _not_offered(

@@ -14,12 +14,13 @@ from bot.i18n.durations import duration
 from bot.i18n.translate import notice_of, translate
 from bot.images.compose import shown_factor
 from bot.jobs.job import Job, JobProgress, QueuePosition
+from bot.jobs.options import options_of
 from bot.moderation.appeal_button import AppealButton
 from cogs.shared.job_buttons import Action, JobButton, JobMenu, rows
 from cogs.shared.result_controls import result_actions, strength_menu
 from cogs.shared.selection import selection_row
 from cogs.shared.text import licence_text, model_text, plain, position_text, settings_text
-from inference import Preview, Task, unknown_words
+from inference import Option, Preview, Task, unknown_words
 
 # All texts of a message together have at most 4,000 characters. What users write is cut to these
 # lengths; the settings in the file hold the whole.
@@ -65,7 +66,7 @@ class Img2ImgRenderer:
 
     `ready` tells whether the model is loaded, `can_share` whether a gallery may exist for a job,
     `favourites` whether users may have any, `styles` whether there are several, `tasks` what the
-    configured models can do.
+    configured models can do, `options_of` which settings had an effect on a job.
     """
 
     def __init__(
@@ -76,12 +77,14 @@ class Img2ImgRenderer:
         favourites: bool = True,
         styles: bool = True,
         tasks: frozenset[Task] = frozenset({"img2img"}),
+        options_of: Callable[[Job], frozenset[Option]] = options_of,
     ) -> None:
         self._ready = ready
         self._can_share = can_share
         self._favourites = favourites
         self._styles = styles
         self._tasks = tasks
+        self._options_of = options_of
 
     def queued(self, job: Job, position: QueuePosition) -> MessageContent:
         """Waiting: the queue position, the estimate, a cancel button."""
@@ -135,6 +138,7 @@ class Img2ImgRenderer:
 
     def made(self, job: Job, pictures: Sequence[Upload]) -> MessageContent:
         """Finished: the pictures, the settings that reproduce them, and the buttons."""
+        options = self._options_of(job)
         lines = []
         if part := _part_text(job):
             lines.append(part)
@@ -148,7 +152,7 @@ class Img2ImgRenderer:
         if job.layout != "part":
             took = duration(job.locale, job.seconds or 0.0)
             time = translate(job.locale, "img2img.setting.seconds", duration=took)
-            lines.append("-# " + settings_text(job, job.locale, time))
+            lines.append("-# " + settings_text(job, job.locale, options, time))
         if (licence := licence_text(job, job.locale)) is not None:
             lines.append(licence)
         lines.append(
@@ -168,6 +172,7 @@ class Img2ImgRenderer:
         actions = result_actions(
             job,
             self._tasks,
+            options,
             share=self._can_share(job),
             favourites=self._favourites,
             styles=self._styles,
@@ -177,7 +182,7 @@ class Img2ImgRenderer:
             media_gallery(pictures),
             "\n".join(lines),
             selection=selection_row(job),
-            menu=strength_menu(job, self._tasks),
+            menu=strength_menu(job, self._tasks, options),
             buttons=[JobButton(action, job, label=_label(action, job)) for action in actions],
         )
         return MessageContent(view=view, files=tuple(pictures))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from bot.i18n.translate import translate
 from bot.jobs.job import Job
-from bot.jobs.options import options_of
 from cogs.shared.job_buttons import Action, JobMenu
-from inference import Task
+from inference import Option, Task
 
 # The buttons of a result, in their order.
 RESULT_ACTIONS = (
@@ -29,11 +28,18 @@ STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 def result_actions(
-    job: Job, tasks: frozenset[Task], *, share: bool, favourites: bool, styles: bool
+    job: Job,
+    tasks: frozenset[Task],
+    options: frozenset[Option],
+    *,
+    share: bool,
+    favourites: bool,
+    styles: bool,
 ) -> list[Action]:
     """The buttons that the job's result has, where the configured models have these `tasks`.
 
-    `share`: a gallery may exist; `favourites`: users may have any; `styles`: there are several.
+    `options`: the settings that had an effect on the job; `share`: a gallery may exist;
+    `favourites`: users may have any; `styles`: there are several.
     """
     if job.layout == "part":
         return [Action.AGAIN, Action.EDIT, Action.DELETE]
@@ -57,7 +63,7 @@ def result_actions(
         hidden |= {Action.EDIT, Action.LARGER}
     if tasks.isdisjoint(("img2img", "edit")):
         hidden.add(Action.USE)
-    if "strength" not in options_of(job):
+    if "strength" not in options:
         hidden.add(Action.STRENGTHS)
     if not styles:
         hidden.add(Action.STYLES)
@@ -66,10 +72,10 @@ def result_actions(
     return [action for action in RESULT_ACTIONS if action not in hidden]
 
 
-def strength_menu(job: Job, tasks: frozenset[Task]) -> JobMenu | None:
+def strength_menu(job: Job, tasks: frozenset[Task], options: frozenset[Option]) -> JobMenu | None:
     """A menu that submits the same request at another strength; none for a sheet of several, for a
     picture in tiles, and where a strength has no effect."""
-    offered = "img2img" in tasks and "strength" in options_of(job)
+    offered = "img2img" in tasks and "strength" in options
     if job.layout != "pictures" or job.tile is not None or not offered:
         return None
     strength = f"{job.variants[0].strength:g}"

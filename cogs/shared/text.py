@@ -10,8 +10,7 @@ from discord.utils import escape_markdown
 from bot.i18n.durations import duration
 from bot.i18n.translate import translate
 from bot.jobs.job import Job, QueuePosition
-from bot.jobs.options import options_of
-from inference import MODELS, ModelState, ModelStatus
+from inference import MODELS, ModelState, ModelStatus, Option
 
 # Discord makes links of `scheme://` and of the addresses of invitations, also without a scheme.
 # A zero-width space in the middle keeps the text readable and stops that.
@@ -89,10 +88,9 @@ def _escape(text: str) -> str:
     return escape_markdown(text, ignore_links=False)
 
 
-def settings_text(job: Job, locale: str, *more: str) -> str:
-    """The model and the settings that had an effect on a job, with the size of its pictures, and
-    then `more`."""
-    options = options_of(job)
+def settings_text(job: Job, locale: str, options: frozenset[Option], *more: str) -> str:
+    """The model and the settings that had an effect on a job (`options`), with the size of its
+    pictures, and then `more`."""
     values: dict[str, str | int] = {
         "strength": _strengths(job),
         "steps": job.steps,

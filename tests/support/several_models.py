@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import discord
 
 from bot.jobs.job import Job
-from inference import ModelState, ModelStatus
+from bot.models import ConfiguredModels
+from inference import ModelEntry, ModelState, ModelStatus, find_model
 from tests.support.pictures import file_of, photo
 from tests.support.services import READY, ScriptedService
 from tests.support.simulated_discord import SimulatedDiscord, buttons_of
@@ -49,3 +52,17 @@ def said(result: Any) -> str:
     (reply,) = [*result.followups] or [result.response]
     assert reply.ephemeral
     return str(reply.content)
+
+
+@contextmanager
+def configured(sim: SimulatedDiscord, *models: str | ModelEntry) -> Iterator[None]:
+    """The bot has only these models, by name or entry."""
+    services = sim.bot.services
+    before = services.models
+    entries = [find_model(each) if isinstance(each, str) else each for each in models]
+    # The services are frozen.
+    object.__setattr__(services, "models", ConfiguredModels(entries))
+    try:
+        yield
+    finally:
+        object.__setattr__(services, "models", before)

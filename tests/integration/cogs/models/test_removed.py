@@ -59,7 +59,8 @@ async def test_buttons_of_a_removed_model_say_so_and_edit_offers_the_others(
         result = await press(opened, message, "Again")
         assert "sdxl-turbo is not available here" in said(result)
         shown = await press(opened, message, "Edit")
-        ids = [label["component"]["custom_id"] for label in shown.modal["components"]]
+        fields = [each for each in shown.modal["components"] if "component" in each]
+        ids = [field["component"]["custom_id"] for field in fields]
         await opened.alice.submit_modal(shown, {ids[0]: "an owl"})
         await opened.settled()
         job = (await opened.bot.services.store.jobs_of(opened.alice.id))[0]

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import discord
@@ -14,10 +15,9 @@ import pytest_asyncio
 
 from bot.i18n.translate import about_of
 from bot.jobs.budgets import EVERYONE, RoleLimits
-from bot.models import ConfiguredModels
 from bot.store.user_defaults import UserDefaults
 from cogs.defaults._panel import draw_panel
-from tests.support.several_models import CAT, MODELS, redraw, said, service
+from tests.support.several_models import CAT, MODELS, configured, redraw, said, service
 from tests.support.simulated_discord import SimulatedDiscord, buttons_of, open_shared_discord
 from tests.support.simulated_users import delete_data, newest_job, slash
 
@@ -45,15 +45,8 @@ async def sim(opened: SimulatedDiscord) -> SimulatedDiscord:
 @pytest.fixture
 def models(sim: SimulatedDiscord) -> Iterator[ModelsSetter]:
     """Lets the bot have only the named models during the test."""
-    services = sim.bot.services
-    configured = services.models
-
-    def configure(*names: str) -> None:
-        # The services are frozen.
-        object.__setattr__(services, "models", ConfiguredModels.from_names(names))
-
-    yield configure
-    object.__setattr__(services, "models", configured)
+    with ExitStack() as stack:
+        yield lambda *names: stack.enter_context(configured(sim, *names))
 
 
 def menus(message: discord.Message) -> dict[str, discord.ui.Select[Any]]:

@@ -14,6 +14,7 @@ from bot.delivery.message import Upload
 from bot.images.compose import GAP, LABEL_HEIGHT
 from bot.images.picture import Picture
 from bot.jobs.job import Job, Variant
+from bot.jobs.options import options_of
 from tests.support.jobs import job
 
 # Large enough to be posted in its own size.
@@ -32,7 +33,9 @@ def job_of(number: int, **changes: Any) -> Job:
 
 async def encoded(one: Job, *, write_settings: bool = False) -> tuple[Upload, ...]:
     pictures = pictures_of(len(one.variants))
-    return await encode_job(one, pictures, alt="a fox", write_settings=write_settings)
+    return await encode_job(
+        one, pictures, alt="a fox", options=options_of(one) if write_settings else None
+    )
 
 
 def opened(upload: Upload) -> Image.Image:
@@ -75,7 +78,7 @@ async def test_a_sheet_has_two_columns_or_three_beyond_four_pictures(
 
 async def test_a_small_picture_is_posted_enlarged() -> None:
     small = [Picture(bytes(64 * 32 * 3), 64, 32)]
-    [upload] = await encode_job(job_of(1), small, alt="", write_settings=False)
+    [upload] = await encode_job(job_of(1), small, alt="", options=None)
     assert opened(upload).size == (384, 192)
 
 
@@ -112,6 +115,6 @@ async def test_the_files_fit_the_limit_of_the_destination() -> None:
     noise = Image.effect_noise((WIDTH, HEIGHT), 90).convert("RGB").tobytes()
     one = job_of(1)
     one = replace(one, destination=replace(one.destination, upload_limit=40_000))
-    [upload] = await encode_job(one, [Picture(noise, WIDTH, HEIGHT)], alt="", write_settings=False)
+    [upload] = await encode_job(one, [Picture(noise, WIDTH, HEIGHT)], alt="", options=None)
     assert upload.name.endswith(".webp")
     assert len(upload.data) <= 40_000

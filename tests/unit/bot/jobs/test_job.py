@@ -8,7 +8,8 @@ import pytest
 
 from bot.jobs.job import Job, JobState, Reference, Variant
 from bot.jobs.options import options_for, options_of
-from inference import ALL_OPTIONS, Option, Task
+from bot.models import ConfiguredModels
+from inference import ALL_OPTIONS, ModelEntry, Option, Task
 from tests.support.jobs import job
 
 FULL = job(
@@ -103,3 +104,10 @@ def test_the_settings_with_an_effect_depend_on_the_model_and_the_task(
     one: Job = job(model=model, task=task)
     assert options_of(one) == options
     assert options_for(task, frozenset({"guidance"})) == {"guidance"}
+
+
+def test_a_configured_model_decides_about_the_settings_of_its_jobs() -> None:
+    own = ModelEntry(name="own", source="", licence="", options=frozenset({"mask"}))
+    models = ConfiguredModels([own])
+    assert models.options_of(job(model="own", task="edit")) == {"mask"}
+    assert models.options_of(job(model="sdxl-turbo")) == {"strength", "mask"}

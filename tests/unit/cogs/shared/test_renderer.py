@@ -179,6 +179,15 @@ def test_a_running_job_shows_its_step_and_the_time_left(step: int, total: int, c
         ]
 
 
+def test_a_finished_job_shows_only_the_settings_that_its_model_has() -> None:
+    renderer = Img2ImgRenderer(lambda: True, options_of=lambda _job: frozenset({"guidance"}))
+    content = renderer.made(plain_job(), [])
+    _, rest = texts_of(content)
+    assert "guidance" in rest
+    assert "strength" not in rest
+    assert "Strengths" not in str(content.view.to_components())  # type: ignore[no-untyped-call]
+
+
 def test_a_finished_job_shows_its_settings_and_a_cancelled_one_that_it_was() -> None:
     renderer = Img2ImgRenderer(lambda: True)
     made = plain_job(negative_prompt="rain", seconds=12.0)
