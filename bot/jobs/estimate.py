@@ -142,7 +142,7 @@ class JobEstimates:
         return {job.id: self._position(job, n, finish) for n, job in enumerate(order)}
 
     def positions_in_service(self) -> dict[str, QueuePosition]:
-        """The positions of the running jobs that wait for their model to be loaded."""
+        """The positions of the running jobs that have not taken a step."""
         finish: dict[str, float | None] = {}
         waiting = [job for job in self._queue.running if not self.has_begun(job)]
         for job in waiting:
@@ -150,8 +150,7 @@ class JobEstimates:
             if seconds is not None:
                 seconds += self.seconds_until_loaded(self._model(job))
             finish[job.id] = seconds
-        positions = {job.id: self._position(job, 0, finish) for job in waiting}
-        return {id_: position for id_, position in positions.items() if position.model}
+        return {job.id: self._position(job, 0, finish) for job in waiting}
 
     def position_of_new(self, job: Job) -> QueuePosition:
         """The position that the job would have if it were added now."""

@@ -27,10 +27,10 @@ from bot.runner.accounting import Accounting
 from bot.runner.attempt import AttemptOutcome, JobAttempt
 from bot.runner.batch_slots import ModelSlots
 from bot.runner.demand import report_demand
-from bot.runner.model_watch import watch_models
 from bot.runner.positions import PositionUpdater
 from bot.runner.resume import IsolatedJobs, resume_jobs
 from bot.runner.retention import erase_expired_jobs
+from bot.runner.status_watch import watch_status
 from bot.runner.task_group import BackgroundTasks
 from bot.store.store import Store
 from inference import InferenceService
@@ -126,9 +126,8 @@ class Runner:
             "dispatcher": self._dispatch(),
             "retention": erase_expired_jobs(self._store, self._retention_hours, self._clock),
             "demand": report_demand(self.queue, self._service, self._wake.set, self._clock),
+            "status": watch_status(self._service, self._wake.set),
         }
-        if self._service.status.models:
-            loops["models"] = watch_models(self._service, self._wake.set)
         self._loops = [self._tasks.spawn(loop, name) for name, loop in loops.items()]
         return self
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from simcord import interactions
 from bot.jobs.job import JobState
 from inference import OutOfMemory, ServiceState, ServiceStatus
 from tests.support.pictures import file_of, photo
-from tests.support.services import ScriptedService
+from tests.support.services import READY, ScriptedService
 from tests.support.simulated_discord import SimulatedDiscord, open_simulated_discord, text_of
 
 CAT = ("cat.png", file_of(photo(160, 128)))
@@ -32,6 +33,25 @@ def service() -> ScriptedService:
 async def discord_sim(tmp_path: Path, service: ScriptedService) -> AsyncIterator[SimulatedDiscord]:
     async with open_simulated_discord(tmp_path, service) as opened:
         yield opened
+
+
+@pytest.mark.parametrize("requests", [1, 2])
+async def test_the_note_about_loading_goes_when_the_model_is_ready(
+    discord_sim: SimulatedDiscord, service: ScriptedService, requests: int
+) -> None:
+    service.steps = 0
+    service.status = replace(READY, state=ServiceState.LOADING, slots=1)
+    for number in range(requests):
+        await ask(discord_sim, discord_sim.alice, f"picture {number}")
+    await discord_sim.shown("still loading")
+    # One of two requests is in the service, the other one waits in the queue.
+    service.status = replace(READY, slots=1)
+    async with asyncio.timeout(10):
+        while any("still loading" in text_of(each) for each in discord_sim.channel.history()):  # noqa: ASYNC110 - simcord has no event for an edit
+            await asyncio.sleep(0.02)
+    assert "Queued: you are next" in text_of(discord_sim.last)
+    service.gate.set()
+    await discord_sim.settled()
 
 
 async def ask(discord_sim: SimulatedDiscord, user: Any, prompt: str) -> None:

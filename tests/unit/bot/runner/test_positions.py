@@ -10,7 +10,7 @@ from bot.jobs.estimate import JobEstimates
 from bot.jobs.job import Job, QueuePosition
 from bot.jobs.queue import FairQueue
 from bot.runner.positions import SHOWN_POSITIONS, PositionUpdater
-from inference import ModelState, ModelStatus
+from inference import DownloadProgress, ModelState, ModelStatus, ServiceState
 from tests.support.jobs import queued_job
 from tests.support.services import READY
 
@@ -92,14 +92,48 @@ def test_the_loading_of_a_models_is_shown_also_of_a_running_job() -> None:
     positions.updater.update()
     assert positions.delivery.take() == [("one", 0)]
     loading = replace(status.models[1], state=ModelState.LOADING)
+    loaded = replace(status.models[1], state=ModelState.LOADED)
     positions.estimates.status = replace(status, models=(status.models[0], loading))
     positions.updater.update()
     assert positions.delivery.take() == [("one", 0)]
-    assert positions.delivery.models == [
-        ModelState.UNLOADED,
-        ModelState.LOADING,
-    ]
+    positions.estimates.status = replace(status, models=(status.models[0], loaded))
+    positions.updater.update()
+    assert positions.delivery.take() == [("one", 0)]
+    assert positions.delivery.models == [ModelState.UNLOADED, ModelState.LOADING, None]
     # It has begun: its progress is shown instead.
     positions.estimates.report_steps(one, 0, 9)
     positions.updater.update()
     assert positions.delivery.take() == []
+
+
+def test_all_waiting_jobs_are_shown_anew_when_the_service_becomes_ready() -> None:
+    positions = Positions()
+    positions.estimates.status = replace(READY, state=ServiceState.LOADING)
+    names = [f"job {n}" for n in range(SHOWN_POSITIONS + 3)]
+    for name in names:
+        positions.ask(name)
+    # The first one is in the service, which has not begun with it.
+    assert positions.queue.pop() is not None
+    positions.updater.update()
+    positions.delivery.take()
+    positions.estimates.status = READY
+    positions.updater.update()
+    assert sorted(name for name, _ in positions.delivery.take()) == names
+    positions.updater.update()
+    assert positions.delivery.take() == []
+
+
+def test_a_download_is_shown_to_all_and_its_progress_to_the_next_jobs() -> None:
+    positions = Positions()
+    model = ModelStatus(name="a", state=ModelState.UNLOADED)
+    positions.estimates.status = replace(READY, models=(model,))
+    names = [f"job {n}" for n in range(SHOWN_POSITIONS + 3)]
+    for name in names:
+        positions.ask(name)
+    positions.delivery.take()
+    for percent, told in ((0, names), (50, names[:SHOWN_POSITIONS])):
+        download = DownloadProgress(files=1, total_files=2, bytes=percent, total_bytes=100)
+        model = replace(model, state=ModelState.DOWNLOADING, download=download)
+        positions.estimates.status = replace(READY, models=(model,))
+        positions.updater.update()
+        assert [name for name, _ in positions.delivery.take()] == told
