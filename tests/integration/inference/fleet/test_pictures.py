@@ -23,7 +23,8 @@ from tests.support.requests import request
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
-# From the start of the cluster until two replicas have loaded the model. About 15 s on two idle cores.
+# From the start of the cluster until two replicas have loaded the model. About 15 s on two idle
+# cores.
 START_SECONDS = 90.0
 
 
