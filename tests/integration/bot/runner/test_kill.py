@@ -37,6 +37,8 @@ RARE = (
 # Passed only when running jobs are put back because the bot is stopped.
 STOPPING = tuple(f"{moment} requeue" for moment in MOMENTS)
 JOBS_A_ROUND = 16
+# Kills that come faster than answers would leave thousands of waiting jobs, which each start reads.
+MAX_UNANSWERED = 200
 
 
 async def run_campaign(bot: Campaign, points: Sequence[str], kills: int, jobs: int) -> None:
@@ -48,12 +50,16 @@ async def run_campaign(bot: Campaign, points: Sequence[str], kills: int, jobs: i
             JOBS_A_ROUND, (point, bot.random.randint(2, 12) if point in FREQUENT else 1)
         )
         await bot.round(JOBS_A_ROUND)
+        if len(bot.unanswered()) > MAX_UNANSWERED:
+            await bot.finish()
     missed = [point for point in points if not bot.killed_at[point]]
     for point in islice(cycle(missed), 5 * len(missed)):
         if not bot.killed_at[point]:
             await bot.round(JOBS_A_ROUND, (point, 1), stuck=point in STOPPING)
     while len(bot.seen) < jobs:
         await bot.round(JOBS_A_ROUND)
+        if len(bot.unanswered()) > MAX_UNANSWERED:
+            await bot.finish()
     await bot.finish()
 
 
