@@ -57,22 +57,22 @@ class Detail(JobAction):
             count=1,
             tile=_tile(job),
         )
-        source = result_as_source(interaction, job, result, "img2img")
+        expected = dataclasses.replace(
+            result_as_source(interaction, job, result, "img2img"),
+            stored=None,
+            width=size[0],
+            height=size[1],
+            structure=None,
+        )
 
         async def enlarged() -> StoredSource:
             picture = await stored_picture(services, result)
             large = await services.slow_work.run(
                 interaction.user.id, lambda: enlarge_to(picture, size)
             )
-            return dataclasses.replace(
-                source,
-                stored=await services.store.pictures.put(large),
-                width=size[0],
-                height=size[1],
-                structure=None,
-            )
+            return dataclasses.replace(expected, stored=await services.store.pictures.put(large))
 
-        await submit_request(interaction, draft, enlarged)
+        await submit_request(interaction, draft, enlarged, expected=expected)
 
 
 class DetailStill(Detail):

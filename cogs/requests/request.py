@@ -132,11 +132,14 @@ async def submit_request(
     interaction: discord.Interaction[RedrawBot],
     draft: Draft,
     find_source: Callable[[], Awaitable[StoredSource]],
+    *,
+    expected: StoredSource | None = None,
 ) -> Job:
     """Check, acknowledge and submit the request of an interaction.
 
     `find_source` is called when the request has a place in the queue; a user's requests are
-    prepared one at a time.
+    prepared one at a time. `expected` is the source as far as it is known before: limits and
+    budgets are checked with it first, so that a refused request costs no work.
 
     Raises:
         UserError: the request is refused; nothing of it is stored.
@@ -148,15 +151,20 @@ async def submit_request(
     if draft.private:
         check_private(terms.limits)
     destination = await acknowledge(interaction, private=bool(draft.private))
-    async with services.runner.reserve(interaction.user.id, draft.pictures) as reservation:
+    user, locale, here = interaction.user, str(interaction.locale), channel_here(interaction)
+    if expected is not None:
+        job = _new_job(services, draft, expected, destination, user, locale, here, terms)
+        check_limits(terms.limits, job, private=bool(draft.private))
+        await services.runner.accounting.check(job, terms.allowance)
+    async with services.runner.reserve(user.id, draft.pictures) as reservation:
         return await submit(
             services,
             draft,
             await find_source(),
             destination,
-            user=interaction.user,
-            locale=str(interaction.locale),
-            here=channel_here(interaction),
+            user=user,
+            locale=locale,
+            here=here,
             reservation=reservation,
         )
 

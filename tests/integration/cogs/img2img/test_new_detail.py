@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from bot.images.compose import shown_factor
 from bot.images.enlargement import enlarge_to
-from bot.jobs.budgets import PictureTooLargeForRole
+from bot.jobs.budgets import EVERYONE, PictureTooLargeForRole, RoleLimits
 from bot.jobs.job import JobState
 from inference import MODELS, ImageRequest
 from tests.support.services import ScriptedService
@@ -200,6 +200,31 @@ async def test_a_model_that_cannot_redraw_in_tiles_has_no_menu(
     monkeypatch.setattr("inference.model_entry.TILED_FAMILIES", frozenset())
     assert menu_of((await larger(sim, message)).message) is None
     assert "cannot add new detail" in reply_of(await choose(sim, shown))
+
+
+@pytest.mark.parametrize("limit", ["megapixels", "budget"])
+async def test_a_picture_beyond_the_limits_is_refused_before_it_is_enlarged(
+    sim: SimulatedDiscord, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    parent = await redraw(sim)
+    shown = (await larger(sim, sim.last)).message
+    services = sim.bot.services
+    if limit == "megapixels":
+        # The picture itself is within the limit, and the enlarged one is not.
+        limits = RoleLimits(megapixels=1.5 * parent.width * parent.height / 1e6)
+    else:
+        accounting = services.runner.accounting
+        monkeypatch.setattr(accounting, "price", lambda job: float(job.width * job.height))
+        spent = await accounting.spent(sim.alice.id, sim.env.guild.id)
+        limits = RoleLimits(seconds_a_day=spent.user + 1.5 * parent.width * parent.height)
+    monkeypatch.setattr(services.settings, "role_limits", {EVERYONE: limits})
+    made: list[Any] = []
+    detail = importlib.import_module("cogs.img2img._detail")
+    monkeypatch.setattr(detail, "enlarge_to", lambda *picture: made.append(picture))
+    told = reply_of(await choose(sim, shown))
+    expected = "pictures of at most" if limit == "megapixels" else "of computing time"
+    assert expected in told
+    assert not made
 
 
 async def test_a_refused_request_leaves_no_file(
