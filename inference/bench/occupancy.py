@@ -17,6 +17,7 @@ from typing import Any
 from inference.bench.load import SOURCES, Canvas, request
 from inference.engine.loop import SteppedEngine
 from inference.engine.policy import BatchPolicy
+from inference.engine.protocols import WithoutTiles
 from inference.models import find_model
 from inference.types import ImageRequest, ImageResult, Preview
 from inference.worker.messages import Event, Submit
@@ -51,7 +52,7 @@ class Immediate:
         return b""
 
 
-class CountingModel:
+class CountingModel(WithoutTiles):
     """A `StepModel` that computes nothing and records the rows of each call."""
 
     def __init__(self) -> None:

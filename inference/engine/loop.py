@@ -2,8 +2,9 @@
 
 Requests join and leave the batch between denoising steps, as language-model servers do it (Yu et
 al. 2022, "Orca"). Each turn prepares a few requests, makes one denoiser call for the rows of all
-requests in the next batch, and decodes at most one finished request. `BatchPolicy` decides which;
-this module executes, and keeps the errors of one request away from the others.
+requests in the next batch, and decodes at most one finished request. Of a request in tiles, a turn
+encodes or decodes a few tiles only. `BatchPolicy` decides which; this module executes, and keeps
+the errors of one request away from the others.
 
 Longer than 300 lines: the handling of errors changes the state of the loop.
 """
@@ -16,10 +17,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic
 
-from inference.engine.device_time import DeviceClock, DeviceMeter, HostClock
+from inference.engine.device_time import DeviceClock, DeviceMeter, HostClock, Share
 from inference.engine.failures import attempt, failure_of
 from inference.engine.loader_thread import loader_thread
 from inference.engine.outputs import Job, OutputStage
@@ -38,6 +39,7 @@ from inference.worker.messages import (
     Started,
     Stop,
     Submit,
+    TilesDone,
 )
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,14 @@ class _Loaded(Generic[InputsT]):
 
     item: BatchItem
     inputs: Future[InputsT]
+
+
+@dataclass(slots=True, eq=False)
+class _Preparation:
+    """An admitted request that is not prepared yet; the times are those of `Job`."""
+
+    admitted_at: float
+    shares: list[Share] = field(default_factory=list)
 
 
 class SteppedEngine(Generic[InputsT, RunningT]):
@@ -77,6 +87,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         self._inbox: queue.SimpleQueue[Command | _Loaded[InputsT]] = queue.SimpleQueue()
         self._loading: set[BatchItem] = set()
         self._inputs: dict[BatchItem, InputsT] = {}
+        self._preparations: dict[BatchItem, _Preparation] = {}
         self._jobs: dict[BatchItem, Job[RunningT]] = {}
         self._restarted: set[BatchItem] = set()
         self._meter = DeviceMeter(clock or HostClock())
@@ -113,7 +124,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
             return
         self._admit()
         self._step()
-        self._outputs.decode_next()
+        self._outputs.decode_next(self.policy.turn_limit)
         # Waiting for a copy costs nothing when there is nothing else to launch.
         self._outputs.report_ready(wait=not self._has_work)
         self.turns += 1
@@ -121,7 +132,8 @@ class SteppedEngine(Generic[InputsT, RunningT]):
 
     @property
     def _has_work(self) -> bool:
-        return bool(self.policy.waiting or self._jobs or self._outputs.has_work)
+        begun = self._preparations or self._jobs
+        return bool(self.policy.waiting or begun or self._outputs.has_work)
 
     def _receive(self, *, block: bool) -> None:
         while True:
@@ -172,38 +184,56 @@ class SteppedEngine(Generic[InputsT, RunningT]):
                 self._forget(item)
 
     def _admit(self) -> None:
-        items = []
         for item in self.policy.admit():
             request = item.request
             if request.deadline is not None and time.time() > request.deadline:
-                self._fail(request, DeadlineExceeded("It waited too long and was dropped."))
-                self._forget(item)
+                self._drop(item, DeadlineExceeded("It waited too long and was dropped."))
             else:
                 self._report(Started(request.id))
-                items.append(item)
-        if items:
-            self._prepare(items)
+                self._preparations[item] = _Preparation(time.monotonic())
+        if whole := [item for item in self._preparations if item.tiles == 1]:
+            self._prepare(whole)
+        if self._preparations:
+            self._encode_tiles(next(iter(self._preparations)))
+
+    def _encode_tiles(self, item: BatchItem) -> None:
+        """Encode some tiles; prepare the request after the last one."""
+        preparation, begin = self._preparations[item], self._meter.begin()
+        number = self.policy.turn_limit
+        left = attempt(lambda: self.model.encode_tiles(self._inputs[item], number))
+        if isinstance(left, Exception):
+            self._preparation_failed(item, left)
+            return
+        self._meter.end(begin, {preparation: 1})
+        self._report(TilesDone(item.request.id))
+        if not left:
+            self._prepare([item])
 
     def _prepare(self, items: Sequence[BatchItem]) -> None:
-        admitted_at, begin = time.monotonic(), self._meter.begin()
+        begin = self._meter.begin()
         prepared = attempt(lambda: self.model.prepare([self._inputs[item] for item in items]))
         if not isinstance(prepared, Exception):
             now = time.monotonic()
             for item, running in zip(items, prepared, strict=True):
-                self._jobs[item] = Job(item, running, admitted_at, now)
+                begun = self._preparations.pop(item)
+                self._jobs[item] = Job(item, running, begun.admitted_at, now, shares=begun.shares)
                 self.policy.start(item)
-            self._meter.end(begin, {self._jobs[item]: item.rows * item.tiles for item in items})
+            self._meter.end(begin, {self._jobs[item]: item.rows for item in items})
             for item in items:
                 if self._jobs[item].finished:
                     self._decode(self._jobs[item])
         elif len(items) > 1:
             for item in items:
                 self._prepare([item])
-        elif is_out_of_memory(prepared) and self._jobs:
-            self.policy.requeue_alone(items[0])
         else:
-            self._fail(items[0].request, prepared)
-            self._forget(items[0])
+            self._preparation_failed(items[0], prepared)
+
+    def _preparation_failed(self, item: BatchItem, error: Exception) -> None:
+        if is_out_of_memory(error) and (self._jobs or len(self._preparations) > 1):
+            del self._preparations[item]
+            self.policy.requeue_alone(item)
+        else:
+            self._drop(item, error)
 
     def _step(self) -> None:
         batch = {self._jobs[item]: n for item, n in Counter(self.policy.next_batch()).items()}
@@ -256,7 +286,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
                 if alone is not None:
                     self._recover({job: batch[job]}, [job], alone)
         elif remaining:
-            self._drop(last, error)
+            self._drop(last.item, error)
 
     def _run_alone(self, job: Job[RunningT], error: Exception) -> None:
         """Out of memory for one request: prepare it again once nothing else runs, or give up."""
@@ -264,12 +294,12 @@ class SteppedEngine(Generic[InputsT, RunningT]):
             del self._jobs[job.item]
             self.policy.requeue_alone(job.item)
         else:
-            self._drop(job, error)
+            self._drop(job.item, error)
 
     def _restart(self, job: Job[RunningT], error: Exception) -> None:
         """Prepare a request whose state is lost again; only once for the same kind of error."""
         if job.item in self._restarted:
-            self._run_alone(job, error) if is_out_of_memory(error) else self._drop(job, error)
+            self._run_alone(job, error) if is_out_of_memory(error) else self._drop(job.item, error)
             return
         self._restarted.add(job.item)
         del self._jobs[job.item]
@@ -279,7 +309,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         preview = attempt(lambda: job.next_preview(self.model))
         if isinstance(preview, Exception):
             if not is_out_of_memory(preview):
-                self._drop(job, preview)
+                self._drop(job.item, preview)
                 return
             # The picture does not depend on its preview.
             preview = job.preview = None
@@ -294,15 +324,16 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         self._forget(job.item)
         self._outputs.add(job)
 
-    def _drop(self, job: Job[RunningT], error: Exception) -> None:
-        self._fail(job.request, error)
-        self.policy.finish(job.item)
-        self._forget(job.item)
+    def _drop(self, item: BatchItem, error: Exception) -> None:
+        self._fail(item.request, error)
+        self.policy.finish(item)
+        self._forget(item)
 
     def _fail(self, request: ImageRequest, error: Exception) -> None:
         self._report(Failed(request.id, failure_of(request, error)))
 
     def _forget(self, item: BatchItem) -> None:
+        self._preparations.pop(item, None)
         self._jobs.pop(item, None)
         self._inputs.pop(item, None)
         self._restarted.discard(item)

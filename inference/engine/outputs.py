@@ -13,7 +13,7 @@ from inference.engine.failures import attempt, failure_of
 from inference.engine.policy import BatchItem
 from inference.engine.protocols import RunningT, StepModel, Transfer
 from inference.types import ImageRequest, ImageResult, Preview, Timings
-from inference.worker.messages import Event, Failed
+from inference.worker.messages import Event, Failed, TilesDone
 
 PREVIEW_SECONDS = 0.4
 """Minimum time between two previews of a request; a viewer would not notice more of them."""
@@ -67,7 +67,10 @@ class _Decoding(Generic[RunningT]):
 
 
 class OutputStage(Generic[RunningT]):
-    """Decodes finished requests one at a time and reports each once its copy has arrived."""
+    """Decodes finished requests one at a time and reports each once its copy has arrived.
+
+    Between the tiles of a request other requests are decoded.
+    """
 
     def __init__(
         self,
@@ -100,12 +103,21 @@ class OutputStage(Generic[RunningT]):
         self._finished = deque(job for job in self._finished if job.request.id != request_id)
         self._decodings = deque(d for d in self._decodings if d.job.request.id != request_id)
 
-    def decode_next(self) -> None:
-        """Launch at most one decoding."""
+    def decode_next(self, tiles: int) -> None:
+        """Launch at most one decoding, or that of so many tiles of a request."""
         if not self._finished:
             return
         job = self._finished.popleft()
         begin = self._meter.begin()
+        left = attempt(lambda: self._model.decode_tiles(job.running, tiles))
+        if isinstance(left, Exception):
+            self._report(Failed(job.request.id, failure_of(job.request, left)))
+            return
+        if left:
+            self._meter.end(begin, {job: 1})
+            self._finished.append(job)
+            self._report(TilesDone(job.request.id))
+            return
         decoding = attempt(
             lambda: _Decoding(
                 job, self._model.decode(job.running), dict(self._model.extra_outputs(job.running))

@@ -54,15 +54,16 @@ class BatchItem:
 class BatchPolicy:
     """Round-robin over batch keys, first come first served within a key.
 
-    `row_limit` bounds the rows of one call, by their sizes, `request_limit` the number of running
-    requests, and `admission_limit` the requests, or their tiles, prepared in one turn; one request
-    at least. A request is admitted only if it fits the next call of its key together with those
-    that run, so that every running request takes a step, or predicts a tile of its step, each time
-    its key is due. A request in tiles fits if one tile does; the rows that are left in a call are
-    filled with further tiles.
+    `row_limit` bounds the rows of one call, by their sizes, `request_limit` the number of requests
+    that are prepared or run, and `admission_limit` the requests prepared in one turn, and the tiles
+    encoded or decoded in one turn. A request is admitted only if it fits the next call of its key
+    together with those that run, so that every running request takes a step, or predicts a tile of
+    its step, each time its key is due. A request in tiles fits if one tile does; the rows that are
+    left in a call are filled with further tiles.
 
-    An item is waiting from `add` until `admit` returns it, and running from `start` until
-    `finish`, `requeue_first`, `requeue_alone` or `remove`.
+    An item is waiting from `add` until `admit` returns it, then in preparation until `start`, for
+    several turns if it has tiles, and then running. `finish`, `requeue_first`, `requeue_alone` and
+    `remove` end its preparation or run.
     """
 
     def __init__(self, *, row_limit: int, request_limit: int, admission_limit: int = 1) -> None:
@@ -73,11 +74,14 @@ class BatchPolicy:
         self._clean_steps = 0
         self._clean_steps_needed = CLEAN_STEPS
         self._waiting: deque[BatchItem] = deque()
+        self._preparing: list[BatchItem] = []
         self._running: list[BatchItem] = []
         # Of each running request: the tiles that its step has left.
         self._tiles_left: dict[BatchItem, int] = {}
         self._key_order: list[Hashable] = []
         self._alone: deque[BatchItem] = deque()
+        # The item that was admitted alone last.
+        self._sole: BatchItem | None = None
         self._postponed: set[Hashable] = set()
         self._unstepped: set[BatchItem] = set()
 
@@ -92,6 +96,19 @@ class BatchPolicy:
         return self._running
 
     @property
+    def preparing(self) -> Sequence[BatchItem]:
+        """Items that have been admitted and not started yet, first come first."""
+        return self._preparing
+
+    @property
+    def turn_limit(self) -> int:
+        """How many requests this turn may prepare, and how many tiles it may encode or decode."""
+        if not self._running:
+            return self.admission_limit
+        rows = self._rows_of(self._key_order[0])
+        return min(self.admission_limit, max(1, rows // ROWS_PER_ADMISSION))
+
+    @property
     def key_order(self) -> Sequence[Hashable]:
         """Keys that run or may be admitted; the first one is due."""
         return self._key_order
@@ -104,33 +121,39 @@ class BatchPolicy:
         """Forget the items of a cancelled request."""
         self._waiting = deque(item for item in self._waiting if item.request.id != request_id)
         self._alone = deque(item for item in self._alone if item.request.id != request_id)
-        for item in [item for item in self._running if item.request.id == request_id]:
-            self.finish(item)
+        for item in (*self._preparing, *self._running):
+            if item.request.id == request_id:
+                self.finish(item)
 
     def admit(self) -> list[BatchItem]:
-        """Take the items to prepare in this turn out of the queue.
+        """Take the items to prepare from this turn on out of the queue.
 
         They are the first ones within the limits whose key is due in this turn or the next, so
         that a prepared request takes its first step within two turns.
         """
+        if self._sole in self._preparing:
+            return []
         if self._alone:
-            return [] if self._running else [self._alone.popleft()]
+            if self._running or self._preparing:
+                return []
+            self._sole = self._alone.popleft()
+            self._preparing.append(self._sole)
+            return [self._sole]
         admissible = self._admissible()
         self._update_key_order([item.key for item in (*self._running, *admissible)])
         due = [item for key in self._key_order[:2] for item in admissible if item.key == key]
-        chosen: list[BatchItem] = []
-        for item in due:
-            # Each tile is encoded apart.
-            if chosen and sum(one.tiles for one in (*chosen, item)) > self._admissions():
-                break
-            chosen.append(item)
+        chosen = due[: self.turn_limit]
         for item in chosen:
             self._waiting.remove(item)
+        self._preparing += chosen
         return chosen
 
     def start(self, item: BatchItem) -> None:
         """The item is prepared: step it from now on."""
+        self._preparing.remove(item)
         self._running.append(item)
+        if item.key not in self._key_order:
+            self._key_order.append(item.key)
         self._tiles_left[item] = item.tiles
         self._unstepped.add(item)
 
@@ -168,18 +191,20 @@ class BatchPolicy:
 
     def finish(self, item: BatchItem) -> None:
         """The item has no step left, or failed."""
-        self._running.remove(item)
-        del self._tiles_left[item]
+        if item in self._preparing:
+            self._preparing.remove(item)
+        else:
+            self._running.remove(item)
+            del self._tiles_left[item]
 
     def requeue_first(self, item: BatchItem) -> None:
-        """Let a running item begin again before all that wait."""
+        """Let an item begin again before all that wait."""
         self.finish(item)
         self._waiting.appendleft(item)
 
     def requeue_alone(self, item: BatchItem) -> None:
         """Memory ran out for this item by itself: admit it once nothing else runs."""
-        if item in self._running:
-            self.finish(item)
+        self.finish(item)
         self._alone.append(item)
 
     def step_succeeded(self) -> None:
@@ -236,21 +261,15 @@ class BatchPolicy:
         rows = sum(item.rows * self._tiles_left[item] for item in self._running if item.key == key)
         return min(rows, int(self.row_limit))
 
-    def _admissions(self) -> int:
-        """How many requests or tiles this turn may prepare."""
-        if not self._running:
-            return self.admission_limit
-        rows = self._rows_of(self._key_order[0])
-        return min(self.admission_limit, max(1, rows // ROWS_PER_ADMISSION))
-
     def _admissible(self) -> list[BatchItem]:
         """The waiting items for which there is room, first come first."""
         room: dict[Hashable, float] = {}
-        for item in self._running:
+        begun = (*self._running, *self._preparing)
+        for item in begun:
             room[item.key] = room.get(item.key, self.row_limit) - item.load
         admissible: list[BatchItem] = []
         for item in self._waiting:
-            if len(self._running) + len(admissible) >= self.request_limit:
+            if len(begun) + len(admissible) >= self.request_limit:
                 break
             left = room.get(item.key, self.row_limit)
             # An item that does not fit makes those behind it with the same key wait, too.

@@ -82,8 +82,17 @@ class StepModel(Protocol[InputsT, RunningT]):
         touches the device."""
         ...
 
+    def encode_tiles(self, inputs: InputsT, number: int) -> int:
+        """Encode up to so many further tiles of a request in tiles; return how many are left.
+
+        The first part of the preparation of such a request. The loop spreads it over several turns,
+        so that other requests take steps in between.
+        """
+        ...
+
     def prepare(self, batch: Sequence[InputsT]) -> Sequence[RunningT]:
-        """The device's part of the preparation, for several requests of any batch keys."""
+        """The device's part of the preparation, for several requests of any batch keys. Encodes the
+        tiles that are left."""
         ...
 
     def predict(self, batch: Sequence[RunningT], tiles: Sequence[int] = ()) -> None:
@@ -97,8 +106,12 @@ class StepModel(Protocol[InputsT, RunningT]):
         """
         ...
 
+    def decode_tiles(self, running: RunningT, number: int) -> int:
+        """Decode up to so many further tiles of a finished request; return how many are left."""
+        ...
+
     def decode(self, running: RunningT) -> Transfer[bytes]:
-        """The finished picture as RGB bytes, row-major."""
+        """The finished picture as RGB bytes, row-major. Decodes the tiles that are left."""
         ...
 
     def preview(self, running: RunningT) -> Transfer[Preview]:
@@ -108,3 +121,15 @@ class StepModel(Protocol[InputsT, RunningT]):
     def extra_outputs(self, running: RunningT) -> Mapping[str, Transfer[bytes]]:
         """The further outputs that the request asks for, by the result's field name."""
         ...
+
+
+class WithoutTiles:
+    """The part of `StepModel` about tiles, for a family that refuses requests in tiles."""
+
+    def encode_tiles(self, inputs: object, number: int) -> int:
+        """0: no tile is left."""
+        return 0
+
+    def decode_tiles(self, running: object, number: int) -> int:
+        """0: no tile is left."""
+        return 0

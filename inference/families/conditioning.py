@@ -189,13 +189,17 @@ class ConditioningEncoder:
             raise NonFiniteOutput("The depth estimator's output was not valid for this picture.")
 
     def checked(
-        self, picture: PendingTransfer[bytes], encoded: EncodedPicture, key: Hashable
+        self, picture: PendingTransfer[bytes], parts: Sequence[tuple[EncodedPicture, Hashable]]
     ) -> PendingTransfer[bytes]:
-        """The same picture. Its result raises `NonFiniteOutput` if the depth map has non-finite
-        values: after one step only, `check_depth` may not have known it."""
+        """The same picture. Its result raises `NonFiniteOutput` if the depth map of a part has
+        non-finite values: after one step only, `check_depth` may not have known it.
+
+        `parts` are the encoded tiles, or the whole picture, and their keys.
+        """
 
         def check(pixels: bytes) -> bytes:
-            self.check_depth(encoded, key, wait=True)
+            for encoded, key in parts:
+                self.check_depth(encoded, key, wait=True)
             return pixels
 
         return picture.then(check)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from inference.engine.transfers import PendingTransfer
 from inference.errors import NonFiniteOutput
-from inference.families.denoising.tiles import TileLayout
+from inference.families.denoising.tiles import TileDecoding
 from inference.pipelines.devices import free_memory, is_out_of_memory
 
 
@@ -32,21 +32,31 @@ class PictureDecoder:
 
     @torch.no_grad()
     def decode(
-        self, latents: torch.Tensor, tile: tuple[int, int] | None = None
+        self,
+        latents: torch.Tensor,
+        tile: tuple[int, int] | None = None,
+        begun: TileDecoding | None = None,
     ) -> PendingTransfer[bytes]:
         """RGB bytes, row-major, of scaled latents (1, C, h, w).
 
         With `tile`, width and height in pixels, overlapping tiles are decoded one after the other,
-        so that the memory is that of a tile, and blended.
+        so that the memory is that of a tile, and blended. `begun` may have decoded some of them.
 
         Raises:
             NonFiniteOutput: from `PendingTransfer.result`: the latents, or the picture decoded in
                 float32, are not finite.
         """
         return PendingTransfer(
-            self.decode_values(latents, tile),
+            self.decode_values(latents, tile) if begun is None else begun.picture(),
             lambda values: self._to_bytes(latents, values, tile),
         )
+
+    def begin(self, latents: torch.Tensor, tile: tuple[int, int]) -> TileDecoding:
+        """The decoding of scaled latents in tiles, of which none is decoded."""
+        return self._tiles_of(self._unscaled(latents), tile)
+
+    def _tiles_of(self, latents: torch.Tensor, tile: tuple[int, int]) -> TileDecoding:
+        return TileDecoding(self._decode_picture, latents, tile, self.pipe.vae_scale_factor)
 
     def _unscaled(self, latents: torch.Tensor) -> torch.Tensor:
         return latents / scaling_factor(self.pipe)
@@ -60,12 +70,7 @@ class PictureDecoder:
     def _decode(self, latents: torch.Tensor, tile: tuple[int, int] | None) -> torch.Tensor:
         if tile is None:
             return self._decode_picture(latents)
-        scale = self.pipe.vae_scale_factor
-        size = (latents.shape[3] * scale, latents.shape[2] * scale)
-        places = TileLayout.of(size, tile, scale, latents.device).places
-        return TileLayout.of(size, tile, 1, latents.device).blend(
-            self._decode_picture(latents[(..., *place)]) for place in places
-        )
+        return self._tiles_of(latents, tile).picture()
 
     def _decode_picture(self, latents: torch.Tensor) -> torch.Tensor:
         try:

@@ -21,7 +21,7 @@ from inference.engine.transfers import NonBlocking, PendingTransfer, QueuedSteps
 from inference.families.conditioning import ConditioningEncoder, Embeddings, EncodedPicture
 from inference.families.decoding import PictureDecoder, depth_picture
 from inference.families.denoising.call import DenoiserCall
-from inference.families.denoising.state import Denoising, DenoisingInputs, Tile
+from inference.families.denoising.state import Denoising, DenoisingInputs, Tile, TileEncoding
 from inference.families.denoising.tiles import EVERYTHING, TileLayout, tile_requests
 from inference.families.latent_preview import LatentPreview
 from inference.families.masking import KeptLatents, compose, mask_output, request_mask
@@ -79,8 +79,8 @@ class LatentDiffusionModel(ABC):
     def load_inputs(self, request: ImageRequest) -> DenoisingInputs:
         """Tokens, pixels, the schedule's plan and the noise.
 
-        Of the tiles of a request only the first one is loaded here: `prepare` loads one at a time,
-        so that their pixels as floating-point numbers are not all in memory.
+        Of the tiles of a request only the first one is loaded here: `encode_tiles` loads one at a
+        time, so that their pixels as floating-point numbers are not all in memory.
 
         The generator lives on the CPU, so that a seed means the same picture on every device. It
         draws the posterior sample first and the noise second, as the library does.
@@ -97,16 +97,41 @@ class LatentDiffusionModel(ABC):
         ]
         plan = self.sampler.plan(request)
         tiles = self._tiles_of(request)
-        host = self.encoder.load_inputs(tiles[0] if tiles else request)
+        host = self.encoder.load_inputs(tiles.requests[0] if tiles else request)
         sample = draws[0] if samples else None
         return DenoisingInputs(request, host, plan, sample, draws[-1], generator, tiles)
 
-    def _tiles_of(self, request: ImageRequest) -> list[ImageRequest]:
-        """The requests of the tiles; none if one tile is the whole picture."""
+    def _tiles_of(self, request: ImageRequest) -> TileEncoding | None:
+        """The tiles of a request; None if one tile is the whole picture."""
         if request.tile is None:
-            return []
-        tiles = tile_requests(request)
-        return tiles if len(tiles) > 1 else []
+            return None
+        requests = tile_requests(request)
+        return TileEncoding(requests) if len(requests) > 1 else None
+
+    @torch.no_grad()
+    def encode_tiles(self, inputs: DenoisingInputs, number: int) -> int:
+        """Encode up to so many further tiles; return how many are left."""
+        tiles, request = inputs.tiles, inputs.request
+        if tiles is None:
+            return 0
+        assert request.tile is not None
+        with NonBlocking():
+            if tiles.layout is None:
+                size, device = (request.width, request.height), torch.device(self.device)
+                factor = self.pipe.vae_scale_factor
+                tiles.layout = TileLayout.of(size, request.tile, factor, device)
+            for index in range(len(tiles.tiles), len(tiles.tiles) + min(number, tiles.left)):
+                tile = tiles.requests[index]
+                host = self.encoder.load_inputs(tile)
+                (encoded,) = self.encoder.encode_pictures([host])
+                kept = replace(encoded, mean=None, deviation=None)
+                conditions = self._conditions(tile, kept)
+                place = tiles.layout.places[index]
+                assert encoded.mean is not None
+                tiles.add(
+                    Tile(place, kept, host.picture_key, conditions), encoded.mean, encoded.deviation
+                )
+        return tiles.left
 
     @torch.no_grad()
     def prepare(self, batch: Sequence[DenoisingInputs]) -> list[Denoising]:
@@ -117,7 +142,7 @@ class LatentDiffusionModel(ABC):
             whole = [inputs.host for inputs in batch if not inputs.tiles]
             pictures = iter(self.encoder.encode_pictures(whole))
             return [
-                self._start_tiled(inputs, text)
+                self._start_tiled(inputs, inputs.tiles, text)
                 if inputs.tiles
                 else self._start_whole(inputs, text, next(pictures))
                 for inputs, text in zip(batch, texts, strict=True)
@@ -130,25 +155,13 @@ class LatentDiffusionModel(ABC):
         tile = Tile(EVERYTHING, encoded, inputs.host.picture_key, conditions)
         return self._start(inputs, texts, encoded, [tile], None)
 
-    def _start_tiled(self, inputs: DenoisingInputs, texts: Sequence[Embeddings]) -> Denoising:
-        """Encode the tiles one after the other, and blend their latents."""
-        request, factor = inputs.request, self.pipe.vae_scale_factor
-        assert request.tile is not None
-        layout = TileLayout.of(
-            (request.width, request.height), request.tile, factor, torch.device(self.device)
-        )
-        tiles: list[Tile] = []
-        means, deviations = [], []
-        for place, tile_request in zip(layout.places, inputs.tiles, strict=True):
-            host = self.encoder.load_inputs(tile_request)
-            (encoded,) = self.encoder.encode_pictures([host])
-            means.append(encoded.mean)
-            deviations.append(encoded.deviation)
-            encoded = replace(encoded, mean=None, deviation=None)
-            conditions = self._conditions(tile_request, encoded)
-            tiles.append(Tile(place, encoded, host.picture_key, conditions))
-        blended = EncodedPicture(_blend(layout, means), _blend(layout, deviations))
-        return self._start(inputs, texts, blended, tiles, layout)
+    def _start_tiled(
+        self, inputs: DenoisingInputs, encoding: TileEncoding, texts: Sequence[Embeddings]
+    ) -> Denoising:
+        """Encode the tiles that are left, and start from the blended latents of all."""
+        self.encode_tiles(inputs, encoding.left)
+        blended = encoding.blended(self.dtype)
+        return self._start(inputs, texts, blended, encoding.tiles, encoding.layout)
 
     def _start(
         self,
@@ -204,15 +217,28 @@ class LatentDiffusionModel(ABC):
             call.finish(predictions)
         self._queued_steps.limit()
 
+    @torch.no_grad()
+    def decode_tiles(self, one: Denoising, number: int) -> int:
+        """Decode up to so many further tiles; return how many are left."""
+        if one.layout is None or not one.total_steps:
+            return 0
+        if one.decoding is None:
+            assert one.request.tile is not None
+            latents = one.state.sample.to(self.dtype)
+            one.decoding = self.decoder.begin(latents, one.request.tile)
+        return one.decoding.decode(number)
+
     def decode(self, one: Denoising) -> PendingTransfer[bytes]:
         """The finished picture as RGB bytes."""
         if not one.total_steps:
             own = torch.frombuffer(bytearray(one.request.pixels), dtype=torch.uint8)
             return PendingTransfer(own, lambda values: values.numpy().tobytes())
         tile = None if one.layout is None else one.request.tile
-        redrawn = self.decoder.decode(one.state.sample.to(self.dtype), tile)
-        for part in one.tiles:
-            redrawn = self.encoder.checked(redrawn, part.encoded, part.picture_key)
+        begun, one.decoding = one.decoding, None
+        redrawn = self.decoder.decode(one.state.sample.to(self.dtype), tile, begun)
+        redrawn = self.encoder.checked(
+            redrawn, [(part.encoded, part.picture_key) for part in one.tiles]
+        )
         return redrawn if one.mask is None else compose(redrawn, one.mask, one.request)
 
     def preview(self, one: Denoising) -> PendingTransfer[Preview]:
@@ -261,9 +287,3 @@ class LatentDiffusionModel(ABC):
         """Replay small denoiser calls as CUDA graphs from now on."""
         self.graphs = CudaGraphs(self._call_denoiser)
         return True
-
-
-def _blend(layout: TileLayout, parts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
-    """The parts as one tensor in their precision; None if the VAE gives none."""
-    found = [part for part in parts if part is not None]
-    return layout.blend(found).to(found[0].dtype) if found else None

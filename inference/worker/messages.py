@@ -147,6 +147,13 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class TilesDone:
+    """Some tiles of the request were encoded or decoded: a sign of life between its steps."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The request ended with an error."""
 
@@ -168,7 +175,7 @@ class Statistics:
         )
 
 
-Event = Started | Progress | ImageResult | Failed | Statistics
+Event = Started | TilesDone | Progress | ImageResult | Failed | Statistics
 """What an engine reports."""
 
 

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from inference.errors import InferenceError
-from inference.tile_grid import tile_count
 from inference.types import ImageRequest, ImageResult, Progress
 from inference.worker.messages import Failed, Started
 
@@ -20,15 +18,6 @@ class PendingRequest:
     on_progress: Callable[[Progress], None] | None
     future: asyncio.Future[ImageResult]
     started: bool = False
-
-    @property
-    def tiles(self) -> int:
-        """How many tiles the request has; 1 without tiles, and if the worker refuses them."""
-        size = (self.request.width, self.request.height)
-        try:
-            return tile_count(size, self.request.tile)
-        except InferenceError:
-            return 1
 
     def handle(self, message: Started | Progress | ImageResult | Failed) -> None:
         """Apply one of the worker's messages about this request."""

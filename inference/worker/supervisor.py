@@ -195,11 +195,7 @@ class WorkerSupervisor:
         process = await WorkerProcess.start(config)
         self._process = process
         reason: ModelUnavailable | str | None = None
-        watchdog = Watchdog(
-            load_seconds=self._load_deadline,
-            step_seconds=self._step_deadline,
-            most_tiles=lambda: max((each.tiles for each in self._pending.values()), default=1),
-        )
+        watchdog = Watchdog(load_seconds=self._load_deadline, step_seconds=self._step_deadline)
         try:
             async with watchdog as self._watchdog:
                 while (message := await process.receive()) is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -11,9 +10,6 @@ from typing import Self
 # full model on two CPU cores takes up to a minute.
 STEP_SECONDS = {"cuda": 120.0, "mps": 300.0, "cpu": 600.0}
 DEFAULT_STEP_SECONDS = 600.0
-# A request in tiles is encoded and decoded tile by tile without a message. Each further tile adds
-# this share of the limit, which is what one encoding or decoding takes at most.
-TILE_SHARE = 0.1
 # While loading: seconds without any activity of the process, and seconds in one phase. Compiling is
 # the longest phase on a GPU (see COMPILE_SECONDS in inference.pipelines.compile), reading the files
 # of a large model from a slow disk the longest one on a CPU.
@@ -25,20 +21,12 @@ class Watchdog:
     """`async with Watchdog(...)` around the messages of one worker process.
 
     The block ends with `TimeoutError` if the worker hangs; `reason` then says how. The watchdog
-    starts in the loading phase. An idle worker may be silent. `most_tiles` gives the number
-    of tiles of the request with the most.
+    starts in the loading phase. An idle worker may be silent.
     """
 
-    def __init__(
-        self,
-        *,
-        load_seconds: float,
-        step_seconds: float | None,
-        most_tiles: Callable[[], int] = lambda: 1,
-    ) -> None:
+    def __init__(self, *, load_seconds: float, step_seconds: float | None) -> None:
         self._load_seconds = load_seconds
         self._step_seconds = step_seconds
-        self._most_tiles = most_tiles
         self._timeout = asyncio.timeout(None)
         self._phase: str | None = "loading the model"
         self._phase_end = 0.0
@@ -103,8 +91,7 @@ class Watchdog:
 
     @property
     def _step_limit(self) -> float:
-        limit = self._step_seconds or STEP_SECONDS.get(self._device, DEFAULT_STEP_SECONDS)
-        return limit * (1 + TILE_SHARE * (self._most_tiles() - 1))
+        return self._step_seconds or STEP_SECONDS.get(self._device, DEFAULT_STEP_SECONDS)
 
     @staticmethod
     def _now() -> float:

@@ -22,6 +22,7 @@ import torch
 
 from inference.engine.loop import SteppedEngine
 from inference.engine.policy import BatchPolicy
+from inference.engine.protocols import WithoutTiles
 from inference.engine.transfers import PendingTransfer
 from inference.errors import ModelNotOnHub, ModelUnavailable, NonFiniteOutput
 from inference.service import DownloadProgress
@@ -50,7 +51,7 @@ class FakeDenoising:
         return self.request.steps
 
 
-class FaultyModel:
+class FaultyModel(WithoutTiles):
     """Replaces `Depth2ImgModel`; see the module's docstring."""
 
     def __init__(self, folder: Path, step_seconds: float = 0.001, *, first_colour: int = 1) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from inference.engine.sampling import SamplingPlan
 from inference.families.conditioning import Embeddings, EncodedPicture, HostInputs
-from inference.families.denoising.tiles import Place, TileLayout
+from inference.families.denoising.tiles import Place, TileBlend, TileDecoding, TileLayout
 from inference.families.masking import RequestMask
 from inference.families.sampling_state import Sampler, SamplingState, Step
 from inference.types import ImageRequest
@@ -20,8 +20,8 @@ class DenoisingInputs:
     """A request with everything that the host computes of it.
 
     `sample` and `noise`, (1, C, h, w), are the random numbers of its seed. `sample` is None if the
-    request has no source picture, or if the VAE gives no distribution to draw from. `tiles` are the
-    requests of its tiles, empty without tiles; `host` is then that of the first one.
+    request has no source picture, or if the VAE gives no distribution to draw from. `tiles` is None
+    without tiles; with them, `host` is that of the first one.
     """
 
     request: ImageRequest
@@ -30,7 +30,7 @@ class DenoisingInputs:
     sample: torch.Tensor | None
     noise: torch.Tensor
     generator: torch.Generator
-    tiles: Sequence[ImageRequest]
+    tiles: TileEncoding | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +44,44 @@ class Tile:
     encoded: EncodedPicture
     picture_key: Hashable
     conditions: tuple[torch.Tensor, ...]
+
+
+@dataclass(slots=True, eq=False)
+class TileEncoding:
+    """The tiles of a request, of which those in `tiles` are encoded.
+
+    `requests` are the requests of all tiles, in the order of the layout's places. The latents of
+    the encoded tiles are only kept as `means` and `deviations`, which blend them. The layout is on
+    the device and therefore None until the first tile is encoded.
+    """
+
+    requests: Sequence[ImageRequest]
+    tiles: list[Tile] = field(default_factory=list)
+    layout: TileLayout | None = None
+    means: TileBlend | None = None
+    deviations: TileBlend | None = None
+
+    @property
+    def left(self) -> int:
+        """How many tiles are not encoded yet."""
+        return len(self.requests) - len(self.tiles)
+
+    def add(self, tile: Tile, mean: torch.Tensor, deviation: torch.Tensor | None) -> None:
+        """Add the next tile and its latents, (1, C, h, w)."""
+        assert self.layout is not None
+        if self.means is None:
+            self.means = TileBlend(self.layout)
+            self.deviations = None if deviation is None else TileBlend(self.layout)
+        self.means.add(mean)
+        if deviation is not None and self.deviations is not None:
+            self.deviations.add(deviation)
+        self.tiles.append(tile)
+
+    def blended(self, dtype: torch.dtype) -> EncodedPicture:
+        """The latents of the whole picture, (1, C, H, W), once every tile is encoded."""
+        assert self.means is not None
+        deviation = None if self.deviations is None else self.deviations.mean().to(dtype)
+        return EncodedPicture(self.means.mean().to(dtype), deviation)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +101,8 @@ class Denoising:
     """A running request.
 
     `embeddings` are (rows, ...) each, the prompt's row before the negative prompt's. `layout` is
-    None for a request without tiles; `tiled_step` is None between the steps of a request with them.
+    None for a request without tiles; `tiled_step` is None between the steps of a request with them,
+    and `decoding` until the first of its tiles is decoded.
     """
 
     request: ImageRequest
@@ -74,6 +113,7 @@ class Denoising:
     mask: RequestMask | None
     ignored_prompt: str
     tiled_step: TiledStep | None = None
+    decoding: TileDecoding | None = None
 
     @property
     def rows(self) -> int:

@@ -8,7 +8,7 @@ fall from the middle of a tile to its border, so that no border is seen.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -56,15 +56,60 @@ class TileLayout:
             total[place] += window
         return cls(places, window, total)
 
-    def blend(self, parts: Iterable[torch.Tensor]) -> torch.Tensor:
-        """The weighted mean, (1, C, H, W) in float32, of a part (1, C, h, w) for each place."""
-        blended: torch.Tensor | None = None
-        for place, part in zip(self.places, parts, strict=True):
-            if blended is None:
-                blended = part.new_zeros((*part.shape[:2], *self.total.shape), dtype=torch.float32)
-            blended[(..., *place)] += self.window * part
-        assert blended is not None
-        return blended / self.total
+
+class TileBlend:
+    """The weighted mean of parts that are added one by one, in the order of the layout's places."""
+
+    def __init__(self, layout: TileLayout) -> None:
+        self._layout = layout
+        self._places = iter(layout.places)
+        self._sum: torch.Tensor | None = None
+
+    def add(self, part: torch.Tensor) -> None:
+        """Add the part, (1, C, h, w), of the next place."""
+        layout = self._layout
+        if self._sum is None:
+            shape = (*part.shape[:2], *layout.total.shape)
+            self._sum = part.new_zeros(shape, dtype=torch.float32)
+        self._sum[(..., *next(self._places))] += layout.window * part
+
+    def mean(self) -> torch.Tensor:
+        """The weighted mean, (1, C, H, W) in float32, once every part was added."""
+        assert self._sum is not None
+        return self._sum / self._layout.total
+
+
+class TileDecoding:
+    """Decodes the latents of a picture, (1, C, h, w), tile by tile, and blends the tiles.
+
+    `decode` gives the values of a tile. `tile` is its width and height in pixels, `scale` the side
+    of a latent. Memory holds one tile at a time beside the blended picture.
+    """
+
+    def __init__(
+        self,
+        decode: Callable[[torch.Tensor], torch.Tensor],
+        latents: torch.Tensor,
+        tile: Size,
+        scale: int,
+    ) -> None:
+        size = (latents.shape[3] * scale, latents.shape[2] * scale)
+        self._decode = decode
+        self._latents = latents
+        self._left = list(reversed(TileLayout.of(size, tile, scale, latents.device).places))
+        self._blend = TileBlend(TileLayout.of(size, tile, 1, latents.device))
+
+    def decode(self, number: int) -> int:
+        """Decode up to so many further tiles; return how many are left."""
+        for _ in range(min(number, len(self._left))):
+            self._blend.add(self._decode(self._latents[(..., *self._left[-1])]))
+            self._left.pop()
+        return len(self._left)
+
+    def picture(self) -> torch.Tensor:
+        """The whole picture, (1, 3, H, W) in float32; decodes the tiles that are left."""
+        self.decode(len(self._left))
+        return self._blend.mean()
 
 
 def _hann(length: int, device: torch.device) -> torch.Tensor:

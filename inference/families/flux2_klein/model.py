@@ -14,6 +14,7 @@ import torch
 from diffusers import Flux2KleinPipeline
 from diffusers.utils.torch_utils import randn_tensor
 
+from inference.engine.protocols import WithoutTiles
 from inference.engine.transfers import NonBlocking, PendingTransfer, to_device
 from inference.errors import InferenceError
 from inference.families.decoding import PictureDecoder
@@ -85,7 +86,7 @@ class KleinRunning:
         return self.step == self.total_steps
 
 
-class Flux2KleinModel:
+class Flux2KleinModel(WithoutTiles):
     """One loaded pipeline on one device. One thread owns it, except for `load_inputs`.
 
     `cache_bytes` bounds the memory of cached prompts and pictures.

@@ -66,24 +66,24 @@ def test_tiles_of_three_users_share_calls(model: Depth2ImgModel) -> None:
     engine, recorder = new_engine(model, row_limit=16, admission_limit=4)
     ids = ["anna", "ben", "cleo"]
     for number, id_ in enumerate(ids):
-        engine.post(Submit(tiled(id_, seed=number)))
+        engine.post(Submit(tiled(id_, seed=number, steps=20, strength=0.3)))
     finish(engine, recorder, ids)
     assert not recorder.failures
-    # Two rows for each of nine tiles in two steps: 36 rows a request. Alone, a step of a request
-    # needs two calls of 16 and 2 rows: 12 calls for all three. Seven calls are the fewest possible.
-    assert sum(calls.rows) == 3 * 36
+    # Two rows for each of nine tiles in six steps: 108 rows a request. Alone, a step of a request
+    # needs two calls of 16 and 2 rows: 36 calls for all three.
+    assert sum(calls.rows) == 3 * 108
     assert max(calls.rows) == 16
-    assert len(calls.rows) == 8
-    # The first call comes before the second request is prepared.
-    assert sum(len(tiles) > 1 for tiles in calls.tiles) == 5
-    assert [recorder.results[id_].steps_run for id_ in ids] == [2 * TILES] * 3
+    assert len(calls.rows) == 28
+    # The first request takes its first steps while the tiles of the second one are encoded.
+    assert sum(len(tiles) > 1 for tiles in calls.tiles) == 16
+    assert [recorder.results[id_].steps_run for id_ in ids] == [6 * TILES] * 3
 
 
 def test_tiles_share_calls_with_requests_of_their_size(model: Depth2ImgModel) -> None:
     calls = Calls(model)
     engine, recorder = new_engine(model, row_limit=8)
     engine.post(Submit(tiled("large")))
-    engine.post(Submit(request("small", steps=6, strength=1.0, scheduler="ddim")))
+    engine.post(Submit(request("small", steps=30, strength=1.0, scheduler="ddim")))
     finish(engine, recorder, ["large", "small"])
     assert max(calls.rows) == 8
     # The request without tiles takes a step in every call, and the tiles fill it.
@@ -257,11 +257,12 @@ def test_a_request_in_tiles_is_charged_for_its_rows(model: Depth2ImgModel) -> No
         def seconds(self, begin: int, end: int) -> float:
             return float(end - begin)
 
-    engine, recorder = new_engine(model, row_limit=20, admission_limit=2, clock=CallClock())
+    engine, recorder = new_engine(model, row_limit=20, admission_limit=9, clock=CallClock())
     engine.post(Submit(tiled("large")))
+    engine.turn()
     engine.post(Submit(request("small", steps=5, strength=0.4)))
     finish(engine, recorder, ["large", "small"])
-    # Each is prepared and decoded alone, and takes a call alone; of the call that they share the
-    # tiles have nine tenths.
-    assert recorder.results["large"].timings.device == pytest.approx(3 + 0.9)
+    # Each is prepared alone and takes a call alone; of the call that they share the tiles have nine
+    # tenths. The tiles are encoded in one turn, and decoded in two.
+    assert recorder.results["large"].timings.device == pytest.approx(5 + 0.9)
     assert recorder.results["small"].timings.device == pytest.approx(3 + 0.1)

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from inference.errors import InferenceError
+from inference.families.denoising.tiles import TileBlend
 from inference.families.depth2img import Depth2ImgModel
 from inference.families.sd import StableDiffusionModel
 from inference.families.sdxl import StableDiffusionXLModel
@@ -185,8 +186,10 @@ def test_the_picture_of_a_flat_prediction_has_no_borders(model: Depth2ImgModel) 
     """Blending keeps what all tiles agree on: the sum of the weights is divided out."""
     one = prepare(model, tiled())
     assert one.layout is not None
-    parts = [torch.full((1, 4, 8, 8), 3.0) for _ in PLACES]
-    assert torch.allclose(one.layout.blend(parts), torch.full((1, 4, 12, 16), 3.0))
+    blend = TileBlend(one.layout)
+    for _ in PLACES:
+        blend.add(torch.full((1, 4, 8, 8), 3.0))
+    assert torch.allclose(blend.mean(), torch.full((1, 4, 12, 16), 3.0))
 
 
 def test_every_tile_is_conditioned_on_its_own_depth(model: Depth2ImgModel) -> None:

@@ -29,6 +29,7 @@ class PolicyMachine(RuleBasedStateMachine):
         )
         self.numbers = itertools.count()
         self.steps_left: dict[BatchItem, int] = {}
+        self.tiles_to_encode: dict[BatchItem, int] = {}
         self.turns_without_step: dict[BatchItem, int] = {}
         self.lowest_row_limit: float = ROW_LIMIT
 
@@ -50,16 +51,20 @@ class PolicyMachine(RuleBasedStateMachine):
         self.policy.remove(item.request.id)
         del self.steps_left[item]
         self.turns_without_step.pop(item, None)
+        self.tiles_to_encode.pop(item, None)
 
-    @rule(oom=st.sampled_from(["", "", "", "batch", "alone"]))
+    @rule(oom=st.sampled_from(["", "", "", "batch", "alone", "encoding"]))
     def turn(self, oom: str = "") -> None:
         admitted = self.policy.admit()
         if self.policy.waiting and not admitted:
-            assert self.policy.running, "a request waits while nothing runs"
+            assert self.policy.running or self.policy.preparing, "a request waits for nothing"
         assert len(admitted) <= ADMISSIONS
         for item in admitted:
-            self.policy.start(item)
-            self.turns_without_step[item] = 0
+            if item.tiles > 1:
+                self.tiles_to_encode[item] = item.tiles
+            else:
+                self.start(item)
+        self.encode_tiles(oom)
         batch = self.policy.next_batch()
         rows = sum(item.rows for item in batch)
         assert bool(batch) == bool(self.policy.running)
@@ -93,6 +98,25 @@ class PolicyMachine(RuleBasedStateMachine):
                 self.policy.finish(item)
                 del self.steps_left[item], self.turns_without_step[item]
 
+    def start(self, item: BatchItem) -> None:
+        self.policy.start(item)
+        self.turns_without_step[item] = 0
+
+    def encode_tiles(self, oom: str) -> None:
+        """Encode some tiles of the first request that has tiles to encode."""
+        if not self.tiles_to_encode:
+            return
+        item = next(iter(self.tiles_to_encode))
+        if oom == "encoding" and len(self.policy.running) + len(self.policy.preparing) > 1:
+            del self.tiles_to_encode[item]
+            self.policy.requeue_alone(item)
+            return
+        assert 1 <= self.policy.turn_limit <= ADMISSIONS
+        self.tiles_to_encode[item] -= self.policy.turn_limit
+        if self.tiles_to_encode[item] <= 0:
+            del self.tiles_to_encode[item]
+            self.start(item)
+
     def tiles_left_of_step(self, item: BatchItem) -> int:
         """The tiles that the request's step has left."""
         return (self.steps_left[item] - 1) % item.tiles + 1
@@ -115,9 +139,10 @@ class PolicyMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_request_waits_or_runs(self) -> None:
-        assert len(self.policy.running) <= REQUEST_LIMIT
+        assert len(self.policy.running) + len(self.policy.preparing) <= REQUEST_LIMIT
+        assert set(self.policy.preparing) == set(self.tiles_to_encode)
         assert MIN_ROWS <= self.policy.row_limit <= ROW_LIMIT
-        known = [*self.policy.waiting, *self.policy.running]
+        known = [*self.policy.waiting, *self.policy.preparing, *self.policy.running]
         assert len(known) == len(set(known))
         assert set(known) == set(self.steps_left)
 
@@ -129,8 +154,9 @@ class PolicyMachine(RuleBasedStateMachine):
         assert all(turns <= 2 * KEYS * calls for turns in self.turns_without_step.values())
 
     def teardown(self) -> None:
-        # Each turn takes a step or admits a request.
-        for _ in range(sum(self.steps_left.values()) + len(self.steps_left)):
+        # Each turn takes a step, encodes a tile or admits a request.
+        work = sum(self.steps_left.values()) + sum(1 + item.tiles for item in self.steps_left)
+        for _ in range(work):
             if self.steps_left:
                 self.turn()
         assert not self.steps_left

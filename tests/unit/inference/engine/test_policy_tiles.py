@@ -2,18 +2,80 @@
 
 from __future__ import annotations
 
+import pytest
+
 from inference.engine.policy import BatchItem, BatchPolicy
 from tests.support.requests import request
 
 
-def test_a_tile_counts_as_a_request_to_prepare() -> None:
-    policy = BatchPolicy(row_limit=64, request_limit=64, admission_limit=4)
-    tiled = [BatchItem(request(f"t{n}"), "size", 2, tiles=9) for n in range(2)]
-    for one in (*tiled, BatchItem(request("small"), "size", 2)):
+def test_a_request_keeps_its_room_while_its_tiles_are_encoded() -> None:
+    policy = BatchPolicy(row_limit=4, request_limit=64, admission_limit=4)
+    tiled = BatchItem(request("tiled"), "size", 2, tiles=9)
+    first, second = (BatchItem(request(id_), "size", 2) for id_ in ("first", "second"))
+    for one in (tiled, first, second):
         policy.add(one)
-    assert policy.admit() == [tiled[0]]
+    assert policy.admit() == [tiled, first]
+    assert policy.preparing == [tiled, first]
+    policy.start(first)
+    # The tiled request, which is not stepped yet, has the other two rows of the limit.
+    assert policy.admit() == []
+    assert policy.next_batch() == [first]
+    policy.remove("tiled")
+    assert policy.preparing == []
+    assert policy.admit() == [second]
+
+
+def test_requests_whose_tiles_are_encoded_count_as_running() -> None:
+    policy = BatchPolicy(row_limit=64, request_limit=2, admission_limit=4)
+    items = [BatchItem(request(f"t{n}"), f"size{n}", 2, tiles=9) for n in range(3)]
+    for one in items:
+        policy.add(one)
+    assert policy.admit() == items[:2]
+    assert policy.admit() == []
+    policy.finish(items[0])
+    assert policy.admit() == items[2:]
+
+
+def test_a_key_is_due_when_the_tiles_of_its_request_are_encoded() -> None:
+    """Keys of which nothing runs yet do not delay the admission of others."""
+    policy = BatchPolicy(row_limit=8, request_limit=8, admission_limit=8)
+    tiled = [BatchItem(request(f"t{n}"), f"size{n}", 2, tiles=9) for n in range(2)]
+    small = BatchItem(request("small"), "other", 2)
+    for one in tiled:
+        policy.add(one)
+    assert policy.admit() == tiled
+    policy.add(small)
+    assert policy.admit() == [small]
+    policy.start(small)
+    assert policy.next_batch() == [small]
     policy.start(tiled[0])
-    assert policy.admit() == [tiled[1]]
+    assert {policy.next_batch()[0] for _ in range(2)} == {small, tiled[0]}
+
+
+def test_nothing_is_admitted_beside_a_request_that_needs_the_memory_alone() -> None:
+    policy = BatchPolicy(row_limit=8, request_limit=8, admission_limit=8)
+    tiled = BatchItem(request("tiled"), "size", 2, tiles=9)
+    small = BatchItem(request("small"), "size", 2)
+    policy.add(tiled)
+    assert policy.admit() == [tiled]
+    policy.add(small)
+    policy.requeue_alone(tiled)
+    assert policy.admit() == [tiled]
+    assert policy.admit() == []
+    policy.start(tiled)
+    assert policy.admit() == [small]
+
+
+@pytest.mark.parametrize(("running", "limit"), [(0, 4), (1, 1), (8, 2), (12, 3), (32, 4)])
+def test_a_turn_encodes_one_tile_for_each_eight_rows_of_its_call(running: int, limit: int) -> None:
+    policy = BatchPolicy(row_limit=64, request_limit=64, admission_limit=4)
+    for number in range(running):
+        item = BatchItem(request(f"r{number}"), "size", 2)
+        policy.add(item)
+        while item not in policy.admit():
+            policy.next_batch()
+        policy.start(item)
+    assert policy.turn_limit == limit
 
 
 def test_tiles_fill_the_rows_that_requests_leave() -> None:
@@ -22,10 +84,9 @@ def test_tiles_fill_the_rows_that_requests_leave() -> None:
     small = BatchItem(request("small"), "size", 2)
     for one in (tiled, small):
         policy.add(one)
-    for expected in (tiled, small):
-        # Each tile is prepared apart: the second request waits for the next turn.
-        assert policy.admit() == [expected]
-        policy.start(expected)
+    assert policy.admit() == [tiled, small]
+    for one in (tiled, small):
+        policy.start(one)
     batch = policy.next_batch()
     assert (batch.count(tiled), batch.count(small)) == (3, 1)
     policy.tiles_predicted(tiled, 3)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import pytest
 
-from inference.worker.pending import PendingRequest
 from inference.worker.watchdog import LOAD_PHASE_SECONDS, Watchdog
 from tests.support.clocks.simulated_time import in_simulated_time, now
-from tests.support.requests import request
 
 LOAD, STEP = 180.0, 120.0
 
@@ -145,30 +142,3 @@ async def test_the_device_decides_how_long_a_step_may_take(device: str, seconds:
 
     assert await seconds_until_hung(watchdog, hang) == pytest.approx(seconds)
     assert watchdog.reason == f"it took no step for {seconds} seconds"
-
-
-@in_simulated_time
-async def test_a_request_in_tiles_may_be_silent_while_all_of_them_are_decoded() -> None:
-    watchdog = Watchdog(load_seconds=LOAD, step_seconds=STEP, most_tiles=lambda: 25)
-
-    async def hang() -> None:
-        watchdog.end_loading("cuda")
-        watchdog.reset(busy=True)
-        await asyncio.sleep(100 * STEP)
-
-    assert await seconds_until_hung(watchdog, hang) == pytest.approx(3.4 * STEP)
-    assert watchdog.reason == "it took no step for 408 seconds"
-
-
-@pytest.mark.parametrize(
-    ("size", "tile", "tiles"),
-    [((2048, 2048), (512, 512), 25), ((512, 512), None, 1), ((500, 512), (512, 512), 1)],
-)
-@in_simulated_time
-async def test_the_tiles_of_a_waiting_request_are_counted(
-    size: tuple[int, int], tile: tuple[int, int] | None, tiles: int
-) -> None:
-    width, height = size
-    one = replace(request(), width=width, height=height, tile=tile)
-    future = asyncio.get_running_loop().create_future()
-    assert PendingRequest(one, None, future).tiles == tiles

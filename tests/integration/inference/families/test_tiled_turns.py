@@ -1,0 +1,236 @@
+"""The tiles of a request are encoded and decoded in several turns of the engine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+
+from inference.errors import OutOfMemory
+from inference.families.depth2img import Depth2ImgModel
+from inference.pipelines import random_tiny
+from inference.types import ImageRequest, ImageResult, Progress
+from inference.worker.messages import Cancel, Started, Submit, TilesDone
+from tests.support.engines import (
+    LIBRARY_WARNINGS,
+    OUT_OF_MEMORY,
+    Recorder,
+    finish,
+    new_engine,
+    picture_of,
+    prepare,
+    result_picture,
+)
+from tests.support.requests import request
+
+pytestmark = LIBRARY_WARNINGS
+
+TILES = 9
+Phase = Literal["encode", "decode"]
+PHASES: tuple[Phase, ...] = ("encode", "decode")
+
+
+@pytest.fixture
+def model() -> Depth2ImgModel:
+    return Depth2ImgModel(random_tiny.build(), cache_bytes=0)
+
+
+def tiled(id_: str = "large", **changes: Any) -> ImageRequest:
+    """A request of 128 × 128 pixels in nine tiles and two steps."""
+    options: dict[str, Any] = {"steps": 5, "strength": 0.4, **changes}
+    return request(id_, width=128, height=128, tile=(64, 64), **options)
+
+
+def small(id_: str = "small", **changes: Any) -> ImageRequest:
+    return request(id_, strength=1.0, **{"steps": 60, **changes})
+
+
+def watch(model: Depth2ImgModel, phase: Phase, called: Callable[[int], None]) -> None:
+    """Call `called` with the number of pictures before the VAE encodes or decodes them."""
+    vae: Any = model.pipe.vae
+    inner = getattr(vae, phase)
+
+    def call(values: torch.Tensor, **options: Any) -> Any:
+        called(len(values))
+        return inner(values, **options)
+
+    setattr(vae, phase, call)
+
+
+def turns_of(recorder: Recorder, id_: str) -> list[int]:
+    """The turns in which an event of the request was reported."""
+    kinds = Started | TilesDone | Progress | ImageResult
+    return [turn for turn, event in recorder.events if isinstance(event, kinds) and event.id == id_]
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_other_requests_take_steps_between_the_tiles(model: Depth2ImgModel, phase: Phase) -> None:
+    engine, recorder = new_engine(model, row_limit=4)
+    engine.post(Submit(small()))
+    engine.turn()
+    turns: Counter[int] = Counter()
+    watch(model, phase, lambda _: turns.update([engine.turns]))
+    engine.post(Submit(tiled()))
+    finish(engine, recorder, ["large"])
+    assert sum(turns.values()) == TILES
+    # Beside a call of four rows a turn encodes or decodes one tile.
+    assert set(turns.values()) == {1}
+    assert set(turns) <= set(recorder.steps("small"))
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_turn_without_other_requests_is_bounded_too(model: Depth2ImgModel, phase: Phase) -> None:
+    engine, recorder = new_engine(model, row_limit=64, admission_limit=4)
+    turns: Counter[int] = Counter()
+    watch(model, phase, lambda _: turns.update([engine.turns]))
+    engine.post(Submit(tiled()))
+    finish(engine, recorder, ["large"])
+    assert list(turns.values()) == [4, 4, 1]
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_request_is_cancelled_between_its_tiles(model: Depth2ImgModel, phase: Phase) -> None:
+    engine, recorder = new_engine(model, row_limit=4)
+    tiles: list[int] = []
+    watch(model, phase, tiles.append)
+    engine.post(Submit(tiled()))
+    while len(tiles) < 3:
+        engine.turn()
+    engine.post(Cancel("large"))
+    engine.post(Submit(small("next", steps=2)))
+    finish(engine, recorder, ["next"])
+    assert len(tiles) == 3 + 1
+    assert recorder.results.keys() == {"next"}
+    assert engine.idle
+    assert not engine.policy.preparing
+
+
+def test_every_turn_of_a_request_in_tiles_reports_a_sign_of_life(model: Depth2ImgModel) -> None:
+    """The watchdog's limit is that of one turn."""
+    engine, recorder = new_engine(model, row_limit=4)
+    engine.post(Submit(tiled()))
+    finish(engine, recorder, ["large"])
+    turns = turns_of(recorder, "large")
+    assert sorted(set(turns)) == list(range(turns[0], turns[-1] + 1))
+    # Nine turns for the encoding, nine for two steps of nine tiles, two a call, nine for decoding.
+    assert turns[-1] - turns[0] + 1 == pytest.approx(9 + 10 + 9, abs=2)
+
+
+@pytest.mark.parametrize("admission_limit", [1, 2, 9])
+def test_the_picture_does_not_depend_on_the_tiles_of_a_turn(
+    model: Depth2ImgModel, admission_limit: int
+) -> None:
+    wanted = tiled()
+    one = prepare(model, wanted)
+    while not one.finished:
+        model.predict([one], [1])
+    expected = model.decode(one).result()
+    engine, recorder = new_engine(model, admission_limit=admission_limit)
+    engine.post(Submit(wanted))
+    finish(engine, recorder, ["large"])
+    assert recorder.results["large"].pixels == expected
+
+
+def test_the_finished_requests_of_others_are_decoded_between_the_tiles(
+    model: Depth2ImgModel,
+) -> None:
+    engine, recorder = new_engine(model, row_limit=4)
+    decoded: list[int] = []
+    watch(model, "decode", decoded.append)
+    engine.post(Submit(tiled()))
+    while len(decoded) < 2:
+        engine.turn()
+    engine.post(Submit(small(steps=2)))
+    finish(engine, recorder, ["large", "small"])
+    ended = [event.id for _, event in recorder.events if isinstance(event, ImageResult)]
+    assert ended == ["small", "large"]
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_fault_in_one_tile_fails_its_request_only(model: Depth2ImgModel, phase: Phase) -> None:
+    good = small()
+    expected = picture_of(model, good)
+    engine, recorder = new_engine(model, row_limit=4)
+    engine.post(Submit(good))
+    engine.turn()
+    tiles: list[int] = []
+
+    def fail_at_the_third(_: int) -> None:
+        tiles.append(1)
+        if len(tiles) == 3:
+            raise ValueError("a fault")
+
+    watch(model, phase, fail_at_the_third)
+    engine.post(Submit(tiled("bad")))
+    finish(engine, recorder, ["bad", good.id])
+    assert recorder.failures.keys() == {"bad"}
+    assert np.abs(result_picture(recorder, good.id) - expected).max() <= 1
+    assert engine.idle
+
+
+def test_a_request_whose_tile_does_not_fit_the_memory_is_encoded_alone(
+    model: Depth2ImgModel,
+) -> None:
+    wanted = tiled()
+    expected = picture_of(model, wanted)
+    engine, recorder = new_engine(model, row_limit=4)
+    engine.post(Submit(small(steps=5)))
+    engine.turn()
+
+    def fail_beside_others(_: int) -> None:
+        if engine.policy.running and not recorder.results:
+            raise OUT_OF_MEMORY
+
+    watch(model, "encode", fail_beside_others)
+    engine.post(Submit(wanted))
+    finish(engine, recorder, ["small", "large"])
+    assert not recorder.failures
+    assert np.abs(result_picture(recorder, "large") - expected).max() <= 1
+
+
+def test_a_tile_that_does_not_fit_the_memory_at_all_fails_its_request(
+    model: Depth2ImgModel,
+) -> None:
+    def fail(_: int) -> None:
+        raise OUT_OF_MEMORY
+
+    watch(model, "encode", fail)
+    engine, recorder = new_engine(model, row_limit=4)
+    engine.post(Submit(tiled()))
+    finish(engine, recorder, ["large"])
+    assert isinstance(recorder.failures["large"], OutOfMemory)
+    assert engine.idle
+
+
+def test_the_tiles_of_a_request_that_begins_again_are_encoded_once(model: Depth2ImgModel) -> None:
+    encoded: list[int] = []
+    watch(model, "encode", encoded.append)
+    predict, failed = model.predict, []
+
+    def lose_the_state_once(batch: Any, tiles: Any) -> None:
+        if not failed:
+            failed.append(1)
+            batch[0].state.must_restart = True
+            raise OUT_OF_MEMORY
+        predict(batch, tiles)
+
+    model.predict = lose_the_state_once  # type: ignore[method-assign, assignment]
+    engine, recorder = new_engine(model, row_limit=4)
+    engine.post(Submit(tiled()))
+    finish(engine, recorder, ["large"])
+    assert not recorder.failures
+    assert sum(encoded) == TILES
+
+
+def test_a_picture_of_thousands_of_tiles_is_checked_without_recursion(
+    model: Depth2ImgModel,
+) -> None:
+    """Each tile has a depth map of its own that is checked when the picture is finished."""
+    one = prepare(model, tiled())
+    expected = model.decode(one).result()
+    one.tiles = [*one.tiles] * 300
+    assert model.decode(one).result() == expected
