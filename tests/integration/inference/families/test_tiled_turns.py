@@ -209,7 +209,8 @@ def test_a_tile_that_does_not_fit_the_memory_at_all_fails_its_request(
 def test_the_tiles_of_a_request_that_begins_again_are_encoded_once(model: Depth2ImgModel) -> None:
     encoded: list[int] = []
     watch(model, "encode", encoded.append)
-    predict, failed = model.predict, []
+    predict = model.predict
+    failed: list[int] = []
 
     def lose_the_state_once(batch: Any, tiles: Any) -> None:
         if not failed:
