@@ -31,7 +31,9 @@ from inference.worker.messages import Engine, Event, Loading, Ready, WorkerConfi
 
 Report = Callable[[Event | Loading], None]
 
-# The file in the cache folder, if there is one, that says that a step hangs.
+# The files in the cache folder, if there is one, that say that the next step will hang, and that a
+# step hangs. A new worker removes the first.
+NEXT_STEP_HANGS = "next step hangs"
 HANGING = "hanging"
 PHASE_SECONDS = 0.3
 FIRST_COLOURS = {"noise": 1, "pocket": 50, "sd15": 100}
@@ -61,14 +63,20 @@ class FaultyModel(WithoutTiles):
 
     def _fault_of(self, one: FakeDenoising) -> str:
         fault, _, once = one.request.prompt.partition(" ")
+        mark = self.folder / one.request.id
+        if once and mark.exists():
+            return ""
+        if one.step == one.request.steps // 2 - 1 and fault == "hang":
+            self._mark(NEXT_STEP_HANGS)
         if one.step != one.request.steps // 2:
             return ""
         if once:
-            mark = self.folder / one.request.id
-            if mark.exists():
-                return ""
             mark.touch()
         return fault
+
+    def _mark(self, name: str) -> None:
+        if self.folder.is_dir():
+            (self.folder / name).touch()
 
     def batch_key(self, request: ImageRequest) -> Hashable:
         return request.width, request.height
@@ -92,8 +100,7 @@ class FaultyModel(WithoutTiles):
                 case "crash":
                     os.kill(os.getpid(), signal.SIGKILL)
                 case "hang":
-                    if self.folder.is_dir():
-                        (self.folder / HANGING).touch()
+                    self._mark(HANGING)
                     threading.Event().wait()
                 case "assert":
                     raise torch.AcceleratorError("CUDA error: device-side assert triggered")
@@ -127,6 +134,7 @@ class FaultyModel(WithoutTiles):
 
 def build_engine(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
     """A factory that is ready as soon as torch is imported."""
+    (config.cache_dir / NEXT_STEP_HANGS).unlink(missing_ok=True)
     policy = BatchPolicy(row_limit=8, request_limit=64)
     engine = SteppedEngine(FaultyModel(config.cache_dir), report, policy)
     return engine, Ready(slots=4, device="cpu", dtype="float32")

@@ -85,7 +85,7 @@ def _open_bot(
 async def _discord(bot: RedrawBot, bugs_expected: int, shards: int) -> AsyncIterator[simcord.Env]:
     """As `simcord.run`, which cannot be used in a fixture: pytest leaves it in another context."""
     # The developer portal grants the intents that the bot asks for, and no others.
-    env = simcord.Env(bot, settle_timeout=20.0, shard_count=shards, approved_intents=bot.intents)
+    env = simcord.Env(bot, settle_timeout=120.0, shard_count=shards, approved_intents=bot.intents)
     await env.start()
     try:
         yield env

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -98,8 +99,9 @@ async def test_a_suspicious_result_is_withheld_and_not_stored(server: ModeratedS
 
 @pytest.mark.parametrize("prompt", ["a fox", BAD_WORD])
 async def test_a_preview_is_shown_only_if_it_passes(tmp_path: Path, prompt: str) -> None:
-    # Slow enough for an edit between two steps.
-    async with open_moderated_server(tmp_path, Painter(step_seconds=0.3)) as server:
+    engine = Painter()
+    engine.gate.clear()
+    async with open_moderated_server(tmp_path, engine) as server:
         uploaded: list[str] = []
         cdn = server.sim.env.backend.cdn
         store = cdn.store_attachment
@@ -109,7 +111,16 @@ async def test_a_preview_is_shown_only_if_it_passes(tmp_path: Path, prompt: str)
             return store(id_, channel, name, data, text)
 
         cdn.store_attachment = stored  # type: ignore[assignment,method-assign]
-        await server.redraw(prompt=prompt)
+
+        def reported() -> bool:
+            return bool(uploaded) or (prompt == BAD_WORD and "step" in text_of(server.sim.last))
+
+        await server.alice.slash(server.channel, "img2img", prompt=prompt, image=CAT)
+        async with asyncio.timeout(60):
+            while not reported():  # noqa: ASYNC110 - simcord has no event for an edit
+                await asyncio.sleep(0.01)
+        engine.gate.set()
+        await server.sim.settled()
     assert ("preview.jpg" in uploaded) is (prompt != BAD_WORD)
 
 
