@@ -143,6 +143,11 @@ TABLE = [
     (OWNER, replace(PUBLIC, here=HALL_AS_MODERATOR, origin=HALL_AS_MODERATOR), OTHERS),
     (OWNER, replace(ELSEWHERE, origin=HIDDEN), GONE),
     (OWNER, replace(EXPIRED, owner=True), GONE),
+    # The buttons of a message that say nothing about the job: every reader of the message.
+    (AccessRule.MESSAGE, PUBLIC, YES),
+    (AccessRule.MESSAGE, PRIVATE, YES),
+    (AccessRule.MESSAGE, EXPIRED, YES),
+    (AccessRule.MESSAGE, replace(FROM_ADULTS, origin=None), YES),
     # Direct messages: the user who acts there is one of its two members.
     (RESULT, replace(PUBLIC, here=DIRECT, origin=DIRECT), YES),
     (RESULT, replace(PUBLIC, here=HALL, origin=None), GONE),
@@ -173,6 +178,8 @@ MESSAGES = [
     (HIDDEN_ADULTS, HALL, GONE),
     (HALL, ADULTS, YES),
     (HALL, DIRECT, YES),
+    # Discord's two descriptions of one channel may differ.
+    (replace(HALL, age_restricted=True), HALL, YES),
 ]
 
 SHARES = [
@@ -185,6 +192,7 @@ SHARES = [
     (replace(MINE, stored=False), POSTS, GONE),
     (replace(FROM_ADULTS, owner=True), POSTS, ADULT),
     (replace(FROM_ADULTS, owner=True), OTHER_ADULTS, YES),
+    (replace(FROM_ADULTS, owner=True, origin=None), POSTS, ADULT),
     (replace(FROM_ADULTS, owner=True, age_restricted=False), POSTS, ADULT),
     (replace(FROM_ADULTS, owner=True, here=ADULTS), POSTS, ADULT),
 ]
