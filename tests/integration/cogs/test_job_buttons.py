@@ -90,16 +90,28 @@ async def test_a_finished_picture_has_its_buttons(discord_sim: SimulatedDiscord)
 async def test_again_submits_the_same_request_with_a_new_seed_and_the_parent(
     discord_sim: SimulatedDiscord,
 ) -> None:
-    message = await redraw(discord_sim, negative_prompt="rain", strength=0.5, steps=10, seed=1)
+    message = await redraw(
+        discord_sim, negative_prompt="rain", strength=0.5, steps=10, guidance=3.0, seed=1
+    )
     await press(discord_sim, discord_sim.bob, message, "Again")
     parent = (await jobs(discord_sim))[0]
     (child,) = await discord_sim.bot.services.store.jobs_of(discord_sim.bob.id)
     assert child.parent_id == parent.id
     assert (child.prompt, child.negative_prompt, child.steps) == ("a fox", "rain", 10)
-    assert child.variants[0].strength == 0.5
+    assert (child.variants[0].strength, child.guidance_scale) == (0.5, 3.0)
     assert child.variants[0].seed != 1
     assert child.source == parent.source
     assert discord_sim.last.id != message.id
+
+
+async def test_a_stored_picture_that_fits_the_model_is_not_decoded_again(
+    discord_sim: SimulatedDiscord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = await redraw(discord_sim)
+    monkeypatch.setattr(discord_sim.bot.services.intake, "from_bytes", None)
+    await press(discord_sim, discord_sim.alice, message, "Again")
+    child, parent = await jobs(discord_sim)
+    assert child.source == parent.source
 
 
 async def test_vary_redraws_the_result_at_low_strength(

@@ -133,6 +133,11 @@ async def test_a_banned_server_and_a_banned_user_are_refused(server: ModeratedSe
     ]
 
 
+async def test_statistics_of_a_bot_without_requests(server: ModeratedServer) -> None:
+    told = await admin(server, "statistics")
+    assert told == ("**Statistics of today**\n- all: 0 requests, 0 pictures, 0 s of computing time")
+
+
 async def test_statistics_count_by_server_without_contents(server: ModeratedServer) -> None:
     await server.redraw(prompt="a secret")
     await server.redraw(options={"count": 2})

@@ -98,6 +98,21 @@ async def test_new_detail_is_a_job_of_its_own_with_the_enlarged_result(
     }
 
 
+async def test_a_larger_picture_says_that_the_upload_limit_made_it_smaller(
+    sim: SimulatedDiscord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await redraw(sim)
+    limit = property(lambda _: 2**12, lambda *_: None)
+    monkeypatch.setattr(discord.Interaction, "filesize_limit", limit)
+    reply = await larger(sim, sim.last)
+    [posted] = reply.message.attachments
+    assert posted.size <= 2**12
+    width, height = (await picture_of(posted)).size
+    text = text_of(reply.message)
+    assert f"{width} × {height}, enlarged" in text
+    assert "the largest size that fits into the 0.00391 MiB that may be uploaded here" in text
+
+
 async def test_again_draws_the_same_enlarged_picture_and_use_one_of_the_models_size(
     sim: SimulatedDiscord,
 ) -> None:

@@ -231,19 +231,6 @@ async def test_erasing_a_job_erases_its_mask_and_structure(discord_sim: Simulate
     assert stored_files(discord_sim) == files
 
 
-async def test_a_model_without_masks_and_depth_refuses_each_setting_by_its_name(
-    discord_sim: SimulatedDiscord, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    models = discord_sim.bot.services.models
-    model = replace(models.default, options=frozenset({"strength"}))
-    monkeypatch.setattr(type(models), "for_task", lambda *_: model)
-    monkeypatch.setattr(type(models), "with_task", lambda *_: [model])
-    alone = {"image": None, "structure": CAT}
-    for given in ({"part": "background"}, {"mask": CAT}, {"structure": CAT}, alone):
-        refusal = refusal_in(await redraw(discord_sim, **given))
-        assert f"The model noise has no setting `{[*given][-1]}`" in refusal
-
-
 @pytest.mark.parametrize("guide", ["structure", "mask"])
 async def test_the_spoiler_of_a_guide_is_kept(discord_sim: SimulatedDiscord, guide: str) -> None:
     picture = file_of(photo(160, 128, seed=73))

@@ -96,8 +96,14 @@ BAD = {
         with_settings(limits={"0": {"models": ["pocket"]}}),
         "the model 'pocket' is not available",
     ),
-    "too many channels": (with_settings(channels=list(range(26))), "at most 25"),
-    "too many roles": (with_settings(roles=list(range(26))), "at most 25"),
+    "too many channels": (
+        with_settings(channels=list(range(26))),
+        "settings.channels: at most 25 are allowed",
+    ),
+    "too many roles": (
+        with_settings(roles=list(range(26))),
+        "settings.roles: at most 25 are allowed",
+    ),
     "too many models": (with_settings(limits={"0": {"models": ["noise"] * 26}}), "at most 25"),
     "a huge file": (b" " * 300_000, "more than 256 KiB"),
 }

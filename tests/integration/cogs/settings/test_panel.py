@@ -16,7 +16,7 @@ from simcord.backend.errors import SetupError
 from bot.errors import StorageFull
 from bot.jobs.budgets import EVERYONE, RoleLimits
 from bot.moderation.detectors.prompt_rules import RuleKind
-from bot.moderation.model import EVERYWHERE
+from bot.moderation.model import EVERYWHERE, ActionKind
 from bot.retention_clock import RetentionClock
 from bot.runner.retention import erase_expired_jobs
 from tests.support.moderation.discord import (
@@ -167,6 +167,8 @@ async def test_numbers_are_checked_and_act(server: ModeratedServer) -> None:
     await type_in(strength="0.5", retention="1", threshold="0.4", server="600")
     policy = await server.services.moderation.lists.policy(server.guild_id)
     assert (policy.threshold, policy.age_restricted_threshold) == (0.4, None)
+    *_, recorded = await server.services.moderation.cases.actions(server.guild_id)
+    assert (recorded.kind, recorded.moderator_id) == (ActionKind.SET_POLICY, server.manager.id)
     await server.redraw()
     job = await newest(server)
     assert job.variants[0].strength == 0.5
