@@ -29,7 +29,10 @@ SETTINGS = """
 source_paths = {sources}
 also_copy = {others}
 only_mutate = {modules}
-pytest_add_cli_args = ["-p", "no:cacheprovider", "-p", "no:xdist", "-q", "--timeout=60"]
+pytest_add_cli_args = [
+  "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "tests.support.mutmut_plugin",
+  "-q", "--timeout=60"
+]
 pytest_add_cli_args_test_selection = {tests}
 timeout_multiplier = 3.0
 timeout_constant = 10.0
