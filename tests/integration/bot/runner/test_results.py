@@ -108,6 +108,29 @@ async def test_a_picture_whose_depth_map_does_not_fit_the_disk_is_made_again(
     assert "the disk is full: jobs wait; next try in 0.01 s" in caplog.text
 
 
+async def test_the_pauses_of_a_full_disk_double_and_begin_again_after_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runner_module, "FIRST_STORAGE_PAUSE", 0.01)
+    failures = 0
+
+    def failpoint(name: str) -> None:
+        nonlocal failures
+        if name == "picture written" and failures:
+            failures -= 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with open_running_bot(tmp_path, DepthEngine(), failpoint=failpoint) as running_bot:
+        for number in (2, 1):
+            job = await wide_job(running_bot)
+            failures = number
+            await finished(running_bot, job)
+        metrics = running_bot.bot.runner._metrics
+    pauses = [record.args for record in caplog.records if "jobs wait" in record.msg]
+    assert pauses == [(0.01,), (0.02,), (0.01,)]
+    assert metrics.registry.get_sample_value("redraw_storage_full_total") == 3.0
+
+
 @dataclass
 class PreviewEngine(Engine):
     """Takes the request's steps; only the first step of the first picture has a preview."""

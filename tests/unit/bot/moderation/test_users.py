@@ -74,6 +74,21 @@ async def test_a_timeout_ends_by_itself(opened: ModerationFixture) -> None:
     await opened.moderation.users.check(HERE, USER, [])
 
 
+async def test_a_timeout_may_be_appealed_and_a_missing_place_on_an_allow_list_may_not(
+    opened: ModerationFixture,
+) -> None:
+    users, lists = opened.moderation.users, opened.moderation.lists
+    await lists.set_policy(GuildPolicy(guild_id=GUILD, log_channel_id=77))
+    await lists.restrict(entry(Effect.ALLOW, Subject.ROLE))
+    await lists.restrict(replace(entry(Effect.TIMEOUT), until=opened.now[0] + 60))
+    with pytest.raises(UserTimedOut) as timeout:
+        await users.check(HERE, USER, [ROLE])
+    with pytest.raises(UserNotAllowed) as missing:
+        await users.check(HERE, USER + 1, [])
+    assert (timeout.value.case_id, missing.value.case_id) == (1, None)
+    assert [case.reason for case, _ in opened.heard] == ["timed out", "not on the allow list"]
+
+
 @pytest.mark.parametrize("subject", [Subject.USER, Subject.ROLE])
 async def test_an_allow_list_excludes_everybody_else_in_its_server(
     opened: ModerationFixture, subject: Subject

@@ -70,6 +70,13 @@ def test_a_price_depends_on_steps_pictures_area_and_model(books: Books) -> None:
     assert accounting.price(ask("b", model="large")) is None
 
 
+def test_the_newest_picture_weighs_37_percent_in_the_price(books: Books) -> None:
+    one = ask("a")
+    for seconds in (2.0, 4.0):
+        books.accounting.charge(one, 0, made(one, seconds))
+    assert books.accounting.price(one) == pytest.approx(2.0 + 0.37 * (4.0 - 2.0))
+
+
 async def test_prices_are_known_after_a_restart(books: Books) -> None:
     one = dataclasses.replace(ask("a"), source=await books.store.pictures.put(picture()))
     await books.store.accept(one)
