@@ -12,11 +12,13 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 SELECTION = Path(__file__).with_suffix(".toml")
@@ -58,9 +60,15 @@ def main() -> None:
     results = results_in(folder)
     wanted = [name for name in sample if not arguments.left or results.get(name) != "killed"]
     if wanted and not arguments.list:
-        mutmut = Path(sys.executable).with_name("mutmut")
-        command = [str(mutmut), "run", "--max-children", "1", *wanted]
-        subprocess.run(command, cwd=folder, check=True)
+        if "tests_of" in packages[arguments.package]:
+            tree = write_changed(folder, wanted)
+            command = [sys.executable, "-m", "tests.mutants_by_module", arguments.package, *wanted]
+            environment = {**os.environ, "PYTHONPATH": str(tree)}
+            subprocess.run(command, cwd=tree, env=environment, check=True)
+        else:
+            mutmut = Path(sys.executable).with_name("mutmut")
+            command = [str(mutmut), "run", "--max-children", "1", *wanted]
+            subprocess.run(command, cwd=folder, check=True)
         results = results_in(folder)
     found = Counter(results.get(name, "not run") for name in sample)
     with contextlib.chdir(folder):
@@ -70,7 +78,7 @@ def main() -> None:
     print(f"\n{len(sample)} mutants sampled: {dict(found)}")
 
 
-def prepare(package: str, selection: dict[str, list[str]]) -> Path:
+def prepare(package: str, selection: dict[str, Any]) -> Path:
     """A folder with links to the sources and mutmut's settings for the package."""
     folder = ROOT / "mutants" / package
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +89,7 @@ def prepare(package: str, selection: dict[str, list[str]]) -> Path:
         sources=list(SOURCES),
         others=list(OTHER_FILES),
         modules=selection["modules"],
-        tests=selection["tests"],
+        tests=selection.get("tests", []),
     )
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     (folder / "pyproject.toml").write_text(project + settings, encoding="utf-8")
@@ -99,6 +107,33 @@ def sample_of(folder: Path, modules: list[str], number: int) -> list[str]:
             made = mutate_file_contents(str(path), path.read_text(encoding="utf-8"))
             names += sorted(get_mutant_name(path, name) for name in made.mutant_names)
     return random.Random(SEED).sample(names, min(number, len(names)))
+
+
+def write_changed(folder: Path, names: list[str]) -> Path:
+    """A tree like the repository in which the modules of these mutants have them all."""
+    from mutmut.mutation.file_mutation import mutate_file_contents
+
+    tree = folder / "mutants"
+    tree.mkdir(exist_ok=True)
+    paths = {path_of(name) for name in names}
+    changed = {path.parts[0] for path in paths}
+    shutil.copy(folder / "pyproject.toml", tree)
+    for name in (*SOURCES, *OTHER_FILES):
+        if name in changed:
+            shutil.copytree(ROOT / name, tree / name, dirs_exist_ok=True)
+        elif not (tree / name).is_symlink():
+            (tree / name).symlink_to(os.path.relpath(ROOT / name, tree))
+    with contextlib.chdir(folder):
+        for path in paths:
+            made = mutate_file_contents(str(path), path.read_text(encoding="utf-8"))
+            (tree / path).write_text(made.code, encoding="utf-8")
+    return tree
+
+
+def path_of(name: str) -> Path:
+    """The path of a mutant's module."""
+    path = Path(*name.split(".")[:-1])
+    return path / "__init__.py" if (ROOT / path).is_dir() else path.with_suffix(".py")
 
 
 def results_in(folder: Path) -> dict[str, str]:
