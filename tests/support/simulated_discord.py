@@ -56,7 +56,7 @@ class SimulatedDiscord:
 
     async def shown(self, text: str) -> None:
         """Wait until the newest message shows this text or a button with this label."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             # simcord has no event for a changed message.
             while text not in text_of(self.last) + str(buttons_of(self.last)):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

@@ -52,14 +52,14 @@ async def discord(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 
 async def shown(discord: FakeDiscord, channel: int, text: str) -> None:
     """Wait until a message in the channel shows the text."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not any(text in message.text for message in visible(discord, channel)):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
 async def handled() -> None:
     """Wait until the bot has handled every command and button."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while running := [t for t in asyncio.all_tasks() if t.get_name().startswith(HANDLERS)]:
             await asyncio.wait(running)
 
@@ -167,11 +167,11 @@ async def shown_copy(discord: FakeDiscord, channel: int) -> Message:
     picture = {"prompt": "a fox", "image": file_of(photo(96, 64))}
     await discord.command(APPLICATION, channel, channel + 1, "img2img", **picture)
     await shown(discord, channel, "a fox")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not any(message.files for message in visible(discord, channel)):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await discord.command(APPLICATION, channel, channel + 1, "show")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             for message in visible(discord, channel):
                 if message.ephemeral and message.files:

@@ -46,7 +46,7 @@ async def test_the_note_about_loading_goes_when_the_model_is_ready(
     await discord_sim.shown("still loading")
     # One of two requests is in the service, the other one waits in the queue.
     service.status = replace(READY, slots=1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while any("still loading" in text_of(each) for each in discord_sim.channel.history()):  # noqa: ASYNC110 - simcord has no event for an edit
             await asyncio.sleep(0.02)
     assert "Queued: you are next" in text_of(discord_sim.last)

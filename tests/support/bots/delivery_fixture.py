@@ -86,7 +86,7 @@ class Case:
 
     async def deliver(self, job: Job, encode: EncodePictures = as_png) -> None:
         """Answer the job."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await self.delivery(encode).deliver(job)
 
     def delivery(self, encode: EncodePictures = as_png) -> Delivery:

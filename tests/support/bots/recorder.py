@@ -35,11 +35,11 @@ class Recorder(discord.Client):
         self.interactions.put_nowait(interaction)
 
     async def next(self) -> discord.Message:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await self.received.get()
 
     async def next_interaction(self) -> discord.Interaction:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await self.interactions.get()
 
 

@@ -92,7 +92,7 @@ class WholeBot:
         )
         await asyncio.sleep(0)
         await self.discord.write(user_id, channel_id, content, **options)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await asyncio.wait({arrived, self.gateway}, return_when=asyncio.FIRST_COMPLETED)
         if self.gateway.done():
             self.gateway.result()
@@ -101,7 +101,7 @@ class WholeBot:
 
     async def _handled(self) -> None:
         """Wait until discord.py's handlers of events have ended and every job is answered."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while running := [t for t in asyncio.all_tasks() if t.get_name().startswith(HANDLERS)]:
                 await asyncio.wait(running)
             await self.bot.services.runner.wait_idle()
@@ -115,7 +115,7 @@ class WholeBot:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until Discord's state satisfies the condition."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not condition():
                 self.state.changed.clear()
                 await self.state.changed.wait()
@@ -163,7 +163,7 @@ async def open_whole_bot(
             async with bot.services.runner:
                 gateway = asyncio.create_task(stay_connected(bot))
                 try:
-                    async with asyncio.timeout(20):
+                    async with asyncio.timeout(60):
                         await bot.wait_until_ready()
                     yield WholeBot(server, bot, service, gateway)
                 finally:

@@ -31,7 +31,7 @@ def score(server: ModeratedServer, score_of: Callable[[Picture], float]) -> None
 
 async def logged(server: ModeratedServer, condition: Callable[[], bool]) -> None:
     """Wait for the log, which is written after the user was answered."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await server.sim.env.settle()
             await asyncio.sleep(0.01)

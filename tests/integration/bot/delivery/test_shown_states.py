@@ -22,7 +22,7 @@ async def test_a_message_shows_the_position_the_progress_and_the_answer(case: Ca
     shown = case.delivery()
 
     async def until(text: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while message.text != text:
                 case.discord_state.changed.clear()
                 await case.discord_state.changed.wait()

@@ -166,7 +166,7 @@ async def test_slots_of_variants_that_never_began_are_given_back(tmp_path: Path)
         # Both slots are free: two of the next user's pictures run at once.
         engine.gate.clear()
         await running_bot.ask(2, pictures=2)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await engine.until(lambda: len(engine.inside) == 2)
         engine.gate.set()
         await running_bot.idle()
@@ -218,7 +218,7 @@ async def test_the_service_learns_how_long_the_oldest_job_waits(
         await running_bot.ask(2)
         await engine.until(lambda: len(engine.inside) == 1)
         state.offset += 70.0
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not 70.0 <= (engine.oldest_wait or 0.0) < 80.0:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         engine.gate.set()

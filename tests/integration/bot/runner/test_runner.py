@@ -168,7 +168,7 @@ async def test_a_users_requests_are_prepared_one_at_a_time(running_bot: RunningB
                 await asyncio.sleep(0)
             preparing.remove(user)
 
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         for user in (1, 1, 1, 2):
             group.create_task(prepare(user))
 

@@ -70,7 +70,7 @@ async def test_the_answer_and_its_preview_are_spoilers(sim: SimulatedDiscord) ->
     SERVICE.gate.clear()
     image = (f"SPOILER_{CAT[0]}", CAT[1])
     await slash(sim.alice, sim.channel, "img2img", prompt="a fox", image=image)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not sim.last.attachments:  # noqa: ASYNC110 - simcord has no event for an edit
             await asyncio.sleep(0.02)
     preview = sim.last

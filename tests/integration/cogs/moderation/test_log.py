@@ -52,7 +52,7 @@ def shows(server: ModeratedServer, text: str) -> bool:
 
 async def until(server: ModeratedServer, condition: Callable[[], bool]) -> None:
     """Wait for the log, which is written after the user was answered."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await server.sim.env.settle()
             await asyncio.sleep(0.01)

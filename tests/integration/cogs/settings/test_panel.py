@@ -267,7 +267,7 @@ async def test_pictures_and_prompts_are_kept_for_the_servers_time(server: Modera
         [case] = await cases.of_user(server.alice.id)
         return case.prompt is not None or await store.job(job.id) is not None
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await kept():  # noqa: ASYNC110 - neither loop tells when it is done
             await asyncio.sleep(0.01)
     erasing.cancel()

@@ -48,7 +48,7 @@ async def ask(server: ModeratedServer, command: str, user: Any = None, **options
 
 async def entry_files(server: ModeratedServer, number: int) -> list[str]:
     """The names of the files in the newest entry of the log, which get there after its text."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         # simcord has no event for a changed message.
         while len(server.entry.attachments) != number:  # noqa: ASYNC110
             await asyncio.sleep(0.02)

@@ -64,14 +64,14 @@ class Wired:
     state: DiscordState
 
     async def eventually(self, condition: Callable[[], Any]) -> Any:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (found := condition()):  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.01)
         return found
 
     async def finished(self, user: int, number: int = 1) -> Job:
         """The user's newest job, once so many are delivered."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 jobs = await self.bot.services.store.jobs_of(user)
                 done = [job for job in jobs if job.state is JobState.DELIVERED]

@@ -396,7 +396,7 @@ def test_a_worker_ends_with_its_parent_even_a_killed_one(factory: str) -> None:
     )
     assert parent.returncode == -signal.SIGKILL
     with contextlib.suppress(psutil.NoSuchProcess):
-        psutil.Process(int(parent.stdout)).wait(timeout=5)
+        psutil.Process(int(parent.stdout)).wait(timeout=60)
 
 
 async def test_a_worker_that_hangs_while_loading_is_replaced_and_then_reported() -> None:

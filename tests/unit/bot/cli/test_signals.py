@@ -27,7 +27,7 @@ async def test_the_first_signal_sets_the_event_and_restores_the_default(
         stop = stop_event(signal.SIGUSR1)
         assert not stop.is_set()
         os.kill(os.getpid(), signal.SIGUSR1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await stop.wait()
         assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
     finally:

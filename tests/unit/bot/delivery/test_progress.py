@@ -217,6 +217,6 @@ async def test_closing_ends_the_updates_that_wait() -> None:
         await updates.limiter.acquire_for_answer(one.destination.channel_id)
     updates.updater.show_queued(one, NEXT)
     await settled()
-    await asyncio.wait_for(updates.updater.close(), 5)
+    await asyncio.wait_for(updates.updater.close(), 60)
     assert updates.updater._loops == {}
     assert updates.texts == []

@@ -25,7 +25,7 @@ async def test_many_calls_leave_the_default_executor_free() -> None:
     async with SlowPictureWork() as slow:
         calls = [asyncio.create_task(slow.run(user, work)) for user in range(BACKLOG)]
         await asyncio.sleep(0)
-        other = await asyncio.wait_for(asyncio.to_thread(threading.get_ident), 10)
+        other = await asyncio.wait_for(asyncio.to_thread(threading.get_ident), 60)
         with pytest.raises(StillPreparing):
             await slow.run(0, work)
         with pytest.raises(TooManyPreparing):

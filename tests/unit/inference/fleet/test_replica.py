@@ -144,6 +144,6 @@ async def test_a_closed_stream_stops_its_request(handle: Any) -> None:
     status: ReplicaStatus = await handle.status.remote()
     assert status.running == 1
     stream.cancel()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await handle.status.remote()).running:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
