@@ -108,6 +108,13 @@ async def test_draining_tells_when_every_request_is_answered(server: ModeratedSe
     assert await server.redraw() == ""
 
 
+async def test_requests_are_accepted_again_after_a_drain(server: ModeratedServer) -> None:
+    await admin(server, "drain")
+    assert "about to restart" in await server.redraw()
+    await admin(server, "resume")
+    assert await server.redraw() == ""
+
+
 async def test_a_banned_server_and_a_banned_user_are_refused(server: ModeratedServer) -> None:
     guild_id = str(server.guild_id)
     await admin(server, "ban", server=guild_id, reason="spam")

@@ -178,6 +178,20 @@ async def test_the_log_counts_the_erased_jobs(
     ]
 
 
+async def test_the_users_of_past_days_are_merged_in_the_ledger(
+    tmp_path: Path, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Store.open(tmp_path) as store:
+        await answered(store, time)
+        user = job().user_id
+        await erase_once(store, time, monkeypatch)
+        assert [row.requests for row in await store.ledger.usage("", user)] == [1]
+        time.pass_(RETENTION)
+        await erase_once(store, time, monkeypatch)
+        assert await store.ledger.usage("", user) == []
+        assert [row.requests for row in await store.ledger.usage("")] == [1]
+
+
 @pytest.mark.parametrize("hours", [24.0, 2.0])
 async def test_the_retention_time_is_in_hours(
     tmp_path: Path, time: Time, monkeypatch: pytest.MonkeyPatch, hours: float
