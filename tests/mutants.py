@@ -32,7 +32,7 @@ source_paths = {sources}
 also_copy = {others}
 only_mutate = {modules}
 pytest_add_cli_args = [
-  "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "tests.support.mutmut_plugin",
+  "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "tests.mutants_plugin",
   "-q", "--timeout=60"
 ]
 pytest_add_cli_args_test_selection = {tests}

@@ -18,7 +18,7 @@ import pytest
 
 from tests.mutants import path_of
 
-OPTIONS = ["-p", "no:cacheprovider", "-p", "no:xdist", "-p", "tests.support.mutmut_plugin", "-q"]
+OPTIONS = ["-p", "no:cacheprovider", "-p", "no:xdist", "-p", "tests.mutants_plugin", "-q"]
 # For one mutant, in seconds.
 LIMIT_SECONDS = 600
 # As mutmut stores a mutant that took too long.
