@@ -6,6 +6,7 @@ import struct
 
 from bot.intake.decoding.png import SIGNATURE
 from bot.intake.decoding.signatures import format_of
+from bot.intake.decoding.tiff import STRIP_SIZES, STRIPS, TILE_SIZES, TILES, read_directory
 
 
 def is_cut_off(data: bytes) -> bool:
@@ -36,6 +37,8 @@ def _png(data: bytes) -> bool:
     at = len(SIGNATURE)
     while (kind := data[at + 4 : at + 8]) != b"IEND":
         (length,) = struct.unpack_from(">I", data, at)
+        if len(kind) < 4:
+            return True
         if not kind.isalpha():
             return False
         at += 12 + length
@@ -73,34 +76,24 @@ def _bmp(data: bytes) -> bool:
 
 def _isobmff(data: bytes) -> bool:
     at = 0
+    kinds = set()
     while at < len(data):
+        kinds.add(data[at + 4 : at + 8])
         (size,) = struct.unpack_from(">I", data, at)
         if size == 1:
             (size,) = struct.unpack_from(">Q", data, at + 8)
         if size == 0:
             return False
         at += max(size, 8)
-    return at > len(data)
+    # The coded pictures are in `mdat`, or in `idat` inside of `meta`.
+    return at > len(data) or (b"mdat" not in kinds and b"idat" not in data)
 
 
 def _tiff(data: bytes) -> bool:
-    order = "<" if data.startswith(b"II") else ">"
-    if data[2:4] not in (b"*\0", b"\0*"):
-        return False
-    (directory,) = struct.unpack_from(order + "I", data, 4)
-    (count,) = struct.unpack_from(order + "H", data, directory)
-    values: dict[int, list[int]] = {}
-    for index in range(count):
-        tag, kind, number, value = struct.unpack_from(
-            order + "HHII", data, directory + 2 + 12 * index
-        )
-        if tag in (273, 279, 324, 325):  # offsets and sizes of strips and tiles
-            code, size = ("H", 2) if kind == 3 else ("I", 4)
-            at = directory + 10 + 12 * index if number * size <= 4 else value
-            values[tag] = list(struct.unpack_from(f"{order}{number}{code}", data, at))
+    directory = read_directory(data)
     ends = [
         start + size
-        for places, sizes in ((273, 279), (324, 325))
-        for start, size in zip(values.get(places, []), values.get(sizes, []), strict=False)
+        for places, sizes in ((STRIPS, STRIP_SIZES), (TILES, TILE_SIZES))
+        for start, size in zip(directory.get(places, ()), directory.get(sizes, ()), strict=False)
     ]
     return max(ends, default=0) > len(data)

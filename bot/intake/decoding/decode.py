@@ -27,7 +27,9 @@ from bot.intake.decoding.isobmff import nclx_of, with_known_brand
 from bot.intake.decoding.jpeg import load_without_end
 from bot.intake.decoding.levels import to_8_bits, with_transparent_colour
 from bot.intake.decoding.png import PngFile, read_png
-from bot.intake.decoding.signatures import format_of, unsupported_format
+from bot.intake.decoding.signatures import TIFF_VARIANT, format_of, unsupported_format
+from bot.intake.decoding.tiff import has_wide_planes, use_native_order, with_black_as_zero
+from bot.intake.decoding.variants import unreadable_variant
 from bot.intake.errors import (
     BrokenPicture,
     IncompletePicture,
@@ -115,7 +117,11 @@ def _decode(
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise TooManyPixels(megapixels=max_pixels / 1e6) from None
     except Exception:  # noqa: BLE001 - decoders raise many types for damaged bytes
-        raise (IncompletePicture if is_cut_off(data) else BrokenPicture) from None
+        if is_cut_off(data):
+            raise IncompletePicture from None
+        if (variant := unreadable_variant(data)) is not None:
+            raise UnsupportedFormat(format=variant) from None
+        raise BrokenPicture from None
 
 
 def decode_mask(data: bytes, *, size: Size, only_transparent: bool, max_pixels: int) -> bytes:
@@ -188,8 +194,12 @@ class _Decoder:
         return image, profile
 
     def _load(self) -> Image.Image:
+        if self._format == "TIFF" and has_wide_planes(self._data):
+            raise UnsupportedFormat(format=TIFF_VARIANT)
         image: Image.Image = Image.open(BytesIO(self._data), formats=FORMATS)
         self._prepare(image)
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            use_native_order(image)
         try:
             image = load_first_visible(image)
         except OSError:
@@ -198,6 +208,8 @@ class _Decoder:
             return load_without_end(self._data, self._prepare)
         if self._format == "BMP":
             return _without_unused_alpha(image)
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            return with_black_as_zero(image)
         return image
 
     def _prepare(self, image: Image.Image) -> None:

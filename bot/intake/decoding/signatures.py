@@ -80,10 +80,16 @@ RAW = "camera RAW"
 SVG = "SVG"
 NETPBM = "Netpbm (PPM)"
 HEIF_CODEC = "HEIF without HEVC"
+TIFF_VARIANT = "TIFF (rare pixel format)"
+BMP_VARIANT = "BMP (rare pixel format)"
+JPEG_VARIANT = "JPEG (lossless or 12-bit)"
 UNSUPPORTED_NAMES = frozenset(
-    (*(name for _, _, name in _UNSUPPORTED), VIDEO, RAW, SVG, NETPBM, HEIF_CODEC)
+    (
+        *(name for _, _, name in _UNSUPPORTED),
+        *(VIDEO, RAW, SVG, NETPBM, HEIF_CODEC, TIFF_VARIANT, BMP_VARIANT, JPEG_VARIANT),
+    )
 )
-"""Every name that `unsupported_format` returns."""
+"""Every name that `unsupported_format` and `variants.unreadable_variant` return."""
 
 
 def is_supported(data: bytes) -> bool:

@@ -33,6 +33,14 @@ def tiff(*tags: tuple[int, int, int], order: str = "<") -> bytes:
     return mark + struct.pack(order + "IH", 8, len(tags)) + entries + bytes(200)
 
 
+def bitmap(bits: int, compression: int, masks: tuple[int, int, int] = (0, 0, 0)) -> bytes:
+    """A black BMP file of 192 × 128 pixels."""
+    size = 192 * 128 * bits // 8
+    info = struct.pack("<IiiHHIIiiII", 108, 192, 128, 1, bits, compression, size, 0, 0, 0, 0)
+    header = (info + struct.pack("<3I", *masks)).ljust(108, b"\0")
+    return b"BM" + struct.pack("<IHHI", 122 + size, 0, 0, 122) + header + bytes(size)
+
+
 UNSUPPORTED = {
     "JPEG XL": [b"\xff\x0a" + bytes(50), b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(50)],
     "JPEG 2000": [encoded(quarters(), "JPEG2000"), b"\xff\x4f\xff\x51" + bytes(50)],
@@ -74,6 +82,17 @@ UNSUPPORTED = {
     "OpenEXR": [b"v/1\x01\2\0\0\0" + bytes(50)],
     "QOI": [encoded(quarters(), "QOI")],
     "ZIP archive": [b"PK\x03\x04" + bytes(50)],
+    "JPEG (lossless or 12-bit)": [
+        encoded(quarters(), "JPEG").replace(b"\xff\xc0\0\x11\x08", b"\xff\xc3\0\x11\x08"),
+        encoded(quarters(), "JPEG").replace(b"\xff\xc0\0\x11\x08", b"\xff\xf7\0\x11\x08"),
+        encoded(quarters(), "JPEG").replace(b"\xff\xc0\0\x11\x08", b"\xff\xc1\0\x11\x0c"),
+    ],
+    "BMP (rare pixel format)": [
+        bitmap(16, 3, masks=(0xF00, 0xF0, 0xF)),
+        bitmap(32, 3, masks=(0xFFC00000, 0x3FF000, 0xFFC)),
+        bitmap(24, 4),  # a JPEG file in a BMP file
+        bitmap(64, 0),
+    ],
 }
 
 
