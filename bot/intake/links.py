@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv6Address
@@ -15,12 +16,22 @@ from bot.intake.errors import BadLink, LinkRefused
 from bot.intake.viewer_links import direct_link
 
 # Characters without a width that copying adds: soft hyphen, zero-width space and joiners, marks
-# and embeddings of the text direction, byte order mark. U+200D is kept; it belongs to emoji.
-_INVISIBLE = re.compile("[\u00ad\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+# and embeddings of the text direction, byte order mark, place of an embedded object. U+200D is
+# kept; it belongs to emoji.
+_INVISIBLE = re.compile("[\u00ad\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufffc]")
 _START = re.compile(r"https?://", re.IGNORECASE)
 # A link ends at white space, a control character, a bracket or quotation mark that no link
-# contains, the bars of a Discord spoiler, or a closing BBCode tag.
-_END = re.compile(r"[\s\x00-\x20\x7f<>\"“”„«»‹›]|\|\||\[/")
+# contains, a backslash, the same characters as entities of HTML, the bars of a Discord spoiler, or
+# a closing BBCode tag.
+_END = re.compile(
+    r"[\s\x00-\x20\x7f<>\"“”„«»‹›]|\\(?![_*~()\[\]])|&(?:[lg]t|quot|apos|#0*39);|\|\||\[/"
+)
+# Markdown that escapes what it would take for a mark.
+_ESCAPED = re.compile(r"\\([_*~()\[\]])")
+# The name of a picture, and a word or sign in another script that follows it without a space.
+_FILE_END = re.compile(
+    r"\.(?:png|jpe?g|webp|gif|avif|heic|bmp|tiff?)(?=[^\x00-\x7f])", re.IGNORECASE
+)
 # Sentences in Japanese and Chinese continue without a space. Before the path, "。" is a dot.
 _SENTENCE_END = re.compile("[。、，]")
 # A second link that follows without a space. In `?url=https://` and `/https://` it is a part of
@@ -35,16 +46,26 @@ _CLOSING = {
     "』": "『",
     "】": "【",
     "》": "《",
+    "〉": "〈",
+    "〕": "〔",
+    "］": "［",
+    "｝": "｛",
+    "｣": "｢",
+    "⟩": "⟨",
 }
-_PUNCTUATION = ".,;:!?…。、，！？；："
-_MARKS = "'`*_~‘"
-# At the end of a link: a closing quotation mark, the border of a table, and a joiner of emoji.
-_NEVER_LAST = "’|\u200d"
+_PUNCTUATION = ".,;:!?"
+_MARKS = re.compile(r"['`*_~]*\Z")
+# At the end of a link: the border of a table, and a joiner of emoji.
+_NEVER_LAST = "|\u200d"
 
 # What cannot be sent in a request line, or what browsers encode there:
 # https://url.spec.whatwg.org/#query-percent-encode-set and #path-percent-encode-set
+_BEFORE_QUERY = re.compile(r"[^?#]*")
 _ENCODED_IN_QUERY = re.compile(r'[^\x21-\x7e]|["<>]')
 _ENCODED_IN_PATH = re.compile(r'[^\x21-\x7e]|["<>`{}^]')
+_MAX_MARKS = 8
+"""Marks of Markdown before a link that are examined."""
+
 _MAX_REWRITES = 3
 """A search result may link to a viewer page."""
 
@@ -84,23 +105,36 @@ def all_links(text: str) -> list[str]:
 def _link_at(text: str, start: int) -> str:
     in_bbcode = text[max(start - 5, 0) : start].lower() in ("[url=", "[img=")
     before = "[" if in_bbcode else text[max(start - 1, 0) : start]
+    opened = _MARKS.search(text, max(start - _MAX_MARKS, 0), start)
+    marks = opened[0] if opened else ""
     rest = text[start:]
     for pattern in (_END, _NEXT_START):
         if cut := pattern.search(rest):
             rest = rest[: cut.start()]
+    rest = _ESCAPED.sub(r"\1", rest)
     path = rest.find("/", len("https://"))
     if path > 0 and (cut := _SENTENCE_END.search(rest, path)):
         rest = rest[: cut.start()]
+    if path > 0 and (cut := _FILE_END.search(rest, path)):
+        rest = rest[: cut.end()]
     if before and before in _CLOSING.values():
         rest = _up_to_its_bracket(rest, before)
     while rest:
         last = rest[-1]
-        unmatched = last in _CLOSING and rest.count(last) > rest.count(_CLOSING[last])
-        paired = last in _MARKS and before == last
-        if not (last in _PUNCTUATION or last in _NEVER_LAST or unmatched or paired):
+        if last in _CLOSING:
+            surplus = rest.count(last) > rest.count(_CLOSING[last])
+        else:
+            surplus = last in _PUNCTUATION or last in _NEVER_LAST or _is_foreign_sign(last)
+        if not surplus and last not in marks:
             break
         rest = rest[:-1]
     return rest
+
+
+def _is_foreign_sign(character: str) -> bool:
+    """Whether it is punctuation or a mathematical sign outside ASCII."""
+    category = unicodedata.category(character)
+    return not character.isascii() and (category[0] == "P" or category == "Sm")
 
 
 def _up_to_its_bracket(rest: str, opening: str) -> str:
@@ -120,12 +154,13 @@ def parse_link(text: str, base: URL | None = None) -> URL:
     """`text` as an absolute http or https URL without fragment, relative to `base` if given.
 
     Path and query are kept byte for byte; only characters that are not valid ASCII in a URL are
-    percent-encoded, as UTF-8. A link to a viewer page is replaced by the link to its file.
+    percent-encoded, as UTF-8. A backslash before the query is a slash, as in browsers. A link to a
+    viewer page is replaced by the link to its file.
 
     Raises:
         BadLink: any other text, or a URL with user information.
     """
-    text = _bare(text)
+    text = _BEFORE_QUERY.sub(lambda found: found[0].replace("\\", "/"), _bare(text), count=1)
     try:
         parts = urlsplit(text if base is None else urljoin(str(base), text))
         for _ in range(_MAX_REWRITES):

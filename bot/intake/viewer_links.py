@@ -34,8 +34,10 @@ def _dropbox(parts: SplitResult) -> str | None:
 
 
 def _google_drive(parts: SplitResult) -> str | None:
-    match = re.match(r"/file/(?:u/\d+/)?d/([\w-]+)", parts.path)
-    file = match[1] if match else _first(parts, "id") if parts.path == "/open" else None
+    # Links of organizations name their domain first.
+    path = re.sub(r"^/a/[^/]+", "", parts.path)
+    match = re.match(r"/file/(?:u/\d+/)?d/([\w-]+)", path)
+    file = match[1] if match else _first(parts, "id") if path == "/open" else None
     if file is None:
         return None
     query = {"export": "download", "id": file}
@@ -71,11 +73,11 @@ def _reddit(parts: SplitResult) -> str | None:
     return _first(parts, "url") if parts.path.rstrip("/") == "/media" else None
 
 
-# The name of the namespace "File" on the wikis with most files, besides the general names.
+# Each language has its own name for the namespace "File". Files have an extension. Wikis with
+# several scripts have them in place of "wiki", such as "zh-tw".
 _FILE_PAGE = re.compile(
-    r"(?:.*/media/|/wiki/)"
-    r"(?:File|Image|Datei|Bild|Fichier|Archivo|Imagen|Ficheiro|Bestand|Plik|Файл|ファイル|文件)"
-    r":(?P<name>[^/]+)",
+    r"(?:.*/media/|/(?:wiki|[a-z]{2}-[a-z]{2,4})/)"
+    r"[^/:]+:(?P<name>[^/]+\.(?:jpe?g|png|gif|svg|webp|tiff?))",
     re.IGNORECASE,
 )
 
@@ -83,6 +85,8 @@ _FILE_PAGE = re.compile(
 def _wikimedia(parts: SplitResult) -> str | None:
     # https://www.mediawiki.org/wiki/Help:Linking_to_files#Direct_links_from_external_sites
     shown = parts.fragment if "/media/" in parts.fragment else parts.path
+    if parts.path.endswith("/index.php"):
+        shown = f"/wiki/{_first(parts, 'title') or ''}"
     match = _FILE_PAGE.fullmatch(unquote(shown))
     if match is None:
         return None
@@ -102,7 +106,13 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[SplitResult], str | None]], ...] 
     (re.compile(r"(www\.|images\.)?google\.(com|com?\.[a-z]{2}|[a-z]{2})"), _google_search),
     (re.compile(r"(www\.|m\.)?imgur\.com"), _imgur_page),
     (re.compile(r"i\.imgur\.com"), _imgur_file),
-    (re.compile(r"((www|old|new|i|np)\.)?reddit\.com"), _reddit),
-    (re.compile(r"([\w-]+\.)?(m\.)?(wikipedia|wikimedia|wiktionary)\.org"), _wikimedia),
+    (re.compile(r"([\w-]+\.)?reddit\.com"), _reddit),
+    (
+        re.compile(
+            r"([\w-]+\.)?(m\.)?(mediawiki|wiki(pedia|media|data|books|news|quote|source|versity|voyage)"
+            r"|wiktionary)\.org"
+        ),
+        _wikimedia,
+    ),
     (re.compile(r"(www\.)?github\.com"), _github),
 )

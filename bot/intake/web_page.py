@@ -26,7 +26,7 @@ _PROPERTIES = (
 )
 _LINK = "image_src"
 # https://schema.org/image and its subproperties
-_MICRODATA = ("image", "thumbnailurl", "primaryimageofpage")
+_MICRODATA = ("image", "thumbnailurl", "primaryimageofpage", "contenturl")
 _ORDER = (*_PROPERTIES, _LINK, *_MICRODATA)
 
 # The codecs are imported here, because the sandbox cannot import a module once it has started.

@@ -56,6 +56,7 @@ NAMES = [
     '<LINK HREF="/picture.png" REL="Shortcut IMAGE_SRC">',
     '<meta itemprop="image" content="/picture.png">',
     '<img itemprop="image" src="/picture.png">',
+    '<meta itemprop="contentUrl" content="picture.png">',
     '<link itemprop="thumbnailUrl" href="/picture.png"/>',
     '<div itemprop="name image"><a itemprop="image" href="picture.png">x</a></div>',
     '<base href="/a/"><meta property="og:image" content="picture.png">',

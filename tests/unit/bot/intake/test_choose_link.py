@@ -75,6 +75,27 @@ COMPLEX = "https://h.test/w/File:A_(b)_[c].jpg?x=%28&sig=a/b==&u=https://i.test/
         "\\url{{{}}}",
         "[{} my cat]",
         '[1]: {} "my cat"',
+        "__**{}**__",
+        "**_{}_**,",
+        "~~||{}||~~",
+        '\\"{}\\"',
+        "\\<{}\\>",
+        "{}\\n",
+        "&lt;{}&gt;",
+        "src=&quot;{}&quot;",
+        "‚{}‘",
+        "انظر {}؟",
+        "{}،",
+        "यह {}।",
+        "｢{}｣｡",
+        "〈{}〉",
+        "⟨{}⟩",
+        "［{}］、",
+        "＜{}＞",
+        "{}·",
+        "• {} •",
+        "→{}←",
+        "\ufffc{}\ufffc",
     ],
 )
 def test_the_link_is_found_in_what_is_around_it(pasted: str, link: str) -> None:
@@ -84,6 +105,22 @@ def test_the_link_is_found_in_what_is_around_it(pasted: str, link: str) -> None:
     found = choose_link(pasted.format(link))
     assert found is not None
     assert (found.url, found.count) == (link, 1)
+
+
+@pytest.mark.parametrize(
+    "pasted", ["{}を見て", "これ{}です", "看{}这张", "{}—nice", "{}\ufe0f", "📷{}📷", "{}✨ wow"]
+)
+@pytest.mark.parametrize("link", [LINK, "https://h.test/猫.JPG", "https://h.test/v?f=a.webp"])
+def test_other_scripts_and_emoji_end_the_name_of_a_picture(pasted: str, link: str) -> None:
+    found = choose_link(pasted.format(link))
+    assert found is not None
+    assert (found.url, found.count) == (link, 1)
+
+
+def test_escapes_of_markdown_are_removed() -> None:
+    found = choose_link(r"https://h.test/my\_cat\_\(1\).png")
+    assert found is not None
+    assert found.url == "https://h.test/my_cat_(1).png"
 
 
 @pytest.mark.parametrize("character", "\u200b\u200e\u200f\u202a\u2060\ufeff\u00ad")

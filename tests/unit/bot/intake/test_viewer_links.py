@@ -33,6 +33,10 @@ RULES = {
             "https://drive.google.com/open?id=1A-b_C&usp=drive",
             "https://drive.google.com/uc?export=download&id=1A-b_C",
         ),
+        (
+            "https://drive.google.com/a/example.com/file/d/1A-b_C/view",
+            "https://drive.google.com/uc?export=download&id=1A-b_C",
+        ),
         ("https://drive.google.com/uc?id=1A", "https://drive.google.com/uc?id=1A"),
     ],
     "google search": [
@@ -68,6 +72,7 @@ RULES = {
             "https://preview.redd.it/a.png?width=9&s=0f",
         ),
         ("https://old.reddit.com/media?url=https://i.redd.it/a.png", "https://i.redd.it/a.png"),
+        ("https://sh.reddit.com/media?url=https://i.redd.it/a.png", "https://i.redd.it/a.png"),
         (
             "https://www.reddit.com/r/cats/comments/1/x/",
             "https://www.reddit.com/r/cats/comments/1/x/",
@@ -90,7 +95,28 @@ RULES = {
             "https://ja.wikipedia.org/wiki/ファイル:猫.svg",
             "https://ja.wikipedia.org/wiki/Special:FilePath/%E7%8C%AB.svg?width=1280",
         ),
+        (
+            "https://ko.wikipedia.org/wiki/파일:Cat.png",
+            "https://ko.wikipedia.org/wiki/Special:FilePath/Cat.png",
+        ),
+        (
+            "https://sv.wikipedia.org/wiki/Fil:Cat.JPG",
+            "https://sv.wikipedia.org/wiki/Special:FilePath/Cat.JPG",
+        ),
+        (
+            "https://zh.wikipedia.org/zh-tw/File:Cat.webp",
+            "https://zh.wikipedia.org/wiki/Special:FilePath/Cat.webp",
+        ),
+        (
+            "https://en.wikivoyage.org/wiki/File:Cat.jpg",
+            "https://en.wikivoyage.org/wiki/Special:FilePath/Cat.jpg",
+        ),
+        (
+            "https://commons.wikimedia.org/w/index.php?title=File:My_cat.jpg&oldid=1",
+            "https://commons.wikimedia.org/wiki/Special:FilePath/My_cat.jpg",
+        ),
         ("https://en.wikipedia.org/wiki/Cat", "https://en.wikipedia.org/wiki/Cat"),
+        ("https://en.wikipedia.org/wiki/User:Cat", "https://en.wikipedia.org/wiki/User:Cat"),
         (
             "https://upload.wikimedia.org/wikipedia/commons/a/ab/Cat.jpg",
             "https://upload.wikimedia.org/wikipedia/commons/a/ab/Cat.jpg",
