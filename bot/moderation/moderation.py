@@ -93,7 +93,8 @@ class Moderation:
         try:
             return await asyncio.to_thread(lambda: list(_rule_set(rules).matches(texts)))
         except RuleTooSlow as error:
-            log.error("prompt rule %d of server %s does not end", rules[0].id, place.guild_id)
+            slow: Rule = error.args[0]
+            log.error("prompt rule %d of server %s does not end", slow.id, slow.guild_id)
             raise ChecksUnavailable from error
 
     async def check_source(self, place: Place, user_id: int, prompt: str, picture: Picture) -> None:

@@ -73,7 +73,11 @@ async def test_an_appeal_is_offered_only_where_moderators_would_see_it(
     assert caught.value.case_id == opened.heard[-1][0].id
 
 
-async def test_a_rule_that_does_not_end_refuses(opened: ModerationFixture) -> None:
+async def test_a_rule_that_does_not_end_refuses_and_is_named_in_the_log(
+    opened: ModerationFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    await opened.moderation.lists.add_rule(EVERYWHERE, RuleKind.WORD, "fox")
     await opened.moderation.lists.add_rule(GUILD, RuleKind.REGEX, r"(?:(?:a|a)+)+$")
     with pytest.raises(ChecksUnavailable):
         await opened.moderation.check_prompt(HERE, USER, "", ["a" * 200 + "!"])
+    assert f"prompt rule 2 of server {GUILD} does not end" in caplog.text
