@@ -39,13 +39,14 @@ RULES, BLOCKED = 50, 100
 GENERATED = 200
 # The operator's default, and the line below which the model's authors call a picture safe.
 THRESHOLD, SAFE = 0.5, 0.2
+HIGHEST = 9
 SIDE = 512
 LAG_SECONDS = 0.01
 PROMPT = "a red fox in the snow, oil painting, golden hour, highly detailed"
 
 
-def harmless() -> Iterator[Picture]:
-    """Every harmless picture at hand."""
+def harmless() -> Iterator[tuple[str, Picture]]:
+    """Every harmless picture at hand, with its name."""
     folders = (
         ROOT / "docs",
         ROOT / "inference",
@@ -56,15 +57,16 @@ def harmless() -> Iterator[Picture]:
         for path in sorted(folder.rglob("*")):
             if path.suffix.lower() in (".png", ".jpg", ".webp"):
                 with Image.open(path) as image:
-                    yield as_picture(image)
+                    yield path.name, as_picture(image)
     # Depth maps and backgrounds: hardly any content.
-    for gradient in (Image.linear_gradient("L"), Image.radial_gradient("L")):
+    gradients = {"linear": Image.linear_gradient("L"), "radial": Image.radial_gradient("L")}
+    for name, gradient in gradients.items():
         for turn in range(0, 360, 90):
-            yield as_picture(gradient.rotate(turn))
+            yield f"{name} gradient, {turn}°", as_picture(gradient.rotate(turn))
     for level in range(0, 256, 15):
-        yield as_picture(Image.new("L", (SIDE, SIDE), level))
+        yield f"grey {level}", as_picture(Image.new("L", (SIDE, SIDE), level))
     for seed in range(GENERATED):
-        yield as_picture(photo(256 + seed % 5 * 64, 256, seed=seed))
+        yield f"generated {seed}", as_picture(photo(256 + seed % 5 * 64, 256, seed=seed))
 
 
 async def measure_lag(late: list[float]) -> None:
@@ -115,16 +117,17 @@ async def measure(requests: int) -> dict[str, object]:
                 await moderation.check_upload(PLACE, result)
                 added.append((time.perf_counter() - began) * 1000)
             meter.cancel()
-            scores = [await classifier.score(picture) for picture in harmless()]
+            scores = [(name, await classifier.score(picture)) for name, picture in harmless()]
+    scores.sort(key=lambda scored: -scored[1])
     return {
         "requests": requests,
         "added_p50": percentile(added, 0.5),
         "added_p95": percentile(added, 0.95),
         "lag_p99": percentile(late, 0.99),
         "harmless": len(scores),
-        "false_alarms": sum(score > THRESHOLD for score in scores),
-        "above_0.2": sum(score > SAFE for score in scores),
-        "highest_score": round(max(scores), 3),
+        "false_alarms": sum(score > THRESHOLD for _, score in scores),
+        "above_0.2": sum(score > SAFE for _, score in scores),
+        "highest_scores": {name: round(score, 3) for name, score in scores[:HIGHEST]},
     }
 
 
