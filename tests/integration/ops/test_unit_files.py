@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -24,6 +29,41 @@ def test_the_containerfile_has_no_lint() -> None:
 
 def test_the_compose_file_has_no_serious_lint() -> None:
     subprocess.run([TOOLS / "compose-lint", "compose.yaml"], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_the_image_has_a_health_check_that_reads_the_answer(status: int) -> None:
+    text = (ROOT / "ops/Containerfile").read_text(encoding="utf-8")
+    command = json.loads(text.split("HEALTHCHECK")[1].split("CMD ", 1)[1].splitlines()[0])
+    code = command.pop()
+    assert command == ["python", "-c"]
+    assert f"- {code}\n" in (ROOT / "compose.yaml").read_text(encoding="utf-8")
+    port = re.search(r"METRICS_PORT=(\d+)", text)
+    assert port is not None
+    with answering(status) as here:
+        checked = code.replace(f":{port[1]}/healthz", f":{here}/healthz")
+        assert checked != code
+        done = subprocess.run([sys.executable, "-c", checked], capture_output=True, check=False)
+    assert (done.returncode == 0) == (status == 200)
+
+
+@contextmanager
+def answering(status: int) -> Iterator[int]:
+    """The port of a server on loopback that answers with this status."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.handle_request)
+        thread.start()
+        yield server.server_port
+        thread.join()
 
 
 @SYSTEMD
