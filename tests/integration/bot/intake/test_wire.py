@@ -69,6 +69,7 @@ async def test_a_redirect_is_followed_byte_for_byte(target: str) -> None:
         (b"/caf\xe9.png", "/caf%E9.png"),  # Latin-1
         ("/café.png".encode(), "/caf%C3%A9.png"),  # UTF-8
         (b"/a\xe4/../b%e4?c=\xfc", "/b%e4?c=%FC"),
+        (rb"\a\b.png?c=\d", r"/a/b.png?c=\d"),
     ],
 )
 async def test_the_bytes_of_a_location_are_kept(location: bytes, sent: str) -> None:
