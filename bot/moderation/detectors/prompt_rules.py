@@ -19,6 +19,9 @@ _FLAGS = regex.IGNORECASE | regex.V1
 _SPACED_LETTERS = regex.compile(
     r"(?<![\p{L}\p{N}])[\p{L}\p{N}](?:[^\p{L}\p{N}]+[\p{L}\p{N}](?![\p{L}\p{N}]))+"
 )
+# Characters that are letters to a reader and that TR39 keeps apart: regional indicators, of which
+# flags are made, and the Arabic character that only lengthens a word.
+_MORE_LOOK_ALIKES = {0x1F1E6 + index: ord("a") + index for index in range(26)} | {0x0640: None}
 _PUNCTUATION = regex.compile(r"[^\p{L}\p{N}\s]+")
 
 
@@ -54,21 +57,24 @@ def normalized(text: str) -> str:
     Unicode TR39 skeletons (https://www.unicode.org/reports/tr39/) by `disarm`, which also equates
     `0` with `o` and `1` with `l`.
     """
-    return disarm.skeleton_key(disarm.strip_obfuscation(text), digit_policy="tr39")
+    text = disarm.strip_obfuscation(text.translate(_MORE_LOOK_ALIKES))
+    return disarm.skeleton_key(text, digit_policy="tr39")
 
 
 def variants(text: str) -> tuple[str, ...]:
     """The normal forms of a text in which a word is looked for.
 
     Look-alikes differ between capitals and small letters (`Η` looks like `H`, `η` like `n`), so
-    the text is normalised as it is written and in lower case. Of both there is a form without
+    the text is normalised as it is written, in lower case and, because a sign can look like a
+    letter (`|` like `l`), without punctuation (`nu||de`). Of each there is a form without
     punctuation (`nu-de`), and each run of letters that stand alone (`n u d e`, `n.u.d.e`) is
     joined, also without its first and last letter, which may be words (`a n u d e`). A word that is
     split by a space into syllables stays split: joining those would find words across word
     boundaries.
     """
     forms: list[str] = []
-    for plain in (normalized(text), normalized(text.casefold())):
+    written = (text, text.casefold(), _PUNCTUATION.sub("", text))
+    for plain in dict.fromkeys(map(normalized, written)):
         forms += (plain, _PUNCTUATION.sub("", plain))
         for run in _SPACED_LETTERS.findall(plain):
             word = _PUNCTUATION.sub("", run).replace(" ", "")
@@ -126,7 +132,8 @@ def _phrase(words: list[str]) -> str:
         raise InvalidPattern("the pattern is empty")
     start = r"(?<!\w)" if _has_word_boundaries(words[0][0]) else ""
     end = r"(?!\w)" if _has_word_boundaries(words[-1][-1]) else ""
-    return start + r"\s+".join(map(regex.escape, words)) + end
+    # `kill-all` is the phrase "kill all", too.
+    return start + r"[^\p{L}\p{N}]+".join(map(regex.escape, words)) + end
 
 
 def _has_word_boundaries(character: str) -> bool:

@@ -45,6 +45,9 @@ DISGUISED = {
     "mixed separators": "a photo of n_a - k.e * d men",
     "a hyphen": "a na-ked man",
     "quotation marks": 'a "naked" man',
+    "spoiler bars": "a na||ked|| man",
+    "letters of flags": "a 🇳🇦🇰🇪🇩 man",
+    "letters of flags apart": "a 🇳 🇦 🇰 🇪 🇩 man",
 }
 
 
@@ -64,6 +67,7 @@ def test_a_word_is_found_however_it_is_written(text: str) -> None:
         "a man's ex and her car",
         "a cat in a hat",
         "b a k e d bread",
+        "🇸🇪 and 🇽🇰",
     ],
 )
 def test_a_word_is_not_found_inside_another_or_across_words(text: str) -> None:
@@ -81,6 +85,10 @@ def test_a_word_is_not_found_inside_another_or_across_words(text: str) -> None:
         ("голая", "ГОЛАЯ женщина"),
         ("red fox", "a red   fox"),
         ("red fox", "a red\u00a0fox"),
+        ("red fox", "a red-fox"),
+        ("red fox", "red... fox"),
+        ("red fox", "a red_fox,"),
+        ("عارية", "امرأة عــارية"),
         ("c++", "learn c++ now"),
         ("h3ll0", "HELLO".replace("E", "3")),
     ],
