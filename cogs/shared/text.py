@@ -14,8 +14,9 @@ from inference import MODELS, ModelState, ModelStatus, Option
 
 # Discord makes links of `scheme://` and of the addresses of invitations, also without a scheme.
 # A zero-width space in the middle keeps the text readable and stops that.
-_SCHEME = re.compile(r"\b([a-z][a-z0-9+.-]*):(?=//)", re.IGNORECASE)
-_INVITATION = re.compile(r"\b(discord(?:app)?)\.(?=[a-z]{2,})", re.IGNORECASE)
+# Not only at the start of a word: Discord makes a link of `_https://` and `éhttps://`, too.
+_SCHEME = re.compile(r":(?=//)")
+_INVITATION = re.compile(r"(discord(?:app)?)\.(?=[a-z]{2,})", re.IGNORECASE)
 _BREAK = "\u200b"
 # A name as a reader recognises a file by.
 FILE_NAME_CHARACTERS = 60
@@ -81,7 +82,7 @@ def model_text(locale: str, model: ModelStatus) -> str:
 
 
 def _escape(text: str) -> str:
-    text = _SCHEME.sub(rf"\1:{_BREAK}", text)
+    text = _SCHEME.sub(f":{_BREAK}", text)
     text = _INVITATION.sub(rf"\1{_BREAK}.", text)
     # Mentions, timestamps and custom emoji start with "<"; @everyone and @here do not.
     text = text.replace("<", f"<{_BREAK}").replace("@", f"@{_BREAK}")
