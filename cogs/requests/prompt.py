@@ -13,10 +13,10 @@ _MARKUP = re.compile(
     r"<@!?(?P<user>\d+)>"
     r"|<@&(?P<role>\d+)>"
     r"|<#(?P<channel>\d+)>"
-    r"|<a?:(?P<emoji>\w+):\d+>"
+    r"|<a?:(?P<emoji>\w+)(?:~\d+)?:\d+>"
     r"|</(?P<command>[^:>]+):\d+>"
     r"|<t:(?P<time>-?\d{1,13})(?::(?P<style>[a-zA-Z]))?>"
-    r"|<id:(?P<page>\w+)>"
+    r"|<id:(?P<page>[\w-]+)(?::\d+)?>"
 )
 # What a mention becomes whose name the bot does not know.
 SOMEBODY, ROLE, CHANNEL = "somebody", "role", "channel"
@@ -43,7 +43,7 @@ def in_words(
         if match["time"]:
             return _time(int(match["time"]), match["style"])
         name = match["emoji"] or match["command"] or match["page"]
-        return name.replace("_", " ")
+        return re.sub("[_-]", " ", name)
 
     return " ".join(_MARKUP.sub(words, text).split())
 

@@ -15,6 +15,8 @@ RASTER_SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", "
 CAMERA_SUFFIXES = (".avif", ".heic", ".heif", ".tif", ".tiff")
 IMAGE_SUFFIXES = frozenset((*RASTER_SUFFIXES, *CAMERA_SUFFIXES))
 VIDEO_SUFFIXES = frozenset([".mp4", ".mov", ".webm", ".mkv", ".avi", ".m4v"])
+# Types that say only that the sender knew none.
+_UNKNOWN_TYPES = frozenset(["", "application/octet-stream", "binary/octet-stream"])
 _SPOILER = re.compile(r"\|\|(.+?)\|\|", re.DOTALL)
 
 
@@ -70,15 +72,15 @@ def is_spoilered(text: str, url: str) -> bool:
     return any(url in hidden for hidden in _SPOILER.findall(text))
 
 
-def _is_spoilered_embed(text: str, url: str) -> bool:
+def _is_spoilered_embed(text: str, url: str | None) -> bool:
     """Whether a message's embed belongs to a link between spoiler bars.
 
-    Discord gives the address after redirects. One that is not in the text may belong to any link,
-    so it counts as spoilered if one of the links is.
+    Discord gives the address after redirects. One that is not in the text, or none, may belong to
+    any link, so it counts as spoilered if one of the links is.
     """
-    if is_spoilered(text, url):
-        return True
-    return url not in text and is_spoilered(text, "://")
+    if url is not None and url in text:
+        return is_spoilered(text, url)
+    return is_spoilered(text, "://")
 
 
 def _candidates_of(part: discord.Message | discord.MessageSnapshot) -> Iterator[ImageCandidate]:
@@ -101,7 +103,7 @@ def _candidates_of(part: discord.Message | discord.MessageSnapshot) -> Iterator[
         lottie = sticker.format is discord.StickerFormatType.lottie
         yield ImageCandidate(sticker.name, url=sticker.url, proxy_url=sticker.url, lottie=lottie)
     for embed in part.embeds:
-        spoiler = embed.url is not None and _is_spoilered_embed(part.content, embed.url)
+        spoiler = _is_spoilered_embed(part.content, embed.url)
         for shown in (embed.image, embed.thumbnail):
             if shown.url:
                 candidate = _linked(shown.url, shown.proxy_url, spoiler=spoiler)
@@ -140,14 +142,21 @@ def _linked(url: str, proxy_url: str | None, *, spoiler: bool) -> ImageCandidate
 def _is_image(attachment: discord.Attachment) -> bool:
     """By the content type, else by the name, else by the dimensions, which only media have."""
     suffix = PurePosixPath(attachment.filename).suffix.lower()
-    if attachment.content_type:
-        return attachment.content_type.startswith("image/")
+    content_type = _known_type(attachment.content_type)
+    if content_type:
+        return content_type.startswith("image/")
     if suffix in IMAGE_SUFFIXES:
         return True
     return attachment.width is not None and suffix not in VIDEO_SUFFIXES
 
 
 def _may_be_image(content_type: str | None, name: str) -> bool:
-    if content_type:
-        return content_type.startswith("image/")
+    if known := _known_type(content_type):
+        return known.startswith("image/")
     return PurePosixPath(name).suffix.lower() not in VIDEO_SUFFIXES
+
+
+def _known_type(content_type: str | None) -> str | None:
+    """The content type in lower case and without parameters; None if it says nothing."""
+    known = (content_type or "").partition(";")[0].strip().lower()
+    return None if known in _UNKNOWN_TYPES else known

@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-# https://discord.com/channels/<server>/<channel or thread>[/<message>]
+# https://discord.com/channels/<server>/<channel or thread>[/<message>], and the address of a client
+# that shows a thread beside its channel: …/<channel>/threads/<thread>[/<message>]
 _CHANNELS = re.compile(
     r"https?://(?:(?:www|canary|ptb)\.)?discord(?:app)?\.com"
-    r"/channels/(?P<guild>@me|\d{15,20})/(?P<channel>\d{15,20})(?:/(?P<message>\d{15,20}))?/?"
+    r"/channels/(?:@me|\d{15,20})/(?:\d{15,20}/threads/)?(?P<channel>\d{15,20})"
+    r"(?:/(?P<message>\d{15,20}))?/?"
     r"(?:[?#].*)?",
     re.IGNORECASE,
 )

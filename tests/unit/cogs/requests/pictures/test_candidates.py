@@ -72,6 +72,12 @@ def found(**fields: Any) -> list[tuple[str, bool]]:
     [
         (attachment("cat.png", content_type="image/png"), True),
         (attachment("cat.png"), True),
+        (attachment("cat.avif", content_type="application/octet-stream"), True),
+        (attachment("IMG_1.HEIC", content_type="binary/octet-stream"), True),
+        (attachment("unnamed", content_type="application/octet-stream", width=9, height=9), True),
+        (attachment("cat.png", content_type="Image/PNG; charset=utf-8"), True),
+        (attachment("notes.bin", content_type="application/octet-stream"), False),
+        (attachment("clip.mp4", content_type="application/octet-stream", width=9, height=9), False),
         (attachment("CAT.HEIC"), True),
         (attachment("cat.jfif"), True),
         (attachment("unnamed", width=100, height=100), True),

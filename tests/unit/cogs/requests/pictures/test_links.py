@@ -24,6 +24,7 @@ PATH = f"/channels/{GUILD}/{CHANNEL}"
         f"https://canary.discord.com{PATH}/{MESSAGE}",
         f"https://discordapp.com{PATH}/{MESSAGE}",
         f"HTTPS://Discord.com{PATH}/{MESSAGE}",
+        f"https://discord.com/channels/{GUILD}/{GUILD}/threads/{CHANNEL}/{MESSAGE}",
         f"https://discord.com{PATH}/{MESSAGE}?utm_source=x",
         f"https://discord.com{PATH}/{MESSAGE}#top",
         f"<https://discord.com{PATH}/{MESSAGE}>",
@@ -37,7 +38,9 @@ def test_links_to_messages(link: str) -> None:
 
 @pytest.mark.parametrize("end", ["", "/", "?x=1", "#y"])
 def test_links_to_threads_and_channels(end: str) -> None:
-    assert parse_discord_link(f"https://discord.com{PATH}{end}") == DiscordLink(CHANNEL, None)
+    threads = f"/channels/{GUILD}/{GUILD}/threads/{CHANNEL}"
+    for path in (PATH, threads):
+        assert parse_discord_link(f"https://discord.com{path}{end}") == DiscordLink(CHANNEL, None)
 
 
 @pytest.mark.parametrize(
