@@ -41,8 +41,12 @@ PROMPT_CHARACTERS = 1000
 # The same sentence is not repeated to a user in the same channel for so long.
 REPEAT_SECONDS = 600.0
 REPEATS_KEPT = 10_000
-# A link with the brackets or spoiler bars around it.
-_LINK = re.compile(r"(?:\|\|\s*)?<?https?://[^\s<>|]+>?(?:\s*\|\|)?", re.IGNORECASE)
+# A link with the brackets, marks or spoiler bars around it.
+_LINK = re.compile(
+    r"(?:\|\|\s*)?[<(\[\"'*_~`]*https?://[^\s<>|]+[>)\]*_~`,.;:!?]*(?:\s*\|\|)?", re.IGNORECASE
+)
+# The words that a masked link shows.
+_MASKED = re.compile(r"\[([^\[\]]*)\]\((?=<?https?://)", re.IGNORECASE)
 
 
 class Mention(commands.Cog):
@@ -164,7 +168,7 @@ class Mention(commands.Cog):
         text = re.sub(rf"<@!?{self.bot.user.id}>", " ", message.content)
         if role is not None:
             text = text.replace(role.mention, " ")
-        return " ".join(_LINK.sub(" ", text).split())
+        return " ".join(_LINK.sub(" ", _MASKED.sub(r"\1 ", text)).split())
 
     async def _find_source(
         self, context: RequestContext, message: discord.Message, task: Task

@@ -190,12 +190,17 @@ async def test_a_mention_whose_reply_fails_leaves_nothing_on_the_disk(
 # 26 and 27. Links and markup in a mention.
 
 
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [("{}", ""), ("<{}>,", ""), ("({})", ""), ("**{}**", ""), ("[my dog]({})", "my dog ")],
+)
 async def test_a_link_beside_a_mention_is_the_source_and_not_part_of_the_prompt(
-    sim: SimulatedDiscord,
+    sim: SimulatedDiscord, written: str, words: str
 ) -> None:
     await redraw(sim, prompt="first")
-    await sim.bob.send(sim.channel, f"{me(sim)} as a statue {sim.last.jump_url} please")
-    assert await prompts(sim, sim.bob) == ["as a statue please"]
+    link = written.format(sim.last.jump_url)
+    await sim.bob.send(sim.channel, f"{me(sim)} as a statue {link} please")
+    assert await prompts(sim, sim.bob) == [f"as a statue {words}please"]
 
 
 async def test_a_link_between_spoiler_bars_makes_a_spoiler(sim: SimulatedDiscord) -> None:
