@@ -8,6 +8,7 @@
     │   ├── HubUnreachable      not downloaded yet, and the hub does not answer
     │   ├── DiskFull            no room for the model's files
     │   ├── InvalidModel        damaged files, or a pipeline that this package cannot run
+    │   ├── FullPrecisionMissing  half precision is invalid, and the other files are not here
     │   ├── ModelTooLarge       the model does not fit the memory of the device
     │   ├── DeviceNotFound      the requested device is not on this machine
     │   └── WorkerFailed        the worker process ended several times in a row
@@ -56,6 +57,11 @@ class DiskFull(ModelUnavailable):
 
 class InvalidModel(ModelUnavailable):
     """The model's files are damaged, or not a pipeline that this package can run."""
+
+
+class FullPrecisionMissing(ModelUnavailable):
+    """The model gives invalid values in half precision, and its files in full precision are not on
+    this machine. The pool downloads them while other models are served."""
 
 
 class ModelTooLarge(ModelUnavailable):

@@ -14,12 +14,13 @@ import torch
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
+from inference.downloads import find_local_model
 from inference.engine.cuda_graphs import CALLS_BEFORE_CAPTURE
 from inference.engine.cuda_graphs import ROWS as GRAPH_ROWS
 from inference.engine.device_time import CudaClock, HostClock
 from inference.engine.loop import SteppedEngine
 from inference.engine.policy import BatchPolicy
-from inference.errors import InvalidModel
+from inference.errors import FullPrecisionMissing, InvalidModel
 from inference.families.registry import DeviceModel, build_model
 from inference.families.whole_call import WholeCallEngine
 from inference.pipelines.devices import (
@@ -90,6 +91,8 @@ def _build_in_first_valid(
     for dtype in _precisions(wanted):
         if dtype != wanted:
             name = _name(dtype)
+            if dtype == torch.float32 and not config.fallback_download:
+                _check_full_precision(config)
             log.warning("%s gives invalid values here: using %s", _name(wanted), name)
             report(Loading(f"loading the model in {name}"))
         built = _build(config, device, dtype, report)
@@ -98,6 +101,15 @@ def _build_in_first_valid(
         # Two models may not fit the device.
         release_memory()
     raise InvalidModel(f"{config.entry.name} gives invalid values, in every precision.")
+
+
+def _check_full_precision(config: WorkerConfig) -> None:
+    entry = config.entry
+    if entry.source and find_local_model(entry, config.cache_dir, half=False) is None:
+        raise FullPrecisionMissing(
+            f"{entry.name} gives invalid values in half precision, and its files in full precision "
+            "have not been downloaded."
+        )
 
 
 def _build(

@@ -80,6 +80,10 @@ class ModelDownloads:
             self._local.add(entry.name)
         return entry.name in self._local
 
+    def need_other_files(self, entry: ModelEntry) -> None:
+        """The files that were on this machine are not those that the model needs."""
+        self._local.discard(entry.name)
+
     def is_running(self, entry: ModelEntry) -> bool:
         """Whether the model's download runs or waits. It is started if files are missing."""
         running = self._running.get(entry.name)

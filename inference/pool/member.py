@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from inference.engine.failures import failure_of
@@ -89,12 +90,12 @@ class PooledModel:
         log.error("%s cannot be loaded: %s", self.entry.name, sentence)
         self.failure, self.retry_at = sentence, now + RETRY_SECONDS
 
-    def fail_waiting(self) -> list[Failed]:
-        """The failures of the requests that wait for it; none waits afterwards."""
+    def fail_waiting(self, report: Callable[[Failed], None]) -> None:
+        """Report that the requests that wait for it have failed; none waits afterwards."""
         error = ModelNotLoaded(f"{self.entry.name} cannot be loaded: {self.failure}")
-        failed = [Failed(each.id, failure_of(each, error)) for _, each in self.waiting]
-        self.waiting.clear()
-        return failed
+        while self.waiting:
+            _, each = self.waiting.popleft()
+            report(Failed(each.id, failure_of(each, error)))
 
     def status(self, load_seconds: float | None) -> ModelStatus:
         """The model as the service reports it; `load_seconds` is how long it took to load."""

@@ -15,11 +15,11 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 
-from inference.errors import DeviceNotFound, ModelTooLarge, OutOfMemory
+from inference.errors import DeviceNotFound, FullPrecisionMissing, ModelTooLarge, OutOfMemory
 from inference.model_entry import ModelEntry
 from inference.pipelines.devices import is_out_of_memory, release_memory
 from inference.pool.downloads import NO_DOWNLOADS, DownloadNews, ModelDownloads, ModelFiles
@@ -99,8 +99,8 @@ class ModelPool:
 
     def start(self) -> Ready:
         """Load the default model or, if that fails, the next one that can be loaded. An excluded
-        model is loaded only if all are excluded, and one that must be downloaded first only if no
-        other one can be loaded.
+        model is loaded only if all are excluded, and one that must be downloaded first, or again
+        in full precision, only if no other one can be loaded.
 
         Raises:
             DeviceNotFound: by the first model.
@@ -119,7 +119,10 @@ class ModelPool:
             if isinstance(loaded, DeviceNotFound):
                 raise loaded
             first = first or loaded
-            self._set_failed(model, loaded)
+            self._loading_failed(model, loaded)
+        if needed := [each for each in usable if not each.failure]:
+            # Its factory downloads the files in full precision now.
+            return self._load_model(needed[0])
         assert first is not None
         raise first
 
@@ -187,7 +190,7 @@ class ModelPool:
         waiting = {}
         for name, model in self._models.items():
             if model.waiting and model.failure and now < model.retry_at:
-                self._report_all(model.fail_waiting())
+                model.fail_waiting(self._report)
             elif model.waiting and not self._is_downloading(model):
                 waiting[name] = model.waiting[0][0]
         running = [name for name, model in self._models.items() if model.is_busy]
@@ -209,26 +212,29 @@ class ModelPool:
         model.downloading, model.download = news.progress is not None, news.progress
         if news.error is not None:
             self._set_failed(model, news.error)
-        else:
-            self._report_states()
+        self._report_states()
 
     def _perform(self, switch: Switch) -> None:
         for name in switch.unload:
             self._unload(self._models[name])
-        self._leaving = ()
-        model = self._models[switch.load]
+        self._leaving, model = (), self._models[switch.load]
         # What the allocator keeps would count as used when the free memory is measured.
         release_memory()
         failure = try_to_load(model.entry.name, partial(self._load_model, model))
-        if isinstance(failure, Ready):
-            return
-        memory = isinstance(failure, ModelTooLarge) or is_out_of_memory(failure)
-        if memory and self.policy.loaded:
+        if not isinstance(failure, Ready):
+            self._loading_failed(model, failure)
+
+    def _loading_failed(self, model: PooledModel, error: Exception) -> None:
+        memory = isinstance(error, ModelTooLarge) or is_out_of_memory(error)
+        if isinstance(error, FullPrecisionMissing):
+            log.warning("%s", error)
+            self._downloads.need_other_files(model.entry)
+        elif memory and self.policy.loaded:
             # It may fit alone: it is loaded again when all others have moved out.
-            self.policy.set_size(switch.load, ModelSize(weights=self.policy.budget))
-            self._report_states()
+            self.policy.set_size(model.entry.name, ModelSize(weights=self.policy.budget))
         else:
-            self._set_failed(model, failure)
+            self._set_failed(model, error)
+        self._report_states()
 
     def _load_model(self, model: PooledModel) -> Ready:
         name = model.entry.name
@@ -236,15 +242,14 @@ class ModelPool:
         self._report_states()
         try:
             engine, ready = self._load(model.entry, partial(self._handle, model))
-            now = self._clock()
-            seconds = now - model.loading_since
+            seconds = (now := self._clock()) - model.loading_since
         finally:
             model.loading_since = None
         model.engine, model.slots = engine, ready.slots
         model.loads += 1
         self._engines = (*self._engines, engine)
-        half = ready.dtype != "float32"
-        self.policy.set_size(name, model_size(model.entry, ready.device, half, ready.weights))
+        size = model_size(model.entry, ready.device, ready.dtype != "float32", ready.weights)
+        self.policy.set_size(name, size)
         self.policy.was_loaded(name, seconds=seconds, now=now)
         log.info("%s was loaded in %.1f s", name, seconds)
         self._report_states()
@@ -258,8 +263,7 @@ class ModelPool:
 
     def _set_failed(self, model: PooledModel, error: Exception) -> None:
         model.set_failed(error, self._clock())
-        self._report_all(model.fail_waiting())
-        self._report_states()
+        model.fail_waiting(self._report)
 
     def _handle(self, model: PooledModel, event: Event | Loading | ModelStates) -> None:
         """Pass on what the model's engine reports."""
@@ -289,10 +293,6 @@ class ModelPool:
         release_memory()
         self._report_states()
         return True
-
-    def _report_all(self, events: Iterable[Event]) -> None:
-        for event in events:
-            self._report(event)
 
     def _report_states(self) -> None:
         seconds = self.policy.load_seconds

@@ -25,6 +25,8 @@ class WorkerConfig:
     `factory` is `module:function`. The worker calls it with this configuration and a function that
     sends messages to the supervisor; it returns the engine to run and the `Ready` message to send.
     `factory_options` are further arguments for that factory.
+    `fallback_download` is whether the factory downloads the files in full precision where half
+    precision gives invalid values; otherwise it raises `FullPrecisionMissing`.
     `environment` holds environment variables to set in the process, or to remove if None, before
     any library is imported.
     """
@@ -39,6 +41,7 @@ class WorkerConfig:
     cache_dir: Path = Path(".cache")
     factory: str = "inference.families.build:build_engine"
     factory_options: Mapping[str, Any] = field(default_factory=dict)
+    fallback_download: bool = True
     environment: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     log_level: int = logging.INFO
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from huggingface_hub import constants
 
-from inference.errors import HubUnreachable, ModelNotLoaded
+from inference.errors import FullPrecisionMissing, HubUnreachable, ModelNotLoaded
+from inference.families import build
 from inference.model_entry import ModelEntry
 from inference.models import find_model
 from inference.pipelines import random_tiny
@@ -198,10 +200,56 @@ def test_without_a_model_on_the_disk_the_default_is_loaded_first() -> None:
     assert not executor.calls
 
 
+def in_full_precision(pool: Pool, files: Files, *names: str) -> None:
+    """The first loading of these models finds that they need files that are not on the disk."""
+    for name in names:
+        pool.errors[name] = [FullPrecisionMissing("It is invalid in half precision.")]
+    lacking = set(names)
+
+    def remove(name: str, _report: object) -> None:
+        if name in lacking:
+            lacking.remove(name)
+            files.local.remove(name)
+
+    pool.on_load = remove
+
+
+def test_files_in_full_precision_are_downloaded_while_other_models_are_served() -> None:
+    executor, files = HeldExecutor(), Files("a", "b")
+    pool = pool_with(files, executor)
+    in_full_precision(pool, files, "b")
+    pool.submit("b1")
+    pool.turns(2)
+    assert status(pool, "b").state is ModelState.DOWNLOADING
+    pool.submit("a1", "a2")
+    pool.run("a1", "a2")
+    executor.run_next()
+    pool.run("b1")
+    assert pool.results == ["a1", "a2", "b1"]
+
+
+def test_the_next_model_starts_the_worker_if_the_default_needs_other_files() -> None:
+    executor, files = HeldExecutor(), Files("a", "b")
+    pool = Pool(files=files, downloader=executor)
+    in_full_precision(pool, files, "a")
+    pool.pool.start()
+    assert pool.loaded == ["b"]
+    assert status(pool, "a").state is ModelState.DOWNLOADING
+
+
+def test_without_another_model_the_factory_downloads_the_other_files() -> None:
+    executor, files = HeldExecutor(), Files("a", "b", "c")
+    pool = Pool(files=files, downloader=executor)
+    in_full_precision(pool, files, "a", "b", "c")
+    pool.pool.start()
+    assert pool.loaded == ["a"]
+    assert not executor.calls
+
+
 class Running:
     """A pool with real models that runs in a thread, and the end of each request."""
 
-    def __init__(self, hub: FakeHub, folder: Path) -> None:
+    def __init__(self, hub: FakeHub, folder: Path, dtype: str) -> None:
         self.hub = hub
         self.pool: ModelPool
         self.states: list[ModelStatus] = []
@@ -211,7 +259,7 @@ class Running:
             entry=find_model("noise"),
             others=(find_model(REPOSITORY),),
             device="cpu",
-            dtype="float32",
+            dtype=dtype,
             cache_dir=folder,
             factory_options={"model_factory": "inference.families.build:build_engine"},
         )
@@ -232,6 +280,11 @@ class Running:
         """The state of the model on the hub."""
         return self.states[-1].state
 
+    async def reached(self, state: ModelState) -> None:
+        """Wait until the newest state of the model on the hub is this one."""
+        while self.state() is not state:  # noqa: ASYNC110 - it is set in another thread
+            await asyncio.sleep(0.005)
+
     def submit(self, id_: str, model: str) -> asyncio.Future[ImageResult]:
         self._ended[id_] = self._loop.create_future()
         self.pool.post(Submit(replace(request(id_), model=model, steps=2)))
@@ -239,9 +292,18 @@ class Running:
 
 
 @pytest.fixture
-async def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
-    """The random model, and a model that is on a hub only, whose files are held back."""
-    hub = FakeHub(random_tiny.save(tmp_path / "repository"), held=asyncio.Event())
+async def running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> AsyncIterator[Running]:
+    """The random model, and a model that is on a hub only, whose files are held back.
+
+    A parameter is the precision. Half precision has files of its own.
+    """
+    dtype = getattr(request, "param", "float32")
+    folder = random_tiny.save(tmp_path / "repository")
+    if dtype != "float32":
+        random_tiny.build().to(torch.float16).save_pretrained(folder, variant="fp16")
+    hub = FakeHub(folder, held=asyncio.Event())
     async with hub.open():
         monkeypatch.setattr(constants, "ENDPOINT", hub.url)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
@@ -250,7 +312,7 @@ async def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
             constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "".join(template[1:])
         )
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        made = Running(hub, tmp_path / "data")
+        made = Running(hub, tmp_path / "data", dtype)
         await asyncio.to_thread(made.build)
         thread = asyncio.create_task(asyncio.to_thread(made.pool.run))
         yield made
@@ -270,6 +332,32 @@ async def test_a_slow_hub_delays_only_the_requests_of_its_model(running: Running
     running.hub.held.set()
     assert (await waiting).steps_run == 1
     assert running.state() is ModelState.LOADED
+
+
+@pytest.mark.parametrize("running", ["bfloat16"], indirect=True)
+async def test_a_slow_download_in_full_precision_delays_only_the_requests_of_its_model(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = running.hub.held
+    assert held is not None
+    loop = asyncio.get_running_loop()
+
+    def only_in_float32(model: Any, _pixels: int) -> bool:
+        # The files in full precision are held back, too.
+        loop.call_soon_threadsafe(held.clear)
+        return bool(model.dtype == torch.float32)
+
+    monkeypatch.setattr(build, "gives_finite_values", only_in_float32)
+    waiting = running.submit("downloaded", REPOSITORY)
+    held.set()
+    await running.reached(ModelState.LOADING)
+    await running.reached(ModelState.DOWNLOADING)
+    assert (await running.submit("noise", "noise")).steps_run == 1
+    assert not waiting.done()
+    held.set()
+    assert (await waiting).steps_run == 1
+    assert any("fp16" in name for name in running.hub.downloaded)
+    assert "unet/diffusion_pytorch_model.safetensors" in running.hub.downloaded
 
 
 async def test_a_refusal_of_the_hub_fails_only_the_requests_of_its_model(running: Running) -> None:
