@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.resources import files
+from io import BytesIO
 
 from PIL import Image, ImageDraw, ImageFont
 
 from bot.images.picture import Picture
 
 GAP = 8
+# Pillow's own font has ASCII only. This one has the Latin, Greek and Cyrillic letters.
+FONT = files("bot.images").joinpath("fonts", "DejaVuSans.ttf")
 # Legible where Discord shows a sheet at half its size.
 LABEL_SIZE, LABEL_HEIGHT = 24, 40
 # Discord shows small pictures in their own size, which is hard to see.
@@ -34,7 +38,7 @@ def labelled(pictures: Sequence[tuple[Picture, str]], columns: int) -> Picture:
     across, down = width + GAP, height + LABEL_HEIGHT + GAP
     sheet = Image.new("RGB", (columns * across + GAP, rows * down + GAP), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=LABEL_SIZE)
+    font = ImageFont.truetype(BytesIO(FONT.read_bytes()), LABEL_SIZE)
     for number, (picture, label) in enumerate(pictures):
         x = GAP + number % columns * across
         y = GAP + number // columns * down
