@@ -20,7 +20,7 @@ PLACEHOLDER = "{prompt}"
 class NoSuchStyle(RequestError):
     """The name of the style is not in the list."""
 
-    text = "There is no style {name}. Choose one from the list."
+    text = 'There is no style "{name}". Choose one from the list.'
 
 
 @dataclass(frozen=True, slots=True)

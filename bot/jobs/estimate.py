@@ -135,6 +135,11 @@ class JobEstimates:
         """Whether a running job has taken a step."""
         return job.id in self._steps_left
 
+    def waits_for_model(self, job: Job) -> bool:
+        """Whether a running job has taken no step because its model is not loaded."""
+        loaded = not self.status.models or self._is_loaded(self._model(job))
+        return not self.has_begun(job) and not (loaded and self.status.state is ServiceState.READY)
+
     def positions(self) -> dict[str, QueuePosition]:
         """Every waiting job's position, in order."""
         order = self._queue.order()

@@ -76,9 +76,9 @@ class Runner:
         self._metrics = metrics or Metrics()
         self._clock = clock
         self.queue = FairQueue(self._cost)
-        self._estimates = JobEstimates(self.queue)
+        self.estimates = JobEstimates(self.queue)
         self._admission = Admission(
-            self.queue, self._estimates, limit=queue_limit, limit_per_user=queue_limit_per_user
+            self.queue, self.estimates, limit=queue_limit, limit_per_user=queue_limit_per_user
         )
         self.accounting = Accounting(store.ledger, self.queue, self._metrics, clock)
         self.acceptance = Acceptance(
@@ -97,7 +97,7 @@ class Runner:
             service=service,
             delivery=delivery,
             checks=checks,
-            estimates=self._estimates,
+            estimates=self.estimates,
             accounting=self.accounting,
             slots=self._slots,
             request_dispatch=self._wake.set,
@@ -109,7 +109,7 @@ class Runner:
         self._loops: list[asyncio.Task[None]] = []
         self._idle = asyncio.Event()
         self._isolated = IsolatedJobs(self.queue)
-        self._positions = PositionUpdater(self.queue, self._estimates, delivery)
+        self._positions = PositionUpdater(self.queue, self.estimates, delivery)
         self._service_stopped = False
         self._storage_backoff = Backoff(FIRST_STORAGE_PAUSE, LONGEST_STORAGE_PAUSE)
         self._resume: asyncio.TimerHandle | None = None
@@ -172,7 +172,7 @@ class Runner:
         CURRENT_JOB.set(job.id)
         await self.acceptance.accept(job, reservation, allowance)
         self._idle.clear()
-        position = self._estimates.positions()[job.id]
+        position = self.estimates.positions()[job.id]
         self._tasks.call(self._positions.show, job, position)
         self._wake.set()
         return position
@@ -180,7 +180,7 @@ class Runner:
     async def cancel(self, job_id: str) -> bool:
         """Cancel a waiting or running job; False if it is neither. The caller checks access."""
         # The run may end, and its reports with it, while the store changes the job.
-        steps_left = self._estimates.steps_left(job_id)
+        steps_left = self.estimates.steps_left(job_id)
         charge_for = partial(self.accounting.charge_for_cancelled, steps_left)
         try:
             job = await self._store.cancel(job_id, charge_for)
@@ -210,7 +210,7 @@ class Runner:
 
     def positions(self) -> dict[str, QueuePosition]:
         """Every waiting job's position."""
-        return self._estimates.positions()
+        return self.estimates.positions()
 
     @property
     def running(self) -> tuple[Job, ...]:
@@ -226,7 +226,7 @@ class Runner:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            self._estimates.status = status = self._service.status
+            self.estimates.status = status = self._service.status
             self._slots.resize(status)
             while not self._service_stopped and self._resume is None:
                 job = self.queue.pop(
@@ -255,7 +255,7 @@ class Runner:
                 self._slots.release(slot)
             del self._runs[job.id]
             self.queue.done(job.id)
-            self._estimates.forget(job.id)
+            self.estimates.forget(job.id)
             self._service_stopped = self._service_stopped or outcome.service_stopped
             if outcome.storage_full:
                 self._pause_dispatch()

@@ -9,7 +9,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.client import RedrawBot
+from bot.client import RedrawBot, Services
 from bot.i18n.durations import duration
 from bot.i18n.translate import localized_name, translate
 from bot.jobs.job import Job
@@ -51,7 +51,7 @@ class Queue(commands.Cog):
         ]
         lines += [_model(locale, model) for model in services.inference.status.models]
         lines += [
-            translate(locale, "queue.running", prompt=_short(job))
+            translate(locale, _state_key(services, job), prompt=_short(job))
             for job in services.runner.running
             if job.user_id == interaction.user.id
         ]
@@ -117,6 +117,12 @@ class Queue(commands.Cog):
             if decisions[key] is Decision.ALLOWED:
                 chosen.append(job)
         return chosen
+
+
+def _state_key(services: Services, job: Job) -> str:
+    """The key of the line of a running job."""
+    waits = services.runner.estimates.waits_for_model(job)
+    return "queue.loading" if waits else "queue.running"
 
 
 def _short(job: Job) -> str:

@@ -91,7 +91,7 @@ async def test_a_cancelled_request_is_charged_once_for_the_steps_that_ran(
     service.gate.clear()
     await server.alice.slash(server.channel, "img2img", prompt="a fox", image=CAT, **THREE_STEPS)
     async with asyncio.timeout(60):
-        while not runner.running or runner._estimates.steps_left(runner.running[0].id) != {0: 0}:  # noqa: ASYNC110 - there is no event
+        while not runner.running or runner.estimates.steps_left(runner.running[0].id) != {0: 0}:  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.01)
     [job] = runner.running
     assert await runner.cancel(job.id)

@@ -44,12 +44,18 @@ async def test_the_note_about_loading_goes_when_the_model_is_ready(
     for number in range(requests):
         await ask(discord_sim, discord_sim.alice, f"picture {number}")
     await discord_sim.shown("still loading")
+    shown = await discord_sim.alice.slash(discord_sim.channel, "queue")
+    assert shown.response is not None
+    assert "picture 0: waits until the model is loaded" in shown.response.content
     # One of two requests is in the service, the other one waits in the queue.
     service.status = replace(READY, slots=1)
     async with asyncio.timeout(60):
         while any("still loading" in text_of(each) for each in discord_sim.channel.history()):  # noqa: ASYNC110 - simcord has no event for an edit
             await asyncio.sleep(0.02)
-    assert "Queued: you are next" in text_of(discord_sim.last)
+    assert any("Queued: you are next" in text_of(each) for each in discord_sim.channel.history())
+    shown = await discord_sim.alice.slash(discord_sim.channel, "queue")
+    assert shown.response is not None
+    assert "picture 0: running now" in shown.response.content
     service.gate.set()
     await discord_sim.settled()
 
