@@ -50,7 +50,7 @@ class EditModal(Form):
                 required=False,
                 options=[
                     discord.SelectOption(
-                        label=f"{number + 1}. {candidate.name}"[:100],
+                        label=f"{number + 1}. {candidate.shown_name}"[:100],
                         value=str(number),
                         default=number in default,
                     )

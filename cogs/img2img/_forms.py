@@ -240,7 +240,7 @@ class PictureModal(_RequestForm):
             self.choice = discord.ui.Select(
                 options=[
                     discord.SelectOption(
-                        label=f"{number + 1}. {candidate.name}"[:100],
+                        label=f"{number + 1}. {candidate.shown_name}"[:100],
                         value=str(number),
                         default=number == chosen,
                     )

@@ -35,6 +35,11 @@ class ImageCandidate:
     spoiler: bool = False
     lottie: bool = False
 
+    @property
+    def shown_name(self) -> str:
+        """The name without the prefix by which Discord marks spoilers; not escaped."""
+        return self.name.removeprefix("SPOILER_")
+
 
 def candidates_in(message: discord.Message) -> Iterator[ImageCandidate]:
     """Every picture of a message, of its forwards and of the message that started its thread."""

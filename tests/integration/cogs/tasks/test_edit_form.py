@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.pictures import file_of, photo
 from tests.support.services import ScriptedService
 from tests.support.simulated_discord import buttons_of, open_simulated_discord
@@ -14,6 +16,24 @@ FILES = [(f"{n}.png", file_of(photo(96, 96, seed=n))) for n in range(4)]
 
 def pixels(number: int) -> bytes:
     return photo(96, 96, seed=number).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("entry", "model"), [("Edit this", "noise-edit"), ("Redraw this", "noise")]
+)
+async def test_the_names_to_choose_from_have_no_prefix_of_spoilers(
+    tmp_path: Path, entry: str, model: str
+) -> None:
+    async with open_simulated_discord(tmp_path, ScriptedService(), model=model) as sim:
+        files = [("SPOILER_my_cat.png", FILES[0][1]), FILES[1]]
+        message = await sim.bob.send(sim.channel, "look", attachments=files)
+        shown: Any = await sim.alice.context_menu(sim.channel, entry, message)
+        labels = [
+            option["label"]
+            for field in shown.modal["components"]
+            for option in field["component"].get("options", [])
+        ]
+        assert [label for label in labels if ".png" in label] == ["1. my_cat.png", "2. 1.png"]
 
 
 async def test_edit_this_opens_again_with_the_chosen_and_the_uploaded_pictures(
