@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.moderation.cases import ModerationCases
+from bot.moderation.detectors.picture_hash import hashes_in
 from bot.moderation.detectors.prompt_rules import RuleKind, check_pattern
 from bot.moderation.lists import ModerationLists
 from bot.moderation.model import (
@@ -85,10 +86,11 @@ class ModeratorActions:
         return True
 
     async def block_picture(self, by: Moderator, case: Case) -> bool:
-        """Refuse the case's picture from now on; False if its hash is not kept."""
+        """Refuse the case's pictures from now on; False if their hashes are not kept."""
         if case.bits is None:
             return False
-        await self._lists.block(by.guild_id, case.bits)
+        for bits in hashes_in(case.bits):
+            await self._lists.block(by.guild_id, bits)
         await self._record(by, ActionKind.BLOCK_PICTURE, case.bits.hex(), case.reason, case)
         return True
 
@@ -116,7 +118,8 @@ class ModeratorActions:
                     action.guild_id, Subject(subject), int(subject_id), Effect(action.kind)
                 )
             case ActionKind.BLOCK_PICTURE:
-                await self._lists.unblock(action.guild_id, bytes.fromhex(action.target))
+                for bits in hashes_in(bytes.fromhex(action.target)):
+                    await self._lists.unblock(action.guild_id, bits)
         await self._cases.close(case.id, CaseState.OPEN)
         await self._record(by, ActionKind.UNDO, f"{action.kind}: {action.target}", "", case)
         return action

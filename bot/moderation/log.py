@@ -97,9 +97,9 @@ class ModerationLog:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def post_case(self, case: Case, pictures: Sequence[Picture]) -> None:
-        """Post a new case. In a case about a job the last picture is the result."""
-        self._spawn(self._post_case(case, pictures))
+    def post_case(self, case: Case, sources: Sequence[Picture], results: Sequence[Picture]) -> None:
+        """Post a new case with thumbnails of its pictures."""
+        self._spawn(self._post_case(case, sources, results))
 
     def post_action(self, action: Action) -> None:
         """Post what a moderator did with a command."""
@@ -136,7 +136,9 @@ class ModerationLog:
         first when the client has logged in, and when a user's data were erased."""
         self._wake.set()
 
-    async def _post_case(self, case: Case, pictures: Sequence[Picture]) -> None:
+    async def _post_case(
+        self, case: Case, sources: Sequence[Picture], results: Sequence[Picture]
+    ) -> None:
         channel = await self._channel(case.guild_id)
         if channel is None:
             return
@@ -147,7 +149,7 @@ class ModerationLog:
         if message is None:
             return
         await self._cases.logged(case.id, message.channel.id, message.id)
-        files = await asyncio.to_thread(_thumbnails, case, pictures)
+        files = await asyncio.to_thread(_thumbnails, case, sources, results)
         async with self._editing:
             current = await self._cases.case(case.id)
             if current is None or current.stripped:
@@ -241,13 +243,16 @@ class ModerationLog:
             log.error("the moderation log failed", exc_info=error)
 
 
-def _thumbnails(case: Case, pictures: Sequence[Picture]) -> tuple[Upload, ...]:
-    # A case about a job has its result last. A job may have no source or several.
-    names = [f"source-{number}" for number in range(1, len(pictures) + 1)]
-    if case.job_id and pictures:
-        names[-1] = "result"
+def _thumbnails(
+    case: Case, sources: Sequence[Picture], results: Sequence[Picture]
+) -> tuple[Upload, ...]:
+    named = [(f"source-{number}", picture) for number, picture in enumerate(sources, 1)]
+    if len(results) == 1:
+        named.append(("result", results[0]))
+    else:
+        named += [(f"result-{number}", picture) for number, picture in enumerate(results, 1)]
     uploads = []
-    for name, picture in zip(names, pictures, strict=True):
+    for name, picture in named:
         file = encode(thumbnail(picture, THUMBNAIL_SIDE), limit_bytes=THUMBNAIL_BYTES)
         uploads.append(
             Upload(

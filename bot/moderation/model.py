@@ -87,7 +87,8 @@ class CaseState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A refusal or report. `bits` is the perceptual hash of the picture that it is about.
+    """A refusal or report. `bits` is the perceptual hash of the picture that it is about,
+    or the joined hashes of the results that were reported.
 
     The prompt and the hash are removed when their retention ends or their user asks for it; what
     happened, to whom and when stays. `stripped`: they are removed.

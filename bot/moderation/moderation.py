@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 # the threshold, and not at all if the source reaches it.
 PREVIEW_FRACTION = 0.5
 
-CaseListener = Callable[[Case, Sequence[Picture]], None]
-"""Told of each new case, with its pictures."""
+CaseListener = Callable[[Case, Sequence[Picture], Sequence[Picture]], None]
+"""Told of each new case, with its sources and its results."""
 
 
 class Moderation:
@@ -46,7 +46,7 @@ class Moderation:
         classifier: ImageClassifier | None,
         threshold: float,
         age_restricted_threshold: float,
-        on_case: CaseListener = lambda _case, _pictures: None,
+        on_case: CaseListener = lambda _case, _sources, _results: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.lists = lists
@@ -118,7 +118,7 @@ class Moderation:
                     prompt=prompt,
                     bits=assessment.hash.bits,
                 ),
-                picture,
+                sources=[picture],
             )
             raise PictureRefused(case_id=await self._appealable(case))
 
@@ -155,8 +155,8 @@ class Moderation:
                 prompt=prompt,
                 bits=await hash_of(result),
             ),
-            *sources,
-            result,
+            sources=sources,
+            results=[result],
         )
         if refused:
             raise PictureRefused(case_id=await self._appealable(case))
@@ -190,10 +190,11 @@ class Moderation:
         job_id: str,
         user_id: int,
         prompt: str,
-        pictures: Sequence[Picture],
+        sources: Sequence[Picture],
+        results: Sequence[Picture],
     ) -> tuple[Case, bool]:
-        """Record a report of a result; see `ModerationCases.report`. The last of `pictures` is
-        the result."""
+        """Record a report of a job's results; see `ModerationCases.report`."""
+        hashes = [bits for result in results if (bits := await hash_of(result))]
         case, new = await self.cases.report(
             NewCase(
                 kind=CaseKind.REPORT,
@@ -203,13 +204,13 @@ class Moderation:
                 job_id=job_id,
                 reason="reported",
                 prompt=prompt,
-                bits=await hash_of(pictures[-1]) if pictures else None,
+                bits=b"".join(hashes) or None,
             ),
             reporter_id,
             self._clock(),
         )
         if new and case.reports == 1:
-            self._on_case(case, pictures)
+            self._on_case(case, sources, results)
         return case, new
 
     async def _assess(self, picture: Picture, place: Place) -> tuple[str, Assessment] | None:
@@ -232,9 +233,11 @@ class Moderation:
         chosen = policy.threshold
         return self._threshold if chosen is None else min(chosen, self._threshold)
 
-    async def _open(self, new: NewCase, *pictures: Picture) -> Case:
+    async def _open(
+        self, new: NewCase, sources: Sequence[Picture] = (), results: Sequence[Picture] = ()
+    ) -> Case:
         case = await self.cases.open(new, self._clock())
-        self._on_case(case, pictures)
+        self._on_case(case, sources, results)
         return case
 
     async def _appealable(self, case: Case) -> int | None:

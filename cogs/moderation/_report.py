@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.client import RedrawBot
+from bot.client import RedrawBot, Services
 from bot.errors import StoredPictureMissing
 from bot.i18n.translate import localized_name, translate
+from bot.images.picture import Picture
 from bot.jobs.job import Job, JobState
 from bot.moderation.place import place_of_job
 from bot.replies import reply_privately
@@ -82,24 +85,27 @@ async def report(interaction: Interaction, job: Job) -> None:
     """
     await interaction.response.defer(thinking=True, ephemeral=True)
     services = interaction.client.services
-    pictures = []
-    result = job.variants[0].result
-    for name in (result,) if job.destination.private else (*job.sources, result):
-        try:
-            pictures.append(await services.store.pictures.get(name or ""))
-        except StoredPictureMissing:
-            continue
     case, new = await services.moderation.report(
         place_of_job(interaction.client, job),
         interaction.user.id,
         job_id=job.id,
         user_id=job.user_id,
-        prompt=job.prompt,
-        pictures=pictures,
+        prompt=job.shown_prompt,
+        sources=[] if job.destination.private else await _stored(services, job.sources),
+        results=await _stored(services, [variant.result for variant in job.variants]),
     )
     if new and case.reports > 1:
         await services.moderation_log.refresh(case.id)
     await reply_privately(interaction, translate(interaction.locale, "moderation.report.done"))
+
+
+async def _stored(services: Services, names: Iterable[str | None]) -> list[Picture]:
+    """The pictures of these names that are still stored."""
+    found = []
+    for name in names:
+        with contextlib.suppress(StoredPictureMissing):
+            found.append(await services.store.pictures.get(name or ""))
+    return found
 
 
 def _job_id(message: discord.Message) -> str | None:

@@ -64,6 +64,12 @@ class PictureHash:
         return min(distance(self.bits, other), distance(self.mirrored, other)) <= SAME_PICTURE_BITS
 
 
+def hashes_in(joined: bytes) -> list[bytes]:
+    """The hashes of several pictures that were joined to one value."""
+    size = _BITS // 8
+    return [joined[at : at + size] for at in range(0, len(joined), size)]
+
+
 def distance(one: bytes, other: bytes) -> int:
     """How many bits of two hashes differ."""
     return (int.from_bytes(one) ^ int.from_bytes(other)).bit_count()

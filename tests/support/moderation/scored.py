@@ -73,7 +73,7 @@ async def open_moderation(
                 classifier=classifier if enabled else None,
                 threshold=THRESHOLD,
                 age_restricted_threshold=AGE_RESTRICTED_THRESHOLD,
-                on_case=lambda case, pictures: heard.append((case, pictures)),
+                on_case=lambda case, *pictures: heard.append((case, (*pictures[0], *pictures[1]))),
                 clock=lambda: now[0],
             ),
             classifier,

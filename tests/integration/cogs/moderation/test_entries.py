@@ -119,6 +119,18 @@ async def test_the_entry_of_a_report(server: ModeratedServer) -> None:
     ]
 
 
+async def test_the_report_of_several_pictures_shows_all_of_them_and_the_users_own_words(
+    server: ModeratedServer,
+) -> None:
+    await server.redraw(options={"count": 3, "style": "Watercolour"})
+    await server.bob.context_menu(server.channel, "Report picture", server.sim.last)
+    await logged(server, lambda: bool(server.log.history() and server.entry.attachments))
+    assert [file.filename for file in server.entry.attachments] == [
+        f"SPOILER_case-1-{name}.png" for name in ("source-1", "result-1", "result-2", "result-3")
+    ]
+    assert text_of(server.entry).splitlines()[-1] == ">>> a fox"
+
+
 async def test_the_entry_of_an_action_and_of_an_appeal(server: ModeratedServer) -> None:
     await server.command(server.moderator, "moderation ban", target=server.alice, reason="spam")
     await logged(server, lambda: bool(server.log.history()))

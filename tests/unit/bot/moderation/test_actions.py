@@ -56,7 +56,7 @@ class Acting:
     async def case(self, job_id: str = "job") -> Case:
         """A report of `PICTURE`, which was made for `USER`."""
         case, _ = await self.opened.moderation.report(
-            HERE, 1, job_id=job_id, user_id=USER, prompt="x", pictures=[PICTURE]
+            HERE, 1, job_id=job_id, user_id=USER, prompt="x", sources=[], results=[PICTURE]
         )
         return case
 
@@ -170,6 +170,19 @@ async def test_a_blocked_picture_is_refused_in_its_server_until_that_is_undone(
         acting.entry(ActionKind.BLOCK_PICTURE, bits.hex(), "reported", case),
         acting.entry(ActionKind.UNDO, f"block_picture: {bits.hex()}", "", case),
     ]
+
+
+async def test_all_reported_pictures_of_a_job_are_blocked_and_unblocked(acting: Acting) -> None:
+    moderation = acting.opened.moderation
+    case, _ = await moderation.report(
+        HERE, 1, job_id="job", user_id=USER, prompt="x", sources=[], results=[PICTURE, OTHER]
+    )
+    assert await acting.actions.block_picture(BY, case)
+    for picture in (PICTURE, OTHER):
+        assert await refused(moderation, picture, HERE)
+    assert await acting.actions.undo(BY, case) is not None
+    for picture in (PICTURE, OTHER):
+        assert not await refused(moderation, picture, HERE)
 
 
 async def test_a_picture_without_a_hash_cannot_be_blocked(acting: Acting) -> None:

@@ -62,7 +62,7 @@ async def test_reports_of_one_picture_are_one_case_until_it_is_closed(
 ) -> None:
     async def report(reporter: int, job: str = "job") -> tuple[int, int, bool]:
         case, new = await opened.moderation.report(
-            HERE, reporter, job_id=job, user_id=USER, prompt="x", pictures=[PICTURE]
+            HERE, reporter, job_id=job, user_id=USER, prompt="x", sources=[], results=[PICTURE]
         )
         return case.id, case.reports, new
 
@@ -139,7 +139,7 @@ async def test_a_removed_prompt_leaves_no_byte_in_the_database(
 async def test_the_newest_refusal_of_a_job_is_found(opened: ModerationFixture) -> None:
     assert await opened.moderation.cases.of_job("job") is None
     await opened.moderation.report(
-        HERE, 1, job_id="job", user_id=USER, prompt="x", pictures=[PICTURE]
+        HERE, 1, job_id="job", user_id=USER, prompt="x", sources=[], results=[PICTURE]
     )
     assert await opened.moderation.cases.of_job("job") is None, "a report is no refusal"
     opened.classifier.score_of = lambda _picture: 0.9
