@@ -18,15 +18,20 @@ REMEMBERED_TOKENS = 10_000
 
 # Interaction and webhook tokens in URLs, which errors of the HTTP client name.
 _TOKEN_IN_PATH = re.compile(r"((?:webhooks|interactions)/\d+/)[^/\s?'\"]+")
-# A token as a value in a payload.
-_TOKEN_IN_PAYLOAD = re.compile(r"""(["']token["']\s*:\s*["'])([^"']{8,})""")
+# A token as a value in a payload, also in one that is a text in another payload, or in the
+# representation of an object.
+_TOKEN_IN_PAYLOAD = re.compile(
+    r"""(?:\b|_)token\\*["']?\s*[:=]\s*b?\\*["']([^"'\\]{8,})""", re.IGNORECASE
+)
 # A bot token: user id in base64, a time, a signature.
 _BOT_TOKEN = re.compile(r"[\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,}")
 # An interaction token: "interaction:" and more in base64.
 _INTERACTION_TOKEN = re.compile(r"aW50ZXJhY3Rpb246[\w=-]+")
-# The signature of an attachment's URL.
+# A token of the model hub.
+_HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
+# The signature of an attachment's URL, which may be quoted in another URL or in JSON.
 # https://discord.com/developers/docs/reference#signed-attachment-cdn-urls
-_SIGNATURE = re.compile(r"([?&;]hm=)[0-9a-fA-F]+")
+_SIGNATURE = re.compile(r"(hm(?:=|%3D))[0-9a-f]{8,}", re.IGNORECASE)
 
 # Errors of the connection to Discord, which discord.py repairs and logs with a traceback.
 NETWORK_ERRORS = (
@@ -47,7 +52,7 @@ class Redactor:
 
     def redact(self, text: str) -> str:
         """The text without secrets."""
-        for _, token in _TOKEN_IN_PAYLOAD.findall(text):
+        for token in _TOKEN_IN_PAYLOAD.findall(text):
             if token != HIDDEN and token not in self._seen:
                 self._seen.append(token)
         for secret in (*self._secrets, *self._seen):
@@ -55,6 +60,7 @@ class Redactor:
         text = _TOKEN_IN_PATH.sub(rf"\1{HIDDEN}", text)
         text = _SIGNATURE.sub(rf"\1{HIDDEN}", text)
         text = _BOT_TOKEN.sub(HIDDEN, text)
+        text = _HUB_TOKEN.sub(HIDDEN, text)
         return _INTERACTION_TOKEN.sub(HIDDEN, text)
 
 

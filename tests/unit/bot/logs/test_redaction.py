@@ -16,6 +16,7 @@ TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4OTA.GabcDe.abcdefghijklmnopqrstuvwxyz0123456789
 OTHER = "OTg3NjU0MzIxMDk4NzY1NDMyMTA.Gxyzzy.zyxwvutsrqponmlkjihgfedcba9876543210ZY"
 OTHER_FORM = "an-interaction-token-of-another-form"
 SIGNATURE = "9f" * 32
+HUB = "hf_AbCdEfGhIjKlMnOpQrStUvWx"
 INTERACTION = "aW50ZXJhY3Rpb246MTIzOnNlY3JldHNlY3JldA"
 
 
@@ -28,7 +29,14 @@ INTERACTION = "aW50ZXJhY3Rpb246MTIzOnNlY3JldHNlY3JldA"
         f"POST https://discord.com/api/v10/interactions/9/{INTERACTION}/callback?x=1",
         f"the token {INTERACTION} alone",
         f"{{'t': 'INTERACTION_CREATE', 'd': {{'token': '{OTHER_FORM}', 'id': '1'}}}}",
+        f'{{"t": "X", "d": "{{\\"token\\": \\"{OTHER_FORM}\\"}}"}}',
+        f"Destination(channel_id=1, token='{OTHER_FORM}')",
+        f"{{'access_token': '{OTHER_FORM}', 'refresh_token':'{OTHER_FORM}'}}",
+        f"the model hub refused {HUB}",
         f"https://cdn.discordapp.com/attachments/1/2/a.png?ex=65&is=64&hm={SIGNATURE}&",
+        f"https://media.discordapp.net/attachments/1/2/a.png?hm={SIGNATURE.upper()}",
+        f"https://p.example/?u=https%3A%2F%2Fcdn.discordapp.com%2Fa.png%3Fis%3D6%26hm%3D{SIGNATURE}",
+        f'{{"url": "https://cdn.discordapp.com/a.png?is=64\\u0026hm={SIGNATURE}"}}',
     ],
 )
 @pytest.mark.parametrize("raised", [False, True])
@@ -50,7 +58,7 @@ def test_secrets_are_taken_out(
         logger.debug("%s", message)
     text = out.getvalue()
     assert "[secret]" in text
-    secrets = (TOKEN, OTHER, INTERACTION, OTHER_FORM, SIGNATURE)
+    secrets = (TOKEN, OTHER, INTERACTION, OTHER_FORM, HUB, SIGNATURE, SIGNATURE.upper())
     assert not any(secret in text for secret in secrets)
 
 
