@@ -6,13 +6,16 @@ for which neither of them agrees are listed with the reason.
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 import zlib
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from bot.intake import Intake
@@ -143,8 +146,28 @@ def more_pictures() -> dict[str, bytes]:
         "TIFF, JPEG": encoded(photo(*SIZE), "TIFF", compression="jpeg"),
         "TIFF, turned": encoded(photo(*SIZE), "TIFF", exif=exif.tobytes()),
         "TIFF, 16-bit grey": encoded(photo(*SIZE).convert("L").convert("I;16"), "TIFF"),
+        "TIFF, 16-bit grey, white is zero": tiff(
+            photo(*SIZE).convert("L"), np.dtype("<u2"), photometric="miniswhite"
+        ),
+        "TIFF, 16-bit, big-endian": tiff(photo(*SIZE), np.dtype(">u2"), compression="zlib"),
+        "TIFF, float, big-endian": tiff(
+            photo(*SIZE).convert("L"), np.dtype(">f4"), compression="zlib"
+        ),
+        "TIFF, 64-bit float": tiff(photo(*SIZE).convert("L"), np.dtype("<f8")),
         "float with NaN": encoded(Image.fromarray(nan), "TIFF"),
     }
+
+
+def tiff(picture: Image.Image, kind: np.dtype[Any], **options: Any) -> bytes:
+    """A TIFF file with samples of this kind; those of floating-point numbers are of 0 to 1."""
+    samples = np.asarray(picture).astype(np.float64)
+    # The whole range is used, as the intake expects of floating-point numbers.
+    samples = (samples - samples.min()) / (samples.max() - samples.min())
+    file = io.BytesIO()
+    top = 1 if kind.kind == "f" else 65535
+    order: Literal[">", "<"] = ">" if kind.str.startswith(">") else "<"
+    tifffile.imwrite(file, (samples * top).astype(kind), byteorder=order, **options)
+    return file.getvalue()
 
 
 CORPUS = odd_pictures(SIZE) | more_pictures()
