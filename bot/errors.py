@@ -27,7 +27,7 @@
     │   ├── TooSlowForPrivate        bot.jobs.admission
     │   ├── TooManyPreparing         bot.images.slow_work
     │   └── JobFailure               bot.jobs.failures: why an accepted job has no picture
-    │       ├── ModelRemoved, ModelNotLoadable                              model
+    │       ├── ModelRemoved, ModelNotLoadable, ModelCannotDoThat           model
     │       ├── WorkerDiedTwice, BotDiedRepeatedly, TooLargeForModel, NoValidPicture, NoPartFound,
     │       │   WaitedTooLong, GenerationFailed                             generation
     │       ├── SourceLost, ResultLost                                      storage

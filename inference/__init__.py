@@ -4,7 +4,13 @@ The names below are the public interface; `bot` and `cogs` import nothing else o
 They do not import torch: the model runs in a child process.
 """
 
-from inference.downloads import LocalModel, find_local_model, hub_cache, remove_model
+from inference.downloads import (
+    LocalModel,
+    download_description,
+    find_local_model,
+    hub_cache,
+    remove_model,
+)
 from inference.errors import (
     DeadlineExceeded,
     DeviceNotFound,
@@ -22,6 +28,7 @@ from inference.errors import (
     NonFiniteOutput,
     OutOfMemory,
     ServiceStopped,
+    TaskNotSupported,
     UnknownModel,
     WorkerDied,
     WorkerFailed,
@@ -98,10 +105,12 @@ __all__ = [
     "ServiceStatus",
     "ServiceStopped",
     "Task",
+    "TaskNotSupported",
     "Timings",
     "UnknownModel",
     "WorkerDied",
     "WorkerFailed",
+    "download_description",
     "find_local_model",
     "find_model",
     "find_models",

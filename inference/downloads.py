@@ -29,6 +29,7 @@ from inference.errors import (
 )
 from inference.model_entry import ModelEntry
 from inference.pipeline_files import MODEL_INDEX, select_files, select_root_files
+from inference.pipeline_tasks import DESCRIPTION_FILES, cached_folder
 from inference.revisions import Repository, forget_commits, remember_commit, revision_of
 from inference.service import DownloadProgress
 
@@ -156,6 +157,24 @@ def download_model(
     local = find_local_model(entry, state_dir, half=half)
     assert local is not None, entry.name
     return local
+
+
+def download_description(entry: ModelEntry, state_dir: Path) -> None:
+    """Download the small files that tell the tasks and the settings of a repository without a
+    catalogue entry; see `inference.pipeline_tasks.described`. Nothing if they are here.
+
+    Raises:
+        ModelNotOnHub, ModelGated, HubUnreachable, DiskFull: see `inference.errors`.
+    """
+    from huggingface_hub import snapshot_download
+
+    if entry.on_hub and cached_folder(entry.source) is None:
+        with _hub_errors(entry):
+            snapshot_download(
+                entry.source,
+                revision=revision_of(entry, state_dir),
+                allow_patterns=list(DESCRIPTION_FILES),
+            )
 
 
 def _download(

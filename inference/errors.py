@@ -17,6 +17,7 @@
     ├── ServiceStopped          the service is closing; the request may be sent again later
     ├── WorkerDied              the worker process ended while it worked on this request
     ├── OutOfMemory             the request does not fit the device's memory, not even alone
+    ├── TaskNotSupported        the loaded pipeline cannot do what the request asks
     ├── FlatDepthMap            the depth map has no near and far part to choose from
     ├── NonFiniteOutput         the model's output has NaN or infinite values, also in float32
     └── DeadlineExceeded        the request's deadline passed before it was prepared
@@ -94,6 +95,10 @@ class WorkerDied(InferenceError):
 
 class OutOfMemory(InferenceError):
     """The request does not fit the device's memory, not even alone."""
+
+
+class TaskNotSupported(InferenceError):
+    """The loaded pipeline cannot do what the request asks, such as to redraw a picture."""
 
 
 class FlatDepthMap(InferenceError):

@@ -35,6 +35,9 @@ KLEIN_BASE: dict[str, Any] = KLEIN | {
     "guidance_scale": 4.0,
 }
 
+DESCRIPTION_FILES = (MODEL_INDEX, "unet/config.json", "vae/config.json")
+"""The files of a repository that `described` reads."""
+
 # The classes of the families `sd` and `sdxl`.
 STABLE_DIFFUSION = (
     "StableDiffusionPipeline",

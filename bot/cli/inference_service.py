@@ -1,13 +1,25 @@
-"""Builds the inference service from the bot's settings."""
+"""Builds the inference service from the bot's settings, and finds out what its models can do."""
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import logging
 import os
 
 from bot.config import Settings
 from bot.errors import StartError
-from inference import FleetConfig, LocalService, RayService
+from inference import (
+    MODELS,
+    FleetConfig,
+    LocalService,
+    ModelUnavailable,
+    RayService,
+    download_description,
+    find_models,
+)
+
+log = logging.getLogger(__name__)
 
 
 def hub_environment(settings: Settings) -> dict[str, str]:
@@ -26,6 +38,28 @@ def hub_environment(settings: Settings) -> dict[str, str]:
 def use_hub_environment(settings: Settings) -> None:
     """Set the variables in this process. Call it before `huggingface_hub` is imported."""
     os.environ.update(hub_environment(settings))
+
+
+async def fetch_descriptions(settings: Settings) -> None:
+    """Download the configurations of the repositories without a catalogue entry: they decide which
+    commands and settings the bot offers. If that fails, such a model is offered for redrawing.
+
+    Raises:
+        UnknownModel: a model is neither a catalogue name nor a repository nor a folder.
+    """
+    own = [entry for entry in find_models(settings.models) if entry.name not in MODELS]
+    if any(entry.on_hub for entry in own):
+        use_hub_environment(settings)
+    for entry in own:
+        try:
+            await asyncio.to_thread(download_description, entry, settings.data_dir)
+        except ModelUnavailable as error:
+            log.warning(
+                "it is not known what %s can do: it is offered for redrawing until the next start "
+                "(%s)",
+                entry.name,
+                error,
+            )
 
 
 def local_service(settings: Settings) -> LocalService:

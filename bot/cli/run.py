@@ -12,7 +12,7 @@ from typing import Any
 
 from bot.app import open_bot
 from bot.cli.connection import log_in, stay_connected
-from bot.cli.inference_service import inference_service
+from bot.cli.inference_service import fetch_descriptions, inference_service
 from bot.cli.onboarding import missing_token_help
 from bot.cli.signals import stop_event
 from bot.client import RedrawBot
@@ -39,6 +39,7 @@ async def run_bot(settings: Settings) -> None:
         raise StartError(missing_token_help())
     hide_memory()
     return_freed_pictures()
+    await fetch_descriptions(settings)
     stop = stop_event(signal.SIGTERM, signal.SIGINT)
     async with (
         inference_service(settings) as service,

@@ -15,6 +15,7 @@ from inference import (
     ModelNotLoaded,
     NonFiniteOutput,
     OutOfMemory,
+    TaskNotSupported,
 )
 
 
@@ -69,6 +70,12 @@ class ModelRemoved(JobFailure):
     """The operator has removed the job's model since the job was accepted."""
 
     text = "The model {model} is no longer available here. Please ask again with another model."
+
+
+class ModelCannotDoThat(JobFailure):
+    """The job's model, which the catalogue does not have, turned out to lack the job's task."""
+
+    text = "The model {model} cannot do that. Please ask again with another command or model."
 
 
 class ModelNotLoadable(JobFailure):
@@ -146,6 +153,8 @@ def failure_of(error: InferenceError, model: str) -> JobFailure:
     match error:
         case ModelNotConfigured():
             return ModelRemoved(model=model)
+        case TaskNotSupported():
+            return ModelCannotDoThat(model=model)
         case ModelNotLoaded():
             return ModelNotLoadable(model=model)
         case OutOfMemory():

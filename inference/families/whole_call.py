@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from PIL import Image
 
 from inference.engine.failures import attempt, failure_of
 from inference.engine.outputs import PREVIEW_SECONDS
-from inference.errors import DeadlineExceeded, InferenceError
+from inference.errors import DeadlineExceeded, InferenceError, TaskNotSupported
 from inference.families.latent_preview import LatentPreview
 from inference.pipelines.schedulers import new_scheduler
 from inference.types import ImageRequest, ImageResult, Preview, Progress, Timings
@@ -92,6 +92,8 @@ class WholeCallEngine:
         elif request.tile is not None:
             refusal = InferenceError("This model cannot redraw a picture in tiles.")
             self.report(Failed(request.id, refusal))
+        elif request.pixels and "image" not in _parameters(self.pipe):
+            self.report(Failed(request.id, TaskNotSupported("This model cannot use a picture.")))
         elif request.id not in self._cancelled:
             self._serve(request)
         self._present.discard(request.id)
@@ -161,10 +163,14 @@ class WholeCallEngine:
         )
 
 
+def _parameters(pipe: Any) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(type(pipe).__call__).parameters
+
+
 def _arguments(pipe: Any, request: ImageRequest, callback: Callable[..., Any]) -> dict[str, Any]:
     """The arguments of the pipeline's call for a request: those that it takes. Pipelines without a
     step callback report no progress."""
-    accepted = inspect.signature(type(pipe).__call__).parameters
+    accepted = _parameters(pipe)
     size = {"width": request.width, "height": request.height}
     given: dict[str, Any] = {
         "prompt": request.prompt,

@@ -20,7 +20,7 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from inference import ImageResult, LocalService
-from inference.errors import DeadlineExceeded, InferenceError, OutOfMemory
+from inference.errors import DeadlineExceeded, InferenceError, OutOfMemory, TaskNotSupported
 from inference.families.whole_call import WholeCallEngine
 from inference.pipelines import random_tiny
 from inference.types import ImageRequest, Progress
@@ -223,3 +223,18 @@ async def test_a_folder_with_such_a_pipeline_can_be_served(tmp_path: Path) -> No
     ) as service:
         result = await service.generate(request())
         assert (result.width, result.height, result.depth) == (64, 64, None)
+
+
+def test_a_picture_for_a_pipeline_that_only_draws_from_text_is_refused() -> None:
+    class FromText(StableDiffusionImg2ImgPipeline):  # type: ignore[misc]
+        def __call__(self, prompt: str) -> None:
+            raise AssertionError
+
+    events: list[Event] = []
+    pipe = FromText(**stable_diffusion().components, requires_safety_checker=False)
+    engine = WholeCallEngine(pipe, events.append)
+    engine.post(Submit(request("one")))
+    engine.turn()
+    (failed,) = events
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, TaskNotSupported)

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from huggingface_hub import constants
 
 from inference.errors import ModelNotLoaded
 from inference.families import build
@@ -22,6 +21,7 @@ from inference.service import ModelState, ModelStatus
 from inference.types import ImageResult
 from inference.worker.messages import Failed, ModelStates, Stop, Submit, WorkerConfig
 from tests.support.hub.fake_hub import REPOSITORY, FakeHub
+from tests.support.hub.in_process import use_hub
 from tests.support.requests import request
 
 
@@ -84,13 +84,7 @@ async def running(
         random_tiny.build().to(torch.float16).save_pretrained(folder, variant="fp16")
     hub = FakeHub(folder, held=asyncio.Event())
     async with hub.open():
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.partition("/{repo_id}")
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "".join(template[1:])
-        )
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        use_hub(hub, tmp_path / "cache", monkeypatch)
         made = Running(hub, tmp_path / "data", dtype)
         await asyncio.to_thread(made.build)
         thread = asyncio.create_task(asyncio.to_thread(made.pool.run))

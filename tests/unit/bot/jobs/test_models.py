@@ -10,6 +10,7 @@ from bot.jobs.estimate import JobEstimates
 from bot.jobs.failures import (
     GenerationFailed,
     JobFailure,
+    ModelCannotDoThat,
     ModelNotLoadable,
     ModelRemoved,
     NoPartFound,
@@ -34,6 +35,7 @@ from inference import (
     NonFiniteOutput,
     OutOfMemory,
     ServiceStatus,
+    TaskNotSupported,
     Timings,
 )
 from tests.support.jobs import queued_job
@@ -203,6 +205,7 @@ def test_a_running_job_whose_model_was_unloaded_waits_for_its_loading_only() -> 
     [
         (ModelNotConfigured("x"), ModelRemoved),
         (ModelNotLoaded("x"), ModelNotLoadable),
+        (TaskNotSupported("x"), ModelCannotDoThat),
         (OutOfMemory("x"), TooLargeForModel),
         (NonFiniteOutput("x"), NoValidPicture),
         (FlatDepthMap("x"), NoPartFound),
@@ -216,6 +219,8 @@ def test_every_error_of_the_engine_has_its_sentence(
     assert type(failure_of(error, "sdxl")) is failure
 
 
-@pytest.mark.parametrize("error", [ModelNotConfigured("x"), ModelNotLoaded("x")])
+@pytest.mark.parametrize(
+    "error", [ModelNotConfigured("x"), ModelNotLoaded("x"), TaskNotSupported("x")]
+)
 def test_the_sentence_about_a_missing_model_names_it(error: InferenceError) -> None:
     assert "The model sdxl " in str(failure_of(error, "sdxl"))
