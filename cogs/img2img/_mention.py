@@ -43,7 +43,7 @@ REPEAT_SECONDS = 600.0
 REPEATS_KEPT = 10_000
 # A link with the brackets, marks or spoiler bars around it.
 _LINK = re.compile(
-    r"(?:\|\|\s*)?[<(\[\"'*_~`]*https?://[^\s<>|]+[>)\]*_~`,.;:!?]*(?:\s*\|\|)?", re.IGNORECASE
+    r"(?:\|\|\s*)?[<(\[\"'*_~`]{0,8}https?://[^\s<>|]+[>)\]*_~`,.;:!?]*(?:\s*\|\|)?", re.IGNORECASE
 )
 # The words that a masked link shows.
 _MASKED = re.compile(r"\[([^\[\]]*)\]\((?=<?https?://)", re.IGNORECASE)
