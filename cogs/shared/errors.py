@@ -237,7 +237,7 @@ class NotANumberBetween(RequestError):
 class JobNotFound(RequestError):
     """The job is not stored any more, never existed, or is not visible to the user."""
 
-    text = "I no longer know this picture. It is older than the time for which I keep pictures."
+    text = "I no longer know this picture. It was deleted, or its storage time has ended."
 
 
 class NotOwner(RequestError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, cast
 
@@ -30,6 +31,8 @@ from bot.cli.demo.actions import (
 from bot.cli.demo.clock import RealClock
 from bot.cli.demo.direct import Actor, DirectActor
 from bot.client import RedrawBot
+
+log = logging.getLogger(__name__)
 
 # How long an action waits for the bot's tasks. Jobs go on in the background after that.
 SETTLE_SECONDS = 0.3
@@ -77,7 +80,10 @@ class Simulation:
                 timers.cancel()
                 await asyncio.gather(timers, return_exceptions=True)
                 self.env.settle_timeout = STOP_SECONDS
-                await self.env.shutdown()
+                try:
+                    await self.env.shutdown()
+                except TimeoutError as error:
+                    log.warning("the simulation ends before the bot's threads do: %s", error)
 
     def create_server(self, name: str) -> None:
         """Create the guild, its channels and its users; the first user manages the server."""

@@ -20,6 +20,8 @@ from tests.support.demo.page import PageClient, button_named, controls, form_val
 from tests.support.pictures import file_of, photo
 from tests.support.services import ScriptedService
 
+# https://discord.com/developers/docs/topics/opcodes-and-status-codes#json-json-error-codes
+UNKNOWN_INTERACTION = 10062
 PICTURE = ("mine.png", file_of(photo(96, 64)))
 
 
@@ -192,7 +194,7 @@ async def test_cancelling_several_pictures_under_way_answers_at_once(tmp_path: P
             assert "error" not in await redraw(demo, "alice", f"fox {number}", steps="50")
         assert "error" not in await demo.act("alice", "slash", path="cancel", options={})
         await demo.shown("alice", "4 pictures cancelled.")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await demo.simulation.bot.services.runner.wait_idle()
         texts = [str(message) for message in await demo.messages("alice")]
         assert sum("Cancelled." in text and "fox " in text for text in texts) == 4
@@ -359,6 +361,22 @@ async def test_no_sequence_of_actions_ends_the_demo(
         bugs = [
             error
             for error in demo.simulation.env.errors
-            if not isinstance(getattr(error, "original", error), UserError)
+            if not isinstance(cause := getattr(error, "original", error), UserError)
+            # On a busy machine, an answer takes longer than Discord's three seconds.
+            and getattr(cause, "code", None) != UNKNOWN_INTERACTION
         ]
         assert bugs == []
+
+
+async def test_the_demo_ends_without_an_error_while_a_thread_still_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_demo(tmp_path, ScriptedService()) as demo:
+        shutdown = demo.simulation.env.shutdown
+
+        async def too_slow() -> None:
+            await shutdown()
+            raise TimeoutError("native executor work remains tracked")
+
+        monkeypatch.setattr(demo.simulation.env, "shutdown", too_slow)
+    assert "native executor work remains tracked" in caplog.text
