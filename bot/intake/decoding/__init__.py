@@ -4,6 +4,7 @@ signatures   which format a file has, also those that are not supported
 png          PNG chunks: what Pillow must not see, and what it does not read
 isobmff      brands and colour properties of HEIF and AVIF files
 tiff         TIFF files: the directory, and what Pillow does not read correctly
+bmp          BMP files with masks, of which Pillow knows few
 jpeg         JPEG files that lack their end
 variants     variants of supported formats that cannot be decoded
 complete     whether a file ends too early

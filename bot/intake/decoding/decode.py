@@ -20,6 +20,7 @@ from PIL import (
 
 from bot.images.picture import Picture
 from bot.intake.decoding import colour
+from bot.intake.decoding.bmp import bitfields_of, load_bitfields
 from bot.intake.decoding.complete import is_cut_off
 from bot.intake.decoding.frames import load_first_visible, with_alpha_flag
 from bot.intake.decoding.geometry import Size, fit
@@ -196,6 +197,9 @@ class _Decoder:
     def _load(self) -> Image.Image:
         if self._format == "TIFF" and has_wide_planes(self._data):
             raise UnsupportedFormat(format=TIFF_VARIANT)
+        if self._format == "BMP" and (file := bitfields_of(self._data)) is not None:
+            self._check(*file.size, self._max_pixels)
+            return _without_unused_alpha(load_bitfields(self._data, file))
         image: Image.Image = Image.open(BytesIO(self._data), formats=FORMATS)
         self._prepare(image)
         if isinstance(image, TiffImagePlugin.TiffImageFile):
@@ -220,9 +224,12 @@ class _Decoder:
             # The JPEG decoder scales down while decoding, to at least twice the final size.
             image.draft(None, (2 * wanted[0], 2 * wanted[1]))
             width, height = image.size
+        self._check(width, height, limit)
+
+    def _check(self, width: int, height: int, limit: int) -> None:
+        """Apply the limits of a picture's size, before its pixels are loaded."""
         if width * height > limit:
             raise TooManyPixels(megapixels=limit / 1e6)
-        # The aspect ratio is checked before the pixels are loaded.
         fit(width, height, self._pixels, self._multiple, self._sizes)
 
     def _profile(self, image: Image.Image) -> bytes | None:

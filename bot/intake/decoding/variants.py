@@ -63,8 +63,14 @@ def _is_rare_tiff(data: bytes) -> bool:
 
 
 def _is_rare_bmp(data: bytes) -> bool:
-    header, _, _, _, bits, compression = struct.unpack_from("<IiiHHI", data, 14)
-    plausible = header in _BMP_HEADERS and bits in _BMP_BITS and compression <= _BMP_MAX_COMPRESSION
+    header, width, height, _, bits, compression = struct.unpack_from("<IiiHHI", data, 14)
+    plausible = (
+        header in _BMP_HEADERS
+        and width > 0
+        and height != 0
+        and bits in _BMP_BITS
+        and compression <= _BMP_MAX_COMPRESSION
+    )
     return plausible and not _opens(data, "BMP")
 
 
