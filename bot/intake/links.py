@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 import idna
+import regex
 from yarl import URL
 
 from bot.intake.errors import BadLink, LinkRefused
@@ -66,6 +67,13 @@ _ENCODED_IN_PATH = re.compile(r'[^\x21-\x7e]|["<>`{}^]')
 _MAX_MARKS = 8
 """Marks of Markdown before a link that are examined."""
 
+# What surrounds a link and is no word of a prompt: spoiler bars, tags of BBCode, punctuation, other
+# marks of Markdown, entities of HTML, the end of an emoji. "<" after a link begins a mention.
+_BEFORE_LINK = regex.compile(r"(?:\|\|\s*)?(?:\[\w{1,9}[=\]]|[\p{P}`~<]{0,8})\Z")
+_AFTER_LINK = regex.compile(r"(?:&#?\w{1,9};|\[/\w{1,9}\]|[\p{P}`~>\ufe0f])*(?:\s*\|\|)?")
+# The words that a masked link shows.
+_MASKED = re.compile(r"\[([^\[\]]*)\]\((?=<?https?://)", re.IGNORECASE)
+
 _MAX_REWRITES = 3
 """A search result may link to a viewer page."""
 
@@ -93,13 +101,39 @@ def choose_link(text: str) -> ChosenLink | None:
 def all_links(text: str) -> list[str]:
     """Every different http or https link in pasted text, as `choose_link` finds the first."""
     text = _INVISIBLE.sub("", text)
-    found: dict[str, None] = {}
+    return list(dict.fromkeys(link for link, _, _ in _find(text)))
+
+
+def without_links(text: str) -> str:
+    """The words of pasted text beside its links, without what surrounds the links.
+
+    What `all_links` takes for words after a link, such as those of a script without spaces, stays.
+    Of a masked link, the words that it shows stay.
+    """
+    text = _MASKED.sub(r"\1 ", text)
+    visible = [at for at, character in enumerate(text) if not _INVISIBLE.match(character)]
+    visible.append(len(text))
+    parts, at = [], 0
+    for _, start, end in _find("".join(text[at] for at in visible[:-1])):
+        # Invisible characters beside a link are a part of it.
+        parts.append(_BEFORE_LINK.sub("", text[at : visible[start - 1] + 1 if start else 0]))
+        at = visible[end]
+        after = _AFTER_LINK.match(text, at)
+        at = after.end() if after else at
+    return " ".join(" ".join((*parts, text[at:])).split())
+
+
+def _find(text: str) -> Iterator[tuple[str, int, int]]:
+    """Each link of a text without invisible characters, with its start and end there."""
     at = 0
     while match := _START.search(text, at):
-        link = _link_at(text, match.start())
-        found[link] = None
-        at = match.start() + max(len(link), len(match[0]))
-    return list(found)
+        start = at = match.start()
+        link = _link_at(text, start)
+        for character in link:
+            # Otherwise the character is escaped.
+            at += 1 if text[at] == character else 2
+        at = max(at, match.end())
+        yield link, start, at
 
 
 def _link_at(text: str, start: int) -> str:

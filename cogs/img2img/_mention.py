@@ -15,7 +15,7 @@ from bot.commands.allowed_places import check_place
 from bot.errors import Unexpected, UserError
 from bot.i18n.error_text import translate_error
 from bot.i18n.translate import translate
-from bot.intake.links import choose_link
+from bot.intake.links import choose_link, without_links
 from bot.jobs.job import Destination, new_job_id
 from bot.moderation.appeal_button import AppealButton, appeal_button
 from bot.permissions import MissingPermissions
@@ -41,12 +41,6 @@ PROMPT_CHARACTERS = 1000
 # The same sentence is not repeated to a user in the same channel for so long.
 REPEAT_SECONDS = 600.0
 REPEATS_KEPT = 10_000
-# A link with the brackets, marks or spoiler bars around it.
-_LINK = re.compile(
-    r"(?:\|\|\s*)?[<(\[\"'*_~`]{0,8}https?://[^\s<>|]+[>)\]*_~`,.;:!?]*(?:\s*\|\|)?", re.IGNORECASE
-)
-# The words that a masked link shows.
-_MASKED = re.compile(r"\[([^\[\]]*)\]\((?=<?https?://)", re.IGNORECASE)
 
 
 class Mention(commands.Cog):
@@ -107,7 +101,7 @@ class Mention(commands.Cog):
         services = self.bot.services
         task = task_for_a_picture(services)
         prompt = self._prompt(message)
-        carries_picture = any(candidates_in(message)) or _LINK.search(message.content)
+        carries_picture = any(candidates_in(message)) or choose_link(message.content)
         if not prompt or not (explain or carries_picture):
             if explain:
                 await self._reply_once(message, translate(locale, "img2img.mention"))
@@ -168,7 +162,7 @@ class Mention(commands.Cog):
         text = re.sub(rf"<@!?{self.bot.user.id}>", " ", message.content)
         if role is not None:
             text = text.replace(role.mention, " ")
-        return " ".join(_LINK.sub(" ", _MASKED.sub(r"\1 ", text)).split())
+        return without_links(text)
 
     async def _find_source(
         self, context: RequestContext, message: discord.Message, task: Task

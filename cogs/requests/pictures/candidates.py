@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import discord
 
+from bot.intake.links import all_links
+
 # For attachments that Discord gives no content type.
 RASTER_SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp")
 CAMERA_SUFFIXES = (".avif", ".heic", ".heif", ".tif", ".tiff")
@@ -74,7 +76,8 @@ def is_stripped(message: discord.Message) -> bool:
 
 def is_spoilered(text: str, url: str) -> bool:
     """Whether `url` stands between spoiler bars in `text`."""
-    return any(url in hidden for hidden in _SPOILER.findall(text))
+    # In the text, the link may have escapes and invisible characters.
+    return any(url in hidden or url in all_links(hidden) for hidden in _SPOILER.findall(text))
 
 
 def _is_spoilered_embed(text: str, url: str | None) -> bool:

@@ -192,7 +192,14 @@ async def test_a_mention_whose_reply_fails_leaves_nothing_on_the_disk(
 
 @pytest.mark.parametrize(
     ("written", "words"),
-    [("{}", ""), ("<{}>,", ""), ("({})", ""), ("**{}**", ""), ("[my dog]({})", "my dog ")],
+    [
+        ("{}", ""),
+        ("<{}>,", ""),
+        ("({})", ""),
+        ("**{}**", ""),
+        ("[my dog]({})", "my dog "),
+        ("{}。彫像", "彫像 "),
+    ],
 )
 async def test_a_link_beside_a_mention_is_the_source_and_not_part_of_the_prompt(
     sim: SimulatedDiscord, written: str, words: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.intake.links import choose_link
+from bot.intake.links import choose_link, without_links
 
 LINK = "https://example.com/a_b-c/cat.png"
 COMPLEX = "https://h.test/w/File:A_(b)_[c].jpg?x=%28&sig=a/b==&u=https://i.test/z.png,1"
@@ -164,3 +164,30 @@ def test_text_without_a_link_has_none(text: str) -> None:
 def test_long_hostile_text_is_searched_in_little_time() -> None:
     for text in ("https://" * 5000, "https://a/" + "(" * 20_000 + ")" * 20_000, "http" * 10_000):
         choose_link(text)
+
+
+@pytest.mark.parametrize(
+    ("pasted", "words"),
+    [
+        ("{}", ""),
+        ("\u200b{}\u200b", ""),
+        ("{}\ufe0f", ""),
+        ("{}を青く", "を青く"),
+        ("{}。水彩画風に", "水彩画風に"),
+        ("「{}」を青く", "を青く"),
+        ('"{}"as oil', "as oil"),
+        ("blue, {}, green", "blue, green"),
+        ("blue **<{}>**, green", "blue green"),
+        ("blue || {} || green", "blue green"),
+        ("[blue]({}) green", "blue green"),
+        ("[img]{}[/img] blue", "blue"),
+        ("{}&quot; blue", "blue"),
+        ("<@1>{}<:cat:2>", "<@1> <:cat:2>"),
+        ("می\u200cخواهم {} blue", "می\u200cخواهم blue"),
+        ("blue {} and {} green", "blue and green"),
+        (r"blue https://h.test/my\_\_cat.webp猫", "blue 猫"),
+        ("no link: *blue*", "no link: *blue*"),
+    ],
+)
+def test_the_words_beside_links_are_kept(pasted: str, words: str) -> None:
+    assert without_links(pasted.replace("{}", LINK)) == words

@@ -7,7 +7,8 @@ from typing import Any
 import discord
 import pytest
 
-from cogs.requests.pictures.candidates import candidates_in, is_stripped
+from bot.intake.links import all_links
+from cogs.requests.pictures.candidates import candidates_in, is_spoilered, is_stripped
 
 CDN = "https://cdn.discordapp.com/attachments/1/2/"
 PROXY = "https://images-ext-1.discordapp.net/external/abc/https/site.example/cat.png"
@@ -132,6 +133,22 @@ def test_a_link_between_spoiler_bars(content: str, spoiler: bool) -> None:
     url = "https://site.example/cat.png"
     shown = embed(type="image", url=url, thumbnail=media(url))
     assert found(content=content, embeds=[shown]) == [("cat.png", spoiler)]
+
+
+@pytest.mark.parametrize(
+    ("text", "spoiler"),
+    [
+        (r"||https://site.example/my\_cat.png||", True),
+        ("|| <https://site.example/my\u200b_cat.png> ||", True),
+        (r"https://site.example/my\_cat.png ||https://site.example/dog.png||", False),
+    ],
+)
+def test_a_typed_link_is_a_spoiler_also_with_escapes_and_invisible_characters(
+    text: str, spoiler: bool
+) -> None:
+    [link, *_] = all_links(text)
+    assert link == "https://site.example/my_cat.png"
+    assert is_spoilered(text, link) is spoiler
 
 
 def test_a_picture_of_an_open_page_is_a_spoiler_if_its_own_link_is_hidden() -> None:
