@@ -143,6 +143,31 @@ async def test_an_enlarged_picture_is_redrawn_with_new_detail(tmp_path: Path) ->
         assert request.width > request.tile[0]
 
 
+async def test_a_part_is_shown_and_then_redrawn(tmp_path: Path) -> None:
+    service = ScriptedService()
+    async with open_demo(tmp_path, service) as demo:
+        await redraw(demo, "bob", "a snowy fox", part="background", show_part=True)
+        message = await demo.shown("bob", "Redraw this part")
+        button = button_named(message, "Redraw this part")
+        await demo.act("bob", "click", message=message["id"], custom_id=button)
+        await demo.shown("alice", "Share")
+        shown, redrawn = service.requests
+        assert (shown.part, shown.steps, shown.return_mask) == ("background", 0, True)
+        assert redrawn.part == "background"
+        assert redrawn.steps > 0
+
+
+async def test_a_mask_and_a_structure_are_attached_beside_the_picture(tmp_path: Path) -> None:
+    service = ScriptedService()
+    files = {"image": PICTURE, "mask": PICTURE, "structure": PICTURE}
+    async with open_demo(tmp_path, service) as demo:
+        await demo.act("bob", "slash", files, path="img2img", options={"prompt": "a boat"})
+        await demo.shown("alice", "Share")
+        [request] = service.requests
+        assert request.mask is not None
+        assert request.structure is not None
+
+
 async def test_the_clock_follows_real_time(tmp_path: Path) -> None:
     async with open_demo(tmp_path, ScriptedService()) as demo:
         for _ in range(2):

@@ -183,12 +183,13 @@ async def test_show_part_runs_no_step_and_posts_a_tinted_picture(
     assert (again.mask, again.return_mask) == (request.mask, False)
 
 
-async def test_the_form_of_edit_changes_the_part(discord_sim: SimulatedDiscord) -> None:
+async def test_the_form_of_edit_has_the_part_of_the_picture(discord_sim: SimulatedDiscord) -> None:
     await redraw(discord_sim, part="foreground", guidance=4.0)
-    opened = await discord_sim.alice.click(discord_sim.last, label="Edit")
-    assert "Which part?" in str(opened.modal)
-    job = await newest(discord_sim)
-    assert job.part == "foreground"
+    opened: Any = await discord_sim.alice.click(discord_sim.last, label="Edit")
+    [field] = [each for each in opened.modal["components"] if each["label"] == "Which part?"]
+    options = field["component"]["options"]
+    assert [each["value"] for each in options] == ["everything", "foreground", "background"]
+    assert [each["value"] for each in options if each.get("default")] == ["foreground"]
 
 
 @pytest.mark.parametrize(
