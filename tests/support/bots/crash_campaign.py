@@ -15,11 +15,12 @@ from pathlib import Path
 from random import Random
 
 from tests.support.bots import bot_process
+from tests.support.bots.minimal_bot import TILED_PROMPT
 from tests.support.fake_discord.objects import Message
 from tests.support.fake_discord.server import FakeDiscord
 from tests.support.processes.forks import FORKS
 
-PROMPTS = ("grey", "grey", "grey", "grey", "slow", "too large", "dies once")
+PROMPTS = ("grey", "grey", "grey", TILED_PROMPT, "slow", "too large", "dies once")
 SHOWN = re.compile(r"(queued|running|answer made|answer failed|answer cancelled) ([0-9a-f]{16})")
 # Longer than any round should take; a bot that hangs fails the test here.
 ROUND_TIMEOUT_SECONDS = 60.0

@@ -42,13 +42,15 @@ from tests.support.checks import NoChecks
 from tests.support.services import FakeLifecycle
 
 SIZE = 8
+# The prompt of a job in two tiles and one step, which is as much work as two steps of a square.
+TILED_PROMPT = "in tiles"
 STEP_SECONDS = 0.004
 # Sums of it are exact.
 DEVICE_SECONDS = 1 / 128
 
 
 class FastEngine(FakeLifecycle):
-    """Takes two quick steps and returns the picture inverted.
+    """Takes two quick steps, or one of two tiles, and returns the picture inverted.
 
     The prompts `slow`, `too large`, `dies once` and `kills the bot` cause what they say. A `stuck`
     engine never finishes.
@@ -63,6 +65,7 @@ class FastEngine(FakeLifecycle):
         self, request: ImageRequest, on_progress: Callable[[Progress], None] | None = None
     ) -> ImageResult:
         """As `InferenceService.generate`."""
+        assert (request.tile is not None) == (request.prompt == TILED_PROMPT)
         if self.stuck:
             await asyncio.Event().wait()
         for step in (1, 2):
@@ -215,7 +218,9 @@ def _add_commands(
                 private=private,
             ),
             user_id=interaction.user.id,
-            source=await store.pictures.put(square(interaction.id)),
+            source=await store.pictures.put(
+                square(interaction.id, 2 if prompt == TILED_PROMPT else 1)
+            ),
             prompt=prompt,
             now=clock(),
         )
@@ -232,26 +237,29 @@ def _add_commands(
                 await runner.cancel(job.id)
 
 
-def square(number: int) -> Picture:
-    """A small picture that differs for each number."""
-    return Picture(number.to_bytes(24) * (SIZE * SIZE // 8), SIZE, SIZE)
+def square(number: int, squares: int = 1) -> Picture:
+    """A small picture that differs for each number: so many squares side by side."""
+    width = squares * SIZE
+    return Picture(number.to_bytes(24) * (width * SIZE // 8), width, SIZE)
 
 
 def job_for(
     destination: Destination, *, user_id: int, source: str, now: float, prompt: str = "grey"
 ) -> Job:
     """A job as the cogs create it."""
+    tiled = prompt == TILED_PROMPT
     return Job(
         id=new_job_id(),
         user_id=user_id,
         destination=destination,
         source=source,
         source_name="grey.png",
-        width=SIZE,
+        width=2 * SIZE if tiled else SIZE,
         height=SIZE,
+        tile=(SIZE, SIZE) if tiled else None,
         prompt=prompt,
         negative_prompt="",
-        steps=2,
+        steps=1 if tiled else 2,
         guidance_scale=7.5,
         variants=(Variant(seed=1, strength=1.0),),
         created_at=now,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from itertools import cycle, islice
 from pathlib import Path
 from random import Random
@@ -141,6 +142,10 @@ async def test_no_kill_loses_a_job_or_answers_it_twice(
         assert [point for point in points if not bot.killed_at[point]] == []
     assert sum(sum(bot.killed_at.values()) for bot in bots) >= kills
     assert sum(len(bot.seen) for bot in bots) >= jobs
+    for bot in bots:
+        with closing(sqlite3.connect(bot.folder / "redraw.sqlite3")) as db:
+            delivered = db.execute("SELECT request FROM job WHERE state = 'delivered'").fetchall()
+        assert any(json.loads(request)["tile"] for (request,) in delivered)
 
 
 @pytest.mark.timeout(120)
