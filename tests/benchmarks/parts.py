@@ -2,14 +2,17 @@
 
     python -m tests.benchmarks.parts --pictures 40
 
-Fixed seeds. For `background` the prompt names another background colour, for `foreground` a tint
-of the object. The small VAE normalises over the whole picture, so that the kept pixels shift the
-colours of the part: cold colours are reached beside dark pixels, warm ones beside bright or red
-pixels. `PAIRS` and `TINTS` are such colours. A pixel is outside the part where its mask is below a
-half, inside above nine tenths. Prints JSON: the largest and the mean absolute difference to the
-source outside the part, of 255, and the share of pictures whose inside has the requested colour.
-The control is the same requests without a part, measured inside the same masks: a colour that the
-model does not reach there says nothing about parts.
+Fixed seeds. For `background` the prompt names another background colour. For `foreground` the
+prompt names a tint, and the source shows the object in grey; for `coloured foreground` it shows the
+object in its own colours. The small VAE normalises over the whole picture, so that the kept latents
+depend on the colours that the part had, and shift its new colours towards them. `PAIRS` are colours
+that are reached nevertheless. A pixel is outside the part where its mask is below a half, inside
+above nine tenths. Prints JSON: the largest and the mean absolute difference to the source outside
+the part, of 255, and the share of pictures whose inside has the requested colour: for a background
+the nearest of the twelve colours, for a tint the nearest hue of the three that are requested. With
+`exact hue` it is the nearest of the eight `HUES`. The control is the same
+requests without a part, measured inside the same masks: a colour that the model does not reach
+there says nothing about parts.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from skimage.color import rgb2lab
 
 from inference.engine.loop import SteppedEngine
@@ -43,8 +47,19 @@ PAIRS = (
     ("black", "teal"),
     ("red", "yellow"),
 )
-TINTS = (("white", "red"), ("black", "green"), ("white", "pink"), ("black", "teal"))
+# The background, and the tint that is asked for: three hues that are far from one another.
+TINTS = (
+    ("white", "red"),
+    ("black", "green"),
+    ("white", "purple"),
+    ("black", "red"),
+    ("white", "green"),
+    ("black", "purple"),
+)
+# All colours of the vocabulary that have a hue of their own.
+HUES = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink")
 OUTSIDE, INSIDE = 127, 230
+SETTINGS = ("background", "foreground", "coloured foreground")
 
 
 def pocket_model() -> Depth2ImgModel:
@@ -82,20 +97,29 @@ def article(word: str) -> str:
     return f"an {word}" if word[0] in "aeiou" and word != "unicorn" else f"a {word}"
 
 
-def requests(sheet: Sheet, part: Part, number: int) -> Iterator[tuple[ImageRequest, str]]:
+def in_grey(sheet: Sheet, picture: Image.Image, word: str) -> Image.Image:
+    """The picture of an object with the object in grey."""
+    grey, mask = picture.convert("L").convert("RGB"), sheet.mask(word, picture.size)
+    return Image.composite(grey, picture, Image.fromarray(mask))
+
+
+def requests(sheet: Sheet, setting: str, number: int) -> Iterator[tuple[ImageRequest, str]]:
     """Requests for a part, each with the colour that the part should get."""
+    part: Part = "background" if setting == "background" else "foreground"
     for index in range(number):
         word = sheet.objects[(index * 3) % len(sheet.objects)]
         pairs = PAIRS if part == "background" else TINTS
         ground, colour = pairs[index % len(pairs)]
         source = sheet.picture(word, ground)
+        if setting == "foreground":
+            source = in_grey(sheet, source, word)
         if part == "background":
             prompt = f"{article(word)} on {article(colour)} background"
         else:
             prompt = f"{article(colour)} {word} on {article(ground)} background"
         yield (
             ImageRequest(
-                id=f"{part} {index}",
+                id=f"{setting} {index}",
                 pixels=source.tobytes(),
                 width=source.width,
                 height=source.height,
@@ -130,21 +154,22 @@ def nearest_colour(sheet: Sheet, pixels: Any) -> str:
     return names[int(np.linalg.norm(labs - median, axis=1).argmin())]
 
 
-def measure(model: Depth2ImgModel, sheet: Sheet, part: Part, number: int) -> dict[str, Any]:
-    """The figures of one part."""
-    wanted = list(requests(sheet, part, number))
+def measure(model: Depth2ImgModel, sheet: Sheet, setting: str, number: int) -> dict[str, Any]:
+    """The figures of one of `SETTINGS`."""
+    wanted = list(requests(sheet, setting, number))
     results = run_all(model, [request for request, _ in wanted])
     whole = [replace(request, part="everything", return_mask=False) for request, _ in wanted]
     controls = run_all(model, whole)
+    tints = list(dict.fromkeys(tint for _, tint in TINTS))
 
-    def colour_of(result: ImageResult, inside: Any) -> str:
+    def colour_of(result: ImageResult, inside: Any, hues: Sequence[str]) -> str:
         pixels = np.frombuffer(result.pixels, np.uint8).reshape(*inside.shape, 3)
         found = pixels[inside].astype(float)
-        if part == "background":
+        if setting == "background":
             return nearest_colour(sheet, found)
-        return nearest_hue(sheet, found, [tint for _, tint in TINTS])
+        return nearest_hue(sheet, found, hues)
 
-    differences, missed, possible = [], [], []
+    differences, missed, possible, exact = [], [], [], []
     for request, colour in wanted:
         result = results[request.id]
         shape = (request.height, request.width)
@@ -152,7 +177,9 @@ def measure(model: Depth2ImgModel, sheet: Sheet, part: Part, number: int) -> dic
         made = np.frombuffer(result.pixels, np.uint8).reshape(*shape, 3).astype(float)
         own = np.frombuffer(request.pixels, np.uint8).reshape(*shape, 3)
         differences.append(float(np.abs(made - own)[mask <= OUTSIDE].mean()))
-        got, control = (colour_of(each[request.id], mask >= INSIDE) for each in (results, controls))
+        pair = (result, controls[request.id])
+        got, control = (colour_of(each, mask >= INSIDE, tints) for each in pair)
+        exact.append([colour_of(each, mask >= INSIDE, HUES) == colour for each in pair])
         if got != colour:
             missed.append(f"{request.prompt}: {got}, control {control}")
         if control == colour:
@@ -164,20 +191,22 @@ def measure(model: Depth2ImgModel, sheet: Sheet, part: Part, number: int) -> dic
         "colour reached": round(1 - len(missed) / number, 3),
         "control reached": round(len(possible) / number, 3),
         "colour reached where the control is": round(float(np.mean(possible)), 3),
+        "exact hue, and of the control": np.mean(exact, axis=0).round(3).tolist(),
         "missed": missed,
     }
 
 
 def main() -> None:
-    """Print the figures of both parts."""
+    """Print the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pictures", type=int, default=40)
-    number = parser.parse_args().pictures
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=SETTINGS)
+    options = parser.parse_args()
     words = json.loads((POCKET / "vocabulary.json").read_text(encoding="utf-8"))
     sheet = Sheet(words["objects"], words["colours"], words["sample_size"])
     model = pocket_model()
-    parts: tuple[Part, ...] = ("background", "foreground")
-    print(json.dumps({part: measure(model, sheet, part, number) for part in parts}, indent=1))
+    figures = {name: measure(model, sheet, name, options.pictures) for name in options.settings}
+    print(json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":
