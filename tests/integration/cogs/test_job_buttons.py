@@ -381,7 +381,7 @@ async def test_a_style_wraps_the_prompt_and_suggests_a_strength(
         discord_sim.channel, "img2img", prompt="x", image=CAT, style="Cubism"
     )
     assert result.response is not None
-    assert "no style Cubism" in str(result.response.content)
+    assert 'no style "Cubism"' in str(result.response.content)
 
 
 async def test_edit_and_again_of_a_styled_picture_use_the_words_of_the_user(
