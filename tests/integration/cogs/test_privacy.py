@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import discord
 import numpy as np
 import pytest
 from PIL import Image
@@ -221,6 +222,12 @@ async def test_delete_says_what_it_deletes_and_asks_first(tmp_path: Path) -> Non
         assert "Favourites: 1" in question
         assert "Your defaults" in question
         assert "moderation record: " not in question
+        view = discord.ui.LayoutView.from_message(asked.response.message)
+        buttons = [each for each in view.walk_children() if isinstance(each, discord.ui.Button)]
+        assert [(each.custom_id, each.style) for each in buttons] == [
+            ("redraw:erase:delete", discord.ButtonStyle.danger),
+            ("redraw:erase:keep", discord.ButtonStyle.secondary),
+        ]
         await sim.alice.click(asked.response.message, custom_id="redraw:erase:keep")
         assert text_of(asked.response.message) == "Nothing was deleted."
         assert len(await sim.bot.services.store.jobs_of(sim.alice.id)) == 2

@@ -168,6 +168,29 @@ async def test_the_forms_and_their_mistakes_are_in_the_users_language(
     )
 
 
+async def test_the_forms_of_the_help_and_of_the_log_are_in_the_users_language(
+    server: ModeratedServer,
+) -> None:
+    settings, reader = server.services.store.guild_settings, Reader(server.sim)
+    await settings.change(server.guild_id, language="de")
+    await server.open_log()
+    shown = one(await server.alice.slash(server.channel, "help"))
+    ids = buttons_of(shown).values()
+    forms = [id_ for id_ in ids if id_.endswith((":sample", ":upload"))]
+    for custom_id in forms:
+        await server.alice.click(shown, custom_id=custom_id)
+        reader.check(custom_id)
+    await server.redraw()
+    menu = catalogue("en")["moderation.report.menu"].removeprefix(ENGLISH)
+    await server.alice.context_menu(server.channel, menu, server.sim.last)
+    await server.sim.env.settle()
+    asking = [id_ for id_ in buttons_of(server.entry).values() if "ban" in id_ or "timeout" in id_]
+    for custom_id in asking:
+        await server.moderator.click(server.entry, custom_id=custom_id)
+        reader.check(custom_id)
+    assert (len(forms), len(asking)) == (2, 2)
+
+
 async def test_the_commands_of_managers_and_moderators_answer_in_their_language(
     server: ModeratedServer,
 ) -> None:
