@@ -116,7 +116,8 @@ class SettingsItem(PersistentItem, template=r"redraw:settings:(?P<field>[a-z]+)"
 
 
 async def show_panel(interaction: discord.Interaction[Any], guild: discord.Guild) -> None:
-    """Reply with the panel, or draw it again in the message with the component."""
+    """Reply with the panel, or draw it in the message with the component, which may be the sentence
+    about a mistake in a form."""
     services: Services = interaction.client.services
     options = await services.store.guild_settings.options(guild.id)
     policy = await services.moderation.lists.policy(guild.id)
@@ -124,7 +125,9 @@ async def show_panel(interaction: discord.Interaction[Any], guild: discord.Guild
     if interaction.message is None:
         await interaction.response.send_message(view=view, ephemeral=True)
     else:
-        await interaction.response.edit_message(view=view)
+        # Discord refuses components of the second version beside a text.
+        content = None if interaction.message.content else discord.utils.MISSING
+        await interaction.response.edit_message(content=content, view=view)
 
 
 def draw_panel(

@@ -45,12 +45,16 @@ async def test_the_form_of_limits_opens_again_with_the_typed_text(server: Modera
     )
     form = await server.manager.click(await panel(server), custom_id="redraw:settings:everyone")
     refused = await server.manager.submit_modal(form, {"steps": "30", "pictures": "many"})
-    message = (refused.response or refused.followups[-1]).message
-    again = await server.manager.click(message, custom_id=buttons_of(message)["Correct it"])
+    reply = refused.response or refused.followups[-1]
+    custom_id = buttons_of(reply.message)["Correct it"]
+    again = await server.manager.click(reply.message, custom_id=custom_id)
+    assert again.modal is not None
     fields = [label["component"] for label in again.modal["components"]]
     typed = {field["custom_id"]: field.get("value") for field in fields}
     assert (typed["steps"], typed["pictures"]) == ("30", "many")
     await server.manager.submit_modal(again, {"steps": "30", "pictures": "3"})
     await server.sim.env.settle()
+    # The sentence about the mistake became the panel.
+    assert "Limits by role" in text_of(reply.message)
     limits = (await settings.options(server.guild_id)).limits
     assert limits == {EVERYONE: RoleLimits(steps=30, pictures=3, private=True)}
