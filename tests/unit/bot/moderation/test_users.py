@@ -122,6 +122,14 @@ async def test_slow_mode_counts_per_user_and_server(opened: ModerationFixture) -
     await opened.moderation.users.check(HERE, USER, [])
 
 
+async def test_the_longer_of_slow_mode_and_cool_down_counts(opened: ModerationFixture) -> None:
+    await opened.moderation.lists.set_policy(GuildPolicy(guild_id=GUILD, slow_mode_seconds=30))
+    await opened.accept(HERE, USER)
+    for cooldown, wait in ((10, "31 s"), (60, "61 s")):
+        with pytest.raises(SlowMode, match=wait):
+            await opened.moderation.users.check(HERE, USER, [], cooldown_seconds=cooldown)
+
+
 async def test_the_operator_bans_a_whole_server(opened: ModerationFixture) -> None:
     server = replace(entry(Effect.BAN, Subject.SERVER, EVERYWHERE), subject_id=GUILD)
     await opened.moderation.lists.restrict(server)
