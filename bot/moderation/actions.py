@@ -72,7 +72,8 @@ class ModeratorActions:
                 until=until,
             )
         )
-        await self._record(by, ActionKind(effect), f"{subject} {subject_id}", reason, case)
+        target = f"{subject} {subject_id}"
+        await self._record(by, ActionKind(effect), target, reason, case, until)
 
     async def lift(
         self, by: Moderator, kind: ActionKind, subject: Subject, subject_id: int, reason: str = ""
@@ -106,21 +107,12 @@ class ModeratorActions:
     async def undo(self, by: Moderator, case: Case) -> Action | None:
         """Undo the case's newest ban, timeout, block or dismissal; None if there is none.
 
-        Deleted messages do not come back.
+        What other actions did, and what this case did before, remains or comes back. Deleted
+        messages do not come back.
         """
-        action = await self._cases.undo_last(case.id, self._clock())
+        action = await self._cases.undo_last(case.id, self._clock(), self._lists.write_undone)
         if action is None:
             return None
-        match action.kind:
-            case ActionKind.BAN | ActionKind.TIMEOUT:
-                subject, subject_id = action.target.split()
-                await self._lists.lift(
-                    action.guild_id, Subject(subject), int(subject_id), Effect(action.kind)
-                )
-            case ActionKind.BLOCK_PICTURE:
-                for bits in hashes_in(bytes.fromhex(action.target)):
-                    await self._lists.unblock(action.guild_id, bits)
-        await self._cases.close(case.id, CaseState.OPEN)
         await self._record(by, ActionKind.UNDO, f"{action.kind}: {action.target}", "", case)
         return action
 
@@ -159,7 +151,13 @@ class ModeratorActions:
         await self._record(by, ActionKind.SET_POLICY, str(policy), "")
 
     async def _record(
-        self, by: Moderator, kind: ActionKind, target: str, reason: str, case: Case | None = None
+        self,
+        by: Moderator,
+        kind: ActionKind,
+        target: str,
+        reason: str,
+        case: Case | None = None,
+        until: float | None = None,
     ) -> None:
         if case is not None and kind not in (ActionKind.DISMISS, ActionKind.UNDO):
             await self._cases.close(case.id, CaseState.HANDLED)
@@ -171,6 +169,7 @@ class ModeratorActions:
             reason=reason,
             case_id=case.id if case else None,
             at=self._clock(),
+            until=until,
         )
         await self._cases.act(action)
         if case is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bot.moderation.model import Action, ActionKind, Case, CaseKind, CaseState
@@ -13,6 +13,12 @@ from bot.store.erasure import scrub
 APPEAL_SECONDS = 24 * 3600.0
 _OPEN_REPORT = (
     "SELECT id FROM moderation_case WHERE kind = 'report' AND job_id = ? AND state = 'open'"
+)
+_RESTORE_STATE = (
+    "UPDATE moderation_case SET state = coalesce("
+    "(SELECT iif(kind = 'dismiss', 'dismissed', 'handled') FROM moderation_action "
+    "WHERE case_id = :case AND undone_at IS NULL AND kind != 'undo' ORDER BY id DESC LIMIT 1), "
+    "'open') WHERE id = :case"
 )
 
 
@@ -85,7 +91,7 @@ class ModerationCases:
         await self._db.execute(
             "action",
             "INSERT INTO moderation_action (guild_id, kind, moderator_id, target, reason, case_id, "
-            "at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "at, until) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 action.guild_id,
                 action.kind,
@@ -94,12 +100,19 @@ class ModerationCases:
                 action.reason,
                 action.case_id,
                 action.at,
+                action.until,
             ),
         )
 
-    async def undo_last(self, case_id: int, now: float) -> Action | None:
-        """Mark the case's newest action of those that can be undone; None if there is none."""
-        return await self._db.run(self._undo_last, case_id, now)
+    async def undo_last(
+        self, case_id: int, now: float, write: Callable[[Action], None]
+    ) -> Action | None:
+        """Mark the case's newest action of those that can be undone; None if there is none.
+
+        The case's state is again that of its earlier actions. `write` changes the lists in the
+        same transaction, on the database's thread.
+        """
+        return await self._db.run(self._undo_last, case_id, now, write)
 
     async def actions(self, guild_id: int) -> list[Action]:
         """A server's whole record, oldest first."""
@@ -197,7 +210,9 @@ class ModerationCases:
                 > 0
             )
 
-    def _undo_last(self, case_id: int, now: float) -> Action | None:
+    def _undo_last(
+        self, case_id: int, now: float, write: Callable[[Action], None]
+    ) -> Action | None:
         kinds = (ActionKind.BAN, ActionKind.TIMEOUT, ActionKind.BLOCK_PICTURE, ActionKind.DISMISS)
         with self._db.transaction("undo"):
             row = self._db.connection.execute(
@@ -210,6 +225,8 @@ class ModerationCases:
             self._db.connection.execute(
                 "UPDATE moderation_action SET undone_at = ? WHERE id = ?", (now, row["id"])
             )
+            write(_action(row))
+            self._db.connection.execute(_RESTORE_STATE, {"case": case_id})
         return _action(row)
 
     def _remove_contents(self, where: str, *values: float) -> None:
@@ -263,4 +280,5 @@ def _action(row: sqlite3.Row) -> Action:
         reason=row["reason"],
         case_id=row["case_id"],
         at=row["at"],
+        until=row["until"],
     )

@@ -7,10 +7,31 @@ from collections.abc import Callable
 from dataclasses import astuple, replace
 from typing import Any
 
-from bot.moderation.detectors.picture_hash import PictureHash
+from bot.moderation.detectors.picture_hash import PictureHash, hashes_in
 from bot.moderation.detectors.prompt_rules import Rule, RuleKind
-from bot.moderation.model import EVERYWHERE, Effect, GuildPolicy, Place, Restriction, Subject
+from bot.moderation.model import (
+    EVERYWHERE,
+    Action,
+    ActionKind,
+    Effect,
+    GuildPolicy,
+    Place,
+    Restriction,
+    Subject,
+)
 from bot.store.database import Database
+
+_REPLACE_RESTRICTION = (
+    "REPLACE INTO moderation_restriction "
+    "(guild_id, subject, subject_id, effect, until) VALUES (?, ?, ?, ?, ?)"
+)
+# The newest action that restricts a target, of those that were neither undone nor ended.
+_STILL_IN_FORCE = (
+    "SELECT until FROM moderation_action WHERE guild_id = :guild AND target = :target "
+    "AND kind = :kind AND undone_at IS NULL AND id > (SELECT coalesce(max(id), 0) "
+    "FROM moderation_action WHERE guild_id = :guild AND target = :target AND kind = 'unban') "
+    "ORDER BY id DESC LIMIT 1"
+)
 
 
 class ModerationLists:
@@ -23,8 +44,7 @@ class ModerationLists:
         """Add an entry, or replace the one of the same subject and effect."""
         await self._db.execute(
             "restrict",
-            "REPLACE INTO moderation_restriction "
-            "(guild_id, subject, subject_id, effect, until) VALUES (?, ?, ?, ?, ?)",
+            _REPLACE_RESTRICTION,
             astuple(entry),
         )
 
@@ -108,16 +128,14 @@ class ModerationLists:
             (guild_id, bits),
         )
 
-    async def unblock(self, guild_id: int, bits: bytes) -> bool:
-        """Take a picture off the blocklist; whether it was on it."""
-        return (
-            await self._db.execute(
-                "block",
-                "DELETE FROM moderation_blocked_picture WHERE guild_id = ? AND bits = ?",
-                (guild_id, bits),
-            )
-            > 0
-        )
+    def write_undone(self, action: Action) -> None:
+        """Remove what an action did, which is marked as undone; what the others of the record did
+        remains. Within a transaction, on the database's thread."""
+        match action.kind:
+            case ActionKind.BAN | ActionKind.TIMEOUT:
+                self._write_restriction(action)
+            case ActionKind.BLOCK_PICTURE:
+                self._unblock(action)
 
     async def is_blocked(self, place: Place, picture: PictureHash) -> bool:
         """Whether the operator or the server blocks this picture, mirrored or not."""
@@ -170,6 +188,33 @@ class ModerationLists:
         if row is None:
             return GuildPolicy(guild_id=guild_id)
         return GuildPolicy(**dict(row) | {"log_pictures": bool(row["log_pictures"])})
+
+    def _write_restriction(self, undone: Action) -> None:
+        subject, subject_id = undone.target.split()
+        key = (undone.guild_id, subject, int(subject_id), undone.kind)
+        names = {"guild": undone.guild_id, "kind": undone.kind, "target": undone.target}
+        row = self._db.connection.execute(_STILL_IN_FORCE, names).fetchone()
+        if row is None:
+            self._db.connection.execute(
+                "DELETE FROM moderation_restriction "
+                "WHERE guild_id = ? AND subject = ? AND subject_id = ? AND effect = ?",
+                key,
+            )
+        else:
+            self._db.connection.execute(_REPLACE_RESTRICTION, (*key, row["until"]))
+
+    def _unblock(self, undone: Action) -> None:
+        others = self._db.connection.execute(
+            "SELECT target FROM moderation_action "
+            "WHERE guild_id = ? AND kind = 'block_picture' AND undone_at IS NULL",
+            (undone.guild_id,),
+        )
+        kept = {bits for row in others for bits in hashes_in(bytes.fromhex(row["target"]))}
+        for bits in set(hashes_in(bytes.fromhex(undone.target))) - kept:
+            self._db.connection.execute(
+                "DELETE FROM moderation_blocked_picture WHERE guild_id = ? AND bits = ?",
+                (undone.guild_id, bits),
+            )
 
     async def _select(self, query: str, values: tuple[object, ...]) -> list[sqlite3.Row]:
         return await self._db.run(lambda: self._db.connection.execute(query, values).fetchall())

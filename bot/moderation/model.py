@@ -132,7 +132,7 @@ class ActionKind(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
     """One entry of the record: who did what, when and why. `target` is a user, role, rule, case or
-    picture, in words for the export."""
+    picture, in words for the export. `until` is the end of a timeout."""
 
     guild_id: int
     kind: ActionKind
@@ -141,3 +141,4 @@ class Action:
     reason: str
     case_id: int | None
     at: float
+    until: float | None = None

@@ -193,6 +193,25 @@ MIGRATIONS = (
     DROP TABLE posted_copy;
     ALTER TABLE posted_copy_7 RENAME TO posted_copy;
     """,
+    # Until version 8, undoing a ban also lifted the earlier ones of the same user, and of several
+    # timeouts only the end of the newest was kept: earlier ones count as undone, too.
+    """
+    ALTER TABLE moderation_action ADD COLUMN until REAL;
+    UPDATE moderation_action SET undone_at = at
+        WHERE undone_at IS NULL AND EXISTS (
+            SELECT 1 FROM moderation_action AS later
+            WHERE later.guild_id = moderation_action.guild_id
+            AND later.kind = moderation_action.kind AND later.target = moderation_action.target
+            AND (later.undone_at > moderation_action.at
+                OR (later.kind = 'timeout' AND later.id > moderation_action.id))
+        );
+    UPDATE moderation_action SET until = (
+            SELECT until FROM moderation_restriction
+            WHERE moderation_restriction.guild_id = moderation_action.guild_id
+            AND effect = 'timeout' AND subject || ' ' || subject_id = target
+        )
+        WHERE kind = 'timeout' AND undone_at IS NULL;
+    """,
 )
 
 

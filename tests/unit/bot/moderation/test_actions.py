@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import pytest_asyncio
@@ -101,7 +101,10 @@ async def test_a_ban_and_a_timeout_are_recorded_told_and_lifted(
     assert await acting.actions.lift(BY, ActionKind.UNBAN, Subject.USER, USER, "sorry")
     await users.check(HERE, USER, [])
     expected = [
-        acting.entry(ActionKind(effect), f"user {USER}", "spam"),
+        replace(
+            acting.entry(ActionKind(effect), f"user {USER}", "spam"),
+            until=None if seconds is None else acting.opened.now[0] + seconds,
+        ),
         acting.entry(ActionKind.UNBAN, f"user {USER}", "sorry"),
     ]
     assert await acting.opened.moderation.cases.actions(GUILD) == acting.told == expected

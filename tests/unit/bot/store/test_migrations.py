@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 
 from bot.jobs.job import JobState
+from bot.moderation.actions import Moderator, ModeratorActions
+from bot.moderation.cases import ModerationCases
+from bot.moderation.lists import ModerationLists
+from bot.moderation.model import Effect, Place, Subject
 from bot.store.opening import COPY_NAME, FILE_NAME
 from bot.store.schema import MIGRATIONS, VERSION
 from bot.store.store import Store
@@ -79,6 +83,47 @@ async def test_defaults_of_before_the_default_model_are_kept(tmp_path: Path) -> 
         changed = await store.user_defaults.change(7, model="sdxl-turbo")
         assert await store.user_defaults.of(7) == changed
     assert schema_version(tmp_path / FILE_NAME) == VERSION
+
+
+async def test_undo_after_an_upgrade_restores_only_what_was_in_force(tmp_path: Path) -> None:
+    """Before version 8, undoing a ban lifted the earlier ones, and timeouts kept no end."""
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as db:
+        for script in MIGRATIONS[:7]:
+            db.executescript(script)
+        case = (
+            "INSERT INTO moderation_case (id, kind, guild_id, channel_id, user_id, reason, "
+            "state, created_at) VALUES (?, 'user', 3, 4, 5, '', 'handled', 1)"
+        )
+        db.executemany(case, [(1,), (2,), (3,)])
+        action = "INSERT INTO moderation_action VALUES (?, 3, ?, 9, 'user 5', '', ?, ?, ?)"
+        db.executemany(
+            action,
+            [
+                (1, "ban", None, 1, None),
+                (2, "ban", 1, 2, 3),
+                (3, "ban", 2, 4, None),
+                (4, "timeout", None, 5, None),
+                (5, "timeout", None, 6, None),
+            ],
+        )
+        restriction = "INSERT INTO moderation_restriction VALUES (3, 'user', 5, ?, ?)"
+        db.executemany(restriction, [("ban", None), ("timeout", 100)])
+        db.execute("PRAGMA user_version = 7")
+        db.commit()
+    async with Store.open(tmp_path) as store:
+        lists, cases = ModerationLists(store.database), ModerationCases(store.database)
+        actions = ModeratorActions(lists, cases, clock=lambda: 10.0)
+        by, place = Moderator(3, 9), Place(3, 0)
+        (second, third) = [await cases.case(2), await cases.case(3)]
+        assert second is not None
+        assert third is not None
+        assert await actions.undo(by, second) is not None
+        (timeout,) = await lists.restrictions(place)
+        assert (timeout.effect, timeout.until) == (Effect.TIMEOUT, 100)
+        await actions.restrict(by, Effect.TIMEOUT, Subject.USER, 5, seconds=900, case=third)
+        assert await lists.restrictions(place) != [timeout]
+        assert await actions.undo(by, third) is not None
+        assert await lists.restrictions(place) == [timeout]
 
 
 async def test_a_migration_that_fails_leaves_the_earlier_store(
