@@ -159,23 +159,22 @@ def test_a_picture_of_an_open_page_is_a_spoiler_if_its_own_link_is_hidden() -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "spoiler"),
+    ("address", "content", "spoiler"),
     [
-        ("||https://short.example/1||", True),
-        ("https://short.example/1 ||not this||", False),
-        ("https://short.example/1 ||https://site.example/other||", True),
-        ("https://site.example/cat ||https://site.example/other||", False),
+        ("https://site.example/cat", "||https://short.example/1||", True),
+        ("https://site.example/cat", "https://short.example/1 ||not this||", False),
+        ("https://site.example/cat", "https://short.example/1 ||https://site.example/b||", True),
+        ("https://site.example/cat", "https://site.example/cat ||https://site.example/b||", False),
+        (None, "https://site.example/cat ||https://site.example/b||", True),
+        (None, "https://site.example/cat ||not this||", False),
     ],
 )
+@pytest.mark.parametrize("kind", ["image", "thumbnail"])
 def test_an_embed_whose_address_is_not_in_the_text_may_be_of_a_spoilered_link(
-    content: str, spoiler: bool
+    address: str | None, content: str, spoiler: bool, kind: str
 ) -> None:
-    """Discord gives the address after redirects."""
-    shown = embed(
-        type="link",
-        url="https://site.example/cat",
-        thumbnail=media("https://site.example/files/cat.png"),
-    )
+    """Discord gives the address after redirects, or none."""
+    shown = embed(url=address, **{kind: media("https://site.example/files/cat.png")})
     assert found(content=content, embeds=[shown]) == [("cat.png", spoiler)]
 
 
