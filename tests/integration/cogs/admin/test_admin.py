@@ -166,7 +166,7 @@ async def test_styles_are_read_again_and_a_bad_file_changes_nothing(
 ) -> None:
     file = server.services.settings.styles_file
     assert file is not None
-    assert "no style Mosaic" in await server.redraw(options={"style": "Mosaic"})
+    assert 'no style "Mosaic"' in await server.redraw(options={"style": "Mosaic"})
     await asyncio.to_thread(file.write_text, STYLES + '[Mosaic]\nprompt = "mosaic of {prompt}"\n')
     assert await admin(server, "reload") == "Styles read: 2."
     assert await server.redraw(options={"style": "Mosaic"}) == ""
