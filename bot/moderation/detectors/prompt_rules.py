@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 import disarm
 import regex
@@ -22,6 +23,7 @@ _SPACED_LETTERS = regex.compile(
 # Characters that are letters to a reader and that TR39 keeps apart: regional indicators, of which
 # flags are made, and the Arabic character that only lengthens a word.
 _MORE_LOOK_ALIKES = {0x1F1E6 + index: ord("a") + index for index in range(26)} | {0x0640: None}
+_LETTER = regex.compile(r"[\p{L}\p{N}]")
 _PUNCTUATION = regex.compile(r"[^\p{L}\p{N}\s]+")
 
 
@@ -132,8 +134,13 @@ def _phrase(words: list[str]) -> str:
         raise InvalidPattern("the pattern is empty")
     start = r"(?<!\w)" if _has_word_boundaries(words[0][0]) else ""
     end = r"(?!\w)" if _has_word_boundaries(words[-1][-1]) else ""
-    # `kill-all` is the phrase "kill all", too.
-    return start + r"[^\p{L}\p{N}]+".join(map(regex.escape, words)) + end
+    pattern = regex.escape(words[0])
+    for before, word in pairwise(words):
+        # `kill-all` is the phrase "kill all", too. A word of signs could be a part of such a gap:
+        # the expression would backtrack.
+        has_signs_only = _LETTER.search(before) is None or _LETTER.search(word) is None
+        pattern += (r"\s+" if has_signs_only else r"[^\p{L}\p{N}]+") + regex.escape(word)
+    return start + pattern + end
 
 
 def _has_word_boundaries(character: str) -> bool:

@@ -125,6 +125,12 @@ def test_an_expression_that_backtracks_without_end_is_stopped() -> None:
         list(rules.matches(["a" * 200 + "!"]))
 
 
+@pytest.mark.parametrize("text", ["🔫" * 1000, "🔫 " * 500, "-" * 1000])
+def test_a_phrase_of_signs_is_searched_quickly(text: str) -> None:
+    assert not found("🔫 🔫 🔫 🔫 🔫 🔫 x - - - - - -", text)
+    assert found("🔫 🔫 x", "a 🔫  🔫 x")
+
+
 @pytest.mark.parametrize(
     ("kind", "pattern"),
     [
