@@ -23,7 +23,8 @@ _MAX_TAGS, _MAX_VALUES = 4096, 2**16
 
 
 def read_directory(data: bytes) -> dict[int, tuple[int, ...]]:
-    """The values of the tags of the first directory that are named in this module.
+    """The values of the tags of the first directory that are named in this module. Of a tag that is
+    there several times, the first one counts, as in libtiff.
 
     Raises:
         struct.error: the directory, or the values of a tag, lie beyond the end of the file.
@@ -45,7 +46,7 @@ def read_directory(data: bytes) -> dict[int, tuple[int, ...]]:
             (place,) = struct.unpack_from(order + ("Q" if big else "I"), data, place)
         if place + size > len(data):
             raise struct.error("beyond the end")
-        if tag in _READ and kind in _TYPES:
+        if tag in _READ and tag not in values and kind in _TYPES:
             values[tag] = struct.unpack_from(
                 f"{order}{min(number, _MAX_VALUES)}{_TYPES[kind]}", data, place
             )
