@@ -53,7 +53,8 @@ class _Replica:
     """`running` is counted by model in `of_model`, and by model and size in `of_call`.
 
     `models` is what the replica has reported, at intervals; `used` are the models whose requests
-    ended since then. `known_slots` are the slots of each model that it has had in memory.
+    ended since then. `known_slots` are the slots of each model that it is known to have had in
+    memory.
     """
 
     models: Models = field(default_factory=dict)
@@ -69,7 +70,9 @@ class _Replica:
             self.used.clear()
         self.models = models
         self.known_slots |= {
-            name: each.slots for name, each in models.items() if each.state is ModelState.LOADED
+            name: each.slots
+            for name, each in models.items()
+            if each.loads or each.state is ModelState.LOADED
         }
 
     def add(self, request_id: str, request: RoutedRequest) -> None:

@@ -187,6 +187,21 @@ def test_load_counts_the_slots_of_each_model() -> None:
     assert load.rank(routed(WIDE, 9, "n"), {"a": models, "b": models}) == ["b", "a"]
 
 
+def test_load_counts_the_slots_of_a_model_that_was_unloaded_between_two_reports() -> None:
+    load = FleetLoad()
+    models = {
+        "m": ModelStatus(name="m", state=UNLOADED, slots=16, loads=1),
+        "n": ModelStatus(name="n", state=LOADED, slots=2, loads=1),
+    }
+    load.rank(routed(), {"a": models, "b": models})
+    for number in range(2):
+        load.start("a", f"a{number}", routed(WIDE, number, "n"))
+    for number in range(4):
+        load.start("b", f"b{number}", routed(WIDE, number, "m"))
+    # All slots of a, and a quarter of those of b.
+    assert load.rank(routed(WIDE, 9, "n"), {"a": models, "b": models}) == ["b", "a"]
+
+
 def test_a_worker_that_starts_again_keeps_its_number_of_slots() -> None:
     """The report that its model is loaded comes seconds later; it is idle until then."""
     load = FleetLoad()
