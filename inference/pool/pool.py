@@ -104,7 +104,7 @@ class ModelPool:
 
         Raises:
             DeviceNotFound: by the first model.
-            Exception: none can be loaded; the error of the first one tried. Or a device fault.
+            Exception: none can be loaded; the first error of a loading. Or a device fault.
         """
         first: Exception | None = None
         models = list(self._models.values())
@@ -118,11 +118,11 @@ class ModelPool:
                 return loaded
             if isinstance(loaded, DeviceNotFound):
                 raise loaded
-            first = first or loaded
             self._loading_failed(model, loaded)
-        if needed := [each for each in usable if not each.failure]:
-            # Its factory downloads the files in full precision now.
-            return self._load_model(needed[0])
+            if isinstance(loaded, FullPrecisionMissing):
+                usable.append(model)
+            else:
+                first = first or loaded
         assert first is not None
         raise first
 

@@ -231,3 +231,21 @@ def test_without_another_model_the_factory_downloads_the_other_files() -> None:
     pool.pool.start()
     assert pool.loaded == ["a"]
     assert not executor.calls
+
+
+def test_the_worker_starts_if_only_the_files_of_the_second_model_can_be_downloaded() -> None:
+    executor, files = HeldExecutor(), Files("a", "b", "c")
+    pool = Pool(files=files, downloader=executor)
+    in_full_precision(pool, files, "a", "b", "c")
+    pool.errors["a"].append(HubUnreachable("The hub does not answer."))
+    pool.pool.start()
+    assert pool.loaded == ["b"]
+    assert status(pool, "a").state is ModelState.FAILED
+
+
+def test_the_error_of_a_start_says_why_the_files_cannot_be_downloaded() -> None:
+    pool = Pool(files=Files("a", "b", "c"), downloader=HeldExecutor())
+    for name in "abc":
+        pool.errors[name] = [FullPrecisionMissing(name), HubUnreachable(name)]
+    with pytest.raises(HubUnreachable, match="a"):
+        pool.pool.start()
