@@ -50,16 +50,17 @@ class Tile:
 class TileEncoding:
     """The tiles of a request, of which those in `tiles` are encoded.
 
-    `requests` are the requests of all tiles, in the order of the layout's places. The latents of
-    the encoded tiles are only kept as `means` and `deviations`, which blend them. The layout is on
-    the device and therefore None until the first tile is encoded.
+    `requests` are the requests of all tiles, in the order of the layout's places. The means and
+    deviations of the encoded tiles are only kept in `latents`, (1, C, H, W) or, with deviations,
+    (1, 2C, H, W), which blends them. The layout is on the device and therefore None until the
+    first tile is encoded.
     """
 
     requests: Sequence[ImageRequest]
     tiles: list[Tile] = field(default_factory=list)
     layout: TileLayout | None = None
-    means: TileBlend | None = None
-    deviations: TileBlend | None = None
+    latents: TileBlend | None = None
+    has_deviations: bool = False
 
     @property
     def left(self) -> int:
@@ -67,21 +68,20 @@ class TileEncoding:
         return len(self.requests) - len(self.tiles)
 
     def add(self, tile: Tile, mean: torch.Tensor, deviation: torch.Tensor | None) -> None:
-        """Add the next tile and its latents, (1, C, h, w)."""
+        """Add the next tile and its latents, (1, C, h, w). If it raises, nothing was added."""
         assert self.layout is not None
-        if self.means is None:
-            self.means = TileBlend(self.layout)
-            self.deviations = None if deviation is None else TileBlend(self.layout)
-        self.means.add(mean)
-        if deviation is not None and self.deviations is not None:
-            self.deviations.add(deviation)
+        if self.latents is None:
+            self.latents = TileBlend(self.layout)
+            self.has_deviations = deviation is not None
+        self.latents.add(mean if deviation is None else torch.cat([mean, deviation], dim=1))
         self.tiles.append(tile)
 
     def blended(self, dtype: torch.dtype) -> EncodedPicture:
         """The latents of the whole picture, (1, C, H, W), once every tile is encoded."""
-        assert self.means is not None
-        deviation = None if self.deviations is None else self.deviations.mean().to(dtype)
-        return EncodedPicture(self.means.mean().to(dtype), deviation)
+        assert self.latents is not None
+        latents = self.latents.mean().to(dtype)
+        mean, *deviation = latents.chunk(2, dim=1) if self.has_deviations else [latents]
+        return EncodedPicture(mean, deviation[0] if deviation else None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -62,16 +62,18 @@ class TileBlend:
 
     def __init__(self, layout: TileLayout) -> None:
         self._layout = layout
-        self._places = iter(layout.places)
+        self._added = 0
         self._sum: torch.Tensor | None = None
 
     def add(self, part: torch.Tensor) -> None:
-        """Add the part, (1, C, h, w), of the next place."""
+        """Add the part, (1, C, h, w), of the next place. If it raises, nothing was added."""
         layout = self._layout
         if self._sum is None:
             shape = (*part.shape[:2], *layout.total.shape)
             self._sum = part.new_zeros(shape, dtype=torch.float32)
-        self._sum[(..., *next(self._places))] += layout.window * part
+        # Only the product needs memory.
+        self._sum[(..., *layout.places[self._added])] += layout.window * part
+        self._added += 1
 
     def mean(self) -> torch.Tensor:
         """The weighted mean, (1, C, H, W) in float32, once every part was added."""

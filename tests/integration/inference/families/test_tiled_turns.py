@@ -1,9 +1,14 @@
-"""The tiles of a request are encoded and decoded in several turns of the engine."""
+"""The tiles of a request are encoded and decoded in several turns of the engine.
+
+Longer than 300 lines: all tests watch the encodings and decodings in the same way.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +16,7 @@ import pytest
 import torch
 
 from inference.errors import OutOfMemory
+from inference.families.denoising.tiles import TileBlend
 from inference.families.depth2img import Depth2ImgModel
 from inference.pipelines import random_tiny
 from inference.types import ImageRequest, ImageResult, Progress
@@ -186,6 +192,46 @@ def test_a_request_whose_tile_does_not_fit_the_memory_is_encoded_alone(
             raise OUT_OF_MEMORY
 
     watch(model, "encode", fail_beside_others)
+    engine.post(Submit(wanted))
+    finish(engine, recorder, ["small", "large"])
+    assert not recorder.failures
+    assert np.abs(result_picture(recorder, "large") - expected).max() <= 1
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 3])
+def test_a_tile_that_could_not_be_blended_is_encoded_again(
+    model: Depth2ImgModel, attempt: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tiles before it keep their places."""
+    wanted = tiled()
+    expected = picture_of(model, wanted)
+    attempts = itertools.count(1)
+
+    class Window:
+        """The weights of a tile, of which one product with its values does not fit the memory."""
+
+        def __init__(self, weights: torch.Tensor) -> None:
+            self.weights = weights
+
+        def __mul__(self, values: torch.Tensor) -> torch.Tensor:
+            if next(attempts) == attempt:
+                raise OUT_OF_MEMORY
+            return self.weights * values
+
+    add = TileBlend.add
+
+    def with_window(self: TileBlend, part: torch.Tensor) -> None:
+        layout: Any = self._layout
+        self._layout = replace(layout, window=Window(layout.window))
+        try:
+            add(self, part)
+        finally:
+            self._layout = layout
+
+    monkeypatch.setattr(TileBlend, "add", with_window)
+    engine, recorder = new_engine(model, row_limit=4)
+    engine.post(Submit(small(steps=12)))
+    engine.turn()
     engine.post(Submit(wanted))
     finish(engine, recorder, ["small", "large"])
     assert not recorder.failures
