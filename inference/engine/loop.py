@@ -229,11 +229,16 @@ class SteppedEngine(Generic[InputsT, RunningT]):
             self._preparation_failed(items[0], prepared)
 
     def _preparation_failed(self, item: BatchItem, error: Exception) -> None:
-        if is_out_of_memory(error) and (self._jobs or len(self._preparations) > 1):
+        if is_out_of_memory(error) and self._has_others:
             del self._preparations[item]
             self.policy.requeue_alone(item)
         else:
             self._drop(item, error)
+
+    @property
+    def _has_others(self) -> bool:
+        """Whether there are requests beside one that is prepared or runs."""
+        return len(self._jobs) + len(self._preparations) > 1 or not self._outputs.is_empty
 
     def _step(self) -> None:
         batch = {self._jobs[item]: n for item, n in Counter(self.policy.next_batch()).items()}
@@ -290,7 +295,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
 
     def _run_alone(self, job: Job[RunningT], error: Exception) -> None:
         """Out of memory for one request: prepare it again once nothing else runs, or give up."""
-        if len(self._jobs) > 1:
+        if self._has_others:
             del self._jobs[job.item]
             self.policy.requeue_alone(job.item)
         else:

@@ -25,6 +25,7 @@ from tests.support.engines import (
     LIBRARY_WARNINGS,
     OUT_OF_MEMORY,
     Recorder,
+    failing,
     finish,
     new_engine,
     picture_of,
@@ -65,6 +66,11 @@ def watch(model: Depth2ImgModel, phase: Phase, called: Callable[[int], None]) ->
         return inner(values, **options)
 
     setattr(vae, phase, call)
+
+
+def fail_if(condition: bool) -> None:
+    if condition:
+        raise OUT_OF_MEMORY
 
 
 def turns_of(recorder: Recorder, id_: str) -> list[int]:
@@ -236,6 +242,34 @@ def test_a_tile_that_could_not_be_blended_is_encoded_again(
     finish(engine, recorder, ["small", "large"])
     assert not recorder.failures
     assert np.abs(result_picture(recorder, "large") - expected).max() <= 1
+
+
+@pytest.mark.parametrize("part", ["encode", "predict"])
+def test_a_request_that_does_not_fit_beside_the_tiles_of_another_waits_for_them(
+    model: Depth2ImgModel, part: str
+) -> None:
+    """A request in tiles has memory while they are encoded, and while they are decoded."""
+    expected = picture_of(model, small(steps=2))
+    engine, recorder = new_engine(model, row_limit=4)
+    tiles: list[int] = []
+    watch(model, "encode" if part == "predict" else "decode", tiles.append)
+    engine.post(Submit(tiled()))
+    while len(tiles) < 2:
+        engine.turn()
+
+    def others() -> bool:
+        return "large" not in recorder.results
+
+    if part == "predict":
+        model.predict = failing(  # type: ignore[method-assign]
+            model.predict, OUT_OF_MEMORY, lambda batch, _: batch[0].layout is None and others()
+        )
+    else:
+        watch(model, "encode", lambda _: fail_if(others()))
+    engine.post(Submit(small(steps=2)))
+    finish(engine, recorder, ["small", "large"])
+    assert not recorder.failures
+    assert np.abs(result_picture(recorder, "small") - expected).max() <= 1
 
 
 def test_a_tile_that_does_not_fit_the_memory_at_all_fails_its_request(
