@@ -55,9 +55,9 @@ class _Loaded(Generic[InputsT]):
 
 @dataclass(slots=True, eq=False)
 class _Preparation:
-    """An admitted request that is not prepared yet; the times are those of `Job`."""
+    """An admitted request that is not prepared yet. `begun_at` is None until its turn has come."""
 
-    admitted_at: float
+    begun_at: float | None = None
     shares: list[Share] = field(default_factory=list)
 
 
@@ -185,16 +185,28 @@ class SteppedEngine(Generic[InputsT, RunningT]):
 
     def _admit(self) -> None:
         for item in self.policy.admit():
-            request = item.request
-            if request.deadline is not None and time.time() > request.deadline:
-                self._drop(item, DeadlineExceeded("It waited too long and was dropped."))
-            else:
-                self._report(Started(request.id))
-                self._preparations[item] = _Preparation(time.monotonic())
-        if whole := [item for item in self._preparations if item.tiles == 1]:
+            self._preparations[item] = _Preparation()
+        whole = [item for item in self._preparations if item.tiles == 1]
+        if whole := [item for item in whole if self._begin(item)]:
             self._prepare(whole)
-        if self._preparations:
-            self._encode_tiles(next(iter(self._preparations)))
+        # Those in tiles are prepared one after the other, each in several turns.
+        for item in list(self._preparations):
+            if self._begin(item):
+                self._encode_tiles(item)
+                return
+
+    def _begin(self, item: BatchItem) -> bool:
+        """Begin the preparation, unless it has begun or the request's deadline has passed. Returns
+        whether the request is prepared."""
+        preparation, request = self._preparations[item], item.request
+        if preparation.begun_at is not None:
+            return True
+        if request.deadline is not None and time.time() > request.deadline:
+            self._drop(item, DeadlineExceeded("It waited too long and was dropped."))
+            return False
+        self._report(Started(request.id))
+        preparation.begun_at = time.monotonic()
+        return True
 
     def _encode_tiles(self, item: BatchItem) -> None:
         """Encode some tiles; prepare the request after the last one."""
@@ -216,7 +228,8 @@ class SteppedEngine(Generic[InputsT, RunningT]):
             now = time.monotonic()
             for item, running in zip(items, prepared, strict=True):
                 begun = self._preparations.pop(item)
-                self._jobs[item] = Job(item, running, begun.admitted_at, now, shares=begun.shares)
+                assert begun.begun_at is not None
+                self._jobs[item] = Job(item, running, begun.begun_at, now, shares=begun.shares)
                 self.policy.start(item)
             self._meter.end(begin, {self._jobs[item]: item.rows for item in items})
             for item in items:

@@ -25,7 +25,7 @@ class Job(Generic[RunningT]):
 
     item: BatchItem
     running: RunningT
-    admitted_at: float
+    begun_at: float
     prepared_at: float
     denoised_at: float = 0.0
     previewed_at: float = 0.0
@@ -149,7 +149,7 @@ class OutputStage(Generic[RunningT]):
                 height=request.height,
                 steps_run=job.running.total_steps,
                 timings=Timings(
-                    prepare=job.prepared_at - job.admitted_at,
+                    prepare=job.prepared_at - job.begun_at,
                     steps=job.denoised_at - job.prepared_at,
                     decode=time.monotonic() - job.denoised_at,
                     device=self._meter.seconds(job),

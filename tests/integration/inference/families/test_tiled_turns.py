@@ -6,6 +6,7 @@ Longer than 300 lines: all tests watch the encodings and decodings in the same w
 from __future__ import annotations
 
 import itertools
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from inference.errors import OutOfMemory
+from inference.errors import DeadlineExceeded, OutOfMemory
 from inference.families.denoising.tiles import TileBlend
 from inference.families.depth2img import Depth2ImgModel
 from inference.pipelines import random_tiny
@@ -119,6 +120,24 @@ def test_a_request_is_cancelled_between_its_tiles(model: Depth2ImgModel, phase: 
     assert recorder.results.keys() == {"next"}
     assert engine.idle
     assert not engine.policy.preparing
+
+
+def test_the_deadline_of_a_request_in_tiles_ends_when_its_first_tile_is_encoded(
+    model: Depth2ImgModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for the tiles of another request before that, and has not started."""
+    now = 1000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    engine, recorder = new_engine(model, row_limit=8)
+    engine.post(Submit(tiled("first", deadline=now + 1)))
+    engine.post(Submit(tiled("late", deadline=now + 1)))
+    for _ in range(3):
+        engine.turn()
+    now += 2
+    finish(engine, recorder, ["first", "late"])
+    assert isinstance(recorder.failures["late"], DeadlineExceeded)
+    assert turns_of(recorder, "late") == []
+    assert recorder.results.keys() == {"first"}
 
 
 def test_every_turn_of_a_request_in_tiles_reports_a_sign_of_life(model: Depth2ImgModel) -> None:
