@@ -5,6 +5,7 @@ from __future__ import annotations
 from inference import (
     DeviceNotFound,
     DiskFull,
+    FullPrecisionMissing,
     HubUnreachable,
     InferenceError,
     InvalidModel,
@@ -26,6 +27,7 @@ REMEDIES: dict[type[ModelUnavailable], str] = {
     HubUnreachable: "Connect this machine to the internet for the first start.",
     DiskFull: "Free some space, then start again.",
     InvalidModel: "Delete the model's files and start again, or choose another MODEL.",
+    FullPrecisionMissing: "Connect this machine to the internet, and start again.",
     ModelTooLarge: "Close other programs that use this memory, or choose a smaller MODEL.",
     DeviceNotFound: "Set DEVICE=auto, or install the driver and the torch build for the device.",
     WorkerFailed: "The log above has the details. `python -m bot check` tests the installation.",
