@@ -69,7 +69,8 @@ class _Decoding(Generic[RunningT]):
 class OutputStage(Generic[RunningT]):
     """Decodes finished requests one at a time and reports each once its copy has arrived.
 
-    Between the tiles of a request other requests are decoded.
+    Requests in tiles take turns with the others: between the tiles of one, requests without tiles
+    are decoded. Only one in tiles is decoded at a time, because its picture takes memory.
     """
 
     def __init__(
@@ -82,32 +83,39 @@ class OutputStage(Generic[RunningT]):
         self._report = report
         self._meter = meter
         self._finished: deque[Job[RunningT]] = deque()
+        self._finished_tiled: deque[Job[RunningT]] = deque()
+        self._tiles_are_due = False
         self._decodings: deque[_Decoding[RunningT]] = deque()
 
     @property
     def has_work(self) -> bool:
         """Whether a request waits for its decoding."""
-        return bool(self._finished)
+        return bool(self._finished or self._finished_tiled)
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is left to decode or to report."""
-        return not (self._finished or self._decodings)
+        return not (self.has_work or self._decodings)
 
     def add(self, job: Job[RunningT]) -> None:
         """Take over a request whose steps are done."""
-        self._finished.append(job)
+        (self._finished_tiled if job.item.tiles > 1 else self._finished).append(job)
 
     def cancel(self, request_id: str) -> None:
         """Forget a cancelled request."""
-        self._finished = deque(job for job in self._finished if job.request.id != request_id)
+        for finished in (self._finished, self._finished_tiled):
+            for job in [each for each in finished if each.request.id == request_id]:
+                finished.remove(job)
         self._decodings = deque(d for d in self._decodings if d.job.request.id != request_id)
 
     def decode_next(self, tiles: int) -> None:
         """Launch at most one decoding, or that of so many tiles of a request."""
-        if not self._finished:
+        if not self.has_work:
             return
-        job = self._finished.popleft()
+        tiled = bool(self._finished_tiled) and (self._tiles_are_due or not self._finished)
+        self._tiles_are_due = not tiled
+        finished = self._finished_tiled if tiled else self._finished
+        job = finished.popleft()
         begin = self._meter.begin()
         left = attempt(lambda: self._model.decode_tiles(job.running, tiles))
         if isinstance(left, Exception):
@@ -115,7 +123,7 @@ class OutputStage(Generic[RunningT]):
             return
         if left:
             self._meter.end(begin, {job: 1})
-            self._finished.append(job)
+            finished.appendleft(job)
             self._report(TilesDone(job.request.id))
             return
         decoding = attempt(

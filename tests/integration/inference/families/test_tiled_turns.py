@@ -181,6 +181,26 @@ def test_the_finished_requests_of_others_are_decoded_between_the_tiles(
     assert ended == ["small", "large"]
 
 
+def test_requests_in_tiles_are_decoded_one_after_the_other(model: Depth2ImgModel) -> None:
+    """A picture of which some tiles are decoded takes memory."""
+    engine, recorder = new_engine(model, row_limit=8)
+    decode_tiles = model.decode_tiles
+    begun: dict[str, int] = {}
+
+    def record(one: Any, number: int) -> int:
+        begun[one.request.id] = left = decode_tiles(one, number)
+        assert sum(each > 0 for each in begun.values()) <= 1
+        return left
+
+    model.decode_tiles = record  # type: ignore[method-assign]
+    # The second one is finished before all tiles of the first one are decoded.
+    engine.post(Submit(tiled("first", steps=10)))
+    engine.post(Submit(tiled("second")))
+    finish(engine, recorder, ["first", "second"])
+    assert not recorder.failures
+    assert begun == {"first": 0, "second": 0}
+
+
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_fault_in_one_tile_fails_its_request_only(model: Depth2ImgModel, phase: Phase) -> None:
     good = small()
