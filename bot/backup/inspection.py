@@ -12,10 +12,10 @@ from pathlib import Path
 from PIL import Image
 
 from bot.images.picture import Picture
-from bot.store.opening import FILE_NAME, StoreDamaged
+from bot.store.opening import FILE_NAME, OTHER_TABLES, StoreDamaged
 from bot.store.picture_files import content_name
 from bot.store.rows import UnreadableRow, row_job
-from bot.store.schema import VERSION, version_of
+from bot.store.schema import VERSION, has_tables, version_of
 
 PICTURES = "pictures"
 # A file that is younger may belong to a request that is being accepted.
@@ -55,8 +55,8 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as db:
             db.row_factory = sqlite3.Row
             db.execute("PRAGMA query_only = ON")
-            if not version_of(db):
-                raise StoreDamaged(path, "it has no tables")
+            if not has_tables(db, version_of(db)):
+                raise StoreDamaged(path, OTHER_TABLES)
             yield db
     except sqlite3.DatabaseError as error:
         raise StoreDamaged(path, str(error)) from error
@@ -64,7 +64,8 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 def named_pictures(db: sqlite3.Connection) -> set[str]:
     """The content hashes of all pictures that jobs name."""
-    query = "SELECT DISTINCT hash FROM picture WHERE hash != ''"
+    # A damaged row may hold a value of another type.
+    query = "SELECT DISTINCT hash FROM picture WHERE hash != '' AND typeof(hash) = 'text'"
     return {hash_ for (hash_,) in db.execute(query)}
 
 

@@ -50,10 +50,12 @@ def restore(
 
     Raises:
         StoreLocked: a bot is running.
-        StoreDamaged: the backup's database is damaged.
         StoreTooNew: a newer version of the bot made the backup.
-        StartError: the backup is damaged in another way, or there is no space.
+        StartError: the backup is damaged, or there is no space.
     """
+    # Opening a named pipe would wait for its other end.
+    if file.exists() and not file.is_file():
+        raise StartError(f"{file} is not a file.")
     with locked(folder):
         unpacked = folder / UNPACKED_NAME
         try:
@@ -79,22 +81,27 @@ def _unpack(file: Path, target: Path) -> Inspection:
             wanted = {f"{PICTURES}/{name}.png" for name in names}
             for path in wanted & set(archive.getnames()):
                 _extract(archive, path, target / path)
+        found = inspect(target)
     except tarfile.TarError as error:
-        raise StartError(f"{file} is damaged or is not a backup: {error}.") from error
-    found = inspect(target)
+        raise _not_a_backup(file, str(error)) from error
+    except StoreDamaged as error:
+        raise _not_a_backup(file, error.detail) from error
     if found.database:
-        raise StoreDamaged(file, found.database)
+        raise _not_a_backup(file, found.database)
     if found.damaged:
         pictures = counted(len(found.damaged), "picture differs", "pictures differ")
         raise StartError(f"{file} is damaged: {pictures} from what was saved.")
     return found
 
 
+def _not_a_backup(file: Path, detail: str) -> StartError:
+    return StartError(f"{file} is damaged or is not a backup: {detail}.")
+
+
 def _extract(archive: tarfile.TarFile, name: str, target: Path) -> None:
-    try:
-        source = archive.extractfile(name)
-    except KeyError:
-        source = None
+    member = archive.getmember(name) if name in archive.getnames() else None
+    # A link of a foreign archive may refer to itself.
+    source = archive.extractfile(member) if member and member.isreg() else None
     if source is None:
         raise tarfile.TarError(f"it has no file {name}")
     private_file(target)

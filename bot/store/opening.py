@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bot.errors import StartError
-from bot.store.schema import VERSION, migrate, version_of
+from bot.store.schema import VERSION, has_tables, migrate, version_of
 
 FILE_NAME = "redraw.sqlite3"
 # Its lock is released by the system when the process ends.
@@ -27,6 +27,7 @@ UNPACKED_NAME = "restore-unpacked"
 REPLACED_NAME = "replaced-{time}"
 # A folder and files that only the bot's own user can read, whatever the umask.
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
+OTHER_TABLES = "its tables are not those of a job store"
 NOT_WRITABLE = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_FULL,
@@ -50,6 +51,7 @@ class StoreDamaged(StartError):
     """The file is damaged, or is not a job store."""
 
     def __init__(self, path: Path, detail: str) -> None:
+        self.detail = detail
         super().__init__(
             f"{path} is damaged or is not a job store ({detail}). Restore a copy of it, or move it "
             "away: the bot then starts with an empty one."
@@ -158,8 +160,8 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         raise StoreDamaged(path, result)
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     version = version_of(db)
-    if bool(version) is not ({"job", "picture"} <= tables) or (not version and tables):
-        raise StoreDamaged(path, "its tables are not those of a job store")
+    if (version or tables) and not has_tables(db, version):
+        raise StoreDamaged(path, OTHER_TABLES)
     with closing(db.execute("PRAGMA journal_mode = WAL")) as mode:
         mode.fetchone()
     db.execute("PRAGMA synchronous = FULL")

@@ -117,6 +117,8 @@ def _job(row: sqlite3.Row, pictures: Mapping[str, str]) -> Job:
     version = request.pop("version", 1)
     if version > REQUEST_VERSION:
         raise ValueError(f"the request has version {version}")
+    if not all(isinstance(name, str) for name in pictures.values()):
+        raise TypeError("the name of a picture is not a text")
     destination = Destination(
         **request.pop("destination"),
         token=row["token"],

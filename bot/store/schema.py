@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 from bot.errors import StartError
 
@@ -235,6 +236,30 @@ def version_of(db: sqlite3.Connection) -> int:
             "run the newer bot, or point DATA_DIR at another folder."
         )
     return int(version)
+
+
+def has_tables(db: sqlite3.Connection, version: int) -> bool:
+    """Whether the database has all tables and columns of that schema version, and none of those
+    that later ones add."""
+    if not 0 < version <= VERSION:
+        return False
+    with closing(sqlite3.connect(":memory:")) as empty:
+        for script in MIGRATIONS[:version]:
+            empty.executescript(script)
+        expected = _columns(empty)
+        for script in MIGRATIONS[version:]:
+            empty.executescript(script)
+        later = _columns(empty) - expected
+    found = _columns(db)
+    return expected <= found and later.isdisjoint(found)
+
+
+def _columns(db: sqlite3.Connection) -> set[tuple[str, str]]:
+    query = (
+        "SELECT tables.name, columns.name FROM sqlite_schema AS tables, "
+        "pragma_table_info(tables.name) AS columns WHERE tables.type = 'table'"
+    )
+    return {(table, column) for table, column in db.execute(query)}
 
 
 def migrate(db: sqlite3.Connection) -> None:

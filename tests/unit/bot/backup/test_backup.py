@@ -201,6 +201,26 @@ def newer_version(folder: Path) -> None:
         db.execute("PRAGMA user_version = 999")
 
 
+def foreign_tables(folder: Path) -> None:
+    """Tables of the same names with other columns."""
+    (folder / FILE_NAME).unlink()
+    with closing(sqlite3.connect(folder / FILE_NAME)) as db:
+        db.executescript("CREATE TABLE job (seq); CREATE TABLE picture (hash, job_seq, role);")
+        db.execute("PRAGMA user_version = 3")
+
+
+def link_to_itself(file: Path) -> None:
+    with tarfile.open(file, "w") as archive:
+        link = tarfile.TarInfo(FILE_NAME)
+        link.type, link.linkname = tarfile.SYMTYPE, FILE_NAME
+        archive.addfile(link)
+
+
+def named_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -208,6 +228,9 @@ def newer_version(folder: Path) -> None:
         write_text,
         empty_tar,
         Path.unlink,
+        link_to_itself,
+        named_pipe,
+        pytest.param(edit(foreign_tables), id="tables of another program"),
         pytest.param(edit(other_pixels), id="a damaged picture"),
         pytest.param(edit(random_pages), id="a damaged database"),
         pytest.param(edit(newer_version), id="a newer version"),
@@ -219,7 +242,8 @@ async def test_a_damaged_backup_is_one_sentence_and_replaces_nothing(
     present = await filled(tmp_path / "data", 1)
     create(tmp_path / "data", tmp_path / "backup.tar")
     damage(tmp_path / "backup.tar")
-    with pytest.raises(StartError):
+    # The sentence names the backup, not a file that was unpacked for a moment.
+    with pytest.raises(StartError, match=r"backup\.tar|newer bot"):
         restore(tmp_path / "backup.tar", tmp_path / "data")
     assert names_in(tmp_path / "data") <= {*DATA, "redraw.lock"}
     assert await jobs_in(tmp_path / "data") == [present]

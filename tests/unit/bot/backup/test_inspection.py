@@ -44,3 +44,18 @@ async def test_an_inspection_names_missing_damaged_stray_and_unreadable(tmp_path
     assert found.unreadable == (jobs[3].id,)
     assert "missing row of job" in found.database
     assert not found.intact
+
+
+async def test_a_picture_whose_name_is_no_text_makes_its_job_unreadable(tmp_path: Path) -> None:
+    async with Store.open(tmp_path) as store:
+        damaged, intact = [await accepted(store, number) for number in range(2)]
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as db:
+        db.execute(
+            "UPDATE picture SET hash = x'00ff' WHERE job_seq = (SELECT seq FROM job WHERE id = ?)",
+            (damaged.id,),
+        )
+    found = inspect(tmp_path)
+    assert found.unreadable == (damaged.id,)
+    assert (found.missing, found.damaged, found.pictures) == ((), (), 1)
+    async with Store.open(tmp_path) as store:
+        assert [job.id for job in await store.unanswered()] == [intact.id]

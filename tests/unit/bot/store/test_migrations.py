@@ -131,14 +131,15 @@ async def test_a_migration_that_fails_leaves_the_earlier_store(
 ) -> None:
     from bot.store import opening, schema
 
-    async with Store.open(tmp_path):
-        pass
-    broken = (*schema.MIGRATIONS, "CREATE TABLE extra (a); INSERT INTO missing VALUES (1);")
+    async with Store.open(tmp_path) as store:
+        await store.guild_settings.set_gallery(3, 9)
+    script = "CREATE TABLE extra (a NOT NULL); INSERT INTO extra SELECT NULL FROM guild_settings;"
+    broken = (*schema.MIGRATIONS, script)
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", broken)
         patch.setattr(schema, "VERSION", len(broken))
         patch.setattr(opening, "VERSION", len(broken))
-        with pytest.raises(Exception, match="no such table"):
+        with pytest.raises(Exception, match="NOT NULL constraint"):
             async with Store.open(tmp_path):
                 pass
     assert schema_version(tmp_path / FILE_NAME) == VERSION

@@ -11,6 +11,7 @@ import sqlite3
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,31 @@ def foreign_tables(path: Path) -> None:
     db.close()
 
 
+def missing_column(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("ALTER TABLE moderation_action DROP COLUMN reason")
+        db.commit()
+
+
+def missing_table_of_an_earlier_version(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TABLE user_defaults")
+        db.execute("PRAGMA user_version = 4")
+        db.commit()
+
+
+def lower_version(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 4")
+        db.commit()
+
+
+def negative_version(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = -3")
+        db.commit()
+
+
 def foreign_version(path: Path) -> None:
     foreign_tables(path)
     db = sqlite3.connect(path)
@@ -73,6 +99,10 @@ RANDOM = random.Random(1)
         pytest.param(overwrite(0, b"\xff" * 16), id="the header"),
         pytest.param(overwrite(100, RANDOM.randbytes(2000)), id="the schema page"),
         pytest.param(overwrite(3 * 4096, RANDOM.randbytes(4096)), id="a data page"),
+        pytest.param(missing_column, id="a missing column"),
+        pytest.param(missing_table_of_an_earlier_version, id="a missing table"),
+        pytest.param(lower_version, id="tables of a later version"),
+        pytest.param(negative_version, id="a negative version"),
         pytest.param(truncate, id="truncated"),
         pytest.param(lambda path: path.write_text("hello " * 1000), id="a text file"),
         pytest.param(foreign_tables, id="tables of another program"),
