@@ -21,6 +21,7 @@
     │   ├── ModelFailed
     │   ├── Stopping
     │   ├── StorageFull
+    │   ├── SettingsUnreadable       bot.store.guild_settings
     │   ├── Paused                   bot.runner.acceptance
     │   ├── ChecksUnavailable        bot.moderation.errors
     │   ├── QueueFull                bot.jobs.admission

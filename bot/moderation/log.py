@@ -11,6 +11,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -25,7 +26,7 @@ from bot.moderation.cases import ModerationCases
 from bot.moderation.lists import ModerationLists
 from bot.moderation.model import Action, Case
 from bot.retention_clock import RetentionClock, seconds_since_boot
-from bot.store.guild_settings import GuildSettings
+from bot.store.guild_settings import GuildSettings, SettingsUnreadable
 
 log = logging.getLogger(__name__)
 
@@ -187,9 +188,11 @@ class ModerationLog:
 
     async def _locale(self, entry: Case | Action) -> str:
         """The language of the server's public messages."""
-        options = await self._guild_settings.options(entry.guild_id)
-        if options.language is not None:
-            return options.language
+        # Unreadable settings of one server must not stop the log of the others.
+        with suppress(SettingsUnreadable):
+            options = await self._guild_settings.options(entry.guild_id)
+            if options.language is not None:
+                return options.language
         guild = self._client.get_guild(entry.guild_id)
         return str(guild.preferred_locale) if guild else "en-US"
 

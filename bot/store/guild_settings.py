@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bot.errors import UnavailableError
 from bot.jobs.budgets import NO_LIMITS, RoleLimits
 from bot.store.database import Database
+
+log = logging.getLogger(__name__)
+
+
+class SettingsUnreadable(UnavailableError):
+    """The stored settings of the server are damaged, or those of another version."""
+
+    text = (
+        "The settings of this server cannot be read. A member who may manage the server can "
+        "replace them with `/settings import`."
+    )
 
 
 class GuildOptions(BaseModel):
@@ -41,7 +54,11 @@ class GuildSettings:
         self._db = db
 
     async def options(self, guild_id: int | None) -> GuildOptions:
-        """The server's settings; the defaults where it has changed none, and in direct messages."""
+        """The server's settings; the defaults where it has changed none, and in direct messages.
+
+        Raises:
+            SettingsUnreadable: they are damaged. Then no limit of the server is known.
+        """
         return GuildOptions() if guild_id is None else await self._db.run(self._load, guild_id)
 
     async def save(
@@ -105,7 +122,11 @@ class GuildSettings:
     def _load(self, guild_id: int) -> GuildOptions:
         query = "SELECT settings FROM guild_settings WHERE guild_id = ?"
         row = self._db.connection.execute(query, (guild_id,)).fetchone()
-        return GuildOptions.model_validate_json(row["settings"]) if row else GuildOptions()
+        try:
+            return GuildOptions.model_validate_json(row["settings"]) if row else GuildOptions()
+        except ValidationError as error:
+            log.error("the settings of server %d cannot be read: %s", guild_id, error)
+            raise SettingsUnreadable from error
 
     def _save(self, guild_id: int, options: GuildOptions, also: Callable[[], None] | None) -> None:
         with self._db.transaction("settings"):
@@ -129,8 +150,9 @@ class GuildSettings:
 
     def _with_retention(self) -> dict[int, float]:
         query = (
-            "SELECT guild_id, json_extract(settings, '$.retention_hours') AS hours "
-            "FROM guild_settings WHERE hours IS NOT NULL"
+            "SELECT guild_id, iif(json_valid(settings), "
+            "json_extract(settings, '$.retention_hours'), NULL) AS hours "
+            "FROM guild_settings WHERE typeof(hours) IN ('integer', 'real')"
         )
         return {row["guild_id"]: row["hours"] for row in self._db.connection.execute(query)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Literal
@@ -68,12 +69,14 @@ def read_settings_file(data: bytes, services: Services, guild: discord.Guild) ->
         SettingsFileInvalid: why it cannot be used.
     """
     try:
-        file = SettingsFile.model_validate_json(data)
+        # Some editors write a byte order mark.
+        file = SettingsFile.model_validate_json(data.removeprefix(codecs.BOM_UTF8))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         problem = f"{where}: {first['msg']}" if where else first["msg"]
-        raise SettingsFileInvalid(problem=problem[:300]) from error
+        # The name of an unknown setting may have several lines.
+        raise SettingsFileInvalid(problem=" ".join(problem.split())[:300]) from error
     if (reason := next(_problems(file, services, guild), None)) is not None:
         raise SettingsFileInvalid(problem=reason[:300])
     return file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from bot.retention_clock import RetentionClock
 from tests.support.moderation.discord import CAT, ModeratedServer
 from tests.support.moderation.logged import header, logged, open_logged_server, score, the_case
 from tests.support.simulated_discord import text_of
+from tests.support.simulated_users import delete_data
 
 HOUR = 3600.0
 
@@ -134,3 +136,18 @@ async def test_the_threshold_is_that_of_the_channel_of_the_request(
     await server.sim.settled()
     assert dora.dm_channel.last_message is not None
     assert "image check refused it" in dora.dm_channel.last_message.content
+
+
+async def test_contents_leave_the_log_of_a_server_with_unreadable_settings(
+    server: ModeratedServer,
+) -> None:
+    await server.command(server.manager, "moderation rules add", kind="word", pattern="wolf")
+    await server.redraw(prompt="a personal wolf")
+    assert "personal" in text_of(server.entry)
+    replace = "REPLACE INTO guild_settings VALUES (?, ?)"
+    await server.services.store.database.execute("test", replace, (server.guild_id, "{"))
+    await delete_data(server.alice, server.channel)
+    async with asyncio.timeout(20):
+        while "personal" in text_of(server.entry):
+            await server.sim.env.settle()
+            await asyncio.sleep(0.01)

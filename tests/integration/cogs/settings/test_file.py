@@ -105,6 +105,7 @@ BAD = {
         "settings.roles: at most 25 are allowed",
     ),
     "too many models": (with_settings(limits={"0": {"models": ["noise"] * 26}}), "at most 25"),
+    "a name of two lines": (b'{"version": 1, "a\\nb": 1}', "a b: Extra inputs"),
     "a huge file": (b" " * 300_000, "more than 256 KiB"),
 }
 
@@ -119,6 +120,26 @@ async def test_a_bad_file_gets_one_sentence_and_changes_nothing(
     assert problem in told
     assert "\n" not in told
     assert await stored(server) == before
+
+
+async def test_a_file_with_a_byte_order_mark_is_read(server: ModeratedServer) -> None:
+    assert "apply now" in await import_file(server, b"\xef\xbb\xbf" + with_settings(strength=0.3))
+    options, _ = await stored(server)
+    assert options.strength == 0.3
+    assert "apply now" in await import_file(server, with_settings())
+
+
+async def test_damaged_settings_refuse_requests_until_a_file_replaces_them(
+    server: ModeratedServer,
+) -> None:
+    values = (server.guild_id, '{"of a later version": 1}')
+    replace = "REPLACE INTO guild_settings VALUES (?, ?)"
+    await server.services.store.database.execute("test", replace, values)
+    assert "settings of this server cannot be read" in await server.redraw()
+    panel = await server.command(server.manager, "settings panel")
+    assert "settings of this server cannot be read" in panel
+    assert "apply now" in await import_file(server, with_settings())
+    assert await server.redraw() == ""
 
 
 async def test_limits_of_everybody_are_set_and_removed(server: ModeratedServer) -> None:

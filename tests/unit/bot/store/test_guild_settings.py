@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from bot.jobs.budgets import EVERYONE, NO_LIMITS, RoleLimits
-from bot.store.guild_settings import GuildOptions
+from bot.store.guild_settings import GuildOptions, SettingsUnreadable
 from bot.store.store import Store
 
 FULL = GuildOptions(
@@ -100,6 +100,22 @@ async def test_only_servers_with_a_retention_time_of_their_own_are_listed(store:
     await store.guild_settings.save(4, GuildOptions(gallery=1))
     await store.guild_settings.change(5, retention_hours=12.0)
     assert await store.guild_settings.with_retention() == {3: 2.5, 5: 12.0}
+
+
+@pytest.mark.parametrize(
+    "settings", ['{"language', '{"later": 1}', '{"retention_hours": "x"}', "[]", ""]
+)
+async def test_damaged_settings_of_one_server_do_not_concern_others(
+    store: Store, settings: str
+) -> None:
+    await store.guild_settings.save(3, FULL)
+    await store.database.execute("test", "INSERT INTO guild_settings VALUES (4, ?)", (settings,))
+    assert await store.guild_settings.with_retention() == {3: 2.5}
+    assert await store.guild_settings.options(3) == FULL
+    with pytest.raises(SettingsUnreadable):
+        await store.guild_settings.options(4)
+    await store.guild_settings.save(4, FULL)
+    assert await store.guild_settings.options(4) == FULL
 
 
 async def test_a_value_of_the_operator_survives_a_restart_until_it_is_removed(
