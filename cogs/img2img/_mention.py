@@ -65,12 +65,12 @@ class Mention(commands.Cog):
         if not mentioned and message.guild is not None:
             return
         guild_id = message.guild.id if message.guild else None
-        options = await self.bot.services.store.guild_settings.options(guild_id)
-        if not options.mentions:
-            return
         locale = str(message.guild.preferred_locale) if message.guild else "en-US"
-        locale = options.language or locale
         try:
+            options = await self.bot.services.store.guild_settings.options(guild_id)
+            if not options.mentions:
+                return
+            locale = options.language or locale
             check_place(self.bot.services.settings, guild_id)
             if await self._permissions.may_use(message):
                 await self._redraw(message, locale, explain=mentioned)

@@ -187,6 +187,17 @@ async def test_a_mention_whose_reply_fails_leaves_nothing_on_the_disk(
         assert list((tmp_path / "data/pictures").iterdir()) == []
 
 
+async def test_a_mention_in_a_server_with_unreadable_settings_is_answered(
+    sim: SimulatedDiscord,
+) -> None:
+    values = (sim.env.guild.id, '{"of a later version": 1}')
+    replace = "REPLACE INTO guild_settings VALUES (?, ?)"
+    await sim.bot.services.store.database.execute("test", replace, values)
+    await sim.bob.send(sim.channel, f"{me(sim)} as a statue", attachments=[CAT])
+    assert "settings of this server cannot be read" in texts(sim)[-1]
+    assert await prompts(sim, sim.bob) == []
+
+
 # 26 and 27. Links and markup in a mention.
 
 
