@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.intake.links import choose_link, without_links
+from bot.intake.links import choose_link, parse_link, without_links
 
 LINK = "https://example.com/a_b-c/cat.png"
 COMPLEX = "https://h.test/w/File:A_(b)_[c].jpg?x=%28&sig=a/b==&u=https://i.test/z.png,1"
@@ -115,6 +115,13 @@ def test_other_scripts_and_emoji_end_the_name_of_a_picture(pasted: str, link: st
     found = choose_link(pasted.format(link))
     assert found is not None
     assert (found.url, found.count) == (link, 1)
+
+
+def test_the_host_of_a_link_ends_at_a_backslash() -> None:
+    """As in browsers: what follows is no part of the host, and no name of a user before it."""
+    chosen = choose_link("http://example.com\\@127.0.0.1/")
+    assert chosen is not None
+    assert parse_link(chosen.url).host == "example.com"
 
 
 def test_escapes_of_markdown_are_removed() -> None:
