@@ -80,8 +80,8 @@ class BatchPolicy:
         self._tiles_left: dict[BatchItem, int] = {}
         self._key_order: list[Hashable] = []
         self._alone: deque[BatchItem] = deque()
-        # The item that was admitted alone last.
-        self._sole: BatchItem | None = None
+        # Whether the item in preparation must be alone.
+        self._prepares_alone = False
         self._postponed: set[Hashable] = set()
         self._unstepped: set[BatchItem] = set()
 
@@ -131,14 +131,15 @@ class BatchPolicy:
         They are the first ones within the limits whose key is due in this turn or the next, so
         that a prepared request takes its first step within two turns.
         """
-        if self._sole in self._preparing:
+        if self._preparing and self._prepares_alone:
             return []
+        self._prepares_alone = False
         if self._alone:
             if self._running or self._preparing:
                 return []
-            self._sole = self._alone.popleft()
-            self._preparing.append(self._sole)
-            return [self._sole]
+            self._prepares_alone = True
+            self._preparing.append(self._alone.popleft())
+            return self._preparing[:]
         admissible = self._admissible()
         self._update_key_order([item.key for item in (*self._running, *admissible)])
         due = [item for key in self._key_order[:2] for item in admissible if item.key == key]
