@@ -220,8 +220,12 @@ async def test_a_clock_that_jumps_ahead_does_not_close_the_route_of_a_private_an
     assert (await case.state(job)).state is JobState.DELIVERED
 
 
-async def test_a_message_that_was_sent_under_a_wrong_clock_is_found(case: Case) -> None:
-    """The bot was killed between the message and its record, hours ahead of Discord's clock."""
+@pytest.mark.parametrize("clock_error", [2 * 3600.0 + 600, 0.0], ids=["still wrong", "set back"])
+async def test_a_message_that_was_sent_under_a_wrong_clock_is_found(
+    case: Case, clock_error: float
+) -> None:
+    """The bot was killed between the message and its record, two hours ahead of Discord's clock.
+    A clock that was set back gives a time before the one that was stored."""
     job = await case.made_job(expired=True)
     case.discord_state.messages[job.destination.message_id].deleted = True
     await case.deliver(job)
@@ -235,7 +239,7 @@ async def test_a_message_that_was_sent_under_a_wrong_clock_is_found(case: Case) 
         )
 
     await store._db.run(forget)
-    case.clock_error = 2 * 3600.0 + 600
+    case.clock_error = clock_error
     case.discord_state.nonce_seconds = 0.0
     await case.deliver(await case.state(job))
     assert (await case.state(job)).state is JobState.DELIVERED

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
+import discord
 import pytest
 
 from bot.delivery import delivery
@@ -39,6 +41,42 @@ async def test_a_message_shows_the_position_the_progress_and_the_answer(case: Ca
         f"queued {job.id} behind 0",
         f"running {job.id} step 1",
         f"answer made {job.id}",
+    ]
+
+
+async def test_an_answer_waits_for_the_edit_that_is_being_sent(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await case.made_job()
+    # Its answer has no picture, so that nothing else is waited for before it is sent.
+    job = await case.fixture.bot.store.fail(made.id, "No.")
+    message = case.discord_state.messages[job.destination.message_id]
+    edit, begun, go_on = discord.Webhook.edit_message, asyncio.Event(), asyncio.Event()
+
+    async def wait_first(*arguments: Any, **options: Any) -> Any:
+        begun.set()
+        await go_on.wait()
+        return await edit(*arguments, **options)
+
+    monkeypatch.setattr(discord.Webhook, "edit_message", wait_first)
+    edits: list[str] = []
+    case.fixture.failpoint = edits.append
+    shown = case.delivery()
+    shown.show_running(job, JobProgress(step=1, total=2, seconds_left=None))
+    async with asyncio.timeout(60):
+        await begun.wait()
+        # This state is outdated once there is an answer.
+        shown.show_running(job, JobProgress(step=2, total=2, seconds_left=None))
+        delivering = asyncio.create_task(shown.deliver(job))
+        for _ in range(8):
+            await asyncio.sleep(0)
+        assert edits == ["before edit"]
+        go_on.set()
+        await delivering
+    assert edits == ["before edit", "after edit"] * 2
+    assert [text for _, text in message.shown] == [
+        f"running {job.id} step 1",
+        f"answer failed {job.id}: No.",
     ]
 
 
