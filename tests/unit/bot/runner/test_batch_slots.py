@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from bot.runner.batch_slots import BatchSlots
+from dataclasses import replace
+
+from bot.runner.batch_slots import BatchSlots, ModelSlots
+from inference import ModelState, ModelStatus, ServiceStatus
+from tests.support.services import READY
+
+
+def status(**slots: int) -> ServiceStatus:
+    """Loaded models with these numbers of slots."""
+    return replace(
+        READY,
+        models=tuple(
+            ModelStatus(name=name, state=ModelState.LOADED, slots=number)
+            for name, number in slots.items()
+        ),
+    )
 
 
 async def test_slots_are_ready_in_order_as_far_as_the_batch_goes() -> None:
@@ -45,3 +60,32 @@ async def test_a_batch_that_shrinks_admits_no_more_until_enough_are_released() -
     assert not taken[3].done()
     slots.release(taken[2])
     assert taken[3].done()
+
+
+async def test_a_batch_that_grows_admits_those_that_wait() -> None:
+    slots = BatchSlots()
+    taken = [slots.take() for _ in range(4)]
+    slots.resize(3)
+    assert [slot.done() for slot in taken] == [True, True, True, False]
+
+
+async def test_the_batch_of_each_model_follows_the_status() -> None:
+    slots = ModelSlots()
+    slots.resize(status(a=1, b=2))
+    taken = {name: [slots.take(name) for _ in range(4)] for name in ("a", "b")}
+
+    def ready() -> dict[str, int]:
+        return {name: sum(slot.done() for slot in each) for name, each in taken.items()}
+
+    assert ready() == {"a": 1, "b": 2}
+    slots.resize(status(a=3, b=2))
+    assert ready() == {"a": 3, "b": 2}
+    slots.resize(status(a=3, b=4))
+    assert ready() == {"a": 3, "b": 4}
+    # A batch that shrinks gives its next slot only after enough were released.
+    slots.resize(status(a=2, b=4))
+    slots.release(taken["a"][0])
+    assert ready() == {"a": 3, "b": 4}
+    slots.release(taken["a"][1])
+    assert ready() == {"a": 4, "b": 4}
+    assert not slots.free("a")
