@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from bot.i18n.translate import translate
 from bot.jobs.job import Job
 from tests.support.services import ScriptedService
 from tests.support.several_models import CAT, MODELS, press, redraw, said, service
@@ -144,6 +145,23 @@ async def test_edit_can_change_the_model_and_then_uses_its_defaults(
         7.5,
     )
     assert job.variants[0].strength == 0.7
+
+
+@pytest.mark.parametrize(
+    ("model", "fields"),
+    [
+        ("sd2-depth", ["prompt", "negative", "strength", "seed", "model"]),
+        ("sdxl-turbo", ["prompt", "strength", "seed", "model"]),
+    ],
+)
+async def test_edit_has_the_fields_of_the_jobs_model(
+    sim: SimulatedDiscord, model: str, fields: list[str]
+) -> None:
+    await redraw(sim, model=model)
+    shown = await press(sim, sim.last, "Edit")
+    assert [label["label"] for label in shown.modal["components"]] == [
+        translate("en", f"img2img.form.{name}") for name in fields
+    ]
 
 
 async def test_edit_without_another_model_keeps_the_settings(sim: SimulatedDiscord) -> None:
