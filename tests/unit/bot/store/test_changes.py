@@ -154,6 +154,19 @@ async def test_erasure_counts_a_job_once_and_each_of_its_pictures(
     }
 
 
+@pytest.mark.parametrize("answered", [False, True])
+async def test_erasure_counts_a_cancelled_job(store: Store, answered: bool) -> None:
+    """With the picture that was made before it was cancelled."""
+    one = await make(store, await running(store))
+    await store.cancel(one.id)
+    if answered:
+        await store.answered(one.id, 2.0)
+    assert await store.erase_before(2.5) == answered
+    assert await store.erase_user(7) == (not answered)
+    assert await store.ledger.tally() == {("2027-01-15", "cancelled"): (1, 1)}
+    assert await store.job(one.id) is None
+
+
 async def test_the_last_activity_is_the_newest_request_or_answer(store: Store) -> None:
     assert await last_activity(store.database) is None
     for created in (200.0, 100.0):
