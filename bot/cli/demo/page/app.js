@@ -269,10 +269,10 @@ document.addEventListener("drop", (event) => {
   takeFiles(event.dataTransfer.files);
 });
 document.addEventListener("click", (event) => {
-  const target = event.target.closest("[data-channel], [data-message]");
-  if (!target) return;
+  const clicked = event.target.closest("[data-channel], [data-message]");
+  if (!clicked) return;
   event.preventDefault();
-  const { channel, message } = target.dataset;
+  const { channel, message } = clicked.dataset;
   if (channel && channel !== state.channel && channelById(channel)) {
     state.channel = channel;
     target = message ?? null;
