@@ -27,7 +27,7 @@ _START = re.compile(r"https?://", re.IGNORECASE)
 _END = re.compile(
     r"[\s\x00-\x20\x7f<>\"“”„«»‹›]|\\(?![_*~()\[\]])|&(?:[lg]t|quot|apos|#0*39);|\|\||\[/"
 )
-# Markdown that escapes what it would take for a mark.
+# A character that Markdown would take for a mark, after the backslash that escapes it.
 _ESCAPED = re.compile(r"\\([_*~()\[\]])")
 # The name of a picture, and a word or sign in another script that follows it without a space.
 _FILE_END = re.compile(

@@ -1,4 +1,4 @@
-"""Forms about an earlier job whose settings its model, or the one in its place, does not have."""
+"""Forms about an earlier job, without the settings that the model of the new request lacks."""
 
 from __future__ import annotations
 

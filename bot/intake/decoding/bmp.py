@@ -1,4 +1,4 @@
-"""BMP files whose channels are named by bit masks, of which Pillow knows few.
+"""BMP files whose channels are given by bit masks. Pillow reads a few sets of masks only.
 
 https://learn.microsoft.com/windows/win32/api/wingdi/ns-wingdi-bitmapv5header
 """

@@ -17,7 +17,7 @@ RASTER_SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", "
 CAMERA_SUFFIXES = (".avif", ".heic", ".heif", ".tif", ".tiff")
 IMAGE_SUFFIXES = frozenset((*RASTER_SUFFIXES, *CAMERA_SUFFIXES))
 VIDEO_SUFFIXES = frozenset([".mp4", ".mov", ".webm", ".mkv", ".avi", ".m4v"])
-# Types that say only that the sender knew none.
+# Content types of files whose type the sender did not know.
 _UNKNOWN_TYPES = frozenset(["", "application/octet-stream", "binary/octet-stream"])
 _SPOILER = re.compile(r"\|\|(.+?)\|\|", re.DOTALL)
 
