@@ -36,8 +36,8 @@ DEFERRED = {"prompt": "a fox", "image": b"this is not a picture"}
 @pytest.fixture
 async def discord(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeDiscord]:
     """The fake Discord with the whole bot connected to it."""
-    for name, seconds in (("FIRST_PAUSE", 0.01), ("EVENT_SECONDS", 0.3), ("RESPONSE_SECONDS", 0.1)):
-        monkeypatch.setattr(replies, name, seconds)
+    for name in ("FIRST_PAUSE", "RESPONSE_SECONDS"):
+        monkeypatch.setattr(replies, name, 0.01)
     async with fake_discord(DiscordState()) as server:
         point_discord_py_at(server.port)
         async with open_bot(settings_for(tmp_path), ScriptedService()) as bot, bot:
@@ -75,15 +75,25 @@ def visible(discord: FakeDiscord, channel: int) -> list[Message]:
 FAULTS = (*Fault, Refusal(503, 0, "down"), Refusal(400, 130000, "overloaded"))
 
 
+def set_event_wait(monkeypatch: pytest.MonkeyPatch, fault: Fault | Refusal) -> None:
+    """How long a follow-up waits for its event. Only a request that was carried out has one."""
+    carried_out = isinstance(fault, Fault) and fault is not Fault.LOST
+    monkeypatch.setattr(replies, "EVENT_SECONDS", 60.0 if carried_out else 0.01)
+
+
 @pytest.mark.parametrize("private", [False, True])
 async def test_a_refusal_arrives_whatever_breaks_once(
-    discord: FakeDiscord, subtests: pytest.Subtests, private: bool
+    discord: FakeDiscord,
+    monkeypatch: pytest.MonkeyPatch,
+    subtests: pytest.Subtests,
+    private: bool,
 ) -> None:
     channel = 5000 + 1000 * private
     for route in (EDIT, FOLLOW_UP, DELETE):
         for fault in FAULTS:
             with subtests.test(route=route, fault=str(fault)):
                 channel += 10
+                set_event_wait(monkeypatch, fault)
                 discord.faults.clear()
                 discord.faults[route] = [fault]
                 await discord.command(
@@ -129,7 +139,7 @@ async def test_where_no_ephemeral_reply_is_possible_the_message_holds_the_senten
 
 
 async def test_a_refusal_after_a_button_arrives_once_whatever_breaks(
-    discord: FakeDiscord, subtests: pytest.Subtests
+    discord: FakeDiscord, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ) -> None:
     """The reply is a message of its own, beside the one with the button."""
     channel = 9200
@@ -137,6 +147,7 @@ async def test_a_refusal_after_a_button_arrives_once_whatever_breaks(
         with subtests.test(fault=str(fault)):
             channel += 10
             copy = await shown_copy(discord, channel)
+            set_event_wait(monkeypatch, fault)
             discord.faults.clear()
             discord.faults[DELETE_MESSAGE] = [Refusal(403, 50013, "no")]
             discord.faults[FOLLOW_UP] = [fault]
@@ -157,6 +168,7 @@ async def test_a_refusal_arrives_where_discord_sends_no_events(
         pass
 
     monkeypatch.setattr(discord, "announce", silent)
+    monkeypatch.setattr(replies, "EVENT_SECONDS", 0.01)
     discord.faults[FOLLOW_UP] = [fault]
     await discord.command(APPLICATION, 9400, 9401, "img2img", **DEFERRED)
     await shown(discord, 9400, "That file is not a picture")

@@ -79,10 +79,49 @@ async def test_jobs_that_are_erased_during_a_backup_are_not_in_it(
     assert await jobs_in(tmp_path / "new") == [kept]
 
 
+async def test_what_is_erased_during_a_backup_is_overwritten_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite would otherwise only mark the pages as free."""
+    prompt = "a secret prompt"
+    async with Store.open(tmp_path) as store:
+        await accepted(store, 1)
+        await accepted(store, 2, user_id=8, prompt=prompt)
+        add = creation._add
+
+        def add_after_erasure(*args: Any) -> bool:
+            store._erase(user=8)
+            return add(*args)
+
+        monkeypatch.setattr(creation, "_add", add_after_erasure)
+        assert create(tmp_path, tmp_path / "backup.tar").jobs == 1
+    assert prompt.encode() not in content(tmp_path / "backup.tar")
+
+
+async def test_a_file_that_appears_during_a_backup_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(tmp_path / "data", 1)
+    file = tmp_path / "backup.tar"
+    add = creation._add
+
+    def add_while_a_file_appears(*args: Any) -> bool:
+        file.write_text("another program's")
+        return add(*args)
+
+    monkeypatch.setattr(creation, "_add", add_while_a_file_appears)
+    with pytest.raises(StartError, match="exists already"):
+        create(tmp_path / "data", file)
+    assert file.read_text() == "another program's"
+    assert names_in(tmp_path) == {"backup.tar", "data"}
+
+
 async def test_a_backup_says_which_pictures_have_no_file(tmp_path: Path) -> None:
-    one = await filled(tmp_path / "data", 1)
+    async with Store.open(tmp_path / "data") as store:
+        one, _ = [await accepted(store, number) for number in range(2)]
     (tmp_path / "data" / "pictures" / f"{one.source}.png").unlink()
-    assert create(tmp_path / "data", tmp_path / "backup.tar").missing == (one.source,)
+    contents = create(tmp_path / "data", tmp_path / "backup.tar")
+    assert (contents.jobs, contents.pictures, contents.missing) == (2, 1, (one.source,))
     restored = restore(tmp_path / "backup.tar", tmp_path / "new")
     assert restored.contents.missing == (one.source,)
 
@@ -134,6 +173,38 @@ async def test_a_restore_keeps_what_it_replaces(tmp_path: Path) -> None:
     assert await jobs_in(tmp_path / "data") == [old]
     assert restored.replaced is not None
     assert await jobs_in(restored.replaced) == [newer]
+
+
+async def test_the_log_of_a_killed_bot_is_replaced_with_its_database(tmp_path: Path) -> None:
+    """Beside the restored database, SQLite would read it as that one's."""
+    old = await filled(tmp_path / "old", 1)
+    create(tmp_path / "old", tmp_path / "backup.tar")
+    async with Store.open(tmp_path / "running") as store:
+        newer = await accepted(store, 2)
+        shutil.copytree(tmp_path / "running", tmp_path / "data")
+    assert (tmp_path / "data" / f"{FILE_NAME}-wal").stat().st_size > 0
+    restored = restore(tmp_path / "backup.tar", tmp_path / "data")
+    assert names_in(tmp_path / "data") & {f"{FILE_NAME}-wal", f"{FILE_NAME}-shm"} == set()
+    assert await jobs_in(tmp_path / "data") == [old]
+    assert restored.replaced is not None
+    assert await jobs_in(restored.replaced) == [newer]
+
+
+async def test_only_the_owner_can_read_what_was_restored(tmp_path: Path) -> None:
+    one = await filled(tmp_path / "data", 1)
+    create(tmp_path / "data", tmp_path / "backup.tar")
+    umask = os.umask(0)
+    try:
+        restore(tmp_path / "backup.tar", tmp_path / "new")
+    finally:
+        os.umask(umask)
+    for name, mode in (
+        (".", 0o700),
+        (FILE_NAME, 0o600),
+        ("pictures", 0o700),
+        (f"pictures/{one.source}.png", 0o600),
+    ):
+        assert stat.S_IMODE((tmp_path / "new" / name).stat().st_mode) == mode, name
 
 
 async def test_replaced_data_is_erased_with_its_user(tmp_path: Path) -> None:

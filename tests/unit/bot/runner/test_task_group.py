@@ -9,6 +9,7 @@ import logging
 import pytest
 
 from bot.runner.task_group import BackgroundTasks
+from tests.support.clocks.simulated_time import in_simulated_time
 
 WHERE = contextvars.ContextVar("WHERE", default="owner")
 
@@ -55,6 +56,7 @@ async def test_tasks_run_in_the_context_of_their_owner() -> None:
     assert seen == ["owner", "owner"]
 
 
+@in_simulated_time
 async def test_closing_waits_for_what_tasks_start_and_cancels_the_rest() -> None:
     finished: list[str] = []
     tasks = BackgroundTasks(lambda: None)
@@ -68,6 +70,6 @@ async def test_closing_waits_for_what_tasks_start_and_cancels_the_rest() -> None
 
     tasks.spawn(first(), "first")
     stuck = tasks.spawn(asyncio.Event().wait(), "stuck")  # type: ignore[arg-type]
-    await tasks.close(grace_seconds=0.05)
+    await tasks.close(grace_seconds=60.0)
     assert finished == ["first", "second"]
     assert stuck.cancelled()

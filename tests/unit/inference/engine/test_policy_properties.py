@@ -13,6 +13,7 @@ from inference.engine.policy import MIN_ROWS, BatchItem, BatchPolicy
 from tests.support.requests import request
 
 KEYS = 3
+ROW_SIZES = (1.0, 0.5, 2.0)
 ROW_LIMIT, REQUEST_LIMIT, ADMISSIONS = 6, 5, 2
 
 
@@ -36,11 +37,12 @@ class PolicyMachine(RuleBasedStateMachine):
     @rule(
         key=st.integers(0, KEYS - 1),
         rows=st.integers(1, 2),
+        row_size=st.sampled_from(ROW_SIZES),
         steps=st.integers(1, 5),
         tiles=st.sampled_from([1, 1, 2, 5]),
     )
-    def add(self, key: int, rows: int, steps: int, tiles: int) -> None:
-        item = BatchItem(request(f"r{next(self.numbers)}"), key, rows, tiles)
+    def add(self, key: int, rows: int, row_size: float, steps: int, tiles: int) -> None:
+        item = BatchItem(request(f"r{next(self.numbers)}"), key, rows, row_size, tiles)
         self.steps_left[item] = steps * tiles
         self.policy.add(item)
 
@@ -66,17 +68,17 @@ class PolicyMachine(RuleBasedStateMachine):
                 self.start(item)
         self.encode_tiles(oom)
         batch = self.policy.next_batch()
-        rows = sum(item.rows for item in batch)
+        load = sum(item.load for item in batch)
         assert bool(batch) == bool(self.policy.running)
         assert len({item.key for item in batch}) <= 1
-        assert len(batch) == 1 or rows <= self.policy.row_limit
+        assert len(batch) == 1 or load <= self.policy.row_limit
         tiles = Counter(batch)
         for item, number in tiles.items():
             assert number <= self.tiles_left_of_step(item)
         self.check_that_tiles_fill_the_call(tiles)
         if oom == "batch" and len(batch) > 1:
             # As the loop does it: fewer rows; here the last one begins again, too.
-            self.policy.lower_row_limit(rows - batch[-1].rows)
+            self.policy.lower_row_limit(load - batch[-1].load)
             self.lowest_row_limit = min(self.lowest_row_limit, self.policy.row_limit)
             self.restart(batch[-1])
             self.policy.requeue_first(batch[-1])
@@ -129,13 +131,13 @@ class PolicyMachine(RuleBasedStateMachine):
     def check_that_tiles_fill_the_call(self, tiles: Counter[BatchItem]) -> None:
         """No row stays empty that a further tile has use for, and no request gets a second tile
         while another one that fits got none."""
-        rows = sum(item.rows * number for item, number in tiles.items())
+        load = sum(item.load * number for item, number in tiles.items())
         for item in self.policy.running:
             if tiles and item.key == next(iter(tiles)).key and not tiles[item]:
                 assert max(tiles.values()) == 1
         for item, number in tiles.items():
             if number < self.tiles_left_of_step(item):
-                assert rows + item.rows > self.policy.row_limit
+                assert load + item.load > self.policy.row_limit
 
     @invariant()
     def every_request_waits_or_runs(self) -> None:
@@ -150,7 +152,7 @@ class PolicyMachine(RuleBasedStateMachine):
     def no_running_request_starves(self) -> None:
         # Each key is due once in a round and may be postponed once. After the limit was lowered,
         # the requests of one key need several calls.
-        calls = math.ceil(2 * REQUEST_LIMIT / self.lowest_row_limit)
+        calls = math.ceil(2 * max(ROW_SIZES) * REQUEST_LIMIT / self.lowest_row_limit)
         assert all(turns <= 2 * KEYS * calls for turns in self.turns_without_step.values())
 
     def teardown(self) -> None:

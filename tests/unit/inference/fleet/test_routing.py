@@ -103,9 +103,40 @@ def test_old_sources_are_forgotten() -> None:
     assert load.rank(routed(WIDE, 1), SLOTS) == ["b", "a"]
 
 
+def test_a_source_that_is_used_again_is_remembered_for_longer() -> None:
+    load = FleetLoad()
+    for number in (*range(REMEMBERED_SOURCES), 0, REMEMBERED_SOURCES):
+        load.start("b", str(number), routed(TALL, number))
+        load.finish(str(number))
+    assert load.rank(routed(WIDE, 0), SLOTS) == ["b", "a"]
+    assert load.rank(routed(WIDE, 1), SLOTS) == ["a", "b"]
+
+
 def test_equal_pixels_are_one_source() -> None:
     first, second = (RoutedRequest.of(request(id=name)) for name in "ab")
     assert first == second
+
+
+def test_a_request_in_tiles_has_the_size_of_a_tile() -> None:
+    """Its calls are those of pictures of that size."""
+    large = request(width=1536, height=1024, tile=WIDE)
+    assert RoutedRequest.of(large).size == WIDE
+    assert RoutedRequest.of(request(width=1536, height=1024)).size == (1536, 1024)
+
+
+def test_a_model_that_was_not_loaded_yet_has_as_many_slots_as_the_largest_of_the_others() -> None:
+    load = FleetLoad()
+    models = {
+        "m": ModelStatus(name="m", state=LOADED, slots=16, loads=1),
+        "n": ModelStatus(name="n", state=LOADED, slots=2, loads=1),
+        "new": ModelStatus(name="new", state=UNLOADED),
+    }
+    fleet = {"a": models, "b": models}
+    load.start("a", "new", routed(TALL, 1, "new"))
+    for number in range(2, 4):
+        load.start("b", str(number), routed(TALL, number, "m"))
+    # A sixteenth of the slots of a, and an eighth of those of b.
+    assert load.rank(routed(WIDE, 9, "m"), fleet) == ["a", "b"]
 
 
 def test_a_request_that_is_sent_elsewhere_counts_there_only() -> None:

@@ -101,11 +101,17 @@ def test_the_models_stay_known_while_no_replica_reports() -> None:
     summary = FleetSummary()
     summary.capacity([replica("a", loaded("m"), loaded("n"))])
     capacity = summary.capacity([])
-    assert not capacity.serving
+    assert (capacity.serving, capacity.slots) == (False, 1)
     assert [(each.name, each.state, each.slots) for each in capacity.models] == [
         ("m", UNLOADED, 1),
         ("n", UNLOADED, 1),
     ]
+
+
+def test_a_load_takes_as_long_as_in_the_slowest_replica() -> None:
+    found = [replica("a", loaded("m")), replica("b", replace(loaded("m"), load_seconds=9.0))]
+    for each in (found, found[::-1]):
+        assert FleetSummary().capacity(each).models[0].load_seconds == 9.0
 
 
 def test_counts_of_a_replica_that_has_ended_are_kept() -> None:
