@@ -90,10 +90,10 @@ async def suspended_child(intake: Intake) -> psutil.Process:
 async def test_a_child_that_hangs_costs_one_request() -> None:
     async with Intake(GENEROUS) as intake:
         await suspended_child(intake)
-        intake.limits = IntakeLimits(decode_seconds=0.05)
+        intake._sandbox._seconds = 0.05
         with pytest.raises(TooMuchWork):
             await intake.from_bytes(PLAIN, **SMALL)
-        intake.limits = GENEROUS
+        intake._sandbox._seconds = GENEROUS.decode_seconds
         assert sandbox_children() == []
         await intake.from_bytes(PLAIN, **SMALL)
 

@@ -169,7 +169,8 @@ async def test_the_next_picture_is_used_if_the_first_one_s_server_is_silent(
 ) -> None:
     """A picture may take a quarter of the time. The clock jumps when a server is silent."""
     loop = asyncio.get_running_loop()
-    time, jumps = loop.time, []
+    time = loop.time
+    jumps: list[float] = []
     monkeypatch.setattr(loop, "time", lambda: time() + sum(jumps))
 
     async def be_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
