@@ -21,3 +21,17 @@ async def filled(folder: Path, number: int) -> Job:
     """A closed store with one job; the job."""
     async with Store.open(folder) as store:
         return await accepted(store, number)
+
+
+async def jobs_in(folder: Path) -> list[Job]:
+    """The jobs of a closed store, whose pictures are intact."""
+    async with Store.open(folder) as store:
+        found = await store.unanswered()
+        for one in found:
+            await store.pictures.get(one.sources[0])
+        return found
+
+
+def names_in(folder: Path) -> set[str]:
+    """The names of the files and folders in a folder."""
+    return {path.name for path in folder.iterdir()}
