@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
-from io import BytesIO
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from bot.images.labels import draw_label, load_fonts
 from bot.images.picture import Picture
 
 GAP = 8
-# Pillow's own font has ASCII only. This one has the Latin, Greek and Cyrillic letters.
-FONT = files("bot.images").joinpath("fonts", "DejaVuSans.ttf")
-# Legible where Discord shows a sheet at half its size.
-LABEL_SIZE, LABEL_HEIGHT = 24, 40
+LABEL_HEIGHT = 40
 # Discord shows small pictures in their own size, which is hard to see.
 SHOWN_SIDE = 384
 BACKGROUND = "#1e1f26"
-TEXT_COLOUR = "#f2f3f5"
 # The part that would be redrawn.
 TINT = "#ff2fd0"
 
@@ -38,13 +33,13 @@ def labelled(pictures: Sequence[tuple[Picture, str]], columns: int) -> Picture:
     across, down = width + GAP, height + LABEL_HEIGHT + GAP
     sheet = Image.new("RGB", (columns * across + GAP, rows * down + GAP), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.truetype(BytesIO(FONT.read_bytes()), LABEL_SIZE)
-    for number, (picture, label) in enumerate(pictures):
-        x = GAP + number % columns * across
-        y = GAP + number // columns * down
+    fonts = load_fonts()
+    for index, (picture, label) in enumerate(pictures):
+        x = GAP + index % columns * across
+        y = GAP + index // columns * down
         sheet.paste(_image(picture), (x, y))
         middle = (x + width / 2, y + height + LABEL_HEIGHT / 2)
-        draw.text(middle, label, fill=TEXT_COLOUR, font=font, anchor="mm")
+        draw_label(draw, middle, label, number=index + 1, fonts=fonts)
     return _picture(sheet)
 
 

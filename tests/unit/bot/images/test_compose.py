@@ -40,13 +40,6 @@ def test_a_sheet_has_its_pictures_in_rows_with_a_label_below_each() -> None:
     assert sheet.getpixel((0, 0)) == Image.new("RGB", (1, 1), BACKGROUND).getpixel((0, 0))
 
 
-@pytest.mark.parametrize("label", ["è", "ü", "ñ", "Я", "Ω", "–"])
-def test_a_label_has_letters_outside_ascii(label: str) -> None:
-    # This character is in no font: it is drawn as an empty box.
-    missing = labelled([(plain("red"), "\uffff")], 1)
-    assert labelled([(plain("red"), label)], 1) != missing
-
-
 def test_an_enlarged_picture_keeps_its_colours() -> None:
     large = enlarged(plain("red", 10, 20), 3)
     assert (large.width, large.height) == (30, 60)
