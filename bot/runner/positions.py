@@ -17,7 +17,8 @@ SHOWN_POSITIONS = 5
 
 
 class _Shown(NamedTuple):
-    """The contents of a job's message: its position, and whether it waits for its model."""
+    """The contents of a job's message: its position, and whether it waits for its model. It is not
+    stored: after a restart, it is not known."""
 
     ahead: int = 0
     ready: bool = True
@@ -54,15 +55,18 @@ class PositionUpdater:
             state = self._state(position)
             if number < SHOWN_POSITIONS:
                 changed = known != state
+            elif known is not None:
+                changed = not known.same_wait(state)
             else:
-                changed = known is not None and not known.same_wait(state)
+                # After a restart: its message may have a note about loading.
+                changed = state.same_wait(_Shown())
             self._update(job, position, state if changed else known, changed=changed)
         for job in self._queue.running:
             if job.id in in_service:
                 position = in_service[job.id]
+                state, known = self._state(position), before.get(job.id)
                 # Its earlier position does not matter any more.
-                state, known = self._state(position), before.get(job.id, _Shown())
-                changed = known._replace(ahead=0) != state
+                changed = known is None or known._replace(ahead=0) != state
                 self._update(job, position, state, changed=changed)
 
     def _update(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+import pytest
+
 from bot.delivery.delivery import Delivery
 from bot.jobs.estimate import JobEstimates
 from bot.jobs.job import Job, QueuePosition
@@ -137,3 +139,38 @@ def test_a_download_is_shown_to_all_and_its_progress_to_the_next_jobs() -> None:
         positions.estimates.status = replace(READY, models=(model,))
         positions.updater.update()
         assert [name for name, _ in positions.delivery.take()] == told
+
+
+@pytest.mark.parametrize("models", [(), (ModelStatus(name="a", state=ModelState.LOADING),)])
+def test_after_a_restart_each_message_loses_its_note_about_loading(
+    models: tuple[ModelStatus, ...],
+) -> None:
+    """What the messages show is not stored. One edit each: many jobs may wait."""
+    positions = Positions()
+    names = [f"job {n}" for n in range(SHOWN_POSITIONS + 3)]
+    for number, name in enumerate(names):
+        positions.queue.add(queued_job(name, user=number))
+    # The first one is in the service, which has not begun with it.
+    assert positions.queue.pop() is not None
+    positions.estimates.status = replace(READY, state=ServiceState.LOADING, models=models)
+    positions.updater.update()
+    shown = [name for name, _ in positions.delivery.take()]
+    assert sorted(shown) == names[: SHOWN_POSITIONS + 1]
+    loaded = tuple(replace(model, state=ModelState.LOADED) for model in models)
+    positions.estimates.status = replace(READY, models=loaded)
+    positions.updater.update()
+    assert sorted(name for name, _ in positions.delivery.take()) == names
+    assert set(positions.delivery.models[-len(names) :]) == {None}
+    positions.updater.update()
+    assert positions.delivery.take() == []
+
+
+def test_a_job_that_is_in_service_after_a_restart_loses_its_note_about_loading() -> None:
+    positions = Positions()
+    positions.estimates.status = READY
+    positions.queue.add(queued_job("one", user=1))
+    assert positions.queue.pop() is not None
+    positions.updater.update()
+    assert positions.delivery.take() == [("one", 0)]
+    positions.updater.update()
+    assert positions.delivery.take() == []
