@@ -123,8 +123,8 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         if self._stopping:
             return
         self._admit()
-        self._step()
-        self._outputs.decode_next(self.policy.turn_limit)
+        rows = self._step()
+        self._outputs.decode_next(self.policy.limit_beside(rows))
         # Waiting for a copy costs nothing when there is nothing else to launch.
         self._outputs.report_ready(wait=not self._has_work)
         self.turns += 1
@@ -253,10 +253,11 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         """Whether there are requests beside one that is prepared or runs."""
         return len(self._jobs) + len(self._preparations) > 1 or not self._outputs.is_empty
 
-    def _step(self) -> None:
+    def _step(self) -> int:
+        """Step the batch that is due. Returns the rows of its call; 0 if nothing runs."""
         batch = {self._jobs[item]: n for item, n in Counter(self.policy.next_batch()).items()}
         if not batch:
-            return
+            return 0
         steps = {job: job.running.step for job in batch}
         if (error := self._predict(batch)) is None:
             self.policy.step_succeeded()
@@ -266,6 +267,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
             if job.item in self._jobs and job.running.step > step:
                 self.policy.tiles_predicted(job.item, job.running.step - step)
                 self._report_step(job)
+        return sum(job.item.rows * tiles for job, tiles in batch.items())
 
     def _predict(self, batch: Mapping[Job[RunningT], int]) -> Exception | None:
         """One call for these requests, each with the number of its tiles."""

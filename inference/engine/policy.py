@@ -102,10 +102,15 @@ class BatchPolicy:
 
     @property
     def turn_limit(self) -> int:
-        """How many requests this turn may prepare, and how many tiles it may encode or decode."""
-        if not self._running:
+        """How many requests this turn may prepare, and how many tiles it may encode, before its
+        call."""
+        return self.limit_beside(self._rows_of(self._key_order[0]) if self._running else 0)
+
+    def limit_beside(self, rows: int) -> int:
+        """How many requests a turn may prepare, or tiles encode or decode, beside a call of so many
+        rows; 0 rows are no call."""
+        if not rows:
             return self.admission_limit
-        rows = self._rows_of(self._key_order[0])
         return min(self.admission_limit, max(1, rows // ROWS_PER_ADMISSION))
 
     @property

@@ -95,6 +95,35 @@ def test_other_requests_take_steps_between_the_tiles(model: Depth2ImgModel, phas
     assert set(turns) <= set(recorder.steps("small"))
 
 
+def test_a_turn_decodes_one_tile_for_each_eight_rows_of_its_own_call(
+    model: Depth2ImgModel,
+) -> None:
+    """Not of the next turn's call, which has another size and fewer or more rows."""
+    engine, recorder = new_engine(model, row_limit=16, admission_limit=4)
+    rows: dict[int, int] = {}
+    tiles: Counter[int] = Counter()
+    denoise = model._denoise
+
+    def count_rows(latents: torch.Tensor, *inputs: torch.Tensor) -> torch.Tensor:
+        rows[engine.turns] = len(latents)
+        return denoise(latents, *inputs)
+
+    model._denoise = count_rows  # type: ignore[method-assign]
+    engine.post(Submit(tiled()))
+    while engine.policy.preparing or not engine.policy.running:
+        engine.turn()
+    watch(model, "decode", lambda _: tiles.update([engine.turns]))
+    for number in range(8):
+        engine.post(Submit(small(f"square {number}")))
+    engine.post(Submit(small("wide", width=128)))
+    finish(engine, recorder, ["large"])
+    expected = {turn: rows[turn] // 8 or 1 for turn in tiles}
+    assert set(expected.values()) == {1, 2}
+    *turns, last = tiles
+    assert {turn: tiles[turn] for turn in turns} == {turn: expected[turn] for turn in turns}
+    assert tiles[last] <= expected[last]
+
+
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_turn_without_other_requests_is_bounded_too(model: Depth2ImgModel, phase: Phase) -> None:
     engine, recorder = new_engine(model, row_limit=64, admission_limit=4)
