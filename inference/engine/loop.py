@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic
 
 from inference.engine.device_time import DeviceClock, DeviceMeter, HostClock, Share
@@ -57,8 +57,8 @@ class _Loaded(Generic[InputsT]):
 class _Preparation:
     """An admitted request that is not prepared yet. `begun_at` is None until its turn has come."""
 
+    shares: list[Share]
     begun_at: float | None = None
-    shares: list[Share] = field(default_factory=list)
 
 
 class SteppedEngine(Generic[InputsT, RunningT]):
@@ -87,6 +87,8 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         self._inbox: queue.SimpleQueue[Command | _Loaded[InputsT]] = queue.SimpleQueue()
         self._loading: set[BatchItem] = set()
         self._inputs: dict[BatchItem, InputsT] = {}
+        # Kept when a request begins again: the device has worked for it.
+        self._shares: dict[BatchItem, list[Share]] = {}
         self._preparations: dict[BatchItem, _Preparation] = {}
         self._jobs: dict[BatchItem, Job[RunningT]] = {}
         self._restarted: set[BatchItem] = set()
@@ -185,7 +187,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
 
     def _admit(self) -> None:
         for item in self.policy.admit():
-            self._preparations[item] = _Preparation()
+            self._preparations[item] = _Preparation(self._shares.setdefault(item, []))
         whole = [item for item in self._preparations if item.tiles == 1]
         if whole := [item for item in whole if self._begin(item)]:
             self._prepare(whole)
@@ -213,10 +215,11 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         preparation, begin = self._preparations[item], self._meter.begin()
         number = self.policy.turn_limit
         left = attempt(lambda: self.model.encode_tiles(self._inputs[item], number))
+        # Also after an error, which leaves the tiles before it encoded.
+        self._meter.end(begin, {preparation: 1})
         if isinstance(left, Exception):
             self._preparation_failed(item, left)
             return
-        self._meter.end(begin, {preparation: 1})
         self._report(TilesDone(item.request.id))
         if not left:
             self._prepare([item])
@@ -356,4 +359,5 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         self._preparations.pop(item, None)
         self._jobs.pop(item, None)
         self._inputs.pop(item, None)
+        self._shares.pop(item, None)
         self._restarted.discard(item)

@@ -178,6 +178,19 @@ def finish(
     raise AssertionError(f"after {most_turns} turns {left} have not ended")
 
 
+class CountingClock:
+    """Each call takes one second: the time moves between two marks."""
+
+    now = 0
+
+    def mark(self) -> int:
+        self.now += 1
+        return self.now
+
+    def seconds(self, begin: int, end: int) -> float:
+        return end - begin
+
+
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 """The error of torch's CUDA allocator."""
 

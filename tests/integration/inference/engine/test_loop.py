@@ -18,6 +18,7 @@ from inference.types import Progress
 from inference.worker.messages import Cancel, Started, Submit
 from tests.support.engines import (
     LIBRARY_WARNINGS,
+    CountingClock,
     array,
     finish,
     new_engine,
@@ -137,19 +138,6 @@ def growth(number: int) -> int:
     for start in range(0, number, 200):
         round_of([f"r{start + n}" for n in range(200)])
     return settled() - before
-
-
-class CountingClock:
-    """Each call takes one second: the time moves between two marks."""
-
-    now = 0
-
-    def mark(self) -> int:
-        self.now += 1
-        return self.now
-
-    def seconds(self, begin: int, end: int) -> float:
-        return end - begin
 
 
 def test_the_device_time_of_every_call_is_divided_among_its_requests(model: Depth2ImgModel) -> None:

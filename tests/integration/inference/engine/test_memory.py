@@ -16,6 +16,7 @@ from inference.worker.messages import Submit
 from tests.support.engines import (
     LIBRARY_WARNINGS,
     OUT_OF_MEMORY,
+    CountingClock,
     failing,
     finish,
     force_library_steps,
@@ -152,6 +153,49 @@ def test_a_request_that_fits_alone_waits_until_nothing_else_runs(
         engine.post(Submit(request(id_, width=128 if id_ == "large" else 64)))
     finish(engine, recorder, ids)
     assert not recorder.failures
+
+
+def test_the_device_time_of_tiles_is_kept_when_memory_runs_out_for_a_further_one(
+    model: Depth2ImgModel,
+) -> None:
+    """Those that are encoded are not encoded again."""
+    wanted = request("large", width=128, height=128, tile=(64, 64), steps=5, strength=0.4)
+    encode, beside_others = model.pipe.vae.encode, 0
+
+    def fail_at_the_third_tile(pixels: torch.Tensor, **options: Any) -> Any:
+        nonlocal beside_others
+        beside_others += bool(engine.policy.running)
+        if engine.policy.running and beside_others > 2:
+            raise OUT_OF_MEMORY
+        return encode(pixels, **options)
+
+    engine, recorder = new_engine(model, row_limit=4, clock=CountingClock())
+    engine.post(Submit(request("small", steps=10, strength=1.0)))
+    engine.turn()
+    model.pipe.vae.encode = fail_at_the_third_tile
+    engine.post(Submit(wanted))
+    finish(engine, recorder, ["small", "large"])
+    # Nine calls encode a tile each, and one failed. Then the request is prepared, two steps take
+    # five calls each, and nine calls decode a tile each.
+    assert beside_others == 3
+    assert recorder.results["large"].timings.device == 10 + 1 + 2 * 5 + 9
+
+
+def test_the_device_time_before_a_request_begins_again_is_kept(model: Depth2ImgModel) -> None:
+    predict = model.predict
+
+    def fails(batch: Any, _tiles: Any) -> bool:
+        (one, *_) = batch
+        return one.request.id == "large" and one.step == 2 and len(engine.policy.running) > 1
+
+    model.predict = failing(predict, OUT_OF_MEMORY, fails)  # type: ignore[method-assign]
+    engine, recorder = new_engine(model, row_limit=2, clock=CountingClock())
+    engine.post(Submit(request("small", steps=10, strength=1.0)))
+    engine.post(Submit(request("large", width=128, steps=6, strength=1.0)))
+    finish(engine, recorder, ["small", "large"])
+    # Both times it is prepared; two steps before the error are taken again.
+    assert recorder.results["large"].timings.device == (1 + 2) + (1 + 6) + 1
+    assert recorder.results["small"].timings.device == 1 + 10 + 1
 
 
 def test_a_picture_that_does_not_fit_is_decoded_in_tiles(model: Depth2ImgModel) -> None:

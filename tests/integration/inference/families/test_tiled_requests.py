@@ -16,6 +16,7 @@ from inference.worker.messages import Cancel, Submit
 from tests.support.engines import (
     LIBRARY_WARNINGS,
     OUT_OF_MEMORY,
+    CountingClock,
     failing,
     finish,
     force_library_steps,
@@ -245,19 +246,7 @@ def test_a_request_whose_library_step_fails_begins_again(model: Depth2ImgModel) 
 def test_a_request_in_tiles_is_charged_for_its_rows(model: Depth2ImgModel) -> None:
     """Nine tiles beside one request of their size cost about nine times as much."""
 
-    class CallClock:
-        """Every moment is a second after the one before."""
-
-        now = 0
-
-        def mark(self) -> int:
-            self.now += 1
-            return self.now
-
-        def seconds(self, begin: int, end: int) -> float:
-            return float(end - begin)
-
-    engine, recorder = new_engine(model, row_limit=20, admission_limit=9, clock=CallClock())
+    engine, recorder = new_engine(model, row_limit=20, admission_limit=9, clock=CountingClock())
     engine.post(Submit(tiled("large")))
     engine.turn()
     engine.post(Submit(request("small", steps=5, strength=0.4)))
