@@ -1,4 +1,7 @@
-"""Measures the device's time for each request: its share of the calls that it was part of."""
+"""Measures the device's time for each request, and bounds the work that a device has queued.
+
+A request's time is its share of the calls that it was part of.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,10 @@ class DeviceClock(Protocol):
         """The time between two marks. Waits until the device has reached the second one."""
         ...
 
+    def wait(self, mark: Any) -> None:
+        """Wait until the device has reached the mark."""
+        ...
+
 
 class HostClock:
     """For devices on which a call returns when its work is done: the processor.
@@ -36,6 +43,9 @@ class HostClock:
         """See `DeviceClock`."""
         return end - begin
 
+    def wait(self, mark: float) -> None:
+        """See `DeviceClock`. The work is done when its call returns."""
+
 
 class CudaClock:
     """CUDA events: a launch returns before its work has begun.
@@ -45,7 +55,10 @@ class CudaClock:
 
     def mark(self) -> torch.cuda.Event:
         """See `DeviceClock`."""
-        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        # Blocking: a thread that waits uses no processor time.
+        event = torch.cuda.Event(  # type: ignore[no-untyped-call]
+            enable_timing=True, blocking=True
+        )
         event.record()
         return event
 
@@ -53,6 +66,31 @@ class CudaClock:
         """See `DeviceClock`."""
         end.synchronize()
         return float(begin.elapsed_time(end)) / 1000
+
+    def wait(self, mark: torch.cuda.Event) -> None:
+        """See `DeviceClock`."""
+        mark.synchronize()
+
+
+class QueuedWork:
+    """Bounds the work that a GPU has queued: its calls return before they are executed.
+
+    The device always has the work of the next turn, and the host is never further ahead than that.
+    Otherwise turns that only encode or decode tiles would queue those of a whole request at once:
+    the steps of other requests would wait for them, and a cancelled request would be computed to
+    its end.
+    """
+
+    def __init__(self, clock: DeviceClock) -> None:
+        self._clock = clock
+        self._turn_before: Any = None
+
+    def limit(self) -> None:
+        """Call this at the end of a turn: waits until the work of the turn before is done."""
+        turn = self._clock.mark()
+        if self._turn_before is not None:
+            self._clock.wait(self._turn_before)
+        self._turn_before = turn
 
 
 @dataclass(frozen=True, slots=True)

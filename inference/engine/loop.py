@@ -20,7 +20,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Generic
 
-from inference.engine.device_time import DeviceClock, DeviceMeter, HostClock, Share
+from inference.engine.device_time import DeviceClock, DeviceMeter, HostClock, QueuedWork, Share
 from inference.engine.failures import attempt, failure_of
 from inference.engine.loader_thread import loader_thread
 from inference.engine.outputs import Job, OutputStage
@@ -92,7 +92,9 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         self._preparations: dict[BatchItem, _Preparation] = {}
         self._jobs: dict[BatchItem, Job[RunningT]] = {}
         self._restarted: set[BatchItem] = set()
-        self._meter = DeviceMeter(clock or HostClock())
+        clock = clock or HostClock()
+        self._meter = DeviceMeter(clock)
+        self._queued_work = QueuedWork(clock)
         self._outputs = OutputStage(model, report, self._meter)
         self._stopping = False
         self._statistics = CallStatistics(report)
@@ -127,6 +129,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         self._admit()
         rows = self._step()
         self._outputs.decode_next(self.policy.limit_beside(rows))
+        self._queued_work.limit()
         # Waiting for a copy costs nothing when there is nothing else to launch.
         self._outputs.report_ready(wait=not self._has_work)
         self.turns += 1

@@ -6,7 +6,6 @@ out of queued work; so does every check of a result on the host.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -58,25 +57,6 @@ class PendingTransfer(Generic[T]):
         following._values, following._copied = self._values, self._copied
         following._finish = lambda values: convert(finish(values))
         return following
-
-
-class QueuedSteps:
-    """Bounds the steps that a GPU has queued: the device always has the next step, and the host is
-    never further ahead than that."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._events: deque[torch.cuda.Event] = deque()
-
-    def limit(self) -> None:
-        """Call this after launching a step: waits until the step before it is done."""
-        if self._device.type != "cuda":
-            return
-        event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
-        event.record()
-        self._events.append(event)
-        if len(self._events) > 1:
-            self._events.popleft().synchronize()
 
 
 class NonBlocking(TorchFunctionMode):

@@ -17,7 +17,7 @@ from diffusers import AutoencoderTiny
 from diffusers.utils.torch_utils import randn_tensor
 
 from inference.engine.cuda_graphs import CudaGraphs
-from inference.engine.transfers import NonBlocking, PendingTransfer, QueuedSteps, to_device
+from inference.engine.transfers import NonBlocking, PendingTransfer, to_device
 from inference.families.conditioning import ConditioningEncoder, Embeddings, EncodedPicture
 from inference.families.decoding import PictureDecoder, depth_picture
 from inference.families.denoising.call import DenoiserCall
@@ -44,7 +44,6 @@ class LatentDiffusionModel(ABC):
         self.sampler = Sampler(self.pipe.scheduler, self.device, self.dtype)
         self.denoiser_calls = 0
         self.graphs: CudaGraphs | None = None
-        self._queued_steps = QueuedSteps(self.device)
 
     @abstractmethod
     def _conditions(
@@ -215,7 +214,6 @@ class LatentDiffusionModel(ABC):
         predictions = self._denoise(*call.inputs())
         with NonBlocking():
             call.finish(predictions)
-        self._queued_steps.limit()
 
     @torch.no_grad()
     def decode_tiles(self, one: Denoising, number: int) -> int:

@@ -190,6 +190,9 @@ class CountingClock:
     def seconds(self, begin: int, end: int) -> float:
         return end - begin
 
+    def wait(self, mark: int) -> None:
+        pass
+
 
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 """The error of torch's CUDA allocator."""

@@ -176,3 +176,44 @@ def test_a_preview_is_reported_with_the_first_step_after_its_copy(model: Depth2I
     shown = [e.step for _, e in recorder.events if isinstance(e, Progress) and e.preview]
     assert shown[0] == 3
     assert not any(late.waited for late in launched)
+
+
+class GpuClock:
+    """A GPU whose calls return at once, and which works only while the host waits for it."""
+
+    launched = done = 0
+
+    def mark(self) -> int:
+        self.launched += 1
+        return self.launched
+
+    def wait(self, mark: int) -> None:
+        self.done = max(self.done, mark)
+
+    def seconds(self, begin: int, end: int) -> float:
+        self.wait(end)
+        return 0.0
+
+
+@pytest.mark.parametrize("part", ["encode", "_denoise", "decode"])
+def test_a_gpu_has_no_more_work_queued_than_that_of_a_turn(
+    model: Depth2ImgModel, part: str
+) -> None:
+    """Otherwise a new request would wait for all tiles, and a cancelled one would be computed."""
+    clock = GpuClock()
+    engine, recorder = new_engine(model, row_limit=4, clock=clock)
+    called_at: list[int] = []
+    holder: Any = model if part == "_denoise" else model.pipe.vae
+    inner = getattr(holder, part)
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        called_at.append(clock.launched)
+        return inner(*arguments, **options)
+
+    setattr(holder, part, call)
+    engine.post(Submit(request(width=128, height=128, tile=(64, 64), steps=5)))
+    while not recorder.results:
+        engine.turn()
+        assert sum(moment >= clock.done for moment in called_at) <= 1
+    # Nine tiles; three steps of five calls.
+    assert len(called_at) == (15 if part == "_denoise" else 9)

@@ -20,6 +20,9 @@ class ManualClock:
     def seconds(self, begin: float, end: float) -> float:
         return end - begin
 
+    def wait(self, mark: float) -> None:
+        pass
+
 
 @dataclass(eq=False)
 class Request:
