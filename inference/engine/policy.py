@@ -260,7 +260,7 @@ class BatchPolicy:
             if item.key == key and item in self._unstepped:
                 return False
             rows[item.key] = rows.get(item.key, 0) + item.load * self._tiles_left[item]
-        return rows[key] <= self.row_limit // 2 and max(rows.values()) >= 2 * rows[key]
+        return rows[key] <= self.row_limit / 2 and max(rows.values()) >= 2 * rows[key]
 
     def _rows_of(self, key: Hashable) -> int:
         """The rows of the key's next call."""

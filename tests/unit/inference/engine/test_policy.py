@@ -52,8 +52,7 @@ def test_rows_are_limited_per_call_and_not_over_all_keys() -> None:
     policy = BatchPolicy(row_limit=8, request_limit=64, admission_limit=64)
     start(policy, *(item(f"{key}{n}", key) for key in "abcd" for n in range(4)))
     assert len(policy.running) == 16
-    for _ in range(4):
-        assert sum(one.rows for one in policy.next_batch()) == 8
+    assert [sum(one.rows for one in policy.next_batch()) for _ in range(4)] == [8] * 4
 
 
 @pytest.mark.parametrize(("size", "running"), [(0.5, 9), (2.5, 3), (10.0, 1)])
@@ -138,26 +137,27 @@ def test_a_key_with_few_rows_is_passed_over_once_beside_a_full_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("few", "other", "limit", "passed_over"),
+    ("few", "other", "limit", "size", "passed_over"),
     [
         # Its call would be at most half full, and the other one has twice as many rows.
-        (8, 16, 16, True),
-        (6, 12, 16, True),
-        (2, 4, 16, True),
-        (4, 6, 8, False),
-        (6, 10, 16, False),
-        (8, 15, 16, False),
-        (9, 16, 16, False),
+        (8, 16, 16, 1.0, True),
+        (6, 12, 16, 1.0, True),
+        (2, 4, 16, 1.0, True),
+        (1, 2, 5, 2.5, True),
+        (4, 6, 8, 1.0, False),
+        (6, 10, 16, 1.0, False),
+        (8, 15, 16, 1.0, False),
+        (9, 16, 16, 1.0, False),
     ],
 )
 def test_only_a_key_with_half_of_the_others_rows_and_of_the_limit_is_passed_over(
-    few: int, other: int, limit: int, passed_over: bool
+    few: int, other: int, limit: int, size: float, passed_over: bool
 ) -> None:
     policy = BatchPolicy(row_limit=limit, request_limit=64, admission_limit=64)
     start(
         policy,
         *(
-            item(f"{key}{n}", key, 1)
+            item(f"{key}{n}", key, 1, size)
             for key, rows in (("few", few), ("other", other))
             for n in range(rows)
         ),

@@ -96,3 +96,30 @@ def test_tiles_fill_the_rows_that_requests_leave() -> None:
     # The step ends with the ninth tile: the next step depends on all of them.
     policy.tiles_predicted(tiled, 4)
     assert policy.next_batch() == [tiled] * 2
+
+
+def test_a_request_in_tiles_is_not_passed_over() -> None:
+    """The tiles that its step has left fill its calls."""
+    policy = BatchPolicy(row_limit=8, request_limit=8, admission_limit=8)
+    tiled = BatchItem(request("tiled"), "tiled", 2, tiles=9)
+    others = [BatchItem(request(f"o{n}"), "others", 2) for n in range(4)]
+    for one in (tiled, *others):
+        policy.add(one)
+    for _ in range(2):
+        for one in policy.admit():
+            policy.start(one)
+        policy.next_batch()
+    assert [policy.next_batch()[0].key for _ in range(6)] == ["tiled", "others"] * 3
+
+
+def test_no_request_gets_a_second_tile_before_one_that_fits_got_its_first() -> None:
+    policy = BatchPolicy(row_limit=8, request_limit=8, admission_limit=8)
+    tiled = BatchItem(request("tiled"), "size", 1, tiles=9)
+    large = BatchItem(request("large"), "size", 4)
+    small = BatchItem(request("small"), "size", 1)
+    for one in (tiled, large, small):
+        policy.add(one)
+    for one in policy.admit():
+        policy.start(one)
+    policy.lower_row_limit(2)
+    assert policy.next_batch() == [tiled, small]

@@ -65,9 +65,11 @@ async def test_the_next_try_for_a_request_waits(replicas: list[Any]) -> None:
 async def test_requests_under_way_count_before_they_arrive() -> None:
     one = router()
     replicas = [replica("a", release="new", slots=1), replica("b", release="new", slots=1)]
-    first = pending("1")
+    first, second = pending("1"), pending("2")
     assert (await chosen(one, replicas, first))[0] == "a"
-    assert (await chosen(one, replicas, pending("2")))[0] == "b"
-    first.future.cancel()
+    assert (await chosen(one, replicas, second))[0] == "b"
+    # The first one arrives, the second one is cancelled before.
+    first.future.set_result(None)
+    second.future.cancel()
     await asyncio.sleep(0)
-    assert (await chosen(one, replicas, pending("3")))[0] == "a"
+    assert (await chosen(one, replicas, pending("3")))[0] == "b"
