@@ -24,6 +24,7 @@ from inference import (
     ServiceStatus,
 )
 from tests.support.bots.running_bot import READY, Engine, RunningBot, open_running_bot
+from tests.support.fake_discord.state import DiscordState
 
 
 def models(slots: int) -> tuple[ModelStatus, ...]:
@@ -92,6 +93,44 @@ async def test_a_batch_that_grew_is_filled_when_a_step_is_reported(
         assert running_ids(running_bot) == {job.id for job in jobs}
         engine.gate.set()
         await running_bot.idle()
+
+
+async def test_a_batch_that_grew_is_filled_without_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of the loops that look at the status, only this one does.
+    monkeypatch.setattr(status_watch, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(demand, "REPORT_SECONDS", 3600.0)
+    engine = Engine(replace(READY, slots=1, models=models(1)))
+    engine.gate.clear()
+    async with open_running_bot(tmp_path, engine) as running_bot:
+        jobs = [replace(await running_bot.job(user), model="second") for user in (1, 2)]
+        for job in jobs:
+            await running_bot.bot.runner.accept(job)
+        await engine.until(lambda: len(engine.inside) == 1)
+        await settled()
+        assert running_ids(running_bot) == {jobs[0].id}
+        engine.status = replace(READY, slots=1, models=models(2))
+        await engine.until(lambda: len(engine.inside) == 2)
+        engine.gate.set()
+        await running_bot.idle()
+
+
+async def test_jobs_are_erased_after_the_retention_time(tmp_path: Path) -> None:
+    state = DiscordState()
+    async with open_running_bot(tmp_path, discord_state=state) as running_bot:
+        job = await running_bot.ask(1)
+        await running_bot.idle()
+        late = await running_bot.job(2)
+        state.offset += 23 * 3600
+        await running_bot.bot.runner.accept(late)
+        await running_bot.idle()
+    state.offset += 3601
+    async with open_running_bot(tmp_path, discord_state=state) as running_bot:
+        async with asyncio.timeout(60):
+            while await running_bot.bot.store.job(job.id):  # noqa: ASYNC110 - no event for it
+                await asyncio.sleep(0)
+        assert await running_bot.bot.store.job(late.id)
 
 
 async def until_answered(running_bot: RunningBot, job: Job) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +24,7 @@ WIDTH, HEIGHT = 16, 8
 SOURCE = Picture(bytes(range(128)) * 3, WIDTH, HEIGHT)
 DEPTH = bytes(range(128))
 LEFT_HALF = bytes([255] * 8 + [0] * 8) * HEIGHT
+DEVICE_SECONDS = 2.5
 PREVIEW = Preview(pixels=bytes(3), width=1, height=1)
 
 
@@ -38,6 +41,7 @@ class DepthEngine(Engine):
         self.calls += 1
         return replace(
             result,
+            timings=replace(result.timings, device=DEVICE_SECONDS),
             pixels=made_in(self.calls).pixels,
             depth=DEPTH if request.return_depth else None,
             mask=LEFT_HALF if request.return_mask else None,
@@ -129,6 +133,54 @@ async def test_the_pauses_of_a_full_disk_double_and_begin_again_after_an_answer(
     pauses = [record.args for record in caplog.records if "jobs wait" in record.msg]
     assert pauses == [(0.01,), (0.02,), (0.01,)]
     assert metrics.registry.get_sample_value("redraw_storage_full_total") == 3.0
+
+
+async def test_no_job_is_started_during_the_pause_of_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_module, "FIRST_STORAGE_PAUSE", 3600.0)
+    full = False
+
+    def failpoint(name: str) -> None:
+        if full and name == "picture written":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    engine = DepthEngine()
+    async with open_running_bot(tmp_path, engine, failpoint=failpoint) as running_bot:
+        runner = running_bot.bot.runner
+        jobs = [await wide_job(running_bot) for _ in range(2)]
+        full = True
+        await runner.accept(jobs[0])
+        async with asyncio.timeout(60):
+            while runner._resume is None:  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(0)
+        await runner.accept(jobs[1])
+        for _ in range(8):
+            await asyncio.sleep(0)
+        assert [job.id for job in runner.queue.order()] == [job.id for job in jobs]
+        assert runner.running == ()
+    assert engine.calls == 1
+
+
+async def test_a_made_job_has_its_duration_and_is_counted(tmp_path: Path) -> None:
+    engine = DepthEngine()
+    engine.gate.clear()
+    async with open_running_bot(tmp_path, engine) as running_bot:
+        job = await wide_job(running_bot, model="noise")
+        await running_bot.bot.runner.accept(job)
+        await engine.until(lambda: len(engine.inside) == 1)
+        began = time.monotonic()
+        await asyncio.sleep(0.01)
+        least = time.monotonic() - began
+        engine.gate.set()
+        await running_bot.idle()
+        after = await running_bot.state(job)
+        metrics = running_bot.bot.runner._metrics
+    assert after.seconds is not None
+    assert after.seconds >= least
+    labels = {"model": "noise", "outcome": "made"}
+    counted = metrics.registry.get_sample_value("redraw_device_seconds_total", labels)
+    assert counted == DEVICE_SECONDS
 
 
 @dataclass

@@ -89,3 +89,15 @@ async def test_the_batch_of_each_model_follows_the_status() -> None:
     slots.release(taken["a"][1])
     assert ready() == {"a": 4, "b": 4}
     assert not slots.free("a")
+
+
+async def test_a_slot_of_a_model_that_is_released_before_it_was_ready_takes_no_room() -> None:
+    slots = ModelSlots()
+    slots.resize(status(a=1))
+    first, second, third = (slots.take("a") for _ in range(3))
+    slots.release(second)
+    assert not third.done()
+    slots.release(first)
+    assert third.done()
+    slots.release(third)
+    assert slots.free("a")

@@ -43,6 +43,7 @@ def test_a_day_ends_at_midnight_in_utc() -> None:
     assert day_of(NOON) == TODAY
     assert day_of(renewal(NOON) - 1) == TODAY
     assert day_of(renewal(NOON)) == "2027-01-16"
+    assert renewal(NOON + 12.5) == renewal(NOON)
 
 
 async def test_a_picture_is_charged_to_its_user_and_its_server(store: Store) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import random
+import re
+import shutil
 import sqlite3
 import stat
 import sys
@@ -137,7 +138,11 @@ async def test_an_interrupted_restore_stops_the_start_and_its_leftovers_are_dele
     (tmp_path / UNPACKED_NAME).mkdir()
     (tmp_path / UNPACKED_NAME / "file").write_text("of a backup")
     (tmp_path / RESTORE_MARKER).touch()
-    with pytest.raises(StartError, match=f"into DATA_DIR {tmp_path} was interrupted"):
+    sentence = (
+        f"The last restore into DATA_DIR {tmp_path} was interrupted. Run `python -m bot restore` "
+        "again; until then the bot does not start, because some files are missing."
+    )
+    with pytest.raises(StartError, match=f"^{re.escape(sentence)}$"):
         async with Store.open(tmp_path):
             pass
     (tmp_path / RESTORE_MARKER).unlink()
@@ -201,25 +206,39 @@ async def test_a_read_only_mount_is_one_sentence(tmp_path: Path, existing: bool)
     assert f"DATA_DIR {tmp_path} cannot be written to" in output.decode()
 
 
-BAD_REQUESTS = {
-    "not JSON": "{",
-    "a list": "[]",
-    "a field is missing": "{}",
-    "an unknown field": json.dumps({"version": 2, "colour": "red"}),
-    "a newer version": json.dumps({"version": 999}),
+async def test_the_free_space_is_that_of_the_data_folder(tmp_path: Path) -> None:
+    async with Store.open(tmp_path) as store:
+        assert 0 < store.free_bytes() < shutil.disk_usage(tmp_path).total
+
+
+BAD_PICTURE = "UPDATE picture SET hash = x'00ff' WHERE job_seq = (SELECT seq FROM job WHERE id = ?)"
+
+
+def bad_request(text: str) -> str:
+    return f"UPDATE job SET request = '{text}' WHERE id = ?"
+
+
+# A change of a job's row → the reason that the log names.
+BAD_ROWS = {
+    "not JSON": (bad_request("{"), "JSONDecodeError: Expecting property name"),
+    "a list": (bad_request("[]"), "TypeError: pop expected"),
+    "a field is missing": (bad_request("{}"), "KeyError: 'destination'"),
+    "an unknown field": (bad_request('{"version": 2, "colour": "red"}'), "KeyError: 'destination'"),
+    "a newer version": (bad_request('{"version": 999}'), "ValueError: the request has version 999"),
+    "a picture's name": (BAD_PICTURE, "TypeError: the name of a picture is not a text"),
 }
 
 
-@pytest.mark.parametrize("request_text", BAD_REQUESTS.values(), ids=BAD_REQUESTS)
+@pytest.mark.parametrize(("change", "reason"), BAD_ROWS.values(), ids=BAD_ROWS)
 async def test_an_unreadable_row_costs_one_job(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, request_text: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, change: str, reason: str
 ) -> None:
     async with Store.open(tmp_path) as store:
         jobs = [job(await store.pictures.put(picture(n))) for n in range(3)]
         for one in jobs:
             await store.accept(one)
     db = sqlite3.connect(tmp_path / FILE_NAME)
-    db.execute("UPDATE job SET request = ? WHERE id = ?", (request_text, jobs[1].id))
+    db.execute(change, (jobs[1].id,))
     db.commit()
     db.close()
     async with Store.open(tmp_path) as store:
@@ -228,6 +247,7 @@ async def test_an_unreadable_row_costs_one_job(
         assert await store.erase_user(7) == 3
     errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert errors
+    assert all(f"a job cannot be read: {reason}" in record.getMessage() for record in errors)
     assert all(getattr(record, "job", None) == jobs[1].id for record in errors)
     assert not any(record.exc_info for record in errors)
 
