@@ -3,6 +3,8 @@ depth maps to grey bytes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -31,46 +33,49 @@ class PictureDecoder:
         self.pipe = pipe
 
     @torch.no_grad()
-    def decode(
-        self,
-        latents: torch.Tensor,
-        tile: tuple[int, int] | None = None,
-        begun: TileDecoding | None = None,
-    ) -> PendingTransfer[bytes]:
+    def decode(self, latents: torch.Tensor) -> PendingTransfer[bytes]:
         """RGB bytes, row-major, of scaled latents (1, C, h, w).
-
-        With `tile`, width and height in pixels, overlapping tiles are decoded one after the other,
-        so that the memory is that of a tile, and blended. `begun` may have decoded some of them.
 
         Raises:
             NonFiniteOutput: from `PendingTransfer.result`: the latents, or the picture decoded in
                 float32, are not finite.
         """
-        return PendingTransfer(
-            self.decode_values(latents, tile) if begun is None else begun.picture(),
-            lambda values: self._to_bytes(latents, values, tile),
-        )
+        values = self.decode_values(latents)
+        return PendingTransfer(values, lambda copied: self._checked_bytes(latents, copied))
 
-    def begin(self, latents: torch.Tensor, tile: tuple[int, int]) -> TileDecoding:
-        """The decoding of scaled latents in tiles, of which none is decoded."""
-        return self._tiles_of(self._unscaled(latents), tile)
+    def begin(self, latents: torch.Tensor, tile: tuple[int, int]) -> TiledPicture:
+        """The picture of scaled latents in tiles of this width and height in pixels, of which none
+        is decoded."""
+        return TiledPicture(self, latents, tile)
 
-    def _tiles_of(self, latents: torch.Tensor, tile: tuple[int, int]) -> TileDecoding:
+    def tiles_of(self, latents: torch.Tensor, tile: tuple[int, int]) -> TileDecoding:
+        """The decoding of unscaled latents in tiles."""
         return TileDecoding(self._decode_picture, latents, tile, self.pipe.vae_scale_factor)
 
-    def _unscaled(self, latents: torch.Tensor) -> torch.Tensor:
+    def unscaled(self, latents: torch.Tensor) -> torch.Tensor:
+        """The latents as the VAE gives them."""
         return latents / scaling_factor(self.pipe)
 
-    def decode_values(
-        self, latents: torch.Tensor, tile: tuple[int, int] | None = None
-    ) -> torch.Tensor:
+    def decode_values(self, latents: torch.Tensor) -> torch.Tensor:
         """RGB in -1..1, (1, 3, H, W), of scaled latents, on the device and unchecked."""
-        return self._decode(self._unscaled(latents), tile)
+        return self._decode_picture(self.unscaled(latents))
 
-    def _decode(self, latents: torch.Tensor, tile: tuple[int, int] | None) -> torch.Tensor:
-        if tile is None:
-            return self._decode_picture(latents)
-        return self._tiles_of(latents, tile).picture()
+    def to_bytes(self, values: torch.Tensor) -> bytes:
+        """RGB bytes, row-major, of values in -1..1, (1, 3, H, W)."""
+        pixels = self.pipe.image_processor.postprocess(values, output_type="np")[0]
+        return bytes((pixels * 255).round().astype(np.uint8).tobytes())
+
+    @contextmanager
+    def in_float32(self) -> Iterator[None]:
+        """Decodes in float32 inside this context."""
+        vae = self.pipe.vae
+        dtype = vae.dtype
+        # The module's own `to`: that of diffusers logs a warning at each change of precision.
+        try:
+            torch.nn.Module.to(vae, torch.float32)
+            yield
+        finally:
+            torch.nn.Module.to(vae, dtype)
 
     def _decode_picture(self, latents: torch.Tensor) -> torch.Tensor:
         try:
@@ -102,29 +107,71 @@ class PictureDecoder:
             vae.use_tiling, vae.tile_latent_min_size, vae.tile_sample_min_size = before
 
     @torch.no_grad()
-    def _decode_in_float32(
-        self, latents: torch.Tensor, tile: tuple[int, int] | None
-    ) -> torch.Tensor:
-        vae = self.pipe.vae
-        dtype = vae.dtype
-        try:
-            vae.to(torch.float32)
-            return self._decode(latents.float(), tile)
-        finally:
-            vae.to(dtype)
-
-    def _to_bytes(
-        self, latents: torch.Tensor, values: torch.Tensor, tile: tuple[int, int] | None
-    ) -> bytes:
-        if not _is_finite(values) or float(values.max()) <= -1:
-            error = NonFiniteOutput("The model's output was not a valid picture: try another seed.")
+    def _checked_bytes(self, latents: torch.Tensor, values: torch.Tensor) -> bytes:
+        if not _is_valid(values):
             if not _is_finite(latents):
-                raise error
-            values = self._decode_in_float32(self._unscaled(latents), tile).cpu()
+                raise _not_finite()
+            with self.in_float32():
+                values = self._decode_picture(self.unscaled(latents).float()).cpu()
             if not _is_finite(values):
-                raise error
-        pixels = self.pipe.image_processor.postprocess(values, output_type="np")[0]
-        return bytes((pixels * 255).round().astype(np.uint8).tobytes())
+                raise _not_finite()
+        return self.to_bytes(values)
+
+
+class TiledPicture:
+    """A picture that is decoded in tiles, and once more in float32 if it is not valid.
+
+    `latents`, (1, C, h, w), are scaled; `tile` is the width and height of a tile in pixels. Memory
+    holds one tile at a time beside the blended picture.
+    """
+
+    def __init__(
+        self, decoder: PictureDecoder, latents: torch.Tensor, tile: tuple[int, int]
+    ) -> None:
+        self._decoder = decoder
+        self._latents = latents
+        self._tile = tile
+        self._tiles = decoder.tiles_of(decoder.unscaled(latents), tile)
+        self._in_float32 = False
+        self._values: torch.Tensor | None = None
+
+    @torch.no_grad()
+    def decode(self, number: int) -> int:
+        """Decode up to so many further tiles; return how many are left.
+
+        After the last one the picture is checked, for which the host waits for the device. If it is
+        not valid, all tiles are left again.
+
+        Raises:
+            NonFiniteOutput: the latents, or the picture decoded in float32, are not finite.
+        """
+        if self._values is not None:
+            return 0
+        with self._decoder.in_float32() if self._in_float32 else nullcontext():
+            left = self._tiles.decode(number)
+        if left:
+            return left
+        values = self._tiles.picture()
+        is_usable = _is_finite if self._in_float32 else _is_valid
+        if is_usable(values):
+            self._values = values
+            return 0
+        if self._in_float32 or not _is_finite(self._latents):
+            raise _not_finite()
+        self._in_float32 = True
+        unscaled = self._decoder.unscaled(self._latents).float()
+        self._tiles = self._decoder.tiles_of(unscaled, self._tile)
+        return self._tiles.left
+
+    def picture(self) -> PendingTransfer[bytes]:
+        """RGB bytes, row-major; decodes the tiles that are left.
+
+        Raises:
+            NonFiniteOutput: see `decode`.
+        """
+        while self._values is None:
+            self.decode(self._tiles.left)
+        return PendingTransfer(self._values, self._decoder.to_bytes)
 
 
 @torch.no_grad()
@@ -141,3 +188,11 @@ def depth_picture(depth: torch.Tensor, size: tuple[int, int]) -> PendingTransfer
 
 def _is_finite(values: torch.Tensor) -> bool:
     return bool(torch.isfinite(values).all())
+
+
+def _is_valid(values: torch.Tensor) -> bool:
+    return _is_finite(values) and float(values.max()) > -1
+
+
+def _not_finite() -> NonFiniteOutput:
+    return NonFiniteOutput("The model's output was not a valid picture: try another seed.")

@@ -19,7 +19,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from inference.engine.cuda_graphs import CudaGraphs
 from inference.engine.transfers import NonBlocking, PendingTransfer, to_device
 from inference.families.conditioning import ConditioningEncoder, Embeddings, EncodedPicture
-from inference.families.decoding import PictureDecoder, depth_picture
+from inference.families.decoding import PictureDecoder, TiledPicture, depth_picture
 from inference.families.denoising.call import DenoiserCall
 from inference.families.denoising.state import Denoising, DenoisingInputs, Tile, TileEncoding
 from inference.families.denoising.tiles import EVERYTHING, TileLayout, tile_requests
@@ -217,13 +217,12 @@ class LatentDiffusionModel(ABC):
 
     @torch.no_grad()
     def decode_tiles(self, one: Denoising, number: int) -> int:
-        """Decode up to so many further tiles; return how many are left."""
+        """Decode up to so many further tiles; return how many are left. All are left again if the
+        picture must be decoded in float32."""
         if one.layout is None or not one.total_steps:
             return 0
         if one.decoding is None:
-            assert one.request.tile is not None
-            latents = one.state.sample.to(self.dtype)
-            one.decoding = self.decoder.begin(latents, one.request.tile)
+            one.decoding = self._begin_decoding(one)
         return one.decoding.decode(number)
 
     def decode(self, one: Denoising) -> PendingTransfer[bytes]:
@@ -231,13 +230,19 @@ class LatentDiffusionModel(ABC):
         if not one.total_steps:
             own = torch.frombuffer(bytearray(one.request.pixels), dtype=torch.uint8)
             return PendingTransfer(own, lambda values: values.numpy().tobytes())
-        tile = None if one.layout is None else one.request.tile
-        begun, one.decoding = one.decoding, None
-        redrawn = self.decoder.decode(one.state.sample.to(self.dtype), tile, begun)
+        if one.layout is None:
+            redrawn = self.decoder.decode(one.state.sample.to(self.dtype))
+        else:
+            begun, one.decoding = one.decoding, None
+            redrawn = (begun or self._begin_decoding(one)).picture()
         redrawn = self.encoder.checked(
             redrawn, [(part.encoded, part.picture_key) for part in one.tiles]
         )
         return redrawn if one.mask is None else compose(redrawn, one.mask, one.request)
+
+    def _begin_decoding(self, one: Denoising) -> TiledPicture:
+        assert one.request.tile is not None
+        return self.decoder.begin(one.state.sample.to(self.dtype), one.request.tile)
 
     def preview(self, one: Denoising) -> PendingTransfer[Preview]:
         """The picture as it is expected to become, one pixel a latent."""

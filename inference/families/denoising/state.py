@@ -9,7 +9,8 @@ import torch
 
 from inference.engine.sampling import SamplingPlan
 from inference.families.conditioning import Embeddings, EncodedPicture, HostInputs
-from inference.families.denoising.tiles import Place, TileBlend, TileDecoding, TileLayout
+from inference.families.decoding import TiledPicture
+from inference.families.denoising.tiles import Place, TileBlend, TileLayout
 from inference.families.masking import RequestMask
 from inference.families.sampling_state import Sampler, SamplingState, Step
 from inference.types import ImageRequest
@@ -113,7 +114,7 @@ class Denoising:
     mask: RequestMask | None
     ignored_prompt: str
     tiled_step: TiledStep | None = None
-    decoding: TileDecoding | None = None
+    decoding: TiledPicture | None = None
 
     @property
     def rows(self) -> int:

@@ -98,19 +98,23 @@ class TileDecoding:
         size = (latents.shape[3] * scale, latents.shape[2] * scale)
         self._decode = decode
         self._latents = latents
-        self._left = list(reversed(TileLayout.of(size, tile, scale, latents.device).places))
+        self._places_left = list(reversed(TileLayout.of(size, tile, scale, latents.device).places))
         self._blend = TileBlend(TileLayout.of(size, tile, 1, latents.device))
 
     def decode(self, number: int) -> int:
         """Decode up to so many further tiles; return how many are left."""
-        for _ in range(min(number, len(self._left))):
-            self._blend.add(self._decode(self._latents[(..., *self._left[-1])]))
-            self._left.pop()
-        return len(self._left)
+        for _ in range(min(number, self.left)):
+            self._blend.add(self._decode(self._latents[(..., *self._places_left[-1])]))
+            self._places_left.pop()
+        return self.left
+
+    @property
+    def left(self) -> int:
+        """How many tiles are not decoded yet."""
+        return len(self._places_left)
 
     def picture(self) -> torch.Tensor:
-        """The whole picture, (1, 3, H, W) in float32; decodes the tiles that are left."""
-        self.decode(len(self._left))
+        """The whole picture, (1, 3, H, W) in float32, once every tile is decoded."""
         return self._blend.mean()
 
 
