@@ -19,8 +19,8 @@ from diffusers.utils.torch_utils import randn_tensor
 from inference.engine.cuda_graphs import CudaGraphs
 from inference.engine.transfers import NonBlocking, PendingTransfer, to_device
 from inference.families.conditioning import ConditioningEncoder, Embeddings, EncodedPicture
-from inference.families.decoding import PictureDecoder, TiledPicture, depth_picture
 from inference.families.denoising.call import DenoiserCall
+from inference.families.denoising.decoding import PictureDecoder, TiledPicture, depth_picture
 from inference.families.denoising.state import Denoising, DenoisingInputs, Tile, TileEncoding
 from inference.families.denoising.tiles import EVERYTHING, TileLayout, tile_requests
 from inference.families.latent_preview import LatentPreview

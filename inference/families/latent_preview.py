@@ -13,7 +13,7 @@ from PIL import Image
 
 from inference.engine.transfers import PendingTransfer
 from inference.families.conditioning import encode_pixels
-from inference.families.decoding import scaling_factor
+from inference.families.denoising.decoding import scaling_factor
 from inference.models import POCKET
 from inference.types import Preview
 

@@ -1,1 +1,1 @@
-"""Running requests of the families that denoise latents, and their rows in a denoiser call."""
+"""Running requests of the families that denoise latents: their rows in a call, their decoding."""

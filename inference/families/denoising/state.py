@@ -9,7 +9,7 @@ import torch
 
 from inference.engine.sampling import SamplingPlan
 from inference.families.conditioning import Embeddings, EncodedPicture, HostInputs
-from inference.families.decoding import TiledPicture
+from inference.families.denoising.decoding import TiledPicture
 from inference.families.denoising.tiles import Place, TileBlend, TileLayout
 from inference.families.masking import RequestMask
 from inference.families.sampling_state import Sampler, SamplingState, Step

@@ -17,7 +17,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from inference.engine.protocols import WithoutTiles
 from inference.engine.transfers import NonBlocking, PendingTransfer, to_device
 from inference.errors import InferenceError
-from inference.families.decoding import PictureDecoder
+from inference.families.denoising.decoding import PictureDecoder
 from inference.families.flux2_klein.conditioning import (
     CACHE_BYTES,
     TEXT_TOKENS,

@@ -18,7 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from inference.engine.transfers import NonBlocking
-from inference.families import conditioning, decoding, latent_preview
+from inference.families import conditioning, latent_preview
+from inference.families.denoising import decoding
 from inference.families.depth2img import Depth2ImgModel
 from inference.families.latent_preview import LatentPreview
 from inference.pipelines import random_sd2, random_tiny
