@@ -52,6 +52,8 @@ class GuildSettings:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        # Servers whose damaged settings were logged. Each of their requests reads them.
+        self._reported: set[int] = set()
 
     async def options(self, guild_id: int | None) -> GuildOptions:
         """The server's settings; the defaults where it has changed none, and in direct messages.
@@ -125,7 +127,9 @@ class GuildSettings:
         try:
             return GuildOptions.model_validate_json(row["settings"]) if row else GuildOptions()
         except ValidationError as error:
-            log.error("the settings of server %d cannot be read: %s", guild_id, error)
+            if guild_id not in self._reported:
+                self._reported.add(guild_id)
+                log.error("the settings of server %d cannot be read: %s", guild_id, error)
             raise SettingsUnreadable from error
 
     def _save(self, guild_id: int, options: GuildOptions, also: Callable[[], None] | None) -> None:

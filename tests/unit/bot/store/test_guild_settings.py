@@ -118,6 +118,20 @@ async def test_damaged_settings_of_one_server_do_not_concern_others(
     assert await store.guild_settings.options(4) == FULL
 
 
+async def test_damaged_settings_are_logged_once(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    for guild_id in (4, 5):
+        await store.database.execute(
+            "test", "INSERT INTO guild_settings VALUES (?, '{')", (guild_id,)
+        )
+    for guild_id in (4, 5, 4, 5):
+        with pytest.raises(SettingsUnreadable):
+            await store.guild_settings.options(guild_id)
+    logged = [record.getMessage().split(":")[0] for record in caplog.records]
+    assert logged == [f"the settings of server {guild_id} cannot be read" for guild_id in (4, 5)]
+
+
 async def test_a_value_of_the_operator_survives_a_restart_until_it_is_removed(
     tmp_path: Path,
 ) -> None:
