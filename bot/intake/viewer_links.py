@@ -73,10 +73,13 @@ def _reddit(parts: SplitResult) -> str | None:
     return _first(parts, "url") if parts.path.rstrip("/") == "/media" else None
 
 
-# Each language has its own name for the namespace "File". Files have an extension. Wikis with
-# several scripts have them in place of "wiki", such as "zh-tw".
+# Each language has its own name for the namespace "File". Files have an extension. The English
+# names of the other namespaces are valid in every wiki
+# (https://www.mediawiki.org/wiki/Help:Namespaces). Wikis with several scripts have them in place of
+# "wiki", such as "zh-tw".
 _FILE_PAGE = re.compile(
     r"(?:.*/media/|/(?:wiki|[a-z]{2}-[a-z]{2,4})/)"
+    r"(?!(?:talk|user|project|wikipedia|mediawiki|template|help|category|[^/:]+[ _]talk):)"
     r"[^/:]+:(?P<name>[^/]+\.(?:jpe?g|png|gif|svg|webp|tiff?))",
     re.IGNORECASE,
 )

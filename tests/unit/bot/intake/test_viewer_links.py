@@ -116,7 +116,10 @@ RULES = {
             "https://commons.wikimedia.org/wiki/Special:FilePath/My_cat.jpg",
         ),
         ("https://en.wikipedia.org/wiki/Cat", "https://en.wikipedia.org/wiki/Cat"),
-        ("https://en.wikipedia.org/wiki/User:Cat", "https://en.wikipedia.org/wiki/User:Cat"),
+        *(
+            (f"https://en.wikipedia.org/wiki/{page}", f"https://en.wikipedia.org/wiki/{page}")
+            for page in ("User:Cat", "User:Cat.jpg", "user_talk:Cat.jpg", "File_talk:Cat.jpg")
+        ),
         (
             "https://upload.wikimedia.org/wikipedia/commons/a/ab/Cat.jpg",
             "https://upload.wikimedia.org/wikipedia/commons/a/ab/Cat.jpg",
