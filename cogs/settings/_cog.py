@@ -17,7 +17,7 @@ from bot.permissions import check_can_post
 from bot.replies import reply_privately
 from cogs.settings._access import ManagersOnly
 from cogs.settings._bounds import MAX_COOLDOWN_SECONDS, MAX_STEPS, SECONDS_A_DAY
-from cogs.settings._errors import SettingsFileInvalid
+from cogs.settings._errors import Problem, SettingsFileInvalid
 from cogs.settings._file import MAX_BYTES, read_settings_file, settings_file
 from cogs.settings._panel import show_panel
 from cogs.shared.commands import command
@@ -142,7 +142,8 @@ class Settings(
         assert guild is not None
         await interaction.response.defer(thinking=True, ephemeral=True)
         if file.size > MAX_BYTES:
-            raise SettingsFileInvalid(problem=f"it has more than {MAX_BYTES // 1024} KiB")
+            too_large = Problem("settings.file.large", kib=MAX_BYTES // 1024)
+            raise SettingsFileInvalid(problem=too_large)
         try:
             data = await file.read()
         except discord.HTTPException as error:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sized
 from dataclasses import asdict
 from typing import Any, Literal
 
 import discord
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from bot.client import Services
 from bot.jobs.budgets import EVERYONE
@@ -22,7 +24,7 @@ from cogs.settings._bounds import (
     USED_CHANNELS,
     number_bounds,
 )
-from cogs.settings._errors import SettingsFileInvalid
+from cogs.settings._errors import Problem, SettingsFileInvalid, shown_name
 
 # A file with every limit for a hundred roles has about 30 kB.
 MAX_BYTES = 256 * 1024
@@ -72,21 +74,36 @@ def read_settings_file(data: bytes, services: Services, guild: discord.Guild) ->
         # Some editors write a byte order mark.
         file = SettingsFile.model_validate_json(data.removeprefix(codecs.BOM_UTF8))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        problem = f"{where}: {first['msg']}" if where else first["msg"]
-        # The name of an unknown setting may have several lines.
-        raise SettingsFileInvalid(problem=" ".join(problem.split())[:300]) from error
-    if (reason := next(_problems(file, services, guild), None)) is not None:
-        raise SettingsFileInvalid(problem=reason[:300])
+        raise SettingsFileInvalid(problem=_invalid(error.errors()[0])) from error
+    if (problem := next(_problems(file, services, guild), None)) is not None:
+        raise SettingsFileInvalid(problem=problem)
     return file
 
 
-def _problems(file: SettingsFile, services: Services, guild: discord.Guild) -> Iterator[str]:
+def _invalid(error: ErrorDetails) -> Problem:
+    """https://docs.pydantic.dev/latest/errors/validation_errors/ lists the types of errors."""
+    name = shown_name(".".join(str(part) for part in error["loc"]))
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "json_invalid":
+            place = re.search(r"line (\d+) column (\d+)", context["error"])
+            assert place is not None
+            return Problem("settings.file.json", line=place[1], column=place[2])
+        case "missing":
+            return Problem("settings.file.missing", name=name)
+        case "extra_forbidden":
+            return Problem("settings.file.unknown", name=name)
+    for bound, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
+        if bound in context:
+            allowed = f"{sign} {context[bound]:g}"
+            return Problem("settings.file.range", name=name, range=allowed)
+    return Problem("settings.file.value", name=name)
+
+
+def _problems(file: SettingsFile, services: Services, guild: discord.Guild) -> Iterator[Problem]:
     options, policy = file.settings, file.moderation
     for name, listed in (("channels", options.channels), ("roles", options.roles)):
-        if len(listed) > MAX_LISTED:
-            yield f"settings.{name}: at most {MAX_LISTED} are allowed"
+        yield from _length_problems(f"settings.{name}", listed)
     for channel_id in options.channels:
         yield from _channel_problems(guild, channel_id, USED_CHANNELS, posted_in=False)
     for posted_in in (options.gallery, policy.log_channel_id):
@@ -94,42 +111,46 @@ def _problems(file: SettingsFile, services: Services, guild: discord.Guild) -> I
             yield from _channel_problems(guild, posted_in, TEXT_CHANNELS, posted_in=True)
     for role_id in (*options.roles, *options.limits):
         if role_id != EVERYONE and guild.get_role(role_id) is None:
-            yield f"this server has no role {role_id}"
+            yield Problem("settings.file.role", id=role_id)
     if guild.id in options.limits:
-        yield f"settings.limits: the limits of all users have the key {EVERYONE}"
+        yield Problem("settings.file.everyone", key=EVERYONE)
     if options.style is not None and options.style not in set(services.styles.matching("")):
-        yield f"there is no style {options.style!r}"
+        yield Problem("settings.file.style", name=shown_name(options.style))
     values = options.model_dump() | policy.model_dump()
     yield from _number_problems(values, number_bounds(services.settings))
     for limits in options.limits.values():
         yield from _number_problems(limits.model_dump(), LIMIT_BOUNDS)
         models = limits.models or ()
-        if len(models) > MAX_LISTED:
-            yield f"settings.limits.models: at most {MAX_LISTED} are allowed"
+        yield from _length_problems("settings.limits.models", models)
         for model in models:
             if not model or services.models.find(model) is None:
-                yield f"the model {model!r} is not available here"
+                yield Problem("settings.file.model", name=shown_name(model))
+
+
+def _length_problems(name: str, listed: Sized) -> Iterator[Problem]:
+    if len(listed) > MAX_LISTED:
+        yield Problem("settings.file.entries", name=name, most=MAX_LISTED)
 
 
 def _channel_problems(
     guild: discord.Guild, channel_id: int, kinds: list[discord.ChannelType], *, posted_in: bool
-) -> Iterator[str]:
+) -> Iterator[Problem]:
     channel = guild.get_channel(channel_id)
     if channel is None:
-        yield f"this server has no channel {channel_id}"
+        yield Problem("settings.file.channel", id=channel_id)
     elif channel.type not in kinds:
-        yield f"the channel {channel_id} is of a kind that is not possible here"
+        yield Problem("settings.file.channel_kind", id=channel_id)
     elif posted_in:
         try:
             check_can_post(channel)
         except MissingPermissions as error:
             needed = error.params["permissions"]
-            yield f"in the channel {channel_id} I need {needed}"
+            yield Problem("settings.file.permissions", id=channel_id, permissions=needed)
 
 
 def _number_problems(
     values: Mapping[str, Any], bounds: Mapping[str, tuple[float, float]]
-) -> Iterator[str]:
+) -> Iterator[Problem]:
     for name, (low, high) in bounds.items():
         if values[name] is not None and not low <= values[name] <= high:
-            yield f"{name} must be a number from {low:g} to {high:g}"
+            yield Problem("settings.file.number", name=name, low=f"{low:g}", high=f"{high:g}")

@@ -14,7 +14,11 @@ import pytest
 import pytest_asyncio
 
 from bot.errors import StorageFull
+from bot.i18n.error_text import translate_error
+from bot.i18n.translate import LANGUAGES
 from bot.jobs.budgets import EVERYONE, RoleLimits
+from cogs.settings._errors import SettingsFileInvalid
+from cogs.settings._file import read_settings_file
 from tests.support.moderation.discord import ModeratedServer, open_moderated_server
 
 
@@ -73,14 +77,14 @@ def with_settings(**settings: Any) -> bytes:
 
 
 BAD = {
-    "not JSON": (b"gallery: 1", "Invalid JSON"),
-    "another version": (b'{"version": 2}', "version"),
-    "an unknown name": (with_settings(galery=1), "settings.galery"),
-    "a number out of range": (with_settings(strength=2), "settings.strength"),
+    "not JSON": (b"gallery: 1", "not valid JSON (line 1, column 1)"),
+    "another version": (b'{"version": 2}', "version has a value that is not possible"),
+    "an unknown name": (with_settings(galery=1), "there is no setting settings.galery"),
+    "a number out of range": (with_settings(strength=2), "settings.strength must be ≤ 1"),
     "a number that is none": (b'{"version": 1, "settings": {"strength": NaN}}', "strength"),
     "a channel of another server": (with_settings(gallery=1), "no channel 1"),
     "a role of another server": (with_settings(limits={"7": {}}), "no role 7"),
-    "an unknown style": (with_settings(style="Cubism"), "no style 'Cubism'"),
+    "an unknown style": (with_settings(style="Cubism"), 'no style "Cubism"'),
     "more than the operator allows": (with_settings(retention_hours=25), "from 0.1 to 24"),
     "a threshold above the operator's": (
         b'{"version": 1, "moderation": {"threshold": 0.9}}',
@@ -91,21 +95,29 @@ BAD = {
         with_settings(limits={"0": {"seconds_a_day": 86401}}),
         "seconds_a_day must be a number from 0 to 86400",
     ),
-    "an unknown model": (with_settings(limits={"0": {"models": ["x"]}}), "the model 'x' is not"),
+    "an unknown model": (with_settings(limits={"0": {"models": ["x"]}}), 'the model "x" is not'),
     "a model that is not configured": (
         with_settings(limits={"0": {"models": ["pocket"]}}),
-        "the model 'pocket' is not available",
+        'the model "pocket" is not available',
     ),
     "too many channels": (
         with_settings(channels=list(range(26))),
-        "settings.channels: at most 25 are allowed",
+        "settings.channels has more than 25 entries",
     ),
     "too many roles": (
         with_settings(roles=list(range(26))),
-        "settings.roles: at most 25 are allowed",
+        "settings.roles has more than 25 entries",
     ),
-    "too many models": (with_settings(limits={"0": {"models": ["noise"] * 26}}), "at most 25"),
-    "a name of two lines": (b'{"version": 1, "a\\nb": 1}', "a b: Extra inputs"),
+    "too many models": (
+        with_settings(limits={"0": {"models": ["noise"] * 26}}),
+        "more than 25 entries",
+    ),
+    "a name of two lines": (b'{"version": 1, "a\\nb": 1}', "there is no setting a b."),
+    "no version": (b"{}", "version is missing"),
+    "a file that ends too early": (b'{\n"version":', "not valid JSON (line 2, column 10)"),
+    "a file of another character set": ('{"ü": 1}'.encode("latin-1"), "not valid JSON (line 1"),
+    "a limit of no role": (with_settings(limits={"x": {}}), "settings.limits.x"),
+    "a negative limit": (with_settings(limits={"0": {"steps": -1}}), "steps must be"),
     "a huge file": (b" " * 300_000, "more than 256 KiB"),
 }
 
@@ -120,6 +132,20 @@ async def test_a_bad_file_gets_one_sentence_and_changes_nothing(
     assert problem in told
     assert "\n" not in told
     assert await stored(server) == before
+
+
+@pytest.mark.parametrize("content", [content for content, _ in BAD.values()], ids=BAD.keys())
+async def test_the_problem_of_a_file_is_told_in_the_users_language(
+    server: ModeratedServer, content: bytes
+) -> None:
+    guild = server.sim.bot.get_guild(server.guild_id)
+    assert guild is not None
+    with pytest.raises(SettingsFileInvalid) as caught:
+        read_settings_file(content, server.services, guild)
+    problem = caught.value.params["problem"]
+    for locale in LANGUAGES:
+        assert problem.localized(locale) in translate_error(locale, caught.value)
+        assert (problem.localized(locale) == str(problem)) == (locale == "en")
 
 
 async def test_a_file_with_a_byte_order_mark_is_read(server: ModeratedServer) -> None:
