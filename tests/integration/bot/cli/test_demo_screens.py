@@ -13,6 +13,7 @@ import pytest_asyncio
 from playwright.async_api import Locator, Page, expect
 
 from tests.support.demo.browser import (
+    FOX,
     NEEDS_CHROMIUM,
     browser_page,
     open_command,
@@ -28,6 +29,7 @@ pytestmark = [
     NEEDS_CHROMIUM,
 ]
 PROMPT = "a panda on a pink background"
+SERVICE = ScriptedService()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -37,7 +39,7 @@ async def page(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Page]:
 
     async def run() -> None:
         async with (
-            open_demo(tmp_path_factory.mktemp("demo"), ScriptedService()) as demo,
+            open_demo(tmp_path_factory.mktemp("demo"), SERVICE) as demo,
             browser_page(demo.server.url) as shown,
         ):
             opened.set_result(shown)
@@ -173,6 +175,49 @@ async def the_page_follows_a_message_that_grows(page: Page) -> None:
     assert await page.evaluate(f"{scroller}.scrollTop") == 0
 
 
+async def a_part_is_shown_and_then_redrawn(page: Page) -> None:
+    panel = await open_command(page, "img2img")
+    await panel.get_by_label("prompt").first.fill("a beach")
+    await panel.locator("#option-image").set_input_files(FOX)
+    for name, value in (("part", "background"), ("show_part", "true")):
+        await panel.get_by_role("button", name=f"+ {name}", exact=True).click()
+        await panel.locator(f"#option-{name}").select_option(value)
+    await panel.get_by_role("button", name="Send command").click()
+    shown = page.locator(".message").filter(has_text="The tinted region would be redrawn").last
+    await expect(shown.locator("img.picture")).to_be_visible()
+    await screenshot(page, "part")
+    await shown.get_by_role("button", name="Redraw this part").click()
+    redone = page.locator(".message").filter(has=page.get_by_role("button", name="Share")).last
+    await expect(redone.get_by_text("redrawn: the background")).to_be_visible()
+    await expect(redone.locator("img.picture")).to_be_in_viewport()
+    first, second = SERVICE.requests[-2:]
+    assert (first.part, first.steps, second.part) == ("background", 0, "background")
+
+
+async def a_mask_and_a_structure_are_attached(page: Page) -> None:
+    panel = await open_command(page, "img2img")
+    await panel.get_by_label("prompt").first.fill("a boat")
+    await panel.locator("#option-image").set_input_files(FOX)
+    for name in ("mask", "structure"):
+        await panel.get_by_role("button", name=f"+ {name}", exact=True).click()
+        await panel.locator(f"#option-{name}").set_input_files(FOX)
+    await screenshot(page, "mask")
+    await panel.get_by_role("button", name="Send command").click()
+    result = page.locator(".message").filter(has_text="redrawn: the mask").last
+    await expect(result.locator("img.picture")).to_be_in_viewport()
+    request = SERVICE.requests[-1]
+    assert request.mask is not None
+    assert request.structure is not None
+
+
+async def a_link_opens_its_channel(page: Page) -> None:
+    await page.get_by_role("button", name="Share").last.click()
+    await page.locator(".message").get_by_role("button", name="#gallery").last.click()
+    await expect(page.locator("header strong").first).to_have_text("gallery")
+    await expect(redrawn(page, "a boat")).to_be_in_viewport()
+    await page.get_by_role("button", name="# pictures").click()
+
+
 async def direct_messages_have_their_own_place(page: Page) -> None:
     await page.get_by_role("button", name="@ Redraw").click()
     await expect(page.get_by_placeholder("Message @Redraw")).to_be_visible()
@@ -198,6 +243,9 @@ async def test_every_screen_of_the_chat_works_on_the_page(page: Page) -> None:
         erasing_everything_asks_first,
         a_command_with_all_options_open_fits_the_page,
         the_page_follows_a_message_that_grows,
+        a_part_is_shown_and_then_redrawn,
+        a_mask_and_a_structure_are_attached,
+        a_link_opens_its_channel,
         direct_messages_have_their_own_place,
     ):
         await screen(page)
