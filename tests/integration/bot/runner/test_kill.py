@@ -37,28 +37,27 @@ RARE = (
 )
 # Passed only when running jobs are put back because the bot is stopped.
 STOPPING = tuple(f"{moment} requeue" for moment in MOMENTS)
-JOBS_A_ROUND = 16
 # Kills that come faster than answers would leave thousands of waiting jobs, which each start reads.
 MAX_UNANSWERED = 200
 
 
-async def run_campaign(bot: Campaign, points: Sequence[str], kills: int, jobs: int) -> None:
+async def run_campaign(
+    bot: Campaign, points: Sequence[str], kills: int, jobs: int, jobs_a_round: int
+) -> None:
     """Every second kill is at a random moment, the others at each of these failpoints in turn."""
     turns = cycle(point for point in points if point not in STOPPING)
     for _ in range(kills // 2):
         point = next(turns)
-        await bot.round(
-            JOBS_A_ROUND, (point, bot.random.randint(2, 12) if point in FREQUENT else 1)
-        )
-        await bot.round(JOBS_A_ROUND)
+        await bot.round(jobs_a_round, (point, bot.random.randint(2, 8) if point in FREQUENT else 1))
+        await bot.round(jobs_a_round)
         if len(bot.unanswered()) > MAX_UNANSWERED:
             await bot.finish()
     missed = [point for point in points if not bot.killed_at[point]]
     for point in islice(cycle(missed), 5 * len(missed)):
         if not bot.killed_at[point]:
-            await bot.round(JOBS_A_ROUND, (point, 1), stuck=point in STOPPING)
+            await bot.round(jobs_a_round, (point, 1), stuck=point in STOPPING)
     while len(bot.seen) < jobs:
-        await bot.round(JOBS_A_ROUND)
+        await bot.round(jobs_a_round)
         if len(bot.unanswered()) > MAX_UNANSWERED:
             await bot.finish()
     await bot.finish()
@@ -114,19 +113,20 @@ def check(bot: Campaign) -> None:
 
 
 @pytest.mark.parametrize(
-    ("jobs", "kills"),
+    ("jobs", "kills", "jobs_a_round"),
     [
-        pytest.param(800, 80, id="800 jobs and 80 kills"),
+        pytest.param(300, 40, 8, id="300 jobs and 40 kills"),
         pytest.param(
             20_000,
             1_000,
+            16,
             id="20000 jobs and 1000 kills",
             marks=[pytest.mark.slow, pytest.mark.timeout(3600)],
         ),
     ],
 )
 async def test_no_kill_loses_a_job_or_answers_it_twice(
-    tmp_path: Path, jobs: int, kills: int
+    tmp_path: Path, jobs: int, kills: int, jobs_a_round: int
 ) -> None:
     # Two at a time, with half of the failpoints each: there are two cores, and a restart is mostly
     # waiting.
@@ -134,7 +134,7 @@ async def test_no_kill_loses_a_job_or_answers_it_twice(
     async with bots_to_kill(tmp_path, 2) as bots:
         await asyncio.gather(
             *(
-                run_campaign(bot, points, kills // 2, jobs // 2)
+                run_campaign(bot, points, kills // 2, jobs // 2, jobs_a_round)
                 for bot, points in zip(bots, halves, strict=True)
             )
         )
@@ -160,7 +160,7 @@ async def test_an_answer_is_not_sent_again_after_ten_minutes_of_downtime(
     points = ("before post", "after post", "before answered", "after edit", "after posting")
     async with bots_to_kill(tmp_path, 1, private=0.0, deleted=0.6) as [bot]:
         for point in 4 * points:
-            await bot.round(JOBS_A_ROUND, (point, bot.random.randint(1, 3)))
+            await bot.round(8, (point, bot.random.randint(1, 3)))
             bot.discord.discord_state.offset += 600.0
         await bot.finish()
     assert [point for point in points if bot.killed_at[point] < 2] == []
