@@ -18,6 +18,7 @@ from tests.support.demo.browser import (
     NEEDS_CHROMIUM,
     PICTURE_MS,
     PREVIEW,
+    become,
     browser_page,
     img2img,
     open_command,
@@ -62,6 +63,24 @@ async def test_a_sample_picture_is_redrawn_with_two_clicks(
         await page.get_by_role("button", name="Send command").click()
         prompt = "a panda on a pink background"
         await expect(redrawn(page, prompt)).to_be_in_viewport(timeout=PICTURE_MS)
+
+
+async def test_two_users_redraw_at_once_and_use_commands_meanwhile(
+    tmp_path: Path, pocket_service: LocalService
+) -> None:
+    frog, panda = "a frog on a green background", "a panda on a pink background"
+    async with demo_page(tmp_path, pocket_service) as page:
+        await img2img(page, frog, FOX, steps="50")
+        await become(page, "bob")
+        await img2img(page, panda, FOX, steps="50")
+        for number in range(1, 4):
+            panel = await open_command(page, "queue")
+            await panel.get_by_role("button", name="Send command").click()
+            answers = page.locator(".message").filter(has_text=" running, ")
+            await expect(answers).to_have_count(number)
+        await expect(redrawn(page, frog)).to_be_visible(timeout=PICTURE_MS)
+        await expect(redrawn(page, panda)).to_be_visible(timeout=PICTURE_MS)
+        assert await page.evaluate("broken") == []
 
 
 @pytest.mark.slow
