@@ -18,7 +18,8 @@ async def test_a_long_wait_offers_to_tell_its_owner(tmp_path: Path) -> None:
     service = ScriptedService(reported_seconds=900.0)
     async with open_shared_discord(tmp_path, service) as sim:
         await redraw(sim)
-        service.gate.clear()
+        # The first step does not end: after the last one, the wait is short.
+        service.step_seconds = 3600.0
         await slash(sim.alice, sim.channel, "img2img", prompt="slow", image=CAT)
         await sim.shown(LABEL)
         message = sim.last
@@ -35,7 +36,7 @@ async def test_a_long_wait_offers_to_tell_its_owner(tmp_path: Path) -> None:
         assert [option.value for option in shown.options if option.default] == ["mention"]
         defaults = await sim.bot.services.store.user_defaults.of(sim.alice.id)
         assert defaults.notification is Notification.MENTION
-        service.gate.set()
+        await slash(sim.alice, sim.channel, "cancel")
         await sim.settled()
 
 
