@@ -17,6 +17,7 @@ from bot.cli.demo import create_server, demo_page
 from bot.cli.demo.server import DemoServer, serve
 from bot.cli.demo.simulation import Simulation
 from inference import InferenceService
+from tests.support.bots.edit_limiter import instant_edit_limiter
 from tests.support.simulated_discord import settings_for
 
 
@@ -87,9 +88,9 @@ class PageClient:
 async def open_demo(
     folder: Path, service: InferenceService, *, port: int = 0, **changes: Any
 ) -> AsyncIterator[PageClient]:
-    """The demo with this engine and these settings."""
+    """The demo with this engine and these settings. Message edits have no rate limit."""
     settings = settings_for(folder, message_content=True, **changes)
-    async with open_bot(settings, service) as bot:
+    async with open_bot(settings, service, edit_limiter=instant_edit_limiter()) as bot:
         simulation = Simulation(bot)
         async with simulation.open(), bot.services.runner:
             await create_server(simulation)

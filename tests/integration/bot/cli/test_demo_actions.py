@@ -365,7 +365,7 @@ class Walk:
 
 @pytest.mark.parametrize(
     ("seed", "actions"),
-    [(1, 40), *(pytest.param(seed, 300, marks=pytest.mark.slow) for seed in range(1, 6))],
+    [(1, 100), *(pytest.param(seed, 300, marks=pytest.mark.slow) for seed in range(1, 6))],
 )
 async def test_no_sequence_of_actions_ends_the_demo(
     tmp_path: Path, seed: int, actions: int

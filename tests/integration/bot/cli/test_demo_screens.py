@@ -46,14 +46,12 @@ async def page(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Page]:
             await done.wait()
 
     # A task of its own: pytest leaves a fixture in another context than it enters it.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bot.delivery.edit_limiter.EDITS", 10**6)
-        running = asyncio.create_task(run())
-        # If the demo does not open, the tests end with its error.
-        running.add_done_callback(lambda _task: opened.cancel())
-        yield await opened
-        done.set()
-        await running
+    running = asyncio.create_task(run())
+    # If the demo does not open, the tests end with its error.
+    running.add_done_callback(lambda _task: opened.cancel())
+    yield await opened
+    done.set()
+    await running
 
 
 async def send(page: Page, command: str) -> Locator:

@@ -33,6 +33,15 @@ async def server(tmp_path: Path) -> AsyncIterator[ModeratedServer]:
         yield opened
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_server(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[ModeratedServer]:
+    """For tests to which earlier commands make no difference."""
+    async with open_moderated_server(tmp_path_factory.mktemp("shared")) as opened:
+        yield opened
+
+
 def actor(server: ModeratedServer, name: str) -> MemberActor:
     found = getattr(server, name)
     assert isinstance(found, MemberActor)
@@ -60,7 +69,11 @@ FOR_MANAGERS = {"rules add", "rules remove", "set log", "set thresholds", "set s
 
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("who", ["alice", "moderator", "manager", "operator"])
-async def test_who_may_use_which_command(server: ModeratedServer, who: str, name: str) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_who_may_use_which_command(
+    shared_server: ModeratedServer, who: str, name: str
+) -> None:
+    server = shared_server
     options = {
         key: actor(server, str(value)) if key == "target" else value
         for key, value in COMMANDS[name].items()
