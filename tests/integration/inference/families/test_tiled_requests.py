@@ -95,6 +95,48 @@ def test_tiles_share_calls_with_requests_of_their_size(model: Depth2ImgModel) ->
     assert all(after - before == 1 for before, after in itertools.pairwise(turns))
 
 
+def test_the_tiles_of_one_request_after_the_other_are_encoded(model: Depth2ImgModel) -> None:
+    """A picture of which some tiles are encoded takes memory."""
+    engine, recorder = new_engine(model, row_limit=8, admission_limit=2)
+    encode_tiles = model.encode_tiles
+    tiles_left: dict[int, int] = {}
+
+    def record(inputs: Any, number: int) -> int:
+        left = encode_tiles(inputs, number)
+        assert tiles_left.setdefault(engine.turns, left) == left
+        return left
+
+    model.encode_tiles = record  # type: ignore[method-assign]
+    for id_ in ("first", "second"):
+        engine.post(Submit(tiled(id_)))
+    finish(engine, recorder, ["first", "second"])
+    # Two tiles a turn until the first request runs, and one beside its call of eight rows.
+    assert list(tiles_left.values()) == [7, 5, 3, 1, 0, *range(8, 3, -1), 2, 0]
+
+
+def test_tiles_take_turns_with_the_finished_requests_of_others(model: Depth2ImgModel) -> None:
+    """Many of those do not delay the decoding of a request in tiles."""
+    engine, recorder = new_engine(model, row_limit=16)
+    decode_tiles = model.decode_tiles
+    order: list[str] = []
+
+    def record(one: Any, number: int) -> int:
+        order.append(one.request.id)
+        return decode_tiles(one, number)
+
+    model.decode_tiles = record  # type: ignore[method-assign]
+    engine.post(Submit(tiled("tiles")))
+    while not order:
+        engine.turn()
+    # One is prepared in each turn, and all end in the same turn.
+    for steps in (4, 3, 2):
+        engine.post(Submit(request(f"{steps} steps", steps=steps, strength=1.0, scheduler="ddim")))
+    finish(engine, recorder, ["tiles", "2 steps"])
+    others = [index for index, id_ in enumerate(order) if id_ != "tiles"]
+    assert len(others) == 3
+    assert [after - before for before, after in itertools.pairwise(others)] == [2, 2]
+
+
 def test_progress_counts_tiles_and_the_preview_shows_the_whole_picture(
     model: Depth2ImgModel,
 ) -> None:
