@@ -141,6 +141,7 @@ async def part() -> None:
         await panel.locator("#option-image").set_input_files(FOX)
         for name, value in (("part", "background"), ("show_part", "true")):
             await _choose(panel, name, value)
+        await _set_seed(panel)
         await panel.get_by_role("button", name="Send command").click()
         await page.get_by_role("button", name="Redraw this part").click(timeout=PICTURE_MS)
         await _visible(page, FOX_ON_PINK, 2)
@@ -153,8 +154,7 @@ async def structure() -> None:
         panel = await open_command(page, "img2img")
         await panel.get_by_label("prompt").first.fill(ROBOT)
         await panel.locator("#option-image").set_input_files(FOX)
-        await panel.get_by_role("button", name="+ seed", exact=True).click()
-        await panel.locator("#option-seed").fill("7")
+        await _set_seed(panel)
         await panel.get_by_role("button", name="+ structure", exact=True).click()
         await panel.locator("#option-structure").set_input_files(TEDDY)
         await panel.get_by_role("button", name="Send command").click()
@@ -167,6 +167,11 @@ async def structure() -> None:
 async def pocket() -> None:
     """The sheets of the model's README: samples, and photographs."""
     await asyncio.to_thread(grid.draw, Recipe(cache=ROOT, out=POCKET))
+
+
+async def _set_seed(panel: Locator) -> None:
+    await panel.get_by_role("button", name="+ seed", exact=True).click()
+    await panel.locator("#option-seed").fill("7")
 
 
 async def _choose(panel: Locator, name: str, value: str) -> None:

@@ -6,6 +6,7 @@ One test: each screen begins with what the one before has left on the page.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -30,6 +31,19 @@ pytestmark = [
 ]
 PROMPT = "a panda on a pink background"
 SERVICE = ScriptedService()
+
+# The widths of the settings below a result at which its last word is in a line of its own.
+SPLIT_WIDTHS = """line => {
+  const range = document.createRange(), text = line.lastChild, widths = [];
+  range.setStart(text, text.length - 3);
+  range.setEnd(text, text.length);
+  for (let width = 150; width < 640; width += 1) {
+    line.style.width = `${width}px`;
+    if (range.getClientRects().length > 1) widths.push(width);
+  }
+  line.style.width = "";
+  return widths;
+}"""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -85,6 +99,11 @@ async def a_result_is_drawn_at_another_strength_from_its_menu(page: Page) -> Non
     result = page.locator(".message").filter(has_text="strength 0.5").last
     await result.get_by_role("combobox").select_option("0.3")
     await expect(page.locator(".message").filter(has_text="strength 0.3").last).to_be_visible()
+
+
+async def the_unit_of_a_number_is_not_in_a_line_of_its_own(page: Page) -> None:
+    settings = page.locator(".message small").filter(has_text=re.compile(r"drawn in \d s$")).last
+    assert await settings.evaluate(SPLIT_WIDTHS) == []
 
 
 async def styles_come_as_one_sheet(page: Page) -> None:
@@ -234,6 +253,7 @@ async def test_every_screen_of_the_chat_works_on_the_page(page: Page) -> None:
     for screen in (
         help_tries_the_bot_and_a_mistake_keeps_the_form,
         a_result_is_drawn_at_another_strength_from_its_menu,
+        the_unit_of_a_number_is_not_in_a_line_of_its_own,
         styles_come_as_one_sheet,
         a_starred_picture_is_listed_and_shown_with_its_lineage,
         defaults_are_kept,
