@@ -57,6 +57,7 @@ class Help(commands.Cog):
             services.models.tasks,
             parts=parts,
             mentions=options.mentions,
+            in_server=interaction.guild_id is not None,
         )
         await interaction.response.send_message(view=view, ephemeral=True)
 
@@ -69,12 +70,13 @@ def draw_help(
     *,
     parts: bool,
     mentions: bool = True,
+    in_server: bool = True,
 ) -> discord.ui.LayoutView:
     """The functions with buttons to try them, the stored data and its retention, the operator.
 
     `hours` is the retention time of pictures here, `tasks` what the configured models can do,
     `parts` whether one of them can redraw a part of a picture, and `mentions` whether a mention is
-    a request here.
+    a request here. `in_server` is False in direct messages.
     """
     container = discord.ui.Container[discord.ui.LayoutView](accent_colour=ACCENT)
     text = _use(locale, tasks, parts=parts, mentions=mentions)
@@ -91,7 +93,7 @@ def draw_help(
     container.add_item(discord.ui.Separator())
     container.add_item(discord.ui.TextDisplay(_kept(settings, locale, hours)))
     container.add_item(discord.ui.Separator())
-    container.add_item(discord.ui.TextDisplay(_operator(settings, locale)))
+    container.add_item(discord.ui.TextDisplay(_operator(settings, locale, in_server=in_server)))
     view = discord.ui.LayoutView(timeout=None)
     view.add_item(container)
     return view
@@ -133,8 +135,9 @@ def _kept(settings: Settings, locale: str, hours: float) -> str:
     return "\n".join(lines)
 
 
-def _operator(settings: Settings, locale: str) -> str:
-    operator = plain(settings.operator) or translate(locale, "help.unnamed")
+def _operator(settings: Settings, locale: str, *, in_server: bool) -> str:
+    unnamed = "help.unnamed_server" if in_server else "help.unnamed"
+    operator = plain(settings.operator) or translate(locale, unnamed)
     lines = [translate(locale, "help.operator", operator=operator)]
     if settings.contact:
         lines.append(translate(locale, "help.contact", contact=settings.contact))

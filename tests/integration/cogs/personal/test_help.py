@@ -44,9 +44,12 @@ async def sim(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simulat
 ALL_TASKS: frozenset[Task] = frozenset({"img2img", "edit", "text2img"})
 
 
-def texts(settings: Settings, locale: str, tasks: frozenset[Task] = ALL_TASKS) -> str:
+def texts(
+    settings: Settings, locale: str, tasks: frozenset[Task] = ALL_TASKS, *, in_server: bool = True
+) -> str:
     parts = "img2img" in tasks
-    view = draw_help(settings, locale, settings.retention_hours, tasks, parts=parts)
+    hours = settings.retention_hours
+    view = draw_help(settings, locale, hours, tasks, parts=parts, in_server=in_server)
     assert view.total_children_count <= COMPONENT_LIMIT
     return "\n".join(
         item.content for item in view.walk_children() if isinstance(item, discord.ui.TextDisplay)
@@ -84,6 +87,18 @@ async def test_help_says_only_what_holds_for_the_settings(tmp_path: Path) -> Non
     assert "⭐" in full
     assert "Privacy policy: https://example.org/p" in full
     assert "Terms of use: https://example.org/t" in full
+
+
+@pytest.mark.parametrize(
+    ("locale", "server"), [("en-US", "server"), ("de", "Servers"), ("ja", "サーバー")]
+)
+async def test_help_names_the_managers_of_a_server_only_in_a_server(
+    tmp_path: Path, locale: str, server: str
+) -> None:
+    settings = settings_for(tmp_path)
+    for in_server in (True, False):
+        operator = texts(settings, locale, in_server=in_server).split("###")[-1]
+        assert (server in operator) == in_server
 
 
 async def test_help_names_the_commands_that_the_model_offers(tmp_path: Path) -> None:
