@@ -34,11 +34,11 @@ from bot.intake.errors import (
 )
 from bot.intake.http_client import (
     AddressRefused,
-    HeadLimit,
+    ReceiveLimit,
     Resolve,
     check_head,
-    head_limit,
     open_session,
+    receive_limit,
     system_resolve,
     user_agent,
 )
@@ -177,12 +177,12 @@ class Fetcher:
             state.url = url
             trusted = host_of(url) in self._allowed_hosts
             session = self._trusted if trusted else self._public
-            limit = HeadLimit()
-            head_limit.set(limit)
+            limit = ReceiveLimit(self._limits.max_bytes)
+            receive_limit.set(limit)
             headers = state.headers(url, page) | {"User-Agent": self._user_agent}
             try:
                 async with session.get(url, allow_redirects=False, headers=headers) as response:
-                    limit.complete = True
+                    limit.head_complete = True
                     check_head(response)
                     state.keep_cookies(url, response)
                     location = response.headers.get("Location")
@@ -202,6 +202,8 @@ class Fetcher:
             except aiohttp.InvalidURL:
                 raise BadLink from None
             except (aiohttp.ClientError, OSError, ValueError, zlib.error):
+                if limit.body_too_large:
+                    raise FileTooLarge(mebibytes=self._limits.max_bytes / 2**20) from None
                 raise DeadLink from None
 
 

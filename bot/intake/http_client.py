@@ -37,25 +37,39 @@ class HeadTooLarge(OSError):
     """The response's head is larger than `MAX_HEAD`."""
 
 
-class HeadLimit:
-    """Counts the bytes of one response until its head is complete."""
+class BodyTooLarge(OSError):
+    """The response has more bytes than a file of the largest size, with its encoding."""
 
-    def __init__(self) -> None:
-        self.complete = False
+
+class ReceiveLimit:
+    """Counts the bytes of one response as they are received, with the encoding of the transfer.
+
+    A body of `max_bytes` may have a quarter more: chunks of one byte have six bytes each.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.head_complete = False
+        self.body_too_large = False
         self._received = 0
+        self._max_head = MAX_HEAD + _HANDSHAKE + _READ
+        self._max_bytes = self._max_head + max_bytes * 5 // 4
 
     def count(self, size: int) -> None:
         """Add `size` bytes.
 
         Raises:
             HeadTooLarge: the head is not complete and too large already.
+            BodyTooLarge: the response is too large already.
         """
         self._received += size
-        if not self.complete and self._received > MAX_HEAD + _HANDSHAKE + _READ:
+        if not self.head_complete and self._received > self._max_head:
             raise HeadTooLarge
+        if self._received > self._max_bytes:
+            self.body_too_large = True
+            raise BodyTooLarge
 
 
-head_limit: ContextVar[HeadLimit] = ContextVar("head_limit")
+receive_limit: ContextVar[ReceiveLimit] = ContextVar("receive_limit")
 """The limit for the request that the current task is about to send."""
 
 
@@ -152,16 +166,16 @@ def _public_socket(info: Any) -> socket.socket:
 
 def _any_socket(info: Any) -> socket.socket:
     family, kind, protocol, _, _ = info
-    return _LimitedSocket(head_limit.get(), family=family, type=kind, proto=protocol)
+    return _LimitedSocket(receive_limit.get(), family=family, type=kind, proto=protocol)
 
 
 class _LimitedSocket(socket.socket):
-    """Limits each read to 16 KiB (asyncio asks for 256 KiB), and the size of the head.
+    """Limits each read to 16 KiB (asyncio asks for 256 KiB), and the size of the response.
 
     The parser holds the GIL during one read; 256 KiB of tiny chunks or headers take half a second.
     """
 
-    def __init__(self, limit: HeadLimit, **options: Any) -> None:
+    def __init__(self, limit: ReceiveLimit, **options: Any) -> None:
         super().__init__(**options)
         self._limit = limit
 
