@@ -99,7 +99,7 @@ async def test_a_batch_that_grew_is_filled_without_a_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Of the loops that look at the status, only this one does.
-    monkeypatch.setattr(status_watch, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(status_watch, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(demand, "REPORT_SECONDS", 3600.0)
     engine = Engine(replace(READY, slots=1, models=models(1)))
     engine.gate.clear()

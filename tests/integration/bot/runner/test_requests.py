@@ -210,7 +210,7 @@ async def test_the_work_of_a_slow_model_counts_as_much_as_it_takes(tmp_path: Pat
 async def test_the_service_learns_how_long_the_oldest_job_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demand, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(demand, "REPORT_SECONDS", 0.01)
     state, engine = DiscordState(), Engine(replace(READY, slots=1))
     engine.gate.clear()
     async with open_running_bot(tmp_path, engine, state) as running_bot:
