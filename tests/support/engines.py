@@ -48,7 +48,7 @@ def mixed(
                 prompt=rng.choice(WORDS),
                 negative_prompt=rng.choice(["", "blue"]),
                 strength=rng.choice([0.3, 0.5, 0.7, 0.9, 1.0]),
-                steps=rng.choice([8, 10, 14, 20]),
+                steps=rng.choice([4, 6, 8, 12]),
                 guidance_scale=rng.choice([1.0, 3.0, 7.5]),
                 seed=rng.randrange(2**63),
                 scheduler=SCHEDULERS[index % len(SCHEDULERS)],

@@ -10,7 +10,7 @@ from tests.support.pictures import photo
 
 
 def request(id_: str = "one", *, width: int = 64, height: int = 64, **changes: Any) -> ImageRequest:
-    """A small request: ten steps with guidance unless told otherwise."""
+    """A small request: six steps with guidance unless told otherwise."""
     made = ImageRequest(
         id=id_,
         pixels=photo(width, height, seed=changes.get("seed", 0)).tobytes(),
@@ -18,7 +18,7 @@ def request(id_: str = "one", *, width: int = 64, height: int = 64, **changes: A
         height=height,
         prompt="a red fox",
         strength=0.7,
-        steps=10,
+        steps=6,
         guidance_scale=5.0,
         seed=0,
     )

@@ -141,7 +141,7 @@ def test_without_a_picture_it_is_drawn_from_text_as_by_the_library(pipe: Any) ->
         generator=torch.Generator("cpu").manual_seed(wanted.seed),
         output_type="np",
     ).images[0]
-    events = serve(pipe, wanted, request("redrawn"))
+    events = serve(pipe, wanted, request("redrawn", steps=10))
     made = array(results(events)["one"])
     assert np.array_equal(made, (expected * 255).round().astype(np.uint8))
     progress = [(e.step, e.total) for e in events if isinstance(e, Progress) and e.id == "one"]
