@@ -129,7 +129,7 @@ async def test_jobs_are_erased_after_the_retention_time(tmp_path: Path) -> None:
     async with open_running_bot(tmp_path, discord_state=state) as running_bot:
         async with asyncio.timeout(60):
             while await running_bot.bot.store.job(job.id):  # noqa: ASYNC110 - no event for it
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.01)
         assert await running_bot.bot.store.job(late.id)
 
 

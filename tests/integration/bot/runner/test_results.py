@@ -153,7 +153,7 @@ async def test_no_job_is_started_during_the_pause_of_a_full_disk(
         await runner.accept(jobs[0])
         async with asyncio.timeout(60):
             while runner._resume is None:  # noqa: ASYNC110 - there is no event for it
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.01)
         await runner.accept(jobs[1])
         for _ in range(8):
             await asyncio.sleep(0)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from bot.errors import StoredPictureMissing
+from bot.errors import StorageFull, StoredPictureMissing
 from bot.store.store import Store
 from tests.support.jobs import job, picture
 
@@ -51,6 +53,25 @@ async def test_a_file_that_is_missing_is_named_in_the_error(tmp_path: Path) -> N
             store.pictures.read_file(name)
         with pytest.raises(StoredPictureMissing, match=sentence):
             await store.pictures.get(name)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(errno.ENOSPC, StorageFull), (errno.EDQUOT, StorageFull), (errno.EIO, OSError)],
+)
+async def test_only_a_disk_or_quota_without_space_is_a_full_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, expected: type[Exception]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, "the device's error")
+
+    async with Store.open(tmp_path) as store:
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises((StorageFull, OSError)) as raised:
+            await store.pictures.put(picture(1))
+        monkeypatch.undo()
+        assert type(raised.value) is expected
+        assert list((tmp_path / "pictures").iterdir()) == []
 
 
 async def test_only_the_picture_that_is_discarded_is_deleted(tmp_path: Path) -> None:
