@@ -146,7 +146,7 @@ function messageElement(message, compact) {
   return make("li", { class: `message${compact ? " compact" : ""}${message.private ? " ephemeral" : ""}`,
     "data-id": message.id },
   context(message), compact ? make("span", { class: "gutter" }) : avatar(message.author), body,
-  tools(message));
+  make("div", { class: "toolbar" }, tools(message)));
 }
 
 function avatar(author) {

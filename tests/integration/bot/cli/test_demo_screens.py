@@ -106,6 +106,16 @@ async def the_unit_of_a_number_is_not_in_a_line_of_its_own(page: Page) -> None:
     assert await settings.evaluate(SPLIT_WIDTHS) == []
 
 
+async def the_tools_of_a_tall_message_stay_in_view(page: Page) -> None:
+    size = page.viewport_size
+    assert size is not None
+    await page.set_viewport_size({"width": size["width"], "height": 600})
+    message = page.locator(".message").filter(has_text="strength 0.5").last
+    await message.get_by_role("button", name="Share").hover()
+    await expect(message.get_by_role("button", name="Reply")).to_be_in_viewport(ratio=1)
+    await page.set_viewport_size(size)
+
+
 async def styles_come_as_one_sheet(page: Page) -> None:
     await page.get_by_role("button", name="Try styles").last.click()
     await expect(page.get_by_role("button", name="Pencil sketch").last).to_be_visible()
@@ -254,6 +264,7 @@ async def test_every_screen_of_the_chat_works_on_the_page(page: Page) -> None:
         help_tries_the_bot_and_a_mistake_keeps_the_form,
         a_result_is_drawn_at_another_strength_from_its_menu,
         the_unit_of_a_number_is_not_in_a_line_of_its_own,
+        the_tools_of_a_tall_message_stay_in_view,
         styles_come_as_one_sheet,
         a_starred_picture_is_listed_and_shown_with_its_lineage,
         defaults_are_kept,
