@@ -52,14 +52,18 @@ class Cancel(JobAction):
 
 
 class Again(JobAction):
-    """Submit the same request with a new seed."""
+    """Submit the same request with a new seed, or redraw the part that the request showed."""
 
     action = Action.AGAIN
     access = AccessRule.SOURCE
 
     async def run(self, interaction: Interaction, job: Job) -> None:
         """Submit the request."""
-        draft = draft_of(interaction.client.services, job, selected_variant(job, self))
+        variant = selected_variant(job, self)
+        draft = draft_of(interaction.client.services, job, variant)
+        if job.layout == "part":
+            # No picture has this seed yet. The user may have given it.
+            draft = dataclasses.replace(draft, seed=variant.seed)
         await submit_draft(interaction, draft, source_of(job, interaction))
 
 

@@ -161,7 +161,7 @@ async def test_show_part_runs_no_step_and_posts_a_tinted_picture(
     discord_sim: SimulatedDiscord,
 ) -> None:
     mask = ("mask.png", mask_file(160, 128))
-    await redraw(discord_sim, mask=mask, show_part=True, steps=9)
+    await redraw(discord_sim, mask=mask, show_part=True, steps=9, seed=7)
     request = requests_of(discord_sim)[-1]
     assert (request.steps, request.return_mask) == (0, True)
     message = discord_sim.last
@@ -180,6 +180,7 @@ async def test_show_part_runs_no_step_and_posts_a_tinted_picture(
     await discord_sim.settled()
     again = requests_of(discord_sim)[-1]
     assert again.steps > 0
+    assert again.seed == 7
     assert (again.mask, again.return_mask) == (request.mask, False)
 
 
