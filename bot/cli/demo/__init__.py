@@ -13,7 +13,7 @@ from bot.cli.demo.simulation import Simulation
 from bot.cli.inference_service import local_service
 from bot.cli.signals import ENDINGS, stop_event
 from bot.config import Settings
-from bot.i18n.translate import translate
+from bot.i18n.translate import language_of, translate
 from inference import POCKET, find_model
 
 # The sample pictures in the order of the page, each with a prompt whose object has a similar shape.
@@ -60,6 +60,8 @@ async def create_server(simulation: Simulation) -> None:
     simulation.create_server("Redraw demo")
     alice = simulation.user("alice")
     pictures, gallery = simulation.channel("pictures"), simulation.channel("gallery")
+    # Until a page tells the language that its user chose.
+    simulation.set_locale(alice.id, _terminal_locale())
     await simulation.slash(
         alice, gallery, "settings gallery", {"channel": str(gallery.id)}, files={}
     )
@@ -83,9 +85,14 @@ def _samples() -> dict[str, bytes]:
 
 def _say(key: str, **params: object) -> str:
     """A sentence in the language of the terminal."""
+    return translate(_terminal_locale(), key, **params)
+
+
+def _terminal_locale() -> str:
+    """The language of the terminal as Discord's locale."""
     names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
-    locale = next((name for name in names if name), "en")
-    return translate(locale.replace("_", "-"), key, **params)
+    language = language_of(next((name for name in names if name), "en").replace("_", "-"))
+    return {"en": "en-US", "es": "es-ES"}.get(language, language)
 
 
 def _print_link(url: str, *, wanted: int, port: int) -> None:

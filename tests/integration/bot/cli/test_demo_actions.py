@@ -101,6 +101,15 @@ async def test_interactions_arrive_in_the_chosen_language(tmp_path: Path) -> Non
         assert "Delete" in str(await demo.shown("alice", "Delete"))
 
 
+async def test_the_first_messages_are_in_the_language_of_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    async with open_demo(tmp_path, ScriptedService()) as demo:
+        assert "Bilder zum Neuzeichnen" in str(await demo.messages("alice"))
+        assert "Bilder können jetzt in" in str(await demo.messages("alice", "gallery"))
+
+
 async def test_the_settings_panel_has_menus_of_channels_and_roles(tmp_path: Path) -> None:
     async with open_demo(tmp_path, ScriptedService()) as demo:
         gallery = demo.place("alice", "gallery")["channel"]
