@@ -390,6 +390,9 @@ async def test_no_sequence_of_actions_ends_the_demo(
         await demo.act("alice", "slash", path="cancel", options={"everyone": True})
         async with asyncio.timeout(60):
             await demo.simulation.bot.services.runner.wait_idle()
+        # The walk may have set a budget, or limited the channels, in the panel of the settings.
+        defaults = {"file": ("settings.json", b'{"version": 1}')}
+        await demo.act("alice", "slash", defaults, path="settings import", options={})
         await redraw(demo, "alice", "a last fox")
         await demo.shown("alice", "a last fox (a picture redrawn by AI)")
         bugs = [
