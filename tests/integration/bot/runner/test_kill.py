@@ -148,7 +148,7 @@ async def test_no_kill_loses_a_job_or_answers_it_twice(
         assert any(json.loads(request)["tile"] for (request,) in delivered)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_an_answer_is_not_sent_again_after_ten_minutes_of_downtime(
     tmp_path: Path,
 ) -> None:
@@ -159,8 +159,8 @@ async def test_an_answer_is_not_sent_again_after_ten_minutes_of_downtime(
     """
     points = ("before post", "after post", "before answered", "after edit", "after posting")
     async with bots_to_kill(tmp_path, 1, private=0.0, deleted=0.6) as [bot]:
-        for point in 4 * points:
-            await bot.round(8, (point, bot.random.randint(1, 3)))
+        # On a busy machine a round may end before its point is reached.
+        while left := [point for point in points if bot.killed_at[point] < 3]:
+            await bot.round(8, (bot.random.choice(left), bot.random.randint(1, 3)))
             bot.discord.discord_state.offset += 600.0
         await bot.finish()
-    assert [point for point in points if bot.killed_at[point] < 2] == []
