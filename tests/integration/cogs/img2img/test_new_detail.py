@@ -10,12 +10,14 @@ from typing import Any
 import discord
 import pytest
 import pytest_asyncio
+from PIL import Image
 
 from bot.images.compose import shown_factor
 from bot.images.enlargement import enlarge_to
 from bot.jobs.budgets import EVERYONE, PictureTooLargeForRole, RoleLimits
 from bot.jobs.job import JobState
 from inference import MODELS, ImageRequest
+from tests.support.pictures import file_of
 from tests.support.services import ScriptedService
 from tests.support.simulated_discord import (
     SimulatedDiscord,
@@ -35,6 +37,7 @@ from tests.support.simulated_users import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SERVICE = ScriptedService()
+WHITE = ("white.png", file_of(Image.new("L", (64, 64), 255)))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -96,6 +99,8 @@ async def test_new_detail_is_a_job_of_its_own_with_the_enlarged_result(
     assert set(buttons_of(sim.last)) == {
         *("Again", "Use this", "Before/after", "⭐", "Share", "Delete"),
     }
+    view = discord.ui.LayoutView.from_message(sim.last)
+    assert not [item for item in view.walk_children() if isinstance(item, discord.ui.Select)]
 
 
 async def test_a_larger_picture_says_that_the_upload_limit_made_it_smaller(
@@ -153,13 +158,18 @@ async def test_the_menu_acts_on_the_selected_picture(sim: SimulatedDiscord) -> N
 async def test_four_times_larger_ends_at_the_operator_s_limit(
     sim: SimulatedDiscord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sim.bot.services.settings, "larger_max_side", 600)
-    await redraw(sim)
-    shown = (await larger(sim, sim.last)).message
-    shown = (await press(sim, sim.alice, shown, "4 × larger")).response.message
+    parent = await redraw(sim)
+    twice = (await larger(sim, sim.last)).message
+    shown = (await press(sim, sim.alice, twice, "4 × larger")).response.message
+    factor = 4 * shown_factor(parent.width, parent.height)
+    size = f"{factor * parent.width} × {factor * parent.height} pixels"
+    assert menu_of(shown).placeholder == f"With new detail: {size}"
+    # More than three times as large.
+    limit = factor * max(parent.width, parent.height) * 7 // 8 // 8 * 8
+    monkeypatch.setattr(sim.bot.services.settings, "larger_max_side", limit)
     await choose(sim, shown)
     child = await newest_job(sim, sim.alice)
-    assert max(child.width, child.height) == 600
+    assert max(child.width, child.height) == limit
     monkeypatch.setattr(sim.bot.services.settings, "larger_max_side", 0)
     assert "here: 0." in reply_of(await choose(sim, shown))
     await redraw(sim)
@@ -192,10 +202,22 @@ async def test_a_spoiler_stays_a_spoiler(sim: SimulatedDiscord) -> None:
     assert sim.last.attachments[0].filename.startswith("SPOILER_")
 
 
-async def test_a_picture_of_which_a_part_was_redrawn_has_no_new_detail(
-    sim: SimulatedDiscord, monkeypatch: pytest.MonkeyPatch
+async def test_new_detail_takes_the_depth_of_the_result_and_not_of_a_structure(
+    sim: SimulatedDiscord,
 ) -> None:
-    await redraw(sim, part="background")
+    parent = await redraw(sim, structure=CAT)
+    assert parent.structure is not None
+    SERVICE.requests.clear()
+    await choose(sim, (await larger(sim, sim.last)).message)
+    [request] = tiled_requests()
+    assert request.structure is None
+
+
+@pytest.mark.parametrize("option", [{"part": "background"}, {"mask": WHITE}], ids=["part", "mask"])
+async def test_a_picture_of_which_a_part_was_redrawn_has_no_new_detail(
+    sim: SimulatedDiscord, monkeypatch: pytest.MonkeyPatch, option: dict[str, Any]
+) -> None:
+    await redraw(sim, **option)
     message = sim.last
     assert menu_of((await larger(sim, message)).message) is None
     # A menu that an earlier version has sent.

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.jobs.estimate import JobEstimates
+from bot.jobs.estimate import JobEstimates, StepTimeEstimator
 from bot.jobs.job import Reference, Variant
 from bot.jobs.queue import FairQueue
 from inference import ImageResult, Timings
@@ -84,6 +84,9 @@ def test_a_picture_in_tiles_counts_each_tile() -> None:
     result = ImageResult(id="", pixels=b"", width=0, height=0, steps_run=60, timings=timings)
     estimates.measure(tiled, result)
     assert estimates.positions()["tiled"].seconds == pytest.approx(6 * (10 + 2))
+    steps = StepTimeEstimator()
+    steps.measure(tiled, result)
+    assert steps.seconds(tiled, 30) == pytest.approx(30 + 6 * 2)
 
 
 def test_a_running_job_is_estimated_by_its_own_step_time() -> None:
