@@ -176,7 +176,13 @@ async def _start(arguments: Sequence[str]) -> asyncio.subprocess.Process:
 async def _end(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.kill()
-    await process.wait()
+    ended = asyncio.ensure_future(process.wait())
+    try:
+        await asyncio.shield(ended)
+    except asyncio.CancelledError:
+        # The event loop may be closed next, and would leave the process's transport behind.
+        await ended
+        raise
 
 
 async def _is_ready(process: asyncio.subprocess.Process) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,17 @@ async def test_ending_a_process_that_has_ended_is_no_error() -> None:
     assert await process.wait() == 0
     await module._end(process)
     assert process.returncode == 0
+
+
+async def test_a_process_has_ended_when_its_end_was_cancelled() -> None:
+    """Its transport would otherwise outlive the event loop."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=PIPE)
+    ending = asyncio.create_task(module._end(process))
+    await asyncio.sleep(0)
+    ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    assert process.returncode == -signal.SIGKILL
 
 
 # Answers when `answer` exists, and says with `asked` that it has read the picture.
