@@ -22,6 +22,7 @@ from inference.families.conditioning import ConditioningEncoder, Embeddings, Enc
 from inference.families.denoising.call import DenoiserCall
 from inference.families.denoising.decoding import PictureDecoder, TiledPicture, depth_picture
 from inference.families.denoising.state import Denoising, DenoisingInputs, Tile, TileEncoding
+from inference.families.denoising.surroundings import Surroundings
 from inference.families.denoising.tiles import EVERYTHING, TileLayout, tile_requests
 from inference.families.latent_preview import LatentPreview
 from inference.families.masking import KeptLatents, compose, mask_output, request_mask
@@ -40,6 +41,7 @@ class LatentDiffusionModel(ABC):
         self.dtype = self.pipe.unet.dtype
         self.encoder = encoder
         self.decoder = PictureDecoder(pipe)
+        self.surroundings = Surroundings(pipe, self.decoder)
         self.previews = LatentPreview(pipe)
         self.sampler = Sampler(self.pipe.scheduler, self.device, self.dtype)
         self.denoiser_calls = 0
@@ -206,6 +208,8 @@ class LatentDiffusionModel(ABC):
 
         All requests have the same batch key. See `StepModel.predict`.
         """
+        for one in batch:
+            self.surroundings.renew(one)
         call = DenoiserCall(self.sampler, batch, tiles)
         for view in call.views:
             self.encoder.check_depth(view.tile.encoded, view.tile.picture_key)

@@ -2,7 +2,7 @@
 
 Outside the mask the latents follow the noised source at each step, as in diffusers' inpaint
 pipelines and in Avrahami et al. 2023, "Blended Latent Diffusion". The finished picture is composed
-with the source pixel for pixel.
+with the source pixel for pixel. For a part see also `denoising/surroundings.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import avg_pool2d, interpolate, pad
+from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, pad
 
 from inference.engine.sampling import ORIGINAL, SAMPLE
 from inference.engine.transfers import PendingTransfer, to_device
@@ -25,7 +25,7 @@ BINS = 256
 FLAT_RANGE = 0.01
 """A depth map is flat if its range is smaller than this share of its largest value."""
 
-FEATHER = 32
+FEATHER = 64
 """The edge of a part is as wide as the picture's shorter side, divided by this number."""
 
 
@@ -34,11 +34,13 @@ class RequestMask:
     """The mask of one request.
 
     `latent`, (1, 1, h, w) in 0..1, is the mean of the pixels' mask over each latent; 1 is redrawn.
-    `pixels` is 8-bit grey, (H, W). `is_flat` tells whether the part could not be found.
+    `pixels` is 8-bit grey, (H, W). `part`, (1, 1, H, W) in 0..1, is the same on the device; None
+    for a user's own mask without a part. `is_flat` tells whether the part could not be found.
     """
 
     latent: torch.Tensor
     pixels: PendingTransfer[np.ndarray[Any, Any]]
+    part: torch.Tensor | None
     is_flat: PendingTransfer[bool] | None
 
     def check(self, *, wait: bool = False) -> None:
@@ -105,9 +107,16 @@ def request_mask(
     assert values is not None
     # The latents are blended by the same values as the pixels.
     rounded = (values * 255).round()
+    latent = avg_pool2d(rounded / 255, factor)
+    is_part = request.part != "everything"
+    if is_part:
+        # The latents beside a part hold some of its colours. They are redrawn, too, although the
+        # pixels outside keep their own.
+        latent = max_pool2d(latent, 3, stride=1, padding=1)
     return RequestMask(
-        latent=avg_pool2d(rounded / 255, factor),
+        latent=latent,
         pixels=PendingTransfer(rounded[0, 0].byte(), lambda grey: np.asarray(grey.numpy())),
+        part=rounded / 255 if is_part else None,
         is_flat=is_flat,
     )
 

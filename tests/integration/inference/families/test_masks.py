@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from skimage.filters import threshold_otsu
+from torch.nn.functional import avg_pool2d, max_pool2d
 
 from inference.errors import FlatDepthMap
 from inference.families.depth2img import Depth2ImgModel
-from inference.families.masking import foreground, otsu_threshold
 from inference.pipelines import random_tiny
 from inference.pipelines.schedulers import new_scheduler
-from inference.types import ImageRequest, Scheduler
+from inference.types import ImageRequest, Part, Scheduler
 from inference.worker.messages import Submit
 from tests.support.engines import (
     LIBRARY_WARNINGS,
@@ -46,30 +46,52 @@ def left_half(width: int = 64, height: int = 64) -> bytes:
     return grey.tobytes()
 
 
-def library_with_mask(pipe: Any, wanted: ImageRequest) -> torch.Tensor:
+def library_with_mask(
+    pipe: Any, wanted: ImageRequest, part: np.ndarray[Any, Any] | None = None
+) -> torch.Tensor:
     """The library's pipeline with the blending of its inpaint pipelines as the step callback.
 
     See `StableDiffusionInpaintPipeline.__call__`: after each step the latents outside the mask are
     those of the source, with the noise of the next timestep; without noise after the last step.
+    With `part`, 8-bit grey, (H, W), the latents beside the part are redrawn, too, and from half of
+    the steps on the source's latents are those of the source around the estimate of the part.
     """
-    assert wanted.mask is not None
     image = Image.frombytes("RGB", (wanted.width, wanted.height), wanted.pixels)
-    rows = np.frombuffer(wanted.mask, np.uint8).reshape(wanted.height // 8, 8, -1, 8) / 255
-    mask = torch.tensor(rows.mean(axis=(1, 3)), dtype=torch.float32)[None, None]
+    grey = np.frombuffer(wanted.mask or b"", np.uint8) if part is None else part.ravel()
+    pixels = torch.tensor(grey.reshape(1, 1, wanted.height, wanted.width) / 255).float()
+    mask = avg_pool2d(pixels, 8)
+    if part is not None:
+        mask = max_pool2d(mask, 3, stride=1, padding=1)
     generator = torch.Generator("cpu").manual_seed(wanted.seed)
-    posterior = pipe.vae.encode(pipe.image_processor.preprocess(image)).latent_dist
-    clean = posterior.sample(generator) * pipe.vae.config.scaling_factor
+    source_pixels = pipe.image_processor.preprocess(image)
+    posterior = pipe.vae.encode(source_pixels).latent_dist
+    factor = pipe.vae.config.scaling_factor
+    clean = posterior.sample(generator) * factor
     noise = torch.randn(clean.shape, generator=generator)
 
     def keep(pipe: Any, step: int, _time: Any, values: dict[str, Any]) -> dict[str, Any]:
+        nonlocal clean
         taken = pipe.scheduler.timesteps[-pipe.num_timesteps :]
         source = clean
         if step + 1 < len(taken):
             source = pipe.scheduler.add_noise(clean, noise, taken[step + 1 : step + 2])
+        if part is not None and step + 1 == len(taken) // 2:
+            estimate = (1 - mask) * clean + mask * originals[-1]
+            decoded = pipe.vae.decode(estimate / factor).sample.clamp(-1, 1)
+            around = (1 - pixels) * source_pixels + pixels * decoded
+            clean = pipe.vae.encode(around).latent_dist.mean * factor
         return {"latents": (1 - mask) * source + mask * values["latents"]}
 
     own = pipe.scheduler
     pipe.scheduler = new_scheduler(own, wanted.scheduler)
+    step, originals = pipe.scheduler.step, []
+
+    def record(*arguments: Any, **options: Any) -> Any:
+        outputs = step(*arguments, **options)
+        originals.append(outputs[-1])
+        return outputs
+
+    pipe.scheduler.step = record
     try:
         latents: torch.Tensor = pipe(
             prompt=wanted.prompt,
@@ -94,6 +116,54 @@ def test_masked_latents_equal_the_library_s(model: Depth2ImgModel, scheduler: Sc
     expected = library_with_mask(model.pipe, wanted)
     assert relative(run_alone(model, wanted), expected) <= ALONE
     assert relative(run_alone(model, request(scheduler=scheduler)), expected) > 1e-2
+
+
+@pytest.mark.parametrize("part", ["foreground", "background"])
+@torch.no_grad()
+def test_the_latents_of_a_part_equal_the_library_s(model: Depth2ImgModel, part: Part) -> None:
+    wanted = request(scheduler="ddim", part=part, return_mask=True)
+    grey = np.frombuffer(result_of(model, wanted).mask, np.uint8).reshape(64, 64)
+    expected = library_with_mask(model.pipe, wanted, grey)
+    assert relative(run_alone(model, wanted), expected) <= ALONE
+    # The source's latents are not renewed for a user's own mask of the same pixels.
+    own = replace(wanted, part="everything", mask=grey.tobytes())
+    assert relative(run_alone(model, own), expected) > 1e-3
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_part_in_few_steps_is_renewed_at_most_once(
+    model: Depth2ImgModel, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    encodings: list[int] = []
+    encode = model.pipe.vae.encode
+
+    def count(pixels: torch.Tensor) -> Any:
+        encodings.append(len(pixels))
+        return encode(pixels)
+
+    monkeypatch.setattr(model.pipe.vae, "encode", count)
+    one = prepare(model, request(part="background", strength=1.0, steps=steps))
+    encodings.clear()
+    while not one.finished:
+        model.predict([one])
+    assert encodings == [1] * (steps // 2)
+
+
+def test_a_part_whose_estimate_overflows_the_vae_keeps_the_source_s_latents(
+    model: Depth2ImgModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = request(part="background", strength=1.0, steps=4)
+    one = prepare(model, wanted)
+    first = one.state.kept
+    decode = model.pipe.vae.decode
+    nan = float("nan")
+    monkeypatch.setattr(
+        model.pipe.vae, "decode", lambda latents, **_: (decode(latents).sample * nan,)
+    )
+    while not one.finished:
+        model.predict([one])
+    assert one.state.kept is not first
+    assert torch.equal(one.state.kept.clean, first.clean)
 
 
 @torch.no_grad()
@@ -222,25 +292,3 @@ def test_a_structure_steers_instead_of_the_picture(model: Depth2ImgModel) -> Non
     ).images
     assert relative(run_alone(model, wanted), expected) <= ALONE
     assert relative(run_alone(model, request()), expected) > 1e-4
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_the_threshold_is_otsu_s(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    values = np.concatenate([rng.normal(0.3, 0.08, 900), rng.normal(0.7, 0.1, 400)]).clip(0, 1)
-    values[:2] = 0, 1
-    expected = threshold_otsu(values, nbins=256)
-    got = float(otsu_threshold(torch.tensor(values, dtype=torch.float32)))
-    assert abs(got - expected) <= 2 / 256
-
-
-def test_the_edge_of_a_part_is_soft_and_narrow() -> None:
-    depth = torch.zeros(1, 1, 64, 64)
-    depth[..., 32:] = 10.0
-    mask, flat = foreground(depth, (64, 64))
-    row = mask[0, 0, 32].numpy()
-    assert not bool(flat)
-    assert (row[:28] == 0).all()
-    assert (row[36:] == 1).all()
-    assert (np.diff(row) >= 0).all()
-    assert ((row > 0) & (row < 1)).sum() >= 2
