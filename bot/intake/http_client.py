@@ -44,7 +44,7 @@ class BodyTooLarge(OSError):
 class ReceiveLimit:
     """Counts the bytes of one response as they are received, with the encoding of the transfer.
 
-    A body of `max_bytes` may have a quarter more: chunks of one byte have six bytes each.
+    The encoding of a body of `max_bytes` may add a quarter. Chunks of one byte have six bytes each.
     """
 
     def __init__(self, max_bytes: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.support.processes.sandbox_children import reused_children
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _sandbox_children() -> Iterator[None]:
     with reused_children():
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -14,28 +15,33 @@ from unittest.mock import patch
 
 from bot.intake.sandbox import pool
 
+# Far beyond what a child needs to end when its input is closed.
+END_SECONDS = 10.0
+
 
 @contextmanager
 def reused_children() -> Iterator[None]:
     """A sandbox that closes gives its children to the next sandbox with the same memory limit.
 
-    The children are those of production. The pipes are used in threads, because asyncio's belong
-    to the event loop of one test.
+    Their program and limits are those of production; a child serves more tasks. The pipes are used
+    in threads, because asyncio's belong to the event loop of one test.
     """
-    idle: dict[int, list[subprocess.Popen[bytes]]] = defaultdict(list)
+    idle: dict[int, list[pool._Child]] = defaultdict(list)
 
     class ReusedChild(pool._Child):
-        def __init__(self, memory: int, process: subprocess.Popen[bytes]) -> None:
+        def __init__(self, memory: int, child: subprocess.Popen[bytes]) -> None:
             self._memory = memory
-            self._child = process
+            self._child = child
             self.tasks = 0
             self.limits = frozenset()
 
         @classmethod
         async def start(cls, memory: int) -> Self:
             while idle[memory]:
-                child = cls(memory, idle[memory].pop())
+                child = idle[memory].pop()
                 if child.alive:
+                    assert isinstance(child, cls)
+                    child.tasks = 0
                     return child
             child = cls(memory, _start(memory))
             hello, _ = await asyncio.to_thread(_read, child._child, 0)
@@ -54,18 +60,17 @@ def reused_children() -> Iterator[None]:
             return await asyncio.to_thread(_exchange, self._child, message, longest)
 
         async def end(self) -> None:
-            idle[self._memory].append(self._child)
+            idle[self._memory].append(self)
 
         async def kill(self) -> None:
-            self._child.kill()
-            await asyncio.to_thread(self._child.__exit__, None, None, None)
+            await asyncio.to_thread(_end, self._child, 0.0)
 
     with patch.object(pool, "_Child", ReusedChild):
         yield
     for children in idle.values():
         for child in children:
-            # Closing its input ends it.
-            child.__exit__(None, None, None)
+            assert isinstance(child, ReusedChild)
+            _end(child._child, END_SECONDS)
 
 
 def _start(memory: int) -> subprocess.Popen[bytes]:
@@ -78,6 +83,20 @@ def _start(memory: int) -> subprocess.Popen[bytes]:
     )
 
 
+def _end(child: subprocess.Popen[bytes], seconds: float) -> None:
+    """Close its input, after which it exits; kill it if it has not after these seconds."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with contextlib.suppress(BrokenPipeError):
+        child.stdin.close()
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    child.stdout.close()
+
+
 def _exchange(
     child: subprocess.Popen[bytes], message: bytes, longest: int
 ) -> tuple[dict[str, Any], bytes]:
@@ -88,11 +107,21 @@ def _exchange(
 
 
 def _read(child: subprocess.Popen[bytes], longest: int) -> tuple[dict[str, Any], bytes]:
+    """One response, with the checks of `pool._Child`.
+
+    Raises:
+        EOFError: the child has ended.
+        ValueError: the response is not valid.
+    """
     assert child.stdout is not None
     line = child.stdout.readline()
     if not line:
         raise EOFError
-    header: dict[str, Any] = json.loads(line)
-    length = header["length"]
-    assert 0 <= length <= longest
-    return header, child.stdout.read(length)
+    header = json.loads(line)
+    length = header["length"] if isinstance(header, dict) else None
+    if not isinstance(length, int) or not 0 <= length <= longest:
+        raise ValueError("the child's response has no valid length")
+    body = child.stdout.read(length)
+    if len(body) < length:
+        raise EOFError
+    return header, body

@@ -43,6 +43,8 @@ async def test_network_errors_at_the_start_are_retried(
         assert await stop(process) == 0
         text = (await log).decode()
     assert "Discord cannot be reached" in text
+    # The default LOG_LEVEL is INFO.
+    assert "DEBUG" not in text
     assert "Traceback" not in text
     assert "Unclosed" not in text
 

@@ -93,16 +93,16 @@ BUILD_ENGINE = "inference.families.build:build_engine"
 async def test_the_old_layout_is_downloaded_loaded_and_used(
     serve: Serve, hub: FakeHub, tmp_path: Path
 ) -> None:
-    async with serve(factory=BUILD_ENGINE) as service:
+    async with serve(factory=BUILD_ENGINE, dtype="bfloat16") as service:
         await service.wait_ready()
-        assert service.status.dtype == "float32"
+        assert service.status.dtype == "bfloat16"
         assert isinstance(await service.generate(request()), ImageResult)
     assert revisions(tmp_path) == {REPOSITORY: COMMIT}
     # The repository gets a new commit, and then it disappears: the stored files are used.
     hub.commit = "f" * 40
     hub.refuse = (404, "RepoNotFound")
     hub.requests.clear()
-    async with serve(factory=BUILD_ENGINE) as service:
+    async with serve(factory=BUILD_ENGINE, dtype="bfloat16") as service:
         await service.wait_ready()
         assert isinstance(await service.generate(request()), ImageResult)
     assert hub.requests == []
