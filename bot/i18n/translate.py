@@ -44,7 +44,7 @@ def language_of(locale: str) -> str:
     return language if language in LANGUAGES else "en"
 
 
-def translate(locale: str | discord.Locale, key: str, **params: Any) -> str:
+def translate(locale: str | discord.Locale, key: str, /, **params: Any) -> str:
     """The text for `key` in the user's language, or in English where it is not translated.
 
     Raises:

@@ -24,7 +24,7 @@ from cogs.settings._bounds import (
     USED_CHANNELS,
     number_bounds,
 )
-from cogs.settings._errors import Problem, SettingsFileInvalid, shown_name
+from cogs.settings._errors import NAME_CHARACTERS, Problem, SettingsFileInvalid, shown_name
 
 # A file with every limit for a hundred roles has about 30 kB.
 MAX_BYTES = 256 * 1024
@@ -82,13 +82,15 @@ def read_settings_file(data: bytes, services: Services, guild: discord.Guild) ->
 
 def _invalid(error: ErrorDetails) -> Problem:
     """https://docs.pydantic.dev/latest/errors/validation_errors/ lists the types of errors."""
-    name = shown_name(".".join(str(part) for part in error["loc"]))
+    name = ".".join(shown_name(str(part)) or '""' for part in error["loc"])[:NAME_CHARACTERS]
     context = error.get("ctx", {})
     match error["type"]:
         case "json_invalid":
             place = re.search(r"line (\d+) column (\d+)", context["error"])
             assert place is not None
             return Problem("settings.file.json", line=place[1], column=place[2])
+        case "model_type" if not error["loc"]:
+            return Problem("settings.file.object")
         case "missing":
             return Problem("settings.file.missing", name=name)
         case "extra_forbidden":

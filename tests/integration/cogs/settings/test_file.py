@@ -113,6 +113,11 @@ BAD = {
         "more than 25 entries",
     ),
     "a name of two lines": (b'{"version": 1, "a\\nb": 1}', "there is no setting a b."),
+    "an empty name": (b'{"version": 1, "": 1}', 'there is no setting "".'),
+    "an empty name of a setting": (with_settings(**{" ": 1}), 'there is no setting settings."".'),
+    "a list": (b"[]", "it does not contain a JSON object."),
+    "null": (b"null", "it does not contain a JSON object."),
+    "a text": (b'"x"', "it does not contain a JSON object."),
     "no version": (b"{}", "version is missing"),
     "a file that ends too early": (b'{\n"version":', "not valid JSON (line 2, column 10)"),
     "a file of another character set": ('{"ü": 1}'.encode("latin-1"), "not valid JSON (line 1"),
@@ -146,6 +151,21 @@ async def test_the_problem_of_a_file_is_told_in_the_users_language(
     for locale in LANGUAGES:
         assert problem.localized(locale) in translate_error(locale, caught.value)
         assert (problem.localized(locale) == str(problem)) == (locale == "en")
+
+
+async def test_limits_under_the_id_of_the_server_are_refused_in_each_language(
+    server: ModeratedServer,
+) -> None:
+    content = with_settings(limits={str(server.guild_id): {"steps": 3}})
+    before = await stored(server)
+    told = await import_file(server, content)
+    assert "in settings.limits, the limits of all users have the key 0." in told
+    assert await stored(server) == before
+    guild = server.sim.bot.get_guild(server.guild_id)
+    assert guild is not None
+    with pytest.raises(SettingsFileInvalid) as caught:
+        read_settings_file(content, server.services, guild)
+    assert len({translate_error(locale, caught.value) for locale in LANGUAGES}) == len(LANGUAGES)
 
 
 async def test_a_file_with_a_byte_order_mark_is_read(server: ModeratedServer) -> None:
