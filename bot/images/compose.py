@@ -27,7 +27,8 @@ def _picture(image: Image.Image) -> Picture:
 
 
 def labelled(pictures: Sequence[tuple[Picture, str]], columns: int) -> Picture:
-    """Pictures of one size in rows of `columns`, each with its label below."""
+    """Pictures of one size in rows of `columns`, each with its label below, which is at most as
+    wide as its picture."""
     width, height = pictures[0][0].width, pictures[0][0].height
     rows = -(-len(pictures) // columns)
     across, down = width + GAP, height + LABEL_HEIGHT + GAP
@@ -39,7 +40,7 @@ def labelled(pictures: Sequence[tuple[Picture, str]], columns: int) -> Picture:
         y = GAP + index // columns * down
         sheet.paste(_image(picture), (x, y))
         middle = (x + width / 2, y + height + LABEL_HEIGHT / 2)
-        draw_label(draw, middle, label, number=index + 1, fonts=fonts)
+        draw_label(draw, middle, label, number=index + 1, width=width, fonts=fonts)
     return _picture(sheet)
 
 

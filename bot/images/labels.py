@@ -19,6 +19,10 @@ COLOUR = "#f2f3f5"
 NONCHARACTER = "\uffff"
 # Follows a character that is to be drawn in colour. DejaVu Sans draws it as a box.
 EMOJI_SELECTOR = "\ufe0f"
+# Characters without a glyph, such as the joiner within an emoji:
+# https://www.unicode.org/reports/tr44/#General_Category_Values
+FORMAT = "Cf"
+ELLIPSIS = "…"
 
 
 def load_fonts() -> tuple[FreeTypeFont, ...]:
@@ -33,19 +37,37 @@ def draw_label(
     label: str,
     *,
     number: int,
+    width: float,
     fonts: tuple[FreeTypeFont, ...],
 ) -> None:
-    """Draw the label of picture `number` around `middle`, in pixels.
+    """Draw the label of picture `number` around `middle`, at most `width` pixels wide.
 
-    Characters that the font does not have, such as emoji, are left out; the number is then written
-    before the others.
+    The whole label is in one font, the one that lacks the fewest of its characters. Characters that
+    this font does not have, such as emoji, are left out; the number is then written before the
+    others. A label that is too wide ends with an ellipsis.
     """
-    label = unicodedata.normalize("NFC", label.replace(EMOJI_SELECTOR, ""))
+    label = unicodedata.normalize("NFC", _visible(label))
     font = min(fonts, key=lambda each: len(missing(each, label)))
     if absent := missing(font, label):
         rest = "".join(character for character in label if character not in absent)
         label = " ".join([f"{number}.", *rest.split()]) if rest.strip() else str(number)
-    draw.text(middle, label, fill=COLOUR, font=font, anchor="mm")
+    draw.text(middle, _shortened(label, font, width), fill=COLOUR, font=font, anchor="mm")
+
+
+def _visible(text: str) -> str:
+    return "".join(
+        character
+        for character in text
+        if character != EMOJI_SELECTOR and unicodedata.category(character) != FORMAT
+    )
+
+
+def _shortened(label: str, font: FreeTypeFont, width: float) -> str:
+    shown, end = label, len(label)
+    while end and font.getlength(shown) > width:
+        end -= 1
+        shown = label[:end].rstrip() + ELLIPSIS
+    return shown
 
 
 def missing(font: FreeTypeFont, text: str) -> set[str]:
