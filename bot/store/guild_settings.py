@@ -52,7 +52,8 @@ class GuildSettings:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        # Servers whose damaged settings were logged. Each of their requests reads them.
+        # Servers whose damaged settings were logged and not replaced since. Each of their requests
+        # reads them.
         self._reported: set[int] = set()
 
     async def options(self, guild_id: int | None) -> GuildOptions:
@@ -137,6 +138,7 @@ class GuildSettings:
             self._write(guild_id, options)
             if also is not None:
                 also()
+        self._reported.discard(guild_id)
 
     def _update(
         self, guild_id: int, change: Callable[[GuildOptions], GuildOptions]

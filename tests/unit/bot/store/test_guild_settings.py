@@ -132,6 +132,18 @@ async def test_damaged_settings_are_logged_once(
     assert logged == [f"the settings of server {guild_id} cannot be read" for guild_id in (4, 5)]
 
 
+async def test_settings_that_are_damaged_again_are_logged_again(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        await store.database.execute("test", "REPLACE INTO guild_settings VALUES (?, '{')", (4,))
+        for _ in range(2):
+            with pytest.raises(SettingsUnreadable):
+                await store.guild_settings.options(4)
+        await store.guild_settings.save(4, FULL)
+    assert len(caplog.records) == 2
+
+
 async def test_a_value_of_the_operator_survives_a_restart_until_it_is_removed(
     tmp_path: Path,
 ) -> None:
