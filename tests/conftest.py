@@ -8,6 +8,8 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 # No test may contact the model hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# The demo begins in the language of the terminal. Tests of it expect English unless they set it.
+os.environ["LC_ALL"] = "C.UTF-8"
 
 import multiprocessing
 from collections.abc import AsyncIterator, Iterator

@@ -58,6 +58,6 @@ async def test_a_newcomer_redraws_a_picture_in_the_browser_until_the_demo_ends(
 async def test_a_port_in_use_is_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = str(busy.getsockname()[1])
-        async with demo(signal.SIGHUP, DEMO_PORT=port, LANG="en_US.UTF-8") as url:
+        async with demo(signal.SIGHUP, DEMO_PORT=port) as url:
             assert f":{port}/" not in url
     assert capfd.readouterr().err == ""
