@@ -17,8 +17,8 @@ SHOWN_POSITIONS = 5
 
 
 class _Shown(NamedTuple):
-    """The contents of a job's message: its position, and whether it waits for its model. It is not
-    stored: after a restart, it is not known."""
+    """The contents of a job's message: its position, and whether it waits for its model. This state
+    is not stored, so it is unknown after a restart."""
 
     ahead: int = 0
     ready: bool = True

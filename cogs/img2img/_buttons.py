@@ -52,7 +52,11 @@ class Cancel(JobAction):
 
 
 class Again(JobAction):
-    """Submit the same request with a new seed, or redraw the part that the request showed."""
+    """Submit the same request with a new seed.
+
+    *Redraw this part*, the same button of a request that showed its part, uses the seed of that
+    request, whether the user gave it or it was drawn at random.
+    """
 
     action = Action.AGAIN
     access = AccessRule.SOURCE
