@@ -1,6 +1,6 @@
 """Measures the device's time for each request, and bounds the work that a device has queued.
 
-A request's time is its share of the calls that it was part of.
+A request's time is its share, by rows, of the calls that it was part of.
 """
 
 from __future__ import annotations
@@ -75,8 +75,10 @@ class CudaClock:
 class QueuedWork:
     """Bounds the work that a GPU has queued: its calls return before they are executed.
 
-    The device always has the work of the next turn, and the host is never further ahead than that.
-    Otherwise turns that only encode or decode tiles would queue those of a whole request at once:
+    While the device computes a turn of a loaded model, the host queues the next turn of this model
+    and no more. Other loaded models have their own bound.
+
+    Without it turns that only encode or decode tiles would queue those of a whole request at once:
     the steps of other requests would wait for them, and a cancelled request would be computed to
     its end.
     """

@@ -35,7 +35,8 @@ class SamplingPlan:
     (T, SLOTS, SLOTS + 1), maps the state and the model's output to the next state; it is None if
     the scheduler is not linear. `signal` and `deviation` are the factors of the clean latents and
     of the noise at the start; `levels`, (T, 2), holds those after each step, (1, 0) after the last
-    one, and is None if the scheduler is not linear.
+    one, and is None if the scheduler is not linear. `has_estimates` tells whether a linear
+    scheduler estimates the finished sample.
     """
 
     numbers: np.ndarray[Any, np.dtype[np.float32]]
@@ -43,6 +44,7 @@ class SamplingPlan:
     signal: float
     deviation: float
     levels: np.ndarray[Any, np.dtype[np.float32]] | None
+    has_estimates: bool = False
 
     @property
     def steps(self) -> int:
@@ -60,7 +62,7 @@ def read_plan(scheduler: Any, timesteps: torch.Tensor) -> SamplingPlan:
     numbers = np.empty((len(timesteps), 2), np.float32)
     levels = np.empty((len(timesteps), 2), np.float32)
     transitions: list[np.ndarray[Any, Any]] = []
-    checked = 10.0
+    checked, has_estimates = 10.0, False
     for index, time in enumerate(timesteps):
         numbers[index] = float(time), float(scheduler.scale_model_input(one, time))
         step = _read_step(scheduler, time, checked, output=np.cos(1.0 + 5 * index))
@@ -68,11 +70,11 @@ def read_plan(scheduler: Any, timesteps: torch.Tensor) -> SamplingPlan:
             # The factors of later steps cannot be read: they depend on the steps before them.
             numbers[:, 0], numbers[:, 1] = timesteps.numpy(), 1.0
             return SamplingPlan(numbers, None, signal, deviation, None)
-        matrix, checked = step
+        matrix, checked, has_estimates = step
         transitions.append(matrix)
         levels[index] = noise_level(scheduler, timesteps, index + 1)
     matrices = np.stack(transitions).astype(np.float32)
-    return SamplingPlan(numbers, matrices, signal, deviation, levels)
+    return SamplingPlan(numbers, matrices, signal, deviation, levels, has_estimates)
 
 
 def noise_level(scheduler: Any, timesteps: torch.Tensor, step: int) -> tuple[float, float]:
@@ -90,6 +92,9 @@ def noise_level(scheduler: Any, timesteps: torch.Tensor, step: int) -> tuple[flo
 def predicted_original(out: Any, scheduler: Any) -> torch.Tensor | None:
     """The scheduler's estimate of the finished sample after a step, where it makes one."""
     original: torch.Tensor | None = getattr(out, "pred_original_sample", None)
+    if original is None:
+        # The name in the output of `LCMScheduler`.
+        original = getattr(out, "denoised", None)
     if original is None and getattr(scheduler.config, "algorithm_type", "") == "dpmsolver++":
         original = scheduler.model_outputs[-1]
     if original is None and getattr(scheduler.config, "predict_x0", False):
@@ -99,8 +104,9 @@ def predicted_original(out: Any, scheduler: Any) -> torch.Tensor | None:
 
 def _read_step(
     scheduler: Any, time: torch.Tensor, checked: float, output: float
-) -> tuple[np.ndarray[Any, Any], float] | None:
-    """One step's matrix and the checked sample after it; None if the step is not linear."""
+) -> tuple[np.ndarray[Any, Any], float, bool] | None:
+    """One step's matrix, the checked sample after it, and whether the scheduler estimates the
+    finished sample; None if the step is not linear."""
     width = SLOTS + 2
     values = np.zeros(width)
     values[SAMPLE], values[-2] = checked, output
@@ -129,7 +135,7 @@ def _read_step(
     predicted = matrix @ values[:-1]
     if not np.allclose(predicted, after, rtol=TOLERANCE, atol=TOLERANCE):
         return None
-    return matrix, float(after[SAMPLE])
+    return matrix, float(after[SAMPLE]), original is not None
 
 
 def _basis(slot: int, checked: float) -> torch.Tensor:

@@ -49,7 +49,7 @@ class SamplingState:
     `tensors`, (SLOTS, C, h, w) in float32, is the state that the plan's transitions map. Only a
     request whose scheduler is not linear has a `scheduler`; `must_restart` is set while that one
     takes a step: if the step raises, its state is lost. `kept` replaces the latents outside a mask
-    after each step.
+    after each step. `has_estimate` tells whether the last step estimated the finished sample.
     """
 
     plan: SamplingPlan
@@ -60,6 +60,7 @@ class SamplingState:
     kept: KeptLatents | None = None
     step: int = 0
     must_restart: bool = False
+    has_estimate: bool = False
 
     @property
     def sample(self) -> torch.Tensor:
@@ -68,7 +69,10 @@ class SamplingState:
 
     @property
     def predicted_original(self) -> torch.Tensor:
-        """The scheduler's estimate of the finished latents, (1, C, h, w)."""
+        """The scheduler's estimate of the finished latents, (1, C, h, w).
+
+        Noisy latents if it makes no estimate.
+        """
         return self.tensors[ORIGINAL : ORIGINAL + 1]
 
 
@@ -166,6 +170,7 @@ class Sampler:
         for state, stepped in zip(step.states, tensors, strict=True):
             if state.scheduler is None:
                 state.tensors = stepped
+                state.has_estimate = state.plan.has_estimates
                 state.step += 1
         for index, state in enumerate(step.states):
             if state.scheduler is not None:
@@ -196,6 +201,7 @@ class Sampler:
             level = noise_level(state.scheduler, state.timesteps, state.step + 1)
             tensors = state.kept.blend(tensors, *level)
         state.tensors = tensors
+        state.has_estimate = original is not None
         state.step += 1
         state.must_restart = False
 

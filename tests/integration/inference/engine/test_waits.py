@@ -18,12 +18,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from inference.engine.transfers import NonBlocking
-from inference.families import conditioning, latent_preview
+from inference.families import conditioning, latent_preview, masking
 from inference.families.denoising import decoding
 from inference.families.depth2img import Depth2ImgModel
 from inference.families.latent_preview import LatentPreview
 from inference.pipelines import random_sd2, random_tiny
-from inference.types import Scheduler
+from inference.types import Part, Scheduler
 from tests.support.engines import LIBRARY_WARNINGS, prepare
 from tests.support.requests import request
 
@@ -90,6 +90,7 @@ def collect_waits() -> Iterator[list[str]]:
 
 
 META = torch.device("meta")
+PARTS: tuple[Part, ...] = ("everything", "background", "everything")
 
 
 class LaunchedTransfer:
@@ -114,7 +115,7 @@ def model(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> De
     )
     projection = torch.empty(4, 3, device=META), torch.empty(3, device=META)
     monkeypatch.setattr(LatentPreview, "_fit", lambda *_: projection)
-    for module in (conditioning, decoding, latent_preview):
+    for module in (conditioning, decoding, latent_preview, masking):
         monkeypatch.setattr(module, "PendingTransfer", LaunchedTransfer)
     return Depth2ImgModel(pipe)
 
@@ -127,13 +128,11 @@ def model(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> De
 def test_the_host_never_waits_between_prepare_and_decode(
     model: Depth2ImgModel, scheduler: Scheduler | None
 ) -> None:
+    options: dict[str, Any] = {"steps": 5, "strength": 1.0, "scheduler": scheduler}
     with collect_waits() as found:
         batch = [
-            prepare(
-                model,
-                request(f"r{n}", seed=n, steps=5, strength=1.0, scheduler=scheduler, preview=True),
-            )
-            for n in range(3)
+            prepare(model, request(f"r{n}", seed=n, preview=True, part=part, **options))
+            for n, part in enumerate(PARTS)
         ]
         while not batch[0].finished:
             model.predict(batch)
