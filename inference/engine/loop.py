@@ -6,6 +6,10 @@ requests in the next batch, and decodes at most one finished request. Of a reque
 encodes or decodes a few tiles only. `BatchPolicy` decides which; this module executes, and keeps
 the errors of one request away from the others.
 
+A model may add work for one request to a call, such as `denoising/surroundings.py` in the middle of
+a part's schedule. Its device time is divided among all requests of the call by their rows, and it
+is not limited to one request a turn.
+
 Longer than 300 lines: the handling of errors changes the state of the loop.
 """
 
@@ -260,7 +264,10 @@ class SteppedEngine(Generic[InputsT, RunningT]):
         return len(self._jobs) + len(self._preparations) > 1 or not self._outputs.is_empty
 
     def _step(self) -> int:
-        """Step the batch that is due. Returns the rows of its call; 0 if nothing runs."""
+        """Step the batch that is due. Returns the rows of its call; 0 if nothing runs.
+
+        A call that failed counts as one row, so that the turn does not decode more after it.
+        """
         batch = {self._jobs[item]: n for item, n in Counter(self.policy.next_batch()).items()}
         if not batch:
             return 0
@@ -273,7 +280,7 @@ class SteppedEngine(Generic[InputsT, RunningT]):
             if job.item in self._jobs and job.running.step > step:
                 self.policy.tiles_predicted(job.item, job.running.step - step)
                 self._report_step(job)
-        return sum(job.item.rows * tiles for job, tiles in batch.items())
+        return sum(job.item.rows * tiles for job, tiles in batch.items()) if error is None else 1
 
     def _predict(self, batch: Mapping[Job[RunningT], int]) -> Exception | None:
         """One call for these requests, each with the number of its tiles."""

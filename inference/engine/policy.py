@@ -104,7 +104,10 @@ class BatchPolicy:
     def turn_limit(self) -> int:
         """How many requests this turn may prepare, and how many tiles it may encode, before its
         call."""
-        return self.limit_beside(self._rows_of(self._key_order[0]) if self._running else 0)
+        if not self._running:
+            return self.limit_beside(0)
+        # Of the first key all requests may still wait, while another key has a call.
+        return self.limit_beside(max(1, self._rows_of(self._key_order[0])))
 
     def limit_beside(self, rows: int) -> int:
         """How many requests a turn may prepare, or tiles encode or decode, beside a call of so many

@@ -124,6 +124,31 @@ def test_a_turn_decodes_one_tile_for_each_eight_rows_of_its_own_call(
     assert tiles[last] <= expected[last]
 
 
+def test_a_turn_whose_call_ran_out_of_memory_decodes_one_tile(model: Depth2ImgModel) -> None:
+    engine, recorder = new_engine(model, row_limit=18, admission_limit=4)
+    tiles: Counter[int] = Counter()
+    failed: list[int] = []
+    watch(model, "decode", lambda _: tiles.update([engine.turns]))
+
+    def fails_once(*_: Any) -> bool:
+        if not tiles or failed:
+            return False
+        failed.append(engine.turns)
+        return True
+
+    model.predict = failing(  # type: ignore[method-assign]
+        model.predict, OUT_OF_MEMORY, fails_once
+    )
+    for number in range(8):
+        engine.post(Submit(small(f"small {number}")))
+    while len(engine.policy.running) < 8:
+        engine.turn()
+    engine.post(Submit(tiled()))
+    finish(engine, recorder, ["large"])
+    assert tiles[failed[0] - 1] == 2
+    assert tiles[failed[0]] == 1
+
+
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_turn_without_other_requests_is_bounded_too(model: Depth2ImgModel, phase: Phase) -> None:
     engine, recorder = new_engine(model, row_limit=64, admission_limit=4)

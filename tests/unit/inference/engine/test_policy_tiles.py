@@ -78,6 +78,34 @@ def test_a_turn_encodes_one_tile_for_each_eight_rows_of_its_call(running: int, l
     assert policy.turn_limit == limit
 
 
+def test_a_turn_prepares_one_request_although_those_of_the_first_key_all_wait() -> None:
+    policy = BatchPolicy(row_limit=8, request_limit=16, admission_limit=4)
+
+    def add(key: str, number: int = 1) -> list[BatchItem]:
+        items = [BatchItem(request(f"{key}{n}"), key, 2) for n in range(number)]
+        for item in items:
+            policy.add(item)
+        return items
+
+    def admit_and_step(expected: list[BatchItem]) -> None:
+        assert policy.admit() == expected
+        for item in expected:
+            policy.start(item)
+        assert set(expected) <= set(policy.next_batch())
+
+    admit_and_step(add("first"))
+    (second,) = add("second")
+    assert policy.admit() == [second]
+    policy.start(second)
+    policy.next_batch()
+    waiting, again = add("waiting", 4), add("second")
+    admit_and_step(again)
+    admit_and_step(add("first"))
+    assert policy.key_order[0] == "waiting"
+    assert policy.turn_limit == 1
+    assert policy.admit() == waiting[:1]
+
+
 def test_tiles_fill_the_rows_that_requests_leave() -> None:
     policy = BatchPolicy(row_limit=8, request_limit=8, admission_limit=8)
     tiled = BatchItem(request("tiled"), "size", 2, tiles=9)
