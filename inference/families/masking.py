@@ -1,8 +1,9 @@
 """Masks: the part of a picture that a request redraws, for families that denoise latents.
 
-Outside the mask the latents follow the noised source at each step, as in diffusers' inpaint
-pipelines and in Avrahami et al. 2023, "Blended Latent Diffusion". The finished picture is composed
-with the source pixel for pixel. For a part see also `denoising/surroundings.py`.
+After each step the latents outside the mask are replaced by those of the source with noise, as in
+diffusers' inpaint pipelines and in Avrahami et al. 2023, "Blended Latent Diffusion". The finished
+picture is composed with the source pixel for pixel. `denoising/surroundings.py` encodes the source
+of a part again in the middle of the schedule.
 """
 
 from __future__ import annotations
@@ -25,17 +26,18 @@ BINS = 256
 FLAT_RANGE = 0.01
 """A depth map is flat if its range is smaller than this share of its largest value."""
 
-FEATHER = 64
-"""The edge of a part is as wide as the picture's shorter side, divided by this number."""
+FEATHER = 32
+"""The soft edge of a part is as wide as the picture's shorter side, divided by this number."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RequestMask:
     """The mask of one request.
 
-    `latent`, (1, 1, h, w) in 0..1, is the mean of the pixels' mask over each latent; 1 is redrawn.
-    `pixels` is 8-bit grey, (H, W). `part`, (1, 1, H, W) in 0..1, is the same on the device; None
-    for a user's own mask without a part. `is_flat` tells whether the part could not be found.
+    1, or white, is redrawn. `pixels` is 8-bit grey, (H, W). `latent`, (1, 1, h, w) in 0..1, is the
+    mean of these pixels over each latent; with a part, the largest mean of the latent and its eight
+    neighbours. `part`, (1, 1, H, W) in 0..1, is `pixels` on the device; None without a part.
+    `is_flat` tells whether the depth map is flat, so that it has no parts; None without a part.
     """
 
     latent: torch.Tensor
@@ -105,13 +107,13 @@ def request_mask(
         values = part if values is None else values * part
         is_flat = PendingTransfer(flat, bool)
     assert values is not None
-    # The latents are blended by the same values as the pixels.
+    # The latents are blended with the mask that is composed later, which has 8 bits.
     rounded = (values * 255).round()
     latent = avg_pool2d(rounded / 255, factor)
     is_part = request.part != "everything"
     if is_part:
-        # The latents beside a part hold some of its colours. They are redrawn, too, although the
-        # pixels outside keep their own.
+        # The latents beside a part influence its colours: they are redrawn, too. The pixels outside
+        # the part are those of the source in the composed picture.
         latent = max_pool2d(latent, 3, stride=1, padding=1)
     return RequestMask(
         latent=latent,
@@ -135,9 +137,9 @@ def foreground(
     normalised = torch.where(flat, torch.zeros_like(depth), (depth - low) / span)
     limit = otsu_threshold(normalised) if threshold is None else threshold
     near = interpolate(normalised, size, mode="bicubic", align_corners=False) > limit
-    radius = max(1, min(size) // FEATHER // 2)
+    radius = max(1, min(size) // FEATHER // 4)
     mask = near.float()
-    # Two box blurs are a triangle: the edge is a smooth ramp.
+    # Two box blurs make the edge a smooth ramp of four radii.
     for _ in range(2):
         padded = pad(mask, (radius,) * 4, mode="replicate")
         mask = avg_pool2d(padded, 2 * radius + 1, stride=1)

@@ -25,9 +25,9 @@ from tests.support.requests import request
 
 pytestmark = LIBRARY_WARNINGS
 
-ERRORS = [
-    RuntimeError("Sizes of tensors must match except in dimension 1."),
-    ValueError("wrong value"),
+WRONG_SIZES = RuntimeError("Sizes of tensors must match except in dimension 1.")
+WRONG_VALUE = ValueError("wrong value")
+OTHER_ERRORS = [
     IndexError("index out of range"),
     ZeroDivisionError(),
     NotImplementedError("no such operation"),
@@ -55,7 +55,15 @@ def fail_for(model: Depth2ImgModel, part: str, id_: str, error: Exception) -> No
 
 
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("error", ERRORS[:2], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "error",
+    [
+        WRONG_SIZES,
+        WRONG_VALUE,
+        *(pytest.param(error, marks=pytest.mark.slow) for error in OTHER_ERRORS),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_an_error_in_any_phase_fails_its_own_request(
     model: Depth2ImgModel, part: str, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -181,7 +189,9 @@ def test_a_device_fault_ends_the_loop(model: Depth2ImgModel, part: str, error: E
 @pytest.mark.parametrize(
     "error",
     [
-        *ERRORS,
+        WRONG_SIZES,
+        WRONG_VALUE,
+        *OTHER_ERRORS,
         torch.OutOfMemoryError("CUDA out of memory."),
         torch.AcceleratorError("CUDA error: out of memory"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"),

@@ -21,12 +21,12 @@ def test_the_threshold_is_otsu_s(seed: int) -> None:
 
 
 def test_the_edge_of_a_part_is_soft_and_narrow() -> None:
-    depth = torch.zeros(1, 1, 64, 64)
-    depth[..., 32:] = 10.0
-    mask, flat = foreground(depth, (64, 64))
-    row = mask[0, 0, 32].numpy()
+    depth = torch.zeros(1, 1, 512, 512)
+    depth[..., 256:] = 10.0
+    mask, flat = foreground(depth, (512, 512))
+    row = mask[0, 0, 256].numpy()
     assert not bool(flat)
-    assert (row[:28] == 0).all()
-    assert (row[36:] == 1).all()
-    assert (np.diff(row) >= 0).all()
-    assert ((row > 0) & (row < 1)).sum() >= 2
+    # Rounding moves the ends of the ramp by less than a grey level.
+    is_grey = (row > 0.001) & (row < 0.999)
+    assert is_grey.nonzero()[0].tolist() == list(range(256 - 8, 256 + 8))
+    assert (np.diff(row) >= -1e-6).all()
