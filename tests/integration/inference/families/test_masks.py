@@ -1,4 +1,7 @@
-"""A masked request equals the library's pipeline whose latents are blended after each step."""
+"""A masked request equals the library's pipeline whose latents are blended after each step.
+
+Longer than 300 lines: masks and parts are compared with the same call of the library.
+"""
 
 from __future__ import annotations
 
