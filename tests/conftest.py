@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-# Set before torch is imported. The tests run in parallel, one process on each core.
+# Set before torch is imported. The tests run in several processes at once.
 os.environ["OMP_NUM_THREADS"] = "1"
 # No test may contact the model hub.
 os.environ["HF_HUB_OFFLINE"] = "1"

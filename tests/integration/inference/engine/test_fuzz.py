@@ -74,7 +74,7 @@ def test_any_prompt_gives_a_picture(model: Depth2ImgModel, number: int) -> None:
     assert len(recorder.results) == number
 
 
-@pytest.mark.parametrize("number", [50, pytest.param(500, marks=SLOW)])
+@pytest.mark.parametrize("number", [30, pytest.param(500, marks=SLOW)])
 def test_any_settings_at_their_limits_give_a_picture_or_a_sentence(
     model: Depth2ImgModel, number: int
 ) -> None:
@@ -164,7 +164,7 @@ class Faults:
         return call
 
 
-@pytest.mark.parametrize("number", [16, pytest.param(500, marks=SLOW)])
+@pytest.mark.parametrize("number", [8, pytest.param(500, marks=SLOW)])
 def test_a_fault_in_any_phase_leaves_the_other_pictures_identical(number: int) -> None:
     # Without a cache and with one admission a turn, encoders never see two requests at once.
     model = batch_invariant(Depth2ImgModel(random_tiny.build(), cache_bytes=0))
