@@ -58,6 +58,15 @@ def running_ids(running_bot: RunningBot) -> set[str]:
     return {job.id for job in running_bot.bot.runner.running}
 
 
+async def ask_second_model(running_bot: RunningBot, engine: Engine) -> list[Job]:
+    """Two requests of the second model, of which the engine has the first one."""
+    jobs = [replace(await running_bot.job(user), model="second") for user in (1, 2)]
+    for job in jobs:
+        await running_bot.bot.runner.accept(job)
+    await engine.until(lambda: len(engine.inside) == 1)
+    return jobs
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -79,10 +88,7 @@ async def test_a_batch_that_grew_is_filled_when_a_step_is_reported(
     engine = ReportingEngine(before)
     engine.gate.clear()
     async with open_running_bot(tmp_path, engine) as running_bot:
-        jobs = [replace(await running_bot.job(user), model="second") for user in (1, 2)]
-        for job in jobs:
-            await running_bot.bot.runner.accept(job)
-        await engine.until(lambda: len(engine.inside) == 1)
+        jobs = await ask_second_model(running_bot, engine)
         # The engine reports the start.
         await settled()
         engine.status = after
@@ -104,10 +110,7 @@ async def test_a_batch_that_grew_is_filled_without_a_report(
     engine = Engine(replace(READY, slots=1, models=models(1)))
     engine.gate.clear()
     async with open_running_bot(tmp_path, engine) as running_bot:
-        jobs = [replace(await running_bot.job(user), model="second") for user in (1, 2)]
-        for job in jobs:
-            await running_bot.bot.runner.accept(job)
-        await engine.until(lambda: len(engine.inside) == 1)
+        jobs = await ask_second_model(running_bot, engine)
         await settled()
         assert running_ids(running_bot) == {jobs[0].id}
         engine.status = replace(READY, slots=1, models=models(2))
