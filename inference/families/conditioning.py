@@ -208,8 +208,8 @@ class ConditioningEncoder:
         """Pictures of one size, all with a source or none, all with a depth map or none."""
         relief, depths = self._depth_maps(batch)
         mean, deviation = self._posteriors(batch)
-        # Deviations from finite values become NaN or infinite in the sum, too.
-        finite = None if depths is None else torch.isfinite(depths.sum(dim=(1, 2, 3)))
+        # Not the sum of a map: in half precision the sum of a large one is infinite.
+        finite = None if depths is None else torch.isfinite(depths).flatten(1).all(dim=1)
         return [
             EncodedPicture(
                 _row(mean, index),

@@ -13,7 +13,7 @@ from inference.families.conditioning import EncodedPicture
 from inference.families.sd import StableDiffusionModel
 from inference.families.sdxl import StableDiffusionXLModel
 from tests.support import tiny_models
-from tests.support.engines import LIBRARY_WARNINGS, relative, run_alone
+from tests.support.engines import LIBRARY_WARNINGS, prepare, relative, run_alone
 from tests.support.requests import request
 
 pytestmark = LIBRARY_WARNINGS
@@ -71,3 +71,17 @@ def test_a_depth_map_that_is_not_finite_spoils_no_other_request(
     assert model.decode(batch[0]).result()
     with pytest.raises(NonFiniteOutput, match="depth"):
         model.decode(batch[1]).result()
+
+
+def test_in_half_precision_a_large_depth_map_of_a_far_scene_is_valid(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sum of its 102,400 values, most of them near -1, is infinite in float16."""
+    relief = torch.zeros(1, 1, 16, 16)
+    relief[..., 0, 0] = 1
+    monkeypatch.setattr(model.encoder.depth, "estimate", lambda pixels: relief)
+    in_half = type(model)(model.pipe.to(torch.float16), model.encoder.depth)
+    one = prepare(in_half, request(width=320, height=320, steps=1, strength=1.0))
+    assert torch.isinf(one.tiles[0].encoded.depth.sum())
+    in_half.predict([one])
+    assert in_half.decode(one).result()
