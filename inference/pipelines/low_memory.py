@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from accelerate import cpu_offload_with_hook
+from accelerate.hooks import UserCpuOffloadHook
 
 from inference.errors import ModelTooLarge
 from inference.model_entry import ModelEntry
@@ -60,13 +61,16 @@ def place(pipe: Any, device: torch.device, *, low_memory: bool) -> Any:
     if not hasattr(pipe, "unet"):
         pipe.enable_model_cpu_offload(device=device)
         return pipe
-    hook = None
+    hooks: list[UserCpuOffloadHook] = []
     for name, component in pipe.components.items():
         if name in DENOISERS:
             component.to(device)
         elif isinstance(component, torch.nn.Module):
             # The call of one component moves the one before it back.
-            _, hook = cpu_offload_with_hook(component, device, prev_module_hook=hook)
+            before = hooks[-1] if hooks else None
+            hooks.append(cpu_offload_with_hook(component, device, prev_module_hook=before)[1])
+    # The call of the first one, the VAE, moves the last one back, which has no successor.
+    hooks[0].hook.prev_module_hook = hooks[-1]
     # The library takes the first component's device for the pipeline's.
     pipeline_class = type(pipe)
     pipe.__class__ = type(

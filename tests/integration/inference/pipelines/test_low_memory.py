@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate.hooks import UserCpuOffloadHook
 
 from inference import MemoryNeeds, ModelTooLarge
 from inference.families.depth2img import Depth2ImgModel
@@ -95,6 +96,21 @@ def test_an_offloaded_pipeline_gives_the_same_picture() -> None:
     assert pipe.vae.use_slicing
     assert pipe.vae.use_tiling
     assert isinstance(pipe, type(random_tiny.build()))
+
+
+def test_a_component_leaves_the_device_after_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last component of the pipeline, too: the VAE's next call moves it back."""
+    meta = torch.device("meta")
+    monkeypatch.setattr(UserCpuOffloadHook, "offload", lambda hook: hook.model.to_empty(device=CPU))
+    pipe: Any = place(random_tiny.build(), meta, low_memory=True)
+    encoders = ("vae", "text_encoder", "depth_estimator")
+    on_device = []
+    for called in ("text_encoder", "vae", "depth_estimator", "vae", "text_encoder"):
+        component = pipe.components[called]
+        component._hf_hook.pre_forward(component)
+        on_device.append({name for name in encoders if pipe.components[name].device == meta})
+    assert on_device[-2:] == [{"vae"}, {"text_encoder"}]
+    assert all(len(names) <= 2 for names in on_device)
 
 
 def test_a_controlnet_stays_on_the_device_of_the_denoiser() -> None:
