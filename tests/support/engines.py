@@ -214,6 +214,7 @@ def picture_of(model: Any, wanted: ImageRequest) -> Any:
     engine, recorder = new_engine(model)
     engine.post(Submit(wanted))
     finish(engine, recorder, [wanted.id])
+    assert not recorder.failures, recorder.failures
     return array(recorder.results[wanted.id]).astype(int)
 
 
