@@ -26,17 +26,36 @@ log = logging.getLogger("bench")
 
 @dataclass
 class Meter:
-    """Counts UNet calls and rows, and the host's time in guidance and schedules."""
+    """Counts UNet calls and rows, and the host's time in guidance and schedules.
+
+    With `hooked`, a hook counts the UNet's calls. A replay of a CUDA graph calls no hook.
+    """
 
     device: torch.device
+    hooked: bool = True
     calls: int = 0
     rows: int = 0
     scheduling: float = 0.0
 
     def count(self, _module: Any, args: tuple[Any, ...], _options: Any) -> None:
         """A forward hook for the UNet."""
+        if self.hooked:
+            self.add(args[0])
+
+    def add(self, latents: torch.Tensor) -> None:
+        """Count a call with these latents, (rows, C, H, W)."""
         self.calls += 1
-        self.rows += int(args[0].shape[0])
+        self.rows += len(latents)
+
+    def counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The function `call`, which takes the latents first, counted in place of the UNet."""
+        self.hooked = False
+
+        def count(latents: torch.Tensor, *others: Any) -> Any:
+            self.add(latents)
+            return call(latents, *others)
+
+        return count
 
     def scheduled(self, step: Callable[..., Any]) -> Callable[..., Any]:
         """The function `step`, with its host time added to `scheduling`."""
@@ -106,6 +125,7 @@ def start_engine(pipe: Any, requests: Sequence[ImageRequest], rows: int, meter: 
     model: Any = Depth2ImgModel(pipe)
     if pipe.device.type == "cuda":
         model.use_cuda_graphs()
+    model._denoise = meter.counted(model._denoise)
     # The schedulers' arithmetic, on the host.
     for name in ("begin", "take"):
         setattr(model.sampler, name, meter.scheduled(getattr(model.sampler, name)))
