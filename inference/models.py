@@ -64,7 +64,7 @@ MODELS: dict[str, ModelEntry] = {
             options=ALL_OPTIONS | DEPTH,
             commercial_use=True,
             parameters=1_412_000_000,
-            memory=MemoryNeeds(gpu=4.5, gpu_low=2.7, cpu=7.2, cpu_half=4.5),
+            memory=MemoryNeeds(gpu=4.7, gpu_low=3.0, cpu=7.2, cpu_half=4.5),
         ),
         ModelEntry(
             name="pocket",
@@ -115,6 +115,8 @@ MODELS: dict[str, ModelEntry] = {
             sizes=SIZES_1024,
             **KLEIN,
             parameters=7_982_000_000,
+            # No settings save its memory.
+            memory=MemoryNeeds(gpu=17.5, gpu_low=17.5),
             commercial_use=True,
         ),
         ModelEntry(
@@ -128,7 +130,7 @@ MODELS: dict[str, ModelEntry] = {
             options=ALL_OPTIONS | MASK,
             commercial_use=True,
             parameters=1_066_000_000,
-            memory=MemoryNeeds(gpu=4.2),
+            memory=MemoryNeeds(gpu=4.3),
         ),
         ModelEntry(
             name="sd15-depth",
@@ -144,6 +146,7 @@ MODELS: dict[str, ModelEntry] = {
             control=SD15_DEPTH,
             depth=DEPTH_ANYTHING,
             parameters=1_452_000_000,
+            memory=MemoryNeeds(gpu=4.9),
         ),
         ModelEntry(
             name="sd15-depth-lcm",
@@ -168,6 +171,7 @@ MODELS: dict[str, ModelEntry] = {
             control=SD15_DEPTH,
             depth=DEPTH_ANYTHING,
             parameters=1_371_000_000,
+            memory=MemoryNeeds(gpu=4.4),
         ),
         ModelEntry(
             name="sdxl",
@@ -182,7 +186,7 @@ MODELS: dict[str, ModelEntry] = {
             commercial_use=True,
             vae=SDXL_VAE,
             parameters=3_469_000_000,
-            memory=MemoryNeeds(gpu=14.3),
+            memory=MemoryNeeds(gpu=13.9),
         ),
         ModelEntry(
             name="sdxl-depth",
@@ -200,6 +204,7 @@ MODELS: dict[str, ModelEntry] = {
             control=SDXL_UNION,
             depth=DEPTH_ANYTHING,
             parameters=4_750_000_000,
+            memory=MemoryNeeds(gpu=16.7),
         ),
         ModelEntry(
             name="sdxl-depth-lightning",
@@ -239,6 +244,7 @@ MODELS: dict[str, ModelEntry] = {
             commercial_use=False,
             vae=SDXL_VAE,
             parameters=3_469_000_000,
+            memory=MemoryNeeds(gpu=9.4),
         ),
     )
 }

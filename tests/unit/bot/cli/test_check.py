@@ -29,9 +29,9 @@ async def device_lines(
     ("kind", "dtype", "memory", "verdict"),
     [
         ("cuda", "float16", 8.0, None),
-        ("cuda", "float16", 4.0, (False, "sd2-depth needs 4.5 GiB of its memory: it runs slower")),
-        ("cuda", "float32", 8.0, (False, "sd2-depth needs 9.0 GiB of its memory: it runs slower")),
-        ("cuda", "float16", 2.0, (True, "sd2-depth needs 2.7 GiB of its memory")),
+        ("cuda", "float16", 4.0, (False, "sd2-depth needs 4.7 GiB of its memory: it runs slower")),
+        ("cuda", "float32", 8.0, (False, "sd2-depth needs 9.4 GiB of its memory: it runs slower")),
+        ("cuda", "float16", 2.0, (True, "sd2-depth needs 3.0 GiB of its memory")),
         ("cpu", "float32", 16.0, None),
         ("cpu", "float32", 4.0, (True, "sd2-depth needs 7.2 GiB of its memory")),
     ],
