@@ -9,6 +9,7 @@ import signal
 import time
 from pathlib import Path
 
+from bot.runner import runner
 from tests.support.bots.minimal_bot import FastEngine, open_bot, point_discord_py_at
 
 
@@ -23,8 +24,11 @@ def run(
     """Serve until SIGTERM.
 
     With `kill_at` = (point, n) the process sends itself SIGKILL when it reaches that failpoint for
-    the n-th time. The bot's clock is `offset` seconds ahead. A `stuck` engine never finishes.
+    the n-th time. The bot's clock is `offset` seconds ahead. A `stuck` engine never finishes, so
+    that a short wait for it is as good as a long one.
     """
+    if stuck:
+        runner.GRACE_SECONDS = 0.1
     logging.basicConfig(filename=f"{folder}.log", level=logging.WARNING)
     point_discord_py_at(port)
     asyncio.run(_serve(folder, application_id, offset, kill_at, FastEngine(stuck=stuck)))

@@ -12,13 +12,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 APPLICATION = 1001
-# The length of the back-off does not matter here.
+# The lengths of the pauses between attempts, of the bot and of discord.py, do not matter here.
 SCRIPT = """
-import sys
+import asyncio, sys
+from discord import Client
+from discord.backoff import ExponentialBackoff
 from bot import __main__
 from bot.cli import connection
 from tests.support.bots.minimal_bot import point_discord_py_at
 connection.FIRST_PAUSE = connection.LONGEST_PAUSE = 0.05
+ExponentialBackoff.delay = lambda self: 0.05
+Client.before_identify_hook = lambda self, shard_id, initial: asyncio.sleep(0.05)
 point_discord_py_at(int(sys.argv[1]))
 if sys.argv[2] == "fake":
     from bot.cli import run

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.delivery.edit_limiter import EDITS, WINDOW_SECONDS, EditRateLimiter
+from bot.delivery import edit_limiter
+from bot.delivery.edit_limiter import EDITS, EditRateLimiter
 from bot.jobs.job import Job
 from tests.support.bots.running_bot import Engine, RunningBot, open_running_bot
 
@@ -37,7 +38,7 @@ class Permits:
     def most_in_a_window(self) -> int:
         """The largest number of permits in any window."""
         return max(
-            sum(begin <= time < begin + WINDOW_SECONDS for time in self.times)
+            sum(begin <= time < begin + edit_limiter.WINDOW_SECONDS for time in self.times)
             for begin in self.times
         )
 
@@ -49,21 +50,25 @@ def texts_of(running_bot: RunningBot, job: Job) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("number", "steps"),
+    ("number", "steps", "window_seconds"),
     [
         # One window of edits is full when the first four jobs end, another when the last ones end.
-        # One window of edits is full when the first four jobs end, another when the last ones end.
-        pytest.param(8, 15, id="8 jobs"),
-        pytest.param(20, 30, id="20 jobs", marks=pytest.mark.slow),
+        pytest.param(8, 15, edit_limiter.WINDOW_SECONDS / 5, id="8 jobs"),
+        pytest.param(20, 30, edit_limiter.WINDOW_SECONDS, id="20 jobs", marks=pytest.mark.slow),
     ],
 )
 async def test_jobs_in_one_channel_are_edited_no_faster_than_discord_allows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, steps: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    steps: int,
+    window_seconds: float,
 ) -> None:
-    """Each reports a step every fifth of a second; four run at a time."""
+    """Each reports 25 steps in a window; four run at a time."""
+    monkeypatch.setattr(edit_limiter, "WINDOW_SECONDS", window_seconds)
     permits = Permits()
     permits.record(monkeypatch)
-    engine = Engine(steps=(0.2,) * steps)
+    engine = Engine(steps=(window_seconds / 25,) * steps)
     async with open_running_bot(tmp_path, engine) as running_bot:
         jobs = [await running_bot.ask(100 + n, channel=CHANNEL) for n in range(number)]
         await running_bot.bot.runner.wait_idle()
@@ -72,7 +77,7 @@ async def test_jobs_in_one_channel_are_edited_no_faster_than_discord_allows(
         reported = number * (len(engine.steps) + 1)
         print(
             f"{reported} steps and {number} answers in {times[-1] - times[0]:.0f} s: {len(times)} "
-            f"edits, at most {most} in {WINDOW_SECONDS:g} s"
+            f"edits, at most {most} in {window_seconds:g} s"
         )
         assert most <= EDITS
         # No edit was made without a permit.
@@ -84,8 +89,8 @@ async def test_jobs_in_one_channel_are_edited_no_faster_than_discord_allows(
 
 
 async def test_a_message_shows_several_of_its_steps(tmp_path: Path) -> None:
-    """One job of two seconds: its first text leaves room for two of its steps."""
-    async with open_running_bot(tmp_path, Engine(steps=(0.2,) * 10)) as running_bot:
+    """One job of one second: its first text leaves room for two of its steps."""
+    async with open_running_bot(tmp_path, Engine(steps=(0.1,) * 10)) as running_bot:
         job = await running_bot.ask(100, channel=CHANNEL)
         await running_bot.bot.runner.wait_idle()
         texts = texts_of(running_bot, job)

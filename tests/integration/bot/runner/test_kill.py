@@ -118,12 +118,13 @@ def check(bot: Campaign) -> None:
 @pytest.mark.parametrize(
     ("jobs", "kills", "jobs_a_round"),
     [
-        pytest.param(300, 40, 8, id="300 jobs and 40 kills"),
+        # At least 50 kills: one at each of the 42 failpoints, and 8 at random moments.
+        pytest.param(150, 16, 8, id="150 jobs"),
         pytest.param(
             20_000,
             1_000,
             16,
-            id="20000 jobs and 1000 kills",
+            id="20000 jobs",
             marks=[pytest.mark.slow, pytest.mark.timeout(3600)],
         ),
     ],
@@ -143,6 +144,7 @@ async def test_no_kill_loses_a_job_or_answers_it_twice(
         )
     for bot, points in zip(bots, halves, strict=True):
         assert [point for point in points if not bot.killed_at[point]] == []
+    assert sum(bot.killed_at["any time"] for bot in bots) >= kills // 2
     assert sum(sum(bot.killed_at.values()) for bot in bots) >= kills
     assert sum(len(bot.seen) for bot in bots) >= jobs
     for bot in bots:
@@ -163,7 +165,7 @@ async def test_an_answer_is_not_sent_again_after_ten_minutes_of_downtime(
     points = ("before post", "after post", "before answered", "after edit", "after posting")
     async with bots_to_kill(tmp_path, 1, private=0.0, deleted=0.6) as [bot]:
         # On a busy machine a round may end before its point is reached.
-        while left := [point for point in points if bot.killed_at[point] < 3]:
+        while left := [point for point in points if bot.killed_at[point] < 2]:
             await bot.round(8, (bot.random.choice(left), bot.random.randint(1, 3)))
             bot.discord.discord_state.offset += 600.0
         await bot.finish()
