@@ -211,7 +211,7 @@ def failing(inner: Callable[..., Any], error: Exception, when: Callable[..., boo
 
 def picture_of(model: Any, wanted: ImageRequest) -> Any:
     """The picture that an engine makes of one request alone, as integers."""
-    engine, recorder = new_engine(model)
+    engine, recorder = new_engine(model, row_limit=64)
     engine.post(Submit(wanted))
     finish(engine, recorder, [wanted.id])
     assert not recorder.failures, recorder.failures

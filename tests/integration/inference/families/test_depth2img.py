@@ -42,23 +42,27 @@ def assert_equals_library(model: Depth2ImgModel, **changes: Any) -> None:
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-@pytest.mark.parametrize("strength", [0.05, 0.35, 0.8, 1.0])
+@pytest.mark.parametrize(("strength", "steps"), [(0.05, 20), (0.35, 8), (0.8, 8), (1.0, 8)])
 def test_latents_equal_the_library_s_at_every_strength(
-    model: Depth2ImgModel, scheduler: Scheduler, strength: float
+    model: Depth2ImgModel, scheduler: Scheduler, strength: float, steps: int
 ) -> None:
-    assert_equals_library(model, scheduler=scheduler, strength=strength, steps=20, seed=5)
+    assert_equals_library(model, scheduler=scheduler, strength=strength, steps=steps, seed=5)
 
 
-@pytest.mark.parametrize("scheduler", [None, *SCHEDULERS])
 @pytest.mark.parametrize(
     ("guidance", "negative"), [(1.0, ""), (1.0, "blue"), (2.5, ""), (9.0, "blue, blurred")]
 )
 def test_latents_equal_the_library_s_with_and_without_guidance(
-    model: Depth2ImgModel, scheduler: Scheduler | None, guidance: float, negative: str
+    model: Depth2ImgModel, guidance: float, negative: str
 ) -> None:
-    assert_equals_library(
-        model, scheduler=scheduler, guidance_scale=guidance, negative_prompt=negative, steps=8
-    )
+    assert_equals_library(model, guidance_scale=guidance, negative_prompt=negative)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_latents_equal_the_library_s_without_guidance_with_each_scheduler(
+    model: Depth2ImgModel, scheduler: Scheduler
+) -> None:
+    assert_equals_library(model, scheduler=scheduler, guidance_scale=1.0)
 
 
 @pytest.mark.parametrize(("width", "height"), [(64, 64), (128, 64), (64, 192)])
@@ -76,14 +80,13 @@ def test_the_finished_picture_equals_the_library_s(
     assert got.std() > 1
 
 
-@pytest.mark.parametrize("seed", [0, 1])
 def test_requests_that_join_a_batch_at_different_times_equal_themselves_alone(
-    model: Depth2ImgModel, seed: int
+    model: Depth2ImgModel,
 ) -> None:
-    """Twenty requests of two sizes, five schedulers, in one running set of up to 32 rows."""
-    wanted = mixed(20, seed=seed, sizes=((64, 64), (128, 64)))
+    """Twelve requests of two sizes, five schedulers, in one running set of up to 24 rows."""
+    wanted = mixed(12, sizes=((64, 64), (128, 64)))
     alone = {one.id: run_alone(model, one) for one in wanted}
-    rng = random.Random(seed)
+    rng = random.Random(0)
     waiting = list(wanted)
     running: list[Denoising] = []
     done: dict[str, torch.Tensor] = {}
@@ -107,7 +110,7 @@ def test_requests_that_join_a_batch_at_different_times_equal_themselves_alone(
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_sixteen_requests_in_one_batch_equal_themselves_alone(
+def test_eight_requests_in_one_batch_equal_themselves_alone(
     model: Depth2ImgModel, scheduler: Scheduler
 ) -> None:
     wanted = [
@@ -115,11 +118,11 @@ def test_sixteen_requests_in_one_batch_equal_themselves_alone(
             f"r{index}",
             scheduler=scheduler,
             seed=index,
-            strength=0.4 + 0.04 * index,
+            strength=0.4 + 0.08 * index,
             guidance_scale=1.0 + index % 4,
             prompt=f"number {index}",
         )
-        for index in range(16)
+        for index in range(8)
     ]
     batch = [prepare(model, one) for one in wanted]
     latents: dict[str, torch.Tensor] = {}
@@ -132,7 +135,7 @@ def test_sixteen_requests_in_one_batch_equal_themselves_alone(
 
 
 def test_batched_pictures_equal_pictures_alone(model: Depth2ImgModel) -> None:
-    wanted = mixed(18, seed=9)
+    wanted = mixed(10, seed=9)
     alone = {}
     for one in wanted:
         engine, recorder = new_engine(model)
@@ -152,7 +155,7 @@ def test_in_half_precision_batched_pictures_equal_pictures_alone(
     dtype: torch.dtype,
 ) -> None:
     model = Depth2ImgModel(random_tiny.build().to(dtype=dtype))
-    assert worst_of_a_batch(model, mixed(16, sizes=((64, 64), (128, 64)))) >= 35
+    assert worst_of_a_batch(model, mixed(8, sizes=((64, 64), (128, 64)))) >= 35
 
 
 def test_the_cache_does_not_change_the_result(model: Depth2ImgModel) -> None:
