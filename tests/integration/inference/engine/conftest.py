@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from inference.families.depth2img import Depth2ImgModel
-from inference.pipelines import random_tiny
+from tests.support.shared_model import shared_model
 
 
 @pytest.fixture
-def model() -> Depth2ImgModel:
-    return Depth2ImgModel(random_tiny.build())
+def model() -> Iterator[Depth2ImgModel]:
+    with shared_model() as made:
+        yield made

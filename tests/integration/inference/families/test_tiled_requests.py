@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ import pytest
 
 from inference.errors import NonFiniteOutput, OutOfMemory
 from inference.families.depth2img import Depth2ImgModel
-from inference.pipelines import random_tiny
 from inference.types import ImageRequest, Progress
 from inference.worker.messages import Cancel, Submit
 from tests.support.engines import (
@@ -25,6 +25,7 @@ from tests.support.engines import (
     result_picture,
 )
 from tests.support.requests import request
+from tests.support.shared_model import shared_model
 
 pytestmark = LIBRARY_WARNINGS
 
@@ -32,8 +33,9 @@ TILES = 9
 
 
 @pytest.fixture
-def model() -> Depth2ImgModel:
-    return Depth2ImgModel(random_tiny.build())
+def model() -> Iterator[Depth2ImgModel]:
+    with shared_model() as made:
+        yield made
 
 
 def tiled(id_: str, **changes: Any) -> ImageRequest:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -19,7 +19,6 @@ import torch
 from inference.errors import DeadlineExceeded, NonFiniteOutput, OutOfMemory
 from inference.families.denoising.tiles import TileBlend
 from inference.families.depth2img import Depth2ImgModel
-from inference.pipelines import random_tiny
 from inference.types import ImageRequest, ImageResult, Progress
 from inference.worker.messages import Cancel, Started, Submit, TilesDone
 from tests.support.engines import (
@@ -34,6 +33,7 @@ from tests.support.engines import (
     result_picture,
 )
 from tests.support.requests import request
+from tests.support.shared_model import shared_model
 
 pytestmark = LIBRARY_WARNINGS
 
@@ -43,8 +43,9 @@ PHASES: tuple[Phase, ...] = ("encode", "decode")
 
 
 @pytest.fixture
-def model() -> Depth2ImgModel:
-    return Depth2ImgModel(random_tiny.build(), cache_bytes=0)
+def model() -> Iterator[Depth2ImgModel]:
+    with shared_model(cache_bytes=0) as made:
+        yield made
 
 
 def tiled(id_: str = "large", **changes: Any) -> ImageRequest:
