@@ -11,6 +11,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # The demo begins in the language of the terminal. Tests of it expect English unless they set it.
 os.environ["LC_ALL"] = "C.UTF-8"
 
+import gc
 import multiprocessing
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -30,6 +31,13 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("long", max_examples=3000, deadline=None, database=None)
 hypothesis.settings.load_profile("short")
+
+
+def pytest_collection_finish() -> None:
+    """Exclude the objects of the libraries and the test modules from garbage collection: code that
+    collects garbage would look at all of them each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

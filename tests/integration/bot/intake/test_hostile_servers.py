@@ -104,17 +104,14 @@ async def _longest_stalls(seconds: float, clock: Callable[[], float]) -> float:
             stalls.append(clock() - before)
             await asyncio.sleep(0.005)
 
-    # The objects of the test run are excluded from garbage collection.
+    # The objects of the tests before this one are excluded from garbage collection, too.
     gc.collect()
     gc.freeze()
-    try:
-        async with hostile() as (opened, site, _), opened(seconds) as intake:
-            watch = asyncio.create_task(watch_the_loop())
-            links = [f"{site}/{HOSTILE[number % len(HOSTILE)]}" for number in range(108)]
-            ends = await asyncio.gather(*(_outcome_of(intake, link) for link in links))
-            watch.cancel()
-    finally:
-        gc.unfreeze()
+    async with hostile() as (opened, site, _), opened(seconds) as intake:
+        watch = asyncio.create_task(watch_the_loop())
+        links = [f"{site}/{HOSTILE[number % len(HOSTILE)]}" for number in range(108)]
+        ends = await asyncio.gather(*(_outcome_of(intake, link) for link in links))
+        watch.cancel()
     assert "fetched" not in ends
     return sorted(stalls)[int(len(stalls) * 0.99)]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -95,15 +94,6 @@ class Pool:
 
     def models(self) -> tuple[ModelStatus, ...]:
         return [each for each in self.reports if isinstance(each, ModelStates)][-1].models
-
-
-@pytest.fixture(scope="module", autouse=True)
-def frozen_objects() -> Iterator[None]:
-    """The pool collects garbage at each loading. The objects of the imported libraries, which would
-    make that slow, are left out."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture
