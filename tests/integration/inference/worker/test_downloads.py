@@ -27,7 +27,11 @@ from inference import (
     ModelUnavailable,
     ServiceState,
 )
+from inference.families.build import build_engine
+from inference.models import find_model
+from inference.worker.messages import WorkerConfig
 from tests.support.hub.fake_hub import COMMIT, REPOSITORY, FakeHub
+from tests.support.hub.in_process import use_hub
 from tests.support.hub.model_repositories import copy_of, save_old_layout
 from tests.support.requests import request
 
@@ -87,29 +91,39 @@ def revisions(tmp_path: Path) -> Any:
     return json.loads((tmp_path / "data" / "revisions.json").read_text())
 
 
+def weights(hub: FakeHub) -> set[str]:
+    return {name for name in hub.downloaded if name.endswith((".safetensors", ".bin", ".ckpt"))}
+
+
 BUILD_ENGINE = "inference.families.build:build_engine"
 
 
+@pytest.mark.filterwarnings("ignore")
 async def test_the_old_layout_is_downloaded_loaded_and_used(
-    serve: Serve, hub: FakeHub, tmp_path: Path
+    serve: Serve, hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A component without fp16 weights uses its ordinary ones."""
+    for path in (hub.folder / "vae").glob("*.fp16.*"):
+        path.unlink()
     async with serve(factory=BUILD_ENGINE, dtype="bfloat16") as service:
         await service.wait_ready()
         assert service.status.dtype == "bfloat16"
         assert isinstance(await service.generate(request()), ImageResult)
     assert revisions(tmp_path) == {REPOSITORY: COMMIT}
+    assert "vae/diffusion_pytorch_model.safetensors" in weights(hub)
+    assert "unet/diffusion_pytorch_model.fp16.safetensors" in weights(hub)
+    assert len(weights(hub)) == 4
     # The repository gets a new commit, and then it disappears: the stored files are used.
     hub.commit = "f" * 40
     hub.refuse = (404, "RepoNotFound")
     hub.requests.clear()
-    async with serve(factory=BUILD_ENGINE, dtype="bfloat16") as service:
-        await service.wait_ready()
-        assert isinstance(await service.generate(request()), ImageResult)
+    use_hub(hub, tmp_path / "hub/hub", monkeypatch)
+    config = WorkerConfig(
+        entry=find_model(REPOSITORY), device="cpu", dtype="bfloat16", cache_dir=tmp_path / "data"
+    )
+    _, ready = await asyncio.to_thread(build_engine, config, lambda _: None)
+    assert ready.dtype == "bfloat16"
     assert hub.requests == []
-
-
-def weights(hub: FakeHub) -> set[str]:
-    return {name for name in hub.downloaded if name.endswith((".safetensors", ".bin", ".ckpt"))}
 
 
 async def test_half_precision_downloads_the_fp16_weights_only(
@@ -125,20 +139,6 @@ async def test_half_precision_downloads_the_fp16_weights_only(
         assert all((".fp16." in name) == (dtype == "float16") for name in weights(hub))
         assert all("/" in name or name == "model_index.json" for name in hub.downloaded)
     assert sizes["float16"] < 0.6 * sizes["float32"]
-
-
-async def test_a_component_without_fp16_weights_uses_its_ordinary_ones(
-    serve: Serve, hub: FakeHub
-) -> None:
-    for path in (hub.folder / "vae").glob("*.fp16.*"):
-        path.unlink()
-    async with serve(factory=BUILD_ENGINE, dtype="bfloat16") as service:
-        await service.wait_ready()
-        assert service.status.dtype == "bfloat16"
-        assert isinstance(await service.generate(request()), ImageResult)
-    assert "vae/diffusion_pytorch_model.safetensors" in weights(hub)
-    assert "unet/diffusion_pytorch_model.fp16.safetensors" in weights(hub)
-    assert len(weights(hub)) == 4
 
 
 async def test_a_slow_download_shows_its_progress(serve: Serve, hub: FakeHub) -> None:

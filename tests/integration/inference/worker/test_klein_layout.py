@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from inference import MODELS, ImageResult, LocalService, Picture
+from inference import MODELS, Picture
+from inference.engine.loop import SteppedEngine
+from inference.families.build import build_engine
+from inference.worker.messages import Event, Loading, Submit, WorkerConfig
+from tests.support.engines import Recorder, finish
 from tests.support.hub.fake_hub import FakeHub
+from tests.support.hub.in_process import use_hub
 from tests.support.hub.model_repositories import save_klein_layout
 from tests.support.pictures import photo
 from tests.support.requests import request
 
-# The hub's client reads its environment when it is imported.
-pytestmark = pytest.mark.usefixtures("spawned_workers")
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 EXPECTED = {
     "model_index.json",
@@ -34,28 +39,27 @@ async def test_the_repository_is_downloaded_loaded_and_used(
     hub = FakeHub(save_klein_layout(tmp_path / "repository"))
     # The check of a loaded model makes a picture of this size.
     small = replace(MODELS["klein-4b"], pixels=96 * 96, sizes=((96, 96),), multiple=32)
-    monkeypatch.setitem(MODELS, "klein-4b", small)
     references = (Picture(pixels=photo(64, 96).tobytes(), width=64, height=96),)
-    edit = request("edit", references=references, steps=2, strength=1.0)
-    text = request("text", pixels=b"", steps=2, strength=1.0)
+    recorder = Recorder()
+
+    def report(event: Event | Loading) -> None:
+        if not isinstance(event, Loading):
+            recorder(event)
+
     async with hub.open():
-        environment: dict[str, str | None] = {
-            "HF_ENDPOINT": hub.url,
-            "HF_HUB_OFFLINE": "0",
-            "HF_HOME": str(tmp_path / "hub"),
-            "HF_TOKEN": None,
-        }
-        async with LocalService(
-            model="klein-4b",
-            device="cpu",
-            dtype="float32",
-            cache_dir=tmp_path / "data",
-            environment=environment,
-        ) as service:
-            await service.wait_ready()
-            results = [await service.generate(each) for each in (edit, text)]
-    assert all(isinstance(result, ImageResult) and result.steps_run == 2 for result in results)
-    assert results[0].pixels != results[1].pixels
+        use_hub(hub, tmp_path / "cache", monkeypatch)
+        config = WorkerConfig(
+            entry=small, device="cpu", dtype="float32", cache_dir=tmp_path / "data"
+        )
+        engine, _ = await asyncio.to_thread(build_engine, config, report)
+    assert isinstance(engine, SteppedEngine)
+    recorder.engine = engine
+    engine.post(Submit(request("edit", references=references, steps=2, strength=1.0)))
+    engine.post(Submit(request("text", pixels=b"", steps=2, strength=1.0)))
+    finish(engine, recorder, ["edit", "text"])
+    assert not recorder.failures
+    assert [result.steps_run for result in recorder.results.values()] == [2, 2]
+    assert recorder.results["edit"].pixels != recorder.results["text"].pixels
     assert hub.downloaded >= EXPECTED
     shards = {name for name in hub.downloaded if name.startswith("text_encoder/model-")}
     assert len(shards) > 1
