@@ -30,7 +30,7 @@ STEPS, QUICK_STEPS = 16, 10
 GUIDANCE = 3.0
 BATCH = 8
 # One of so many objects is measured, and so many objects where a part of them is enough.
-SHORT, WHOLE = (16, 2), (1, 20)
+SHORT, WHOLE = (16, 1), (1, 20)
 PREVIEWED = (
     "a panda on a pink background",
     "a robot on an orange background",
@@ -258,17 +258,17 @@ def test_the_silhouette_is_kept_with_another_object_s_prompt(
 
 
 def test_other_shapes_than_squares_work(pipe: Any, sheet: Sheet) -> None:
-    for size in ((224, 160), (160, 224)):
-        sources = [sheet.picture(word, "white", size) for word in ("fox", "apple", "car", "rose")]
-        prompts = [caption(word, "teal") for word in ("fox", "apple", "car", "rose")]
+    for size, words in {(224, 160): ("fox", "apple"), (160, 224): ("car", "rose")}.items():
+        sources = [sheet.picture(word, "white", size) for word in words]
+        prompts = [caption(word, "teal") for word in words]
         pictures = redraw(pipe, prompts, sources)
-        masks = [sheet.mask(word, size) for word in ("fox", "apple", "car", "rose")]
+        masks = [sheet.mask(word, size) for word in words]
         shapes = [overlap(silhouette(p), m) for p, m in zip(pictures, masks, strict=True)]
         colours = [sheet.border_colour(picture) for picture in pictures]
         print(f"oblong {size}: overlap {np.mean(shapes):.2f}, backgrounds {colours}")
         assert all(picture.size == size for picture in pictures)
         assert np.mean(shapes) >= 0.7
-        assert colours.count("teal") >= 3
+        assert colours == ["teal", "teal"]
 
 
 def test_one_picture_costs_at_most_five_seconds_of_two_cores(
@@ -331,7 +331,7 @@ def test_a_preview_has_the_colours_of_the_picture(pipe: Any) -> None:
                 height=192,
                 prompt=prompt,
                 strength=0.9,
-                steps=QUICK_STEPS,
+                steps=5,
                 guidance_scale=GUIDANCE,
                 seed=number,
                 preview=True,

@@ -1,6 +1,6 @@
 """The pocket model redraws a part in the requested colour and keeps the rest.
 
-An eighth of the pictures; all of them: `pytest -m slow -s` with this file.
+Three pictures of each kind; all of them: `pytest -m slow -s` with this file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ COLOUR_REACHED = 0.9
 @pytest.mark.parametrize(
     "pictures",
     [
-        PICTURES // 8,
+        3,
         pytest.param(PICTURES, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
     ],
 )
