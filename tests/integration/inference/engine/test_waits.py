@@ -128,7 +128,7 @@ def model(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> De
 def test_the_host_never_waits_between_prepare_and_decode(
     model: Depth2ImgModel, scheduler: Scheduler | None
 ) -> None:
-    options: dict[str, Any] = {"steps": 5, "strength": 1.0, "scheduler": scheduler}
+    options: dict[str, Any] = {"steps": 3, "strength": 1.0, "scheduler": scheduler}
     with collect_waits() as found:
         batch = [
             prepare(model, request(f"r{n}", seed=n, preview=True, part=part, **options))
