@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from inference.families.depth2img import Depth2ImgModel
-from tests.support.shared_model import shared_model
+from tests.support.tiny_models import shared_model
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.support.engines import (
     result_picture,
 )
 from tests.support.requests import request
-from tests.support.shared_model import shared_model
+from tests.support.tiny_models import shared_model
 
 pytestmark = LIBRARY_WARNINGS
 
@@ -40,8 +40,8 @@ def model() -> Iterator[Depth2ImgModel]:
 
 def tiled(id_: str, **changes: Any) -> ImageRequest:
     """A request of 128 × 128 pixels in nine tiles; two steps unless told otherwise."""
-    options: dict[str, Any] = {"steps": 5, "strength": 0.4, **changes}
-    return request(id_, width=128, height=128, tile=(64, 64), **options)
+    options: dict[str, Any] = {"steps": 5, "strength": 0.4, "tile": (64, 64), **changes}
+    return request(id_, width=128, height=128, **options)
 
 
 class Calls:
@@ -274,7 +274,7 @@ def test_a_request_whose_library_step_fails_begins_again(model: Depth2ImgModel) 
 
     def fail_once(state: Any, output: Any) -> None:
         if state.step == 1 and not failed:
-            failed.append(state.step)
+            failed.append(1)
             state.must_restart = True
             raise OUT_OF_MEMORY
         step(state, output)
@@ -289,7 +289,6 @@ def test_a_request_whose_library_step_fails_begins_again(model: Depth2ImgModel) 
 
 def test_a_request_in_tiles_is_charged_for_its_rows(model: Depth2ImgModel) -> None:
     """Nine tiles beside one request of their size cost about nine times as much."""
-
     engine, recorder = new_engine(model, row_limit=20, admission_limit=9, clock=CountingClock())
     engine.post(Submit(tiled("large")))
     engine.turn()

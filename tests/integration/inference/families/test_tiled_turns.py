@@ -33,7 +33,7 @@ from tests.support.engines import (
     result_picture,
 )
 from tests.support.requests import request
-from tests.support.shared_model import shared_model
+from tests.support.tiny_models import shared_model
 
 pytestmark = LIBRARY_WARNINGS
 

@@ -95,9 +95,6 @@ def weights(hub: FakeHub) -> set[str]:
     return {name for name in hub.downloaded if name.endswith((".safetensors", ".bin", ".ckpt"))}
 
 
-BUILD_ENGINE = "inference.families.build:build_engine"
-
-
 @pytest.mark.filterwarnings("ignore")
 async def test_the_old_layout_is_downloaded_loaded_and_used(
     serve: Serve, hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -105,7 +102,7 @@ async def test_the_old_layout_is_downloaded_loaded_and_used(
     """A component without fp16 weights uses its ordinary ones."""
     for path in (hub.folder / "vae").glob("*.fp16.*"):
         path.unlink()
-    async with serve(factory=BUILD_ENGINE, dtype="bfloat16") as service:
+    async with serve(factory="inference.families.build:build_engine", dtype="bfloat16") as service:
         await service.wait_ready()
         assert service.status.dtype == "bfloat16"
         assert isinstance(await service.generate(request()), ImageResult)
