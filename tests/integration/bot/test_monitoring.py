@@ -23,7 +23,7 @@ from bot.monitoring.endpoints import open_monitoring
 from bot.monitoring.metrics import Metrics
 from bot.monitoring.service_manager import notify
 from inference import ReplicaSnapshot, ServiceState, ServiceStatus
-from tests.support.bots.full_bot_process import APPLICATION, running_bot
+from tests.support.bots.full_bot_process import APPLICATION, forked_bot
 from tests.support.fake_discord.server import FakeDiscord, fake_discord
 from tests.support.fake_discord.state import DiscordState
 from tests.support.services import ScriptedService
@@ -90,7 +90,7 @@ async def test_a_running_bot_reports_its_work_to_prometheus_and_systemd(
         async with (
             asyncio.timeout(120),
             fake_discord(DiscordState(content_intent={APPLICATION})) as discord,
-            running_bot(discord.port, tmp_path, METRICS_PORT=str(metrics_port)),
+            forked_bot(discord.port, tmp_path, METRICS_PORT=str(metrics_port)),
         ):
             await discord.gateway.wait_ready(APPLICATION)
             options = {"prompt": "a harbour", "image": picture.getvalue()}

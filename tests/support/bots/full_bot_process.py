@@ -8,7 +8,12 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+from tests.support.bots.crash_campaign import death
+from tests.support.bots.minimal_bot import point_discord_py_at
+from tests.support.processes.forks import FORKS, fork_workers
 
 ROOT = Path(__file__).parents[3]
 APPLICATION = 1001
@@ -32,6 +37,17 @@ sys.exit(__main__.main(["run"]))
 """
 
 
+def _environment(folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "DATA_DIR": str(folder),
+        "DISCORD_TOKEN": f"token-of-{APPLICATION}",
+        "MESSAGE_CONTENT": "true",
+        "MODEL": "noise",
+        "DTYPE": "float32",
+    }
+
+
 @asynccontextmanager
 async def running_bot(
     port: int, folder: Path, *, worker: bool = True, **settings: str
@@ -47,15 +63,7 @@ async def running_bot(
         str(port),
         "real" if worker else "fake",
         cwd=ROOT,
-        env={
-            **os.environ,
-            "DATA_DIR": str(folder),
-            "DISCORD_TOKEN": f"token-of-{APPLICATION}",
-            "MESSAGE_CONTENT": "true",
-            "MODEL": "noise",
-            "DTYPE": "float32",
-            **settings,
-        },
+        env={**_environment(folder), **settings},
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stderr is not None
@@ -67,6 +75,55 @@ async def running_bot(
             process.kill()
         await process.wait()
         print((await log).decode())
+
+
+def serve_forked(port: int, log: str, environment: dict[str, str]) -> None:
+    """`python -m bot run` in a forked process; its worker is forked, too."""
+    from bot.__main__ import main
+
+    os.environ.update(environment)
+    with Path(log).open("wb") as file:
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    fork_workers()
+    point_discord_py_at(port)
+    sys.exit(main(["run"]))
+
+
+def serve_benchmark_forked(port: int, folder: str) -> None:
+    """The bot of `tests.benchmarks.interactions` in a forked process; its worker is forked, too."""
+    from tests.benchmarks.interactions import serve
+
+    fork_workers()
+    serve(port, folder)
+
+
+@asynccontextmanager
+async def forked_bot(
+    port: int, folder: Path, **settings: str
+) -> AsyncIterator[tuple[BaseProcess, Path]]:
+    """As `running_bot` with a worker, without the seconds that the imports of both processes take.
+
+    The log is a file.
+    """
+    log = folder / "log.txt"
+    environment = {**_environment(folder), **settings}
+    process = FORKS.Process(target=serve_forked, args=(port, str(log), environment))
+    process.start()
+    try:
+        yield process, log
+    finally:
+        process.kill()
+        process.join()
+        print(log.read_text())
+
+
+async def stop_forked(process: BaseProcess) -> int | None:
+    """End a forked bot as systemd does; its exit code."""
+    process.terminate()
+    async with asyncio.timeout(30):
+        await death(process)
+    process.join()
+    return process.exitcode
 
 
 async def stop(process: asyncio.subprocess.Process) -> int:

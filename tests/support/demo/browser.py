@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
 from bot.i18n.translate import translate
 
@@ -73,25 +73,56 @@ async def demo(end: signal.Signals = signal.SIGTERM, **settings: str) -> AsyncIt
 
 
 @asynccontextmanager
-async def browser_page(
-    url: str, *, locale: str = "en-US", width: int = 1180, height: int = 900
-) -> AsyncIterator[Page]:
+async def open_browser() -> AsyncIterator[Browser]:
+    """Chromium, for one page or for several."""
     async with async_playwright() as playwright:
         assert CHROMIUM is not None, "CI installs it"
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM,
             args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
         )
-        page = await browser.new_page(viewport={"width": width, "height": height}, locale=locale)
-        page.set_default_timeout(60_000)
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        await page.goto(url)
-        await expect(page.locator(".message").first).to_be_visible()
-        await page.evaluate(WATCH, PREVIEW)
-        yield page
-        assert errors == []
+        yield browser
         await browser.close()
+
+
+@asynccontextmanager
+async def new_page(
+    browser: Browser,
+    url: str,
+    *,
+    locale: str = "en-US",
+    width: int = 1180,
+    height: int = 900,
+    clock: bool = False,
+) -> AsyncIterator[Page]:
+    """The demo's page in a new context of the browser.
+
+    With `clock` the page's clock can be moved on; until then it goes as the real one.
+    """
+    page = await browser.new_page(viewport={"width": width, "height": height}, locale=locale)
+    page.set_default_timeout(60_000)
+    if clock:
+        await page.clock.install()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    await page.goto(url)
+    await expect(page.locator(".message").first).to_be_visible()
+    await page.evaluate(WATCH, PREVIEW)
+    yield page
+    assert errors == []
+    await page.close()
+
+
+@asynccontextmanager
+async def browser_page(
+    url: str, *, locale: str = "en-US", width: int = 1180, height: int = 900
+) -> AsyncIterator[Page]:
+    """The demo's page in a browser of its own."""
+    async with (
+        open_browser() as browser,
+        new_page(browser, url, locale=locale, width=width, height=height) as page,
+    ):
+        yield page
 
 
 async def open_command(page: Page, command: str) -> Locator:

@@ -8,6 +8,8 @@ from typing import Any
 
 import psutil
 
+from inference.worker import process
+
 FORKS = multiprocessing.get_context("forkserver")
 """Each process is forked from one that has imported what bots and workers import.
 
@@ -17,6 +19,12 @@ had when it was first used.
 FORKS.set_forkserver_preload(
     ["tests.support.bots.bot_process", "tests.support.processes.worker_imports"]
 )
+
+
+def fork_workers() -> None:
+    """Fork the workers of this process, too, which is one of `FORKS`."""
+    # `process.CONTEXT` has the type of the context that starts workers outside of tests.
+    vars(process)["CONTEXT"] = FORKS
 
 
 def stop_fork_server() -> None:

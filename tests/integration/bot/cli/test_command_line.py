@@ -21,24 +21,6 @@ def source(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_render_prints_its_result_and_nothing_else(tmp_path: Path, source: str) -> None:
-    """No warning, no progress bar of a library, no blank line."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "bot", "render", source, "a red apple"),
-            *("--model", "pocket", "--steps", "2", "--seed", "1", "--out", tmp_path / "out.png"),
-        ],
-        env={**os.environ, "DATA_DIR": str(tmp_path), "DTYPE": "float32"},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stderr == ""
-    assert done.stdout.startswith(f"{tmp_path / 'out.png'}: ")
-    assert done.stdout.count("\n") == 2
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

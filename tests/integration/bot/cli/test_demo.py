@@ -36,7 +36,7 @@ async def test_a_newcomer_redraws_a_picture_in_the_browser_until_the_demo_ends(
     async with running, browser_page(url) as page:
         await expect(page).to_have_title("Redraw demo")
         await screenshot(page, "start")
-        await img2img(page, fox, file)
+        await img2img(page, fox, file, steps="8")
         await expect(page.get_by_text("from mine.png").last).to_be_visible()
         await expect(page.get_by_text("alice used /img2img").last).to_be_visible()
         await expect(redrawn(page, fox)).to_be_visible(timeout=PICTURE_MS)
@@ -47,7 +47,7 @@ async def test_a_newcomer_redraws_a_picture_in_the_browser_until_the_demo_ends(
         await screenshot(page, "first")
         # As the other user, without a file: the newest picture of the channel is redrawn.
         await become(page, "bob")
-        await img2img(page, panda)
+        await img2img(page, panda, steps="8")
         await expect(redrawn(page, panda)).to_be_in_viewport(timeout=PICTURE_MS)
         await screenshot(page, "second")
         await running.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,14 +18,32 @@ from tests.support.hub.model_repositories import save_old_layout
 ROOT = Path(__file__).parents[4]
 
 
+# Runs commands one after the other in one process: each start imports the bot, and `check` torch.
+SCRIPT = """
+import io, json, sys
+from contextlib import redirect_stderr, redirect_stdout
+from bot.__main__ import main
+done = []
+for command in sys.argv[1:]:
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main(command.split())
+    done.append((code, out.getvalue(), err.getvalue()))
+json.dump(done, sys.stdout)
+"""
+
+
 @dataclass
 class Done:
-    code: int | None
+    """What a command ended with; `log` is what its process and its workers wrote to stderr."""
+
+    code: int
     out: str
     err: str
+    log: str
 
 
-Run = Callable[..., Awaitable[Done]]
+Run = Callable[..., Awaitable[list[Done]]]
 
 
 @pytest.fixture
@@ -36,9 +55,9 @@ async def hub(tmp_path: Path) -> AsyncIterator[FakeHub]:
 
 @pytest.fixture
 def bot(hub: FakeHub, tmp_path: Path) -> Run:
-    async def run(*arguments: str, **environment: str) -> Done:
+    async def run(*commands: str, **environment: str) -> list[Done]:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "ignore", "-m", "bot", *arguments),
+            *(sys.executable, "-W", "ignore", "-c", SCRIPT, *commands),
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(tmp_path),
@@ -53,7 +72,8 @@ def bot(hub: FakeHub, tmp_path: Path) -> Run:
             stderr=asyncio.subprocess.PIPE,
         )
         out, err = await process.communicate()
-        return Done(process.returncode, out.decode(), err.decode())
+        assert process.returncode == 0, err.decode()
+        return [Done(code, said, told, err.decode()) for code, said, told in json.loads(out)]
 
     return run
 
@@ -72,37 +92,41 @@ async def test_a_model_is_downloaded_listed_and_removed(
     bot: Run, hub: FakeHub, tmp_path: Path
 ) -> None:
     own = settings(tmp_path)
-    listed = await bot("models", "list", **own)
-    assert (listed.code, hub.requests) == (0, [])
-    assert "sd2-depth" in listed.out
-    assert "openrail++" in listed.out
-    assert "2.8 GB half, 5.6 GB full" in listed.out
-    done = await bot("models", "download", REPOSITORY, **own)
+    done, listed = await bot(f"models download {REPOSITORY}", "models list", **own)
     assert done.code == 0, done.err
     assert "licence: unknown, precision: float32" in done.out
     assert COMMIT in done.out
     assert hub.tokens == {"hf_secret"}
-    assert "hf_secret" not in done.out + done.err
-    listed = await bot("models", "list", **own)
+    assert "hf_secret" not in done.out + done.err + done.log
     assert "GB (full)" in listed.out
     # The check finds it, without the network.
     hub.requests.clear()
-    report = await bot("check", HF_HUB_OFFLINE="true", **own)
+    report, removed, again, after = await bot(
+        "check",
+        *[f"models remove {REPOSITORY}"] * 2,
+        "check",
+        HF_HUB_OFFLINE="true",
+        **own,
+    )
     assert f"ok   model: {REPOSITORY} from {REPOSITORY}" in report.out
     assert "downloaded to " + str(tmp_path / "hub") in report.out
-    removed = await bot("models", "remove", REPOSITORY, **own)
     assert f"{REPOSITORY} is removed: " in removed.out
     assert not list((tmp_path / "hub").rglob("*.safetensors"))
-    again = await bot("models", "remove", REPOSITORY, **own)
     assert "is not on this machine" in again.out
-    report = await bot("check", HF_HUB_OFFLINE="true", **own)
-    assert "is not downloaded, and HF_HUB_OFFLINE is true" in report.out
+    assert "is not downloaded, and HF_HUB_OFFLINE is true" in after.out
+    assert hub.requests == []
 
 
-async def test_the_check_looks_at_the_disk_of_the_hub_s_cache(
+async def test_the_catalogue_is_listed_and_the_check_looks_at_the_disk_of_the_hub_s_cache(
     bot: Run, hub: FakeHub, tmp_path: Path
 ) -> None:
-    report = await bot("check", **settings(tmp_path) | {"MODEL": "sd2-depth"})
+    """Both without a request to the hub."""
+    own = settings(tmp_path) | {"MODEL": "sd2-depth"}
+    listed, report = await bot("models list", "check", **own)
+    assert listed.code == 0
+    assert "sd2-depth" in listed.out
+    assert "openrail++" in listed.out
+    assert "2.8 GB half, 5.6 GB full" in listed.out
     assert f"will be downloaded to {tmp_path / 'hub' / 'hub'} (" in report.out
     assert "models download" not in report.out
     assert hub.requests == []
@@ -119,29 +143,18 @@ async def test_a_refused_download_is_one_sentence_with_the_setting(
     bot: Run, hub: FakeHub, tmp_path: Path, refuse: tuple[int, str], message: str
 ) -> None:
     hub.refuse = refuse
-    done = await bot(
-        "models", "download", REPOSITORY, **settings(tmp_path) | {"LOG_LEVEL": "ERROR"}
-    )
+    own = settings(tmp_path) | {"LOG_LEVEL": "ERROR"}
+    [done] = await bot(f"models download {REPOSITORY}", **own)
     assert done.code == 1
     assert message in done.err.splitlines()[-1]
-    assert "Traceback" not in done.err
+    assert "Traceback" not in done.err + done.log
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("download", "pocket"), "there is nothing to download"),
-        (("remove", "pocket"), "was not downloaded"),
-    ],
-)
-async def test_a_bundled_model_is_neither_downloaded_nor_removed(
-    bot: Run, arguments: tuple[str, ...], message: str
-) -> None:
-    done = await bot("models", *arguments)
-    assert (done.code, message in done.out) == (0, True)
-
-
-async def test_an_unknown_model_is_one_sentence(bot: Run) -> None:
-    done = await bot("models", "download", "nothing")
-    assert done.code == 1
-    assert "neither in the catalogue" in done.err
+async def test_a_bundled_or_unknown_model_is_neither_downloaded_nor_removed(bot: Run) -> None:
+    download, remove, unknown = await bot(
+        "models download pocket", "models remove pocket", "models download nothing"
+    )
+    assert (download.code, "there is nothing to download" in download.out) == (0, True)
+    assert (remove.code, "was not downloaded" in remove.out) == (0, True)
+    assert unknown.code == 1
+    assert "neither in the catalogue" in unknown.err

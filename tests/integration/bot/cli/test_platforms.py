@@ -50,9 +50,11 @@ def environment(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def bot(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def bot(
+    environment: dict[str, str], *arguments: str, options: tuple[str, ...] = ("-W", "ignore")
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "bot", *arguments],
+        [sys.executable, *options, "-m", "bot", *arguments],
         env=environment,
         cwd=ROOT,
         capture_output=True,
@@ -69,12 +71,22 @@ def test_check_works(environment: dict[str, str]) -> None:
     assert done.stderr == ""
 
 
-def test_render_and_its_worker_work(environment: dict[str, str], tmp_path: Path) -> None:
-    photo(128, 128).save(tmp_path / "in.png")
+def test_render_and_its_worker_print_the_result_and_nothing_else(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """No warning, no progress bar of a library, no blank line."""
+    photo(300, 200).save(tmp_path / "in.jpg")
     out = tmp_path / "out.png"
     del environment["OMP_NUM_THREADS"]
-    done = bot(environment, "render", str(tmp_path / "in.png"), "a fox", "--out", str(out))
-    assert done.returncode == 0, done.stderr
+    done = bot(
+        environment,
+        *("render", str(tmp_path / "in.jpg"), "a red apple", "--model", "pocket"),
+        *("--steps", "2", "--seed", "1", "--out", str(out)),
+        options=(),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{out}: ")
+    assert done.stdout.count("\n") == 2
     assert out.is_file()
 
 

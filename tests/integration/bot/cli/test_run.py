@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.support.bots.full_bot_process import APPLICATION, running_bot, stop
+from tests.support.bots.full_bot_process import (
+    APPLICATION,
+    forked_bot,
+    running_bot,
+    stop,
+    stop_forked,
+)
 from tests.support.fake_discord.faults import Fault
 from tests.support.fake_discord.message_payloads import SIGNATURE, SIGNED
 from tests.support.fake_discord.objects import Interaction, Message, Refusal
@@ -113,6 +119,8 @@ async def test_a_lost_gateway_connection_is_named_without_a_traceback(
     async with running_bot(discord.port, tmp_path, worker=False) as (process, log):
         async with asyncio.timeout(60):
             await discord.gateway.wait_ready(APPLICATION)
+            # The first attempt to connect again fails.
+            discord.faults["GET /"] = [Refusal(503, 0, "down")]
             for broken in (False, True):
                 connection = discord.gateway.connections[APPLICATION, 0]
                 if broken:
@@ -127,6 +135,7 @@ async def test_a_lost_gateway_connection_is_named_without_a_traceback(
             assert process.returncode is None
         assert await stop(process) == 0
         text = (await log).decode()
+    assert "(WSServerHandshakeError: 503" in text
     assert "Traceback" not in text
 
 
@@ -192,7 +201,7 @@ async def test_a_whole_run_logs_no_secret_and_no_prompt(
         "ALLOWED_HOSTS": "127.0.0.1",
         "ALLOWED_PORTS": str(discord.port),
     }
-    async with running_bot(discord.port, tmp_path, **settings) as (process, log):
+    async with forked_bot(discord.port, tmp_path, **settings) as (process, log):
         async with asyncio.timeout(180):
             await discord.gateway.wait_ready(APPLICATION)
             made = await users.redraw(4000, prompt=prompt, image=PICTURE)
@@ -216,8 +225,8 @@ async def test_a_whole_run_logs_no_secret_and_no_prompt(
             state.dm_channels[4050] = 4051
             await discord.write(4051, 4050, "bilby in the rain", files={"cat.png": PICTURE})
             await users.answered(4050)
-        assert await stop(process) == 0
-        text = (await log).decode()
+        assert await stop_forked(process) == 0
+        text = log.read_text()
     assert refused.files == {}
     assert "DEBUG" in text
     assert "Traceback" in text
