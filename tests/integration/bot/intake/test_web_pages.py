@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,10 +18,18 @@ from bot.intake import (
 )
 from tests.support.intake.hostile_network import answer, served
 from tests.support.intake.pictures import SMALL, encoded, quarters
+from tests.support.processes.sandbox_children import reused_children
 
 PICTURE = encoded(quarters(), "PNG")
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
 TOTAL = 40.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sandbox_children() -> Iterator[None]:
+    """Pages are read in the sandbox: the tests share its children."""
+    with reused_children():
+        yield
 
 
 def responses(page: bytes, kind: str = "text/html") -> dict[str, bytes]:

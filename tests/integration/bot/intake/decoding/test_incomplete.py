@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 
 import pytest
@@ -101,6 +102,7 @@ async def test_progressive_files_that_lack_whole_scans_are_refused(
         await decoded(intake, data[: starts[kept]])
 
 
+@functools.cache
 def whole_files() -> dict[str, bytes]:
     image = quarters(size=(300, 200))
     kinds = {form: encoded(photo(300, 200), form) for form in FORMATS if form != "JPEG"}
