@@ -173,9 +173,9 @@ def never_ready(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
 
 
 def busy(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
-    """A factory that uses some CPU time again and again for seven seconds before it is ready."""
+    """A factory that uses some CPU time again and again for four seconds before it is ready."""
     report(Loading("working"))
-    end = time.monotonic() + 7
+    end = time.monotonic() + 4
     while time.monotonic() < end:
         pause = time.process_time() + 0.02
         while time.process_time() < pause:
@@ -185,8 +185,8 @@ def busy(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
 
 
 def downloading(config: WorkerConfig, report: Report) -> tuple[Engine, Ready]:
-    """A factory that reports a download for seven seconds and otherwise sleeps."""
-    for number in range(70):
+    """A factory that reports a download for four seconds and otherwise sleeps."""
+    for number in range(40):
         report(_downloaded(number))
         time.sleep(0.1)
     return build_engine(config, report)

@@ -54,7 +54,7 @@ def serve(model: Depth2ImgModel, requests: Sequence[ImageRequest]) -> Any:
     return recorder
 
 
-@pytest.mark.parametrize("number", [200, pytest.param(2000, marks=SLOW)])
+@pytest.mark.parametrize("number", [100, pytest.param(2000, marks=SLOW)])
 def test_any_prompt_gives_a_picture(model: Depth2ImgModel, number: int) -> None:
     rng = random.Random(number)
     pixels = request().pixels
@@ -74,7 +74,7 @@ def test_any_prompt_gives_a_picture(model: Depth2ImgModel, number: int) -> None:
     assert len(recorder.results) == number
 
 
-@pytest.mark.parametrize("number", [30, pytest.param(500, marks=SLOW)])
+@pytest.mark.parametrize("number", [20, pytest.param(500, marks=SLOW)])
 def test_any_settings_at_their_limits_give_a_picture_or_a_sentence(
     model: Depth2ImgModel, number: int
 ) -> None:
@@ -175,12 +175,12 @@ def test_a_fault_in_any_phase_leaves_the_other_pictures_identical(number: int) -
             seed=n,
             steps=3 + n % 3,
             strength=1.0,
-            scheduler=SCHEDULERS[n % 5],
+            scheduler=SCHEDULERS[n],
             guidance_scale=[1.0, 5.0][n % 2],
             preview=True,
             return_depth=True,
         )
-        for n in range(8)
+        for n in range(5)
     ]
     outcomes: Counter[str] = Counter()
     expected: dict[bool, dict[str, bytes]] = {}

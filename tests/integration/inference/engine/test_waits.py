@@ -90,7 +90,7 @@ def collect_waits() -> Iterator[list[str]]:
 
 
 META = torch.device("meta")
-PARTS: tuple[Part, ...] = ("everything", "background", "everything")
+PARTS: tuple[Part, ...] = ("background", "everything")
 
 
 class LaunchedTransfer:
@@ -128,11 +128,13 @@ def model(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> De
 def test_the_host_never_waits_between_prepare_and_decode(
     model: Depth2ImgModel, scheduler: Scheduler | None
 ) -> None:
+    # The batch is that of the tiny model.
+    parts = PARTS if scheduler else PARTS[:1]
     options: dict[str, Any] = {"steps": 3, "strength": 1.0, "scheduler": scheduler}
     with collect_waits() as found:
         batch = [
             prepare(model, request(f"r{n}", seed=n, preview=True, part=part, **options))
-            for n, part in enumerate(PARTS)
+            for n, part in enumerate(parts)
         ]
         while not batch[0].finished:
             model.predict(batch)

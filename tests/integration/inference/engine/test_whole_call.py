@@ -83,7 +83,7 @@ def stable_diffusion_xl() -> Any:
     )
 
 
-@pytest.fixture(params=[stable_diffusion, stable_diffusion_xl])
+@pytest.fixture(scope="module", params=[stable_diffusion, stable_diffusion_xl])
 def pipe(request: pytest.FixtureRequest) -> Any:
     torch.manual_seed(0)
     made = request.param()

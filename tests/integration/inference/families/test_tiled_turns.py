@@ -207,19 +207,17 @@ def test_every_turn_of_a_request_in_tiles_reports_a_sign_of_life(model: Depth2Im
     assert turns[-1] - turns[0] + 1 == pytest.approx(9 + 10 + 9, abs=2)
 
 
-@pytest.mark.parametrize("admission_limit", [1, 2, 9])
-def test_the_picture_does_not_depend_on_the_tiles_of_a_turn(
-    model: Depth2ImgModel, admission_limit: int
-) -> None:
+def test_the_picture_does_not_depend_on_the_tiles_of_a_turn(model: Depth2ImgModel) -> None:
     wanted = tiled()
     one = prepare(model, wanted)
     while not one.finished:
         model.predict([one], [1])
     expected = model.decode(one).result()
-    engine, recorder = new_engine(model, admission_limit=admission_limit)
-    engine.post(Submit(wanted))
-    finish(engine, recorder, ["large"])
-    assert recorder.results["large"].pixels == expected
+    for admission_limit in (1, 2, 9):
+        engine, recorder = new_engine(model, admission_limit=admission_limit)
+        engine.post(Submit(wanted))
+        finish(engine, recorder, ["large"])
+        assert recorder.results["large"].pixels == expected
 
 
 def test_the_finished_requests_of_others_are_decoded_between_the_tiles(
@@ -340,7 +338,7 @@ def test_tiles_that_are_not_finite_in_float32_either_fail_their_request(
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_fault_in_one_tile_fails_its_request_only(model: Depth2ImgModel, phase: Phase) -> None:
-    good = small()
+    good = small(steps=30)
     expected = picture_of(model, good)
     engine, recorder = new_engine(model, row_limit=4)
     engine.post(Submit(good))
@@ -380,7 +378,7 @@ def test_a_request_whose_tile_does_not_fit_the_memory_is_encoded_alone(
     assert np.abs(result_picture(recorder, "large") - expected).max() <= 1
 
 
-@pytest.mark.parametrize("attempt", [1, 2, 3])
+@pytest.mark.parametrize("attempt", [1, 3])
 def test_a_tile_that_could_not_be_blended_is_encoded_again(
     model: Depth2ImgModel, attempt: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -414,7 +414,7 @@ async def test_a_worker_that_loads_slowly_is_not_taken_for_hung(
     factory: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Loading takes longer than the deadline, but the worker shows activity all the time."""
-    async with LocalService(model="noise", factory=FAULTS + factory, load_deadline=5.0) as service:
+    async with LocalService(model="noise", factory=FAULTS + factory, load_deadline=3.0) as service:
         pid = None
         while service.status.state is ServiceState.LOADING:
             pid = service.worker_pid or pid
