@@ -54,7 +54,7 @@ class RayService(WorkerSupervisor):
                 "other_models": tuple(other_models),
                 "replica_factory": replica_factory,
             },
-            environment={**_authentication(), **(environment or {})},
+            environment={**_settings_of_ray(), **(environment or {})},
             log_level=logging.getLogger().getEffectiveLevel(),
         )
         # The driver reports its capacity every second.
@@ -66,13 +66,16 @@ class RayService(WorkerSupervisor):
             self._process.send(Demand(oldest_wait))
 
 
-def _authentication() -> dict[str, str]:
-    """The variable that makes Ray use the token of this machine, if there is one.
+def _settings_of_ray() -> dict[str, str]:
+    """Environment variables for Ray, unless the operator has set them.
 
-    `ray start` uses the token by itself; a program that joins its cluster does not.
+    Without them Ray reports its use to its makers, and does not use the token of this machine:
+    `ray start --head` does so by itself, a program that joins its cluster does not.
+    https://docs.ray.io/en/latest/cluster/usage-stats.html
     https://docs.ray.io/en/latest/ray-security/token-auth.html
     """
+    settings = {"RAY_USAGE_STATS_ENABLED": os.environ.get("RAY_USAGE_STATS_ENABLED", "0")}
     given = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
     if given or (Path.home() / ".ray" / "auth_token").is_file():
-        return {"RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE", "token")}
-    return {}
+        settings["RAY_AUTH_MODE"] = os.environ.get("RAY_AUTH_MODE", "token")
+    return settings

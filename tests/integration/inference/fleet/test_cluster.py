@@ -89,6 +89,13 @@ async def test_the_status_has_each_replica_and_what_its_engine_counts(service: R
     assert status.denoiser_calls == sum(each.denoiser_calls for each in status.replicas)
 
 
+async def test_ray_does_not_report_its_use(service: RayService) -> None:
+    driver = psutil.Process(service.worker_pid)
+    commands = [" ".join(process.cmdline()) for process in driver.children(recursive=True)]
+    assert any("gcs_server" in command for command in commands)
+    assert not any("UsageStatsHead" in command for command in commands)
+
+
 async def test_an_error_of_the_engine_reaches_its_caller_alone(service: RayService) -> None:
     good = asyncio.create_task(run(service, request(id="good", steps=50)))
     with pytest.raises(WorkerDied):
