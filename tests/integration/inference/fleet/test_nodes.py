@@ -1,0 +1,125 @@
+"""A head and three workers, started as docs/fleet.md says, as four nodes on this machine.
+
+Takes minutes: `pytest -m "ray and slow"`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from inference import FleetConfig, ImageResult, WorkerDied
+from tests.support.processes.ray_cluster import (
+    ENVIRONMENT,
+    READY_SECONDS,
+    fleet_service,
+    left_of_ray,
+    processes_of_ray,
+    replica_processes,
+    until_ready,
+)
+from tests.support.requests import request
+
+pytest.importorskip("ray")
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
+
+ADDRESS = "127.0.0.1:6398"
+WORKERS = 3
+REQUESTS = 24
+LEFT_SECONDS = 120.0
+
+
+def ray(*arguments: str, **environment: str) -> None:
+    """Run Ray's command."""
+    command = [str(Path(sys.executable).parent / "ray"), *arguments]
+    subprocess.run(
+        command, env=os.environ | ENVIRONMENT | environment, check=True, capture_output=True
+    )
+
+
+def start_worker() -> None:
+    """A node with one GPU, of which Ray knows the number only: it needs no driver."""
+    options = ("--num-cpus=1", "--num-gpus=1")
+    ray("start", f"--address={ADDRESS}", *options, RAY_AUTH_MODE="token")
+
+
+@contextmanager
+def nodes() -> Iterator[None]:
+    """The head, which has no GPU, and the workers."""
+    port = ADDRESS.split(":")[1]
+    ray("get-auth-token", "--generate")
+    options = ("--include-dashboard=false", "--disable-usage-stats", "--num-cpus=1", "--num-gpus=0")
+    ray("start", "--head", f"--port={port}", *options)
+    try:
+        for _ in range(WORKERS):
+            start_worker()
+        yield
+    finally:
+        ray("stop", "--force")
+
+
+def node_of(replica: psutil.Process) -> psutil.Process:
+    """The replica's node: its raylet is the parent of the node's actors."""
+    raylet = replica.parent()
+    assert raylet is not None
+    return raylet
+
+
+def visible_gpus(replica: psutil.Process) -> set[str]:
+    """What Ray tells the replica's worker process about its GPU."""
+    return {child.environ()["CUDA_VISIBLE_DEVICES"] for child in replica.children()}
+
+
+async def test_each_worker_runs_one_replica_and_a_lost_node_costs_only_its_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Ray keeps the cluster's token there.
+    monkeypatch.setenv("HOME", str(tmp_path))
+    before = processes_of_ray()
+    with nodes():
+        async with fleet_service(tmp_path, fleet=FleetConfig(address=ADDRESS)) as service:
+            async with asyncio.timeout(READY_SECONDS):
+                await service.wait_ready()
+                await until_ready(service, WORKERS)
+            replicas = replica_processes()
+            assert len({node_of(replica).pid for replica in replicas}) == WORKERS == len(replicas)
+            assert [visible_gpus(replica) for replica in replicas] == [{"0"}] * WORKERS
+
+            wanted = [request(id=f"r{n}", seed=n, steps=60) for n in range(REQUESTS)]
+            running = [asyncio.create_task(service.generate(one)) for one in wanted]
+            await asyncio.sleep(2)
+            lost = node_of(replicas[0])
+            for process in (*lost.children(recursive=True), lost):
+                process.kill()
+            outcomes = await asyncio.gather(*running, return_exceptions=True)
+            made = [n for n, outcome in enumerate(outcomes) if isinstance(outcome, ImageResult)]
+            assert all(isinstance(outcomes[n], ImageResult | WorkerDied) for n in range(REQUESTS))
+            assert REQUESTS // 2 <= len(made) < REQUESTS
+            for n in made:
+                assert set(outcomes[n].pixels) == {n + 1}  # type: ignore[union-attr]
+
+            # The bot tries the others once more; two replicas are left.
+            again = [
+                service.generate(request(id=f"a{n}", seed=n, steps=4))
+                for n in range(REQUESTS)
+                if n not in made
+            ]
+            async with asyncio.timeout(READY_SECONDS):
+                assert len(await asyncio.gather(*again)) == REQUESTS - len(made)
+                start_worker()
+                await until_ready(service, WORKERS)
+            assert len({node_of(replica).pid for replica in replica_processes()}) == WORKERS
+        # The bot has not started the cluster: it removes its replicas only.
+        async with asyncio.timeout(READY_SECONDS):
+            while replica_processes():  # noqa: ASYNC110
+                await asyncio.sleep(0.5)
+        assert processes_of_ray() - before
+    assert await left_of_ray(before, LEFT_SECONDS) == set()
