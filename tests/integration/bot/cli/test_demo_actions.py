@@ -186,38 +186,41 @@ async def test_the_clock_follows_real_time(tmp_path: Path) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize(
-    ("kind", "fields", "said"),
-    [
-        ("slash", {"path": "img2img", "options": {"prompt": "x", "steps": "9999"}}, "must be ≤"),
-        ("slash", {"path": "img2img", "options": {"prompt": "x", "steps": "many"}}, "steps"),
-        ("slash", {"path": "nothing", "options": {}}, "no command /nothing"),
-        ("slash", {"path": "settings gallery", "options": {}}, "no command /settings gallery"),
-        ("click", {"message": "1", "custom_id": "x"}, "no longer exists"),
-        ("menu", {"name": "Redraw this", "message": "1"}, "no longer exists"),
-        ("delete", {"message": "{samples}"}, "Missing Permissions"),
-        ("submit", {"modal": "1", "values": {}}, "no longer open"),
-        ("send", {"content": ""}, ""),
-        ("send", {"content": "x" * 5000}, ""),
-        ("click", {}, "malformed"),
-        ("dance", {}, "malformed"),
-    ],
+# An action, its fields, and what the sentence about it contains.
+REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("slash", {"path": "img2img", "options": {"prompt": "x", "steps": "9999"}}, "must be ≤"),
+    ("slash", {"path": "img2img", "options": {"prompt": "x", "steps": "many"}}, "steps"),
+    ("slash", {"path": "nothing", "options": {}}, "no command /nothing"),
+    ("slash", {"path": "settings gallery", "options": {}}, "no command /settings gallery"),
+    ("click", {"message": "1", "custom_id": "x"}, "no longer exists"),
+    ("menu", {"name": "Redraw this", "message": "1"}, "no longer exists"),
+    ("delete", {"message": "{samples}"}, "Missing Permissions"),
+    ("submit", {"modal": "1", "values": {}}, "no longer open"),
+    ("send", {"content": ""}, ""),
+    ("send", {"content": "x" * 5000}, ""),
+    ("click", {}, "malformed"),
+    ("dance", {}, "malformed"),
 )
+
+
 async def test_a_refused_action_is_one_sentence_and_the_demo_goes_on(
-    tmp_path: Path, kind: str, fields: dict[str, Any], said: str
+    tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
     async with open_demo(tmp_path, ScriptedService()) as demo:
         samples = (await demo.messages("bob"))[0]["id"]
-        filled = {
-            name: value.replace("{samples}", samples) if isinstance(value, str) else value
-            for name, value in fields.items()
-        }
-        answer = await demo.act("bob", kind, **filled)
-        assert said in answer["error"]
-        assert "\n" not in answer["error"]
-        assert demo.statuses[-1] in (400, 409)
-        await redraw(demo, "bob", "a fox after that")
-        await demo.shown("bob", "Delete")
+        for number, (kind, fields, said) in enumerate(REFUSED):
+            with subtests.test(kind=kind, said=said):
+                filled = {
+                    name: value.replace("{samples}", samples) if isinstance(value, str) else value
+                    for name, value in fields.items()
+                }
+                answer = await demo.act("bob", kind, **filled)
+                assert said in answer["error"]
+                assert "\n" not in answer["error"]
+                assert demo.statuses[-1] in (400, 409)
+                await redraw(demo, "bob", f"fox number {number} after that")
+                shown = await demo.shown("bob", f"fox number {number} after that (a picture")
+                assert button_named(shown, "Delete")
 
 
 async def test_cancelling_several_pictures_under_way_answers_at_once(tmp_path: Path) -> None:

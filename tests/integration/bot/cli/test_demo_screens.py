@@ -32,6 +32,13 @@ pytestmark = [
 PROMPT = "a panda on a pink background"
 SERVICE = ScriptedService()
 
+# The events of scrolling and of new sizes are sent once in each frame.
+FRAMES = """new Promise(done => {
+  let left = 5;
+  const next = () => left-- ? requestAnimationFrame(next) : done();
+  next();
+})"""
+
 # The widths of the settings below a result at which its last word is in a line of its own.
 SPLIT_WIDTHS = """line => {
   const range = document.createRange(), text = line.lastChild, widths = [];
@@ -199,15 +206,15 @@ async def the_page_follows_a_message_that_grows(page: Page) -> None:
     await page.evaluate(
         f"{scroller}.scrollTop = {scroller}.scrollHeight - {scroller}.clientHeight - 50"
     )
-    await page.wait_for_timeout(300)
+    await page.evaluate(FRAMES)
     await page.evaluate(f"{scroller}.scrollTop = {scroller}.scrollHeight; {grow}")
-    await page.wait_for_timeout(1000)
+    await page.evaluate(FRAMES)
     assert await page.evaluate(below) < 2
     # Not after scrolling up.
     await page.evaluate(f"{scroller}.scrollTop = 0")
-    await page.wait_for_timeout(300)
+    await page.evaluate(FRAMES)
     await page.evaluate(grow)
-    await page.wait_for_timeout(300)
+    await page.evaluate(FRAMES)
     assert await page.evaluate(f"{scroller}.scrollTop") == 0
 
 

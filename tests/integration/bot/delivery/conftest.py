@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.bots.delivery_fixture import BOT, Case, DeliveryFixture
 from tests.support.bots.minimal_bot import open_bot, point_discord_py_at
-from tests.support.fake_discord.pauses import shorten_pauses
+from tests.support.clocks.discord_pauses import shorten_pauses
 from tests.support.fake_discord.server import fake_discord
 from tests.support.fake_discord.state import DiscordState
 
