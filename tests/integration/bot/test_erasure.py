@@ -37,6 +37,8 @@ async def discord_sim(tmp_path: Path, service: ScriptedService) -> AsyncIterator
         tmp_path, service, queue_limit_per_user=2, bugs_expected=1
     ) as opened:
         yield opened
+        # The bot's end waits for what is being drawn.
+        service.gate.set()
 
 
 async def contents(folder: Path) -> bytes:
