@@ -13,7 +13,7 @@ os.environ["LC_ALL"] = "C.UTF-8"
 
 import gc
 import multiprocessing
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -38,6 +38,21 @@ def pytest_collection_finish() -> None:
     collects garbage would look at all of them each time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect the garbage of the tests only.
+
+    What is imported before them stays until the end. The garbage collector would go through it
+    again and again while it grows, and in each full collection of a test.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
