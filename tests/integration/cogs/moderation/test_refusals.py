@@ -188,7 +188,7 @@ async def test_nothing_passes_a_classifier_that_fails(
 ) -> None:
     monkeypatch.setattr(classifier_module, "FIRST_PAUSE", 30.0)
     command = ("-c", CHILD.format(fault=fault, passes=passes))
-    process = partial(ClassifierProcess, seconds=1.0, command=command)
+    process = partial(ClassifierProcess, seconds=0.5, command=command)
     monkeypatch.setattr(bot.app, "ClassifierProcess", process)
     async with open_moderated_server(tmp_path) as server:
         # Even a server that refuses no score needs a score.

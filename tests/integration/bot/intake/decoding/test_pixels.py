@@ -19,11 +19,13 @@ from tests.support.intake.pictures import (
     FORMATS,
     GAMMA,
     QUARTERS,
+    SMALL,
     SRGB,
     Colour,
     cmyk_profile,
     encoded,
     grey_profile,
+    odd_pictures,
     quarters,
     rgb_profile,
 )
@@ -234,3 +236,8 @@ async def test_a_large_photograph_is_resized_as_by_lanczos(intake: Intake, form:
     pixels = np.frombuffer(picture.pixels, np.uint8).reshape(128, 192, 3)
     error = ((np.asarray(reference, float) - pixels) ** 2).mean()
     assert error < 255**2 / 10**4
+
+
+@pytest.mark.parametrize("kind", odd_pictures())
+async def test_unusual_files_are_decoded(intake: Intake, kind: str) -> None:
+    await intake.from_bytes(odd_pictures()[kind], **SMALL)
