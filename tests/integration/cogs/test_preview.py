@@ -50,7 +50,7 @@ async def test_a_preview_of_the_first_steps_is_posted_before_the_result(
             "img2img",
             prompt="a panda",
             image=("fox.png", file_of(photo(192, 128))),
-            steps=20,
+            steps=8,
             strength=1.0,
         )
         async with asyncio.timeout(60):
