@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
 import psutil
@@ -23,6 +23,9 @@ FORKS.set_forkserver_preload(
 
 def fork_workers() -> None:
     """Fork the workers of this process, too, which is one of `FORKS`."""
+    server: Any = forkserver._forkserver
+    # This process knows the address of the one that it was forked from, and would start another.
+    server.ensure_running = resource_tracker.ensure_running
     # `process.CONTEXT` has the type of the context that starts workers outside of tests.
     vars(process)["CONTEXT"] = FORKS
 
