@@ -33,13 +33,6 @@ hypothesis.settings.register_profile("long", max_examples=3000, deadline=None, d
 hypothesis.settings.load_profile("short")
 
 
-def pytest_collection_finish() -> None:
-    """Exclude the objects of the libraries and the test modules from garbage collection: code that
-    collects garbage would look at all of them each time."""
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Collect the garbage of the tests only.
