@@ -30,8 +30,9 @@ class MemoryNeeds:
 
     `gpu` is for half precision: the memory that torch reserves and CUDA's own. With less than that,
     the settings of `inference.pipelines.low_memory` are used. `gpu_low` is the allocated memory
-    with these settings; with less than that, the model cannot run. `cpu` and `cpu_half` are for
-    float32 and bfloat16 on a CPU. None is unknown.
+    with these settings; with less than that, the model cannot run. For a model that has no such
+    settings, both are the allocated memory and CUDA's own. `cpu` and `cpu_half` are for float32 and
+    bfloat16 on a CPU. None is unknown.
     """
 
     gpu: float

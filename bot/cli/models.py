@@ -128,6 +128,6 @@ def _memory(entry: ModelEntry) -> str:
         return "" if not entry.on_hub else "unknown"
     needs = entry.memory
     text = f"GPU {needs.gpu:.1f} GiB"
-    if needs.gpu_low:
+    if needs.gpu_low and needs.gpu_low < needs.gpu:
         text += f" (slower: {needs.gpu_low:.1f})"
     return f"{text}, CPU {needs.cpu:.1f} GiB" if needs.cpu else text
