@@ -1,4 +1,7 @@
-"""The commands on macOS and Windows: what those systems do not have is taken away here."""
+"""The commands on macOS and Windows: what those systems do not have is taken away here.
+
+`render` runs on this system as it is, too.
+"""
 
 from __future__ import annotations
 
@@ -71,10 +74,13 @@ def test_check_works(environment: dict[str, str]) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("system", ["this", "others"])
 def test_render_and_its_worker_print_the_result_and_nothing_else(
-    environment: dict[str, str], tmp_path: Path
+    environment: dict[str, str], tmp_path: Path, system: str
 ) -> None:
     """No warning, no progress bar of a library, no blank line."""
+    if system == "this":
+        del environment["PYTHONPATH"]
     photo(300, 200).save(tmp_path / "in.jpg")
     out = tmp_path / "out.png"
     del environment["OMP_NUM_THREADS"]

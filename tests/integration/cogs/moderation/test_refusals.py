@@ -190,13 +190,16 @@ async def test_nothing_passes_a_classifier_that_fails(
     command = ("-c", CHILD.format(fault=fault, passes=passes))
     process = partial(ClassifierProcess, seconds=0.5, command=command)
     monkeypatch.setattr(bot.app, "ClassifierProcess", process)
-    async with open_moderated_server(tmp_path) as server:
+    painter = Painter()
+    async with open_moderated_server(tmp_path, painter) as server:
         # Even a server that refuses no score needs a score.
         await server.open_log(age_restricted_threshold=1.0)
         for channel in (server.adult, server.channel):
             told = await server.redraw(channel)
             assert NOT_RUNNING in told or "is not running" in text_of(channel.history()[-1])
             assert pictures_in(channel) == []
+        # A source that passed once is not scored again, so that both results meet the fault.
+        assert len(painter.requests) == 2 * passes
 
 
 async def test_nothing_passes_while_the_classifier_does_not_start(

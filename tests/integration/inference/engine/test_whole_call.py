@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +84,19 @@ def stable_diffusion_xl() -> Any:
 
 
 @pytest.fixture(scope="module", params=[stable_diffusion, stable_diffusion_xl])
-def pipe(request: pytest.FixtureRequest) -> Any:
+def built(request: pytest.FixtureRequest) -> Any:
     torch.manual_seed(0)
     made = request.param()
     made.set_progress_bar_config(disable=True)
     return made
+
+
+@pytest.fixture
+def pipe(built: Any) -> Iterator[Any]:
+    """The engine gives the pipeline another scheduler for each request."""
+    scheduler = built.scheduler
+    yield built
+    built.scheduler = scheduler
 
 
 def serve(

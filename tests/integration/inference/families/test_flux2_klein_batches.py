@@ -62,7 +62,7 @@ def step_together(
     return done, together
 
 
-@pytest.mark.parametrize(("pictures", "size"), [KINDS[0], KINDS[6], KINDS[4]])
+@pytest.mark.parametrize(("pictures", "size"), [KINDS[0], KINDS[6], KINDS[2], KINDS[8], KINDS[4]])
 def test_eight_requests_at_different_steps_equal_themselves_alone(
     model: Flux2KleinModel, pictures: int, size: tuple[int, int]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -205,7 +206,7 @@ def test_the_finished_picture_equals_the_library_s(model: Any, changes: dict[str
     assert got.std() > 1
 
 
-def mixed(model: Any, number: int) -> list[ImageRequest]:
+def mixed(model: Any, number: int, widths: Sequence[int] = (64, 64, 128)) -> list[ImageRequest]:
     """Requests of two sizes with random settings, some of them from text only."""
     rng = random.Random(5)
     made = []
@@ -218,7 +219,7 @@ def mixed(model: Any, number: int) -> list[ImageRequest]:
         made.append(
             request(
                 f"r{index}",
-                width=rng.choice([64, 64, 64, 64, 128]),
+                width=rng.choice(widths),
                 prompt=rng.choice(["a fox", "a (red:1.4) boat", "glass"]),
                 negative_prompt=rng.choice(["", "blue"]),
                 strength=rng.choice([0.5, 0.8, 1.0]),
@@ -235,7 +236,7 @@ def mixed(model: Any, number: int) -> list[ImageRequest]:
 @WITHOUT_TINY_VAE
 def test_requests_in_a_mixed_batch_equal_themselves_alone(model: Any) -> None:
     """At least eight of them run together, at different steps."""
-    wanted = mixed(model, 14)
+    wanted = mixed(model, 14, widths=(64, 64, 64, 64, 128))
     alone = {one.id: run_alone(model, one) for one in wanted}
     waiting, together = list(wanted), 0
     done: dict[str, torch.Tensor] = {}
