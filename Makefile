@@ -8,8 +8,8 @@ PYTEST ?=
 # of the tree: the modules at the end are short, so that both processes end together.
 PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
 
-# Where bytecode is not written, each process compiles the sources again: pytest's processes those of the
-# tests, with rewritten assertions, and each child process those of the bot.
+# Without bytecode, each pytest process compiles all test modules again, and each child process compiles
+# the bot.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run demo lint format types unit test coverage bench licences clean

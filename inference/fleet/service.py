@@ -69,8 +69,8 @@ class RayService(WorkerSupervisor):
 def _settings_of_ray() -> dict[str, str]:
     """Environment variables for Ray, unless the operator has set them.
 
-    Without them Ray reports its use to its makers, and does not use the token of this machine:
-    `ray start --head` does so by itself, a program that joins its cluster does not.
+    Ray reports its use to its makers unless it is told not to. Only `ray start --head` uses the
+    token of this machine by itself; a program or a worker that joins its cluster does not.
     https://docs.ray.io/en/latest/cluster/usage-stats.html
     https://docs.ray.io/en/latest/ray-security/token-auth.html
     """

@@ -4,7 +4,8 @@
 
 The whole bot (`bot.cli.run`, every cog, the picture sandbox, a worker process with a small real
 pipeline) is a separate process; the fake Discord sends it `/img2img` with a picture.
-Prints one line of JSON; all times in milliseconds.
+Prints one line of JSON; all times in milliseconds. The measurement ends with the last
+acknowledgement.
 """
 
 from __future__ import annotations

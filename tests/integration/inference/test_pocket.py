@@ -29,7 +29,7 @@ POCKET = Path(__file__).parents[3] / "inference/pocket"
 STEPS, QUICK_STEPS = 16, 10
 GUIDANCE = 3.0
 BATCH = 8
-# One of so many objects is measured, and so many objects where a part of them is enough.
+# One of so many objects is measured; so many objects for the figures that use only some.
 SHORT, WHOLE = (16, 1), (1, 20)
 PREVIEWED = (
     "a panda on a pink background",

@@ -103,9 +103,11 @@ async def forked_bot(
 ) -> AsyncIterator[tuple[BaseProcess, Path]]:
     """As `running_bot` with a worker, without the seconds that the imports of both processes take.
 
-    The log is a file.
+    The log is a file: what the bot writes to its standard error, and so the worker's log, which the
+    bot writes. What a library prints in the worker is not in it.
     """
     log = folder / "log.txt"
+    log.touch()
     environment = {**_environment(folder), **settings}
     process = FORKS.Process(target=serve_forked, args=(port, str(log), environment))
     process.start()

@@ -81,8 +81,10 @@ async def open_browser() -> AsyncIterator[Browser]:
             executable_path=CHROMIUM,
             args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
         )
-        yield browser
-        await browser.close()
+        try:
+            yield browser
+        finally:
+            await browser.close()
 
 
 @asynccontextmanager
@@ -100,17 +102,19 @@ async def new_page(
     With `clock` the page's clock can be moved on; until then it goes as the real one.
     """
     page = await browser.new_page(viewport={"width": width, "height": height}, locale=locale)
-    page.set_default_timeout(60_000)
-    if clock:
-        await page.clock.install()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    await page.goto(url)
-    await expect(page.locator(".message").first).to_be_visible()
-    await page.evaluate(WATCH, PREVIEW)
-    yield page
-    assert errors == []
-    await page.close()
+    try:
+        page.set_default_timeout(60_000)
+        if clock:
+            await page.clock.install()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        await page.goto(url)
+        await expect(page.locator(".message").first).to_be_visible()
+        await page.evaluate(WATCH, PREVIEW)
+        yield page
+        assert errors == []
+    finally:
+        await page.close()
 
 
 @asynccontextmanager

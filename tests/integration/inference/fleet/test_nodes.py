@@ -1,6 +1,6 @@
 """A head and three workers, started as docs/fleet.md says, as four nodes on this machine.
 
-Takes minutes: `pytest -m "ray and slow"`.
+Takes minutes: `pytest -m "ray and slow"`. At its end it stops every Ray cluster of this machine.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ async def test_each_worker_runs_one_replica_and_a_lost_node_costs_only_its_reque
             ]
             async with asyncio.timeout(READY_SECONDS):
                 assert len(await asyncio.gather(*again)) == REQUESTS - len(made)
-                start_worker()
+                await asyncio.to_thread(start_worker)
                 await until_ready(service, WORKERS)
             assert len({node_of(replica).pid for replica in replica_processes()}) == WORKERS
         # The bot has not started the cluster: it removes its replicas only.

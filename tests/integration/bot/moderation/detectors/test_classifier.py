@@ -151,7 +151,7 @@ async def test_the_event_loop_goes_on_while_a_picture_is_scored() -> None:
 async def test_a_model_of_transformers_is_scored_by_its_unsafe_label(tmp_path: Path) -> None:
     save_classifier(tmp_path, ["normal", "nsfw"])
     expected = load(str(tmp_path), ["nsfw"]).score(photo())
-    assert abs(expected - 0.5) > 1e-4, "the labels could be exchanged"
+    assert abs(expected - 0.5) > 1e-4, "this test could not tell the labels apart"
     async with ClassifierProcess(str(tmp_path), ("NSFW",), seconds=200.0) as classifier:
         score = await classifier.score(as_picture(photo()))
     assert score == pytest.approx(expected, abs=1e-6)
