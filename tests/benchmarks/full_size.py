@@ -6,13 +6,10 @@ those of the tiny pipelines: speed and memory depend on the number of tokens, wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from diffusers import (
-    AutoencoderKL,
     AutoencoderKLFlux2,
     ControlNetUnionModel,
     EulerDiscreteScheduler,
@@ -34,6 +31,7 @@ from transformers import (
 
 from inference.pipelines import random_klein, random_sd15, random_tiny
 from inference.pipelines.depth import DepthEstimator
+from inference.pipelines.random_sd2 import autoencoder, made_on
 
 XL_UNET: dict[str, Any] = {
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -46,18 +44,6 @@ XL_UNET: dict[str, Any] = {
     "addition_time_embed_dim": 256,
     "projection_class_embeddings_input_dim": 2816,
 }
-
-
-@contextmanager
-def made_on(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """New modules are made on this device in this precision."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        with device:
-            yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def stable_diffusion(
@@ -73,18 +59,6 @@ def stable_diffusion(
         return pipe, depth
     components = {name: part for name, part in pipe.components.items() if name != "controlnet"}
     return StableDiffusionImg2ImgPipeline(**components, requires_safety_checker=False), None
-
-
-def autoencoder() -> Any:
-    """The VAE of Stable Diffusion 1.5 and XL: they have the same shape."""
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(128, 256, 512, 512),
-        layers_per_block=2,
-        latent_channels=4,
-        sample_size=512,
-    ).eval()
 
 
 def stable_diffusion_xl(
