@@ -1,4 +1,4 @@
-"""Rows of one call share neither values nor memory."""
+"""Rows of one call share neither values nor memory, and a valid depth map fails no request."""
 
 from __future__ import annotations
 
