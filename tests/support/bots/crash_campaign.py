@@ -6,14 +6,16 @@ import asyncio
 import os
 import re
 import signal
+import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import Random
 
+from bot.store.opening import FILE_NAME
 from tests.support.bots import bot_process
 from tests.support.bots.minimal_bot import TILED_PROMPT
 from tests.support.fake_discord.objects import Message
@@ -24,6 +26,31 @@ PROMPTS = ("grey", "grey", "grey", TILED_PROMPT, "slow", "too large", "dies once
 SHOWN = re.compile(r"(queued|running|answer made|answer failed|answer cancelled) ([0-9a-f]{16})")
 # Longer than any round should take; a bot that hangs fails the test here.
 ROUND_TIMEOUT_SECONDS = 60.0
+# Longer than a bot needs to pass a failpoint that a request of the round passes.
+FIRST_PASS_SECONDS = 30.0
+# A round may end before a failpoint has been passed for the second or a later time.
+LATER_PASS_SECONDS = 1.5
+
+
+@dataclass(frozen=True)
+class SimulatedRequest:
+    """What one user requests, and does when the reply first shows its state."""
+
+    prompt: str
+    private: bool = False
+    cancels: bool = False
+    deletes: bool = False
+
+
+# Failpoints that few requests pass, and a request that passes each. It is a slow one where its user
+# has to act before it is answered.
+PASSING_REQUESTS = {
+    "fail": SimulatedRequest("too large"),
+    "death": SimulatedRequest("dies once"),
+    "cancel": SimulatedRequest("very slow", cancels=True),
+    "posting": SimulatedRequest("slow", deletes=True),
+    "post": SimulatedRequest("slow", deletes=True),
+}
 
 
 @dataclass
@@ -60,7 +87,8 @@ class Campaign:
     seen: dict[str, Seen] = field(default_factory=lambda: defaultdict(Seen))
     killed_at: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     sent: int = 0
-    _will_cancel: set[int] = field(default_factory=set)
+    # By channel: the requests of which no message has been shown.
+    _not_shown: dict[int, SimulatedRequest] = field(default_factory=dict)
     _cancelling: list[asyncio.Task[object]] = field(default_factory=list)
 
     def watch(self, message: Message) -> None:
@@ -72,22 +100,29 @@ class Campaign:
         self.seen[job_id].kinds.append(kind)
         if kind.startswith("answer"):
             self.seen[job_id].answers.add(message.id)
-        elif message.channel_id in self._will_cancel:
-            self._will_cancel.remove(message.channel_id)
-            self._cancelling.append(
-                asyncio.create_task(
-                    self.discord.command(
-                        self.application_id, message.channel_id, message.channel_id + 1, "cancel"
+        elif request := self._not_shown.pop(message.channel_id, None):
+            if request.cancels:
+                self._cancelling.append(
+                    asyncio.create_task(
+                        self.discord.command(
+                            self.application_id,
+                            message.channel_id,
+                            message.channel_id + 1,
+                            "cancel",
+                        )
                     )
                 )
-            )
-        elif kind == "queued" and not message.ephemeral and self.random.random() < self.deleted:
-            message.deleted = True
+            message.deleted = request.deletes
 
     async def round(
         self, jobs: int, kill_at: tuple[str, int] | None = None, *, stuck: bool = False
     ) -> None:
-        """Start the bot, send requests, and kill it: at a failpoint or at any time."""
+        """Start the bot, send requests, and kill it: at a failpoint or at any time.
+
+        If few requests pass the failpoint `kill_at`, the first request is one that does. A `stuck`
+        bot is stopped by SIGTERM while a job runs.
+        """
+        point, nth = kill_at or ("", 0)
         with self._running(kill_at, stuck=stuck) as process:
             ready = asyncio.create_task(self.discord.gateway.wait_ready(self.application_id))
             dead = death(process)
@@ -96,19 +131,26 @@ class Campaign:
             )
             ready.cancel()
             if not dead.done():
-                await self._send_requests(jobs)
+                requests = [self._random_request() for _ in range(jobs)]
+                if passing := PASSING_REQUESTS.get(point.partition(" ")[2]):
+                    requests[0] = passing
                 if stuck:
-                    await asyncio.sleep(0.2)
+                    # None that its user cancels before the bot puts it back.
+                    requests = [SimulatedRequest("grey")] * jobs
+                await self._send_requests(requests)
+                if stuck:
+                    async with asyncio.timeout(ROUND_TIMEOUT_SECONDS):
+                        await self._wait_running()
                     _signal(process, signal.SIGTERM)
-                timeout = 8.0 if stuck else 1.5 if kill_at else self.random.uniform(0.0, 1.0)
+                if kill_at is None:
+                    timeout = self.random.uniform(0.0, 1.0)
+                else:
+                    timeout = FIRST_PASS_SECONDS if nth == 1 else LATER_PASS_SECONDS
                 await asyncio.wait({dead}, timeout=timeout)
             reached = dead.done()
             _signal(process, signal.SIGKILL)
             await dead
-        if stuck and process.exitcode == 0:
-            # It stopped before a job ran, so nothing was put back: the caller tries again.
-            return
-        self.killed_at[kill_at[0] if kill_at and reached else "any time"] += 1
+        self.killed_at[point if reached else "any time"] += 1
         assert process.exitcode == -signal.SIGKILL, f"the bot exited with {process.exitcode}"
 
     async def finish(self) -> None:
@@ -150,22 +192,38 @@ class Campaign:
             _signal(process, signal.SIGKILL)
             process.join()
 
-    async def _send_requests(self, jobs: int) -> None:
+    async def _wait_running(self) -> None:
+        """Wait until a job runs."""
+        with closing(sqlite3.connect(self.folder / FILE_NAME)) as db:
+            running = "SELECT count(*) FROM job WHERE state = 'running'"
+            while db.execute(running).fetchone() == (0,):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.01)
+
+    async def _send_requests(self, requests: Sequence[SimulatedRequest]) -> None:
         """One channel for each request, so that Discord's rate of edits does not slow the test."""
-        for _ in range(jobs):
+        for request in requests:
             self.sent += 1
             channel = self.application_id * 1_000_000 + self.sent * 10
-            cancels = self.random.random() < 0.15
+            self._not_shown[channel] = request
             await self.discord.command(
                 self.application_id,
                 channel,
                 channel + 1,
                 "redraw",
-                prompt="slow" if cancels else self.random.choice(PROMPTS),
-                private=self.random.random() < self.private,
+                prompt=request.prompt,
+                private=request.private,
             )
-            if cancels:
-                self._will_cancel.add(channel)
+
+    def _random_request(self) -> SimulatedRequest:
+        cancels = self.random.random() < 0.15
+        private = self.random.random() < self.private
+        return SimulatedRequest(
+            prompt="slow" if cancels else self.random.choice(PROMPTS),
+            private=private,
+            cancels=cancels,
+            # A private reply cannot be deleted by others, and its user does not.
+            deletes=not (cancels or private) and self.random.random() < self.deleted,
+        )
 
 
 def death(process: BaseProcess) -> asyncio.Future[None]:

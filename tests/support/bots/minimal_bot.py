@@ -45,6 +45,8 @@ SIZE = 8
 # The prompt of a job in two tiles and one step, which is as much work as two steps of a square.
 TILED_PROMPT = "in tiles"
 STEP_SECONDS = 0.004
+# Prompt → by how much its steps are longer.
+SLOWNESS = {"slow": 30, "very slow": 250}
 # Sums of it are exact.
 DEVICE_SECONDS = 1 / 128
 
@@ -52,8 +54,8 @@ DEVICE_SECONDS = 1 / 128
 class FastEngine(FakeLifecycle):
     """Takes two quick steps, or one of two tiles, and returns the picture inverted.
 
-    The prompts `slow`, `too large`, `dies once` and `kills the bot` cause what they say. A `stuck`
-    engine never finishes.
+    The prompts `slow`, `very slow`, `too large`, `dies once` and `kills the bot` cause what they
+    say. A `stuck` engine never finishes.
     """
 
     status = ServiceStatus(state=ServiceState.READY, detail="ready", slots=4)
@@ -69,7 +71,7 @@ class FastEngine(FakeLifecycle):
         if self.stuck:
             await asyncio.Event().wait()
         for step in (1, 2):
-            await asyncio.sleep(STEP_SECONDS * (30 if request.prompt == "slow" else 1))
+            await asyncio.sleep(STEP_SECONDS * SLOWNESS.get(request.prompt, 1))
             if on_progress:
                 on_progress(Progress(id=request.id, step=step, total=2))
         if request.prompt == "kills the bot":
