@@ -27,8 +27,9 @@ class FakeHub:
 
     `refuse` is a status and an error code for every request. `cut` maps a file to the number of
     bytes after which the connection breaks, once; `broken` is a file whose connection always
-    breaks. `chunk_seconds` slows every file down; every answer waits for `held`. `listed`
-    maps a file to a size in the listing that differs from the file's.
+    breaks. `chunk_seconds` slows every file down; every answer waits for `held`, the content of a
+    file for its event in `gates`. `listed` maps a file to a size in the listing that differs from
+    the file's.
     """
 
     folder: Path
@@ -38,6 +39,7 @@ class FakeHub:
     broken: str | None = None
     chunk_seconds: float = 0.0
     held: asyncio.Event | None = None
+    gates: dict[str, asyncio.Event] = field(default_factory=dict)
     listed: dict[str, int] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     ranges: dict[str, list[str]] = field(default_factory=dict)
@@ -141,6 +143,8 @@ class FakeHub:
         response = web.StreamResponse(status=206 if begin else 200, headers=headers)
         response.content_length = len(content) - begin
         await response.prepare(request)
+        if gate := self.gates.get(name):
+            await gate.wait()
         end = 0 if name == self.broken else self.cut.pop(name, len(content))
         for position in range(begin, end, CHUNK):
             await response.write(content[position : min(position + CHUNK, end)])

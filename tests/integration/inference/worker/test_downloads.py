@@ -1,4 +1,7 @@
-"""Downloads of a model from a fake hub by a real worker process, and every way they can fail."""
+"""Downloads of a model from a fake hub by a real worker process, and every way they can fail.
+
+Longer than 300 lines: the downloads share the hub and the start of the worker.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,7 @@ from inference import (
     ModelUnavailable,
     ServiceState,
 )
+from inference.download_counter import REPORT_SECONDS
 from inference.families.build import build_engine
 from inference.models import find_model
 from inference.worker.messages import WorkerConfig
@@ -139,9 +143,20 @@ async def test_half_precision_downloads_the_fp16_weights_only(
 
 
 async def test_a_slow_download_shows_its_progress(serve: Serve, hub: FakeHub) -> None:
-    hub.chunk_seconds = 0.3
+    weights = [path for path in hub.folder.glob("*/*.safetensors") if ".fp16." not in path.name]
+    hub.gates = {path.relative_to(hub.folder).as_posix(): asyncio.Event() for path in weights}
     seen: list[DownloadProgress] = []
+
+    async def release_files() -> None:
+        """One at a time, each when the worker may report again."""
+        for gate in hub.gates.values():
+            while not seen:  # noqa: ASYNC110 - the loop below appends to it
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(1.2 * REPORT_SECONDS)
+            gate.set()
+
     async with serve() as service:
+        releasing = asyncio.create_task(release_files())
         while service.status.state is ServiceState.LOADING:
             download = service.status.download
             if download is not None and (not seen or seen[-1] != download):
@@ -149,6 +164,9 @@ async def test_a_slow_download_shows_its_progress(serve: Serve, hub: FakeHub) ->
                 assert service.status.detail == f"downloading {REPOSITORY}: {download}"
             await asyncio.sleep(0.01)
         await service.wait_ready()
+        await releasing
+    assert len(hub.gates) == 4
+    # The worker may be ready before the last report is seen.
     assert len(seen) >= 3
     assert [each.bytes for each in seen] == sorted(each.bytes for each in seen)
     assert seen[-1].bytes > seen[0].bytes
@@ -221,14 +239,15 @@ async def test_a_repository_without_an_index_is_no_pipeline(serve: Serve, hub: F
 async def test_the_first_start_without_a_network_is_reported(
     serve: Serve, *, offline: bool
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    async with serve(
-        HF_ENDPOINT=f"http://127.0.0.1:{port}", HF_HUB_OFFLINE=str(int(offline))
-    ) as service:
-        with pytest.raises(HubUnreachable, match="cannot be reached"):
-            await service.wait_ready()
+    # A port that is taken, and at which nothing listens.
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        async with serve(
+            HF_ENDPOINT=f"http://127.0.0.1:{port}", HF_HUB_OFFLINE=str(int(offline))
+        ) as service:
+            with pytest.raises(HubUnreachable, match="cannot be reached"):
+                await service.wait_ready()
 
 
 async def test_a_hub_that_fails_during_the_download_is_reported(serve: Serve, hub: FakeHub) -> None:
