@@ -32,6 +32,8 @@ class Running:
         self.hub = hub
         self.pool: ModelPool
         self.states: list[ModelStatus] = []
+        # The index in `states` after the last one that `reached` has found.
+        self._passed = 0
         self._ended: dict[str, asyncio.Future[ImageResult]] = {}
         self._loop = asyncio.get_running_loop()
         self._config = WorkerConfig(
@@ -60,8 +62,15 @@ class Running:
         return self.states[-1].state
 
     async def reached(self, state: ModelState) -> None:
-        """Wait until the newest state of the model on the hub is this one."""
-        while self.state() is not state:  # noqa: ASYNC110 - it is set in another thread
+        """Wait until the model on the hub reaches this state, after those waited for before."""
+        found = False
+        while not found:
+            # Another thread appends to them.
+            for each in self.states[self._passed :]:
+                self._passed += 1
+                found = each.state is state
+                if found:
+                    break
             await asyncio.sleep(0.005)
 
     def submit(self, id_: str, model: str) -> asyncio.Future[ImageResult]:
