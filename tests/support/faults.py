@@ -60,13 +60,18 @@ class FaultyModel(WithoutTiles):
         self.folder = folder
         self.step_seconds = step_seconds
         self.first_colour = first_colour
+        self._will_hang: set[str] = set()
 
     def _fault_of(self, one: FakeDenoising) -> str:
         fault, _, once = one.request.prompt.partition(" ")
         mark = self.folder / one.request.id
-        if once and mark.exists():
+        if once and mark.exists() and one.request.id not in self._will_hang:
             return ""
         if one.step == one.request.steps // 2 - 1 and fault == "hang":
+            # The worker may be ended at any time once the mark below gives it a short limit.
+            self._will_hang.add(one.request.id)
+            if once:
+                mark.touch()
             self._mark(NEXT_STEP_HANGS)
         if one.step != one.request.steps // 2:
             return ""
