@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-import bot.app
-from bot.moderation.detectors import classifier as classifier_module
-from bot.moderation.detectors.classifier import ClassifierProcess
 from bot.moderation.detectors.picture_hash import PictureHash
 from bot.moderation.detectors.prompt_rules import RuleKind
 from bot.moderation.model import EVERYWHERE
@@ -32,7 +28,6 @@ from tests.support.simulated_discord import buttons_of, text_of
 PROMPT_REFUSED = "This prompt is not allowed here."
 SOURCE_REFUSED = "This picture cannot be used here: the image check refused it."
 RESULT_REFUSED = "The result is not shown: the image check refused it."
-NOT_RUNNING = "The content checks are not running"
 
 
 @pytest_asyncio.fixture
@@ -157,59 +152,6 @@ async def test_with_moderation_off_the_same_pictures_pass(tmp_path: Path) -> Non
         assert await server.redraw(image=BAD) == ""
         assert await server.redraw(prompt=BAD_WORD) == ""
         assert len(pictures_in(server.channel)) == 2
-
-
-FAULTS = {
-    "hangs": "import time; time.sleep(60)",
-    "crashes": "os._exit(1)",
-    "answers NaN": "print('{\"score\": NaN}', flush=True)",
-}
-# Fails at the first picture (the source), or lets so many pass and fails then.
-CHILD = """
-import json, os, sys
-print('{{"ready": true}}', flush=True)
-for number in range(1000):
-    line = sys.stdin.buffer.readline()
-    if not line:
-        break
-    header = json.loads(line)
-    sys.stdin.buffer.read(3 * header["width"] * header["height"])
-    if number < {passes}:
-        print('{{"score": 0.0}}', flush=True)
-    else:
-        {fault}
-"""
-
-
-@pytest.mark.parametrize("passes", [0, 1], ids=["source", "result"])
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-async def test_nothing_passes_a_classifier_that_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, passes: int
-) -> None:
-    monkeypatch.setattr(classifier_module, "FIRST_PAUSE", 30.0)
-    command = ("-c", CHILD.format(fault=fault, passes=passes))
-    process = partial(ClassifierProcess, seconds=0.5, command=command)
-    monkeypatch.setattr(bot.app, "ClassifierProcess", process)
-    painter = Painter()
-    async with open_moderated_server(tmp_path, painter) as server:
-        # Even a server that refuses no score needs a score.
-        await server.open_log(age_restricted_threshold=1.0)
-        for channel in (server.adult, server.channel):
-            told = await server.redraw(channel)
-            assert NOT_RUNNING in told or "is not running" in text_of(channel.history()[-1])
-            assert pictures_in(channel) == []
-        # A source that passed once is not scored again, so that both results meet the fault.
-        assert len(painter.requests) == 2 * passes
-
-
-async def test_nothing_passes_while_the_classifier_does_not_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    process = partial(ClassifierProcess, seconds=0.2, command=("-c", "raise SystemExit(1)"))
-    monkeypatch.setattr(bot.app, "ClassifierProcess", process)
-    async with open_moderated_server(tmp_path) as server:
-        assert NOT_RUNNING in await server.redraw()
-        assert server.channel.history() == []
 
 
 async def test_a_mention_is_checked_as_a_command_is(server: ModeratedServer) -> None:

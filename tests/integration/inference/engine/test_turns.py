@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from inference.engine import outputs
 from inference.families.depth2img import Depth2ImgModel
 from inference.types import ImageResult, Progress
 from inference.worker.messages import Cancel, Started, Submit
@@ -166,10 +167,16 @@ def test_a_request_cancelled_during_its_copy_is_not_reported(model: Depth2ImgMod
     assert recorder.results.keys() == {"long"}
 
 
-def test_a_preview_is_reported_with_the_first_step_after_its_copy(model: Depth2ImgModel) -> None:
+def test_a_preview_is_reported_with_the_first_step_after_its_copy(
+    model: Depth2ImgModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     launched = slow(model, "preview", looks=2)
     engine, recorder = new_engine(model)
     engine.post(Submit(request("one", steps=10, strength=1.0, scheduler="ddim", preview=True)))
+    while not launched:
+        engine.turn()
+    # A second one would replace it.
+    monkeypatch.setattr(outputs, "PREVIEW_SECONDS", 1e6)
     finish(engine, recorder, ["one"])
     shown = [e.step for _, e in recorder.events if isinstance(e, Progress) and e.preview]
     assert shown[0] == 3
