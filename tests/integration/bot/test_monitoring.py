@@ -85,12 +85,12 @@ async def test_a_running_bot_reports_its_work_to_prometheus_and_systemd(
     monkeypatch.setenv("WATCHDOG_USEC", "1000000")
     picture = io.BytesIO()
     Image.linear_gradient("L").convert("RGB").save(picture, "PNG")
-    metrics_port = free_port()
     with systemd_socket(tmp_path) as systemd:
         async with (
             asyncio.timeout(120),
             fake_discord(DiscordState(content_intent={APPLICATION})) as discord,
-            forked_bot(discord.port, tmp_path, METRICS_PORT=str(metrics_port)),
+            # Not earlier: the fake Discord could take the same port.
+            forked_bot(discord.port, tmp_path, METRICS_PORT=str(metrics_port := free_port())),
         ):
             await discord.gateway.wait_ready(APPLICATION)
             options = {"prompt": "a harbour", "image": picture.getvalue()}

@@ -83,6 +83,12 @@ class PageClient:
                     return found[-1]
                 await asyncio.sleep(0.05)
 
+    async def gone(self, user: str, message: str, channel: str = "pictures") -> None:
+        """Wait until the message with this id is deleted."""
+        async with asyncio.timeout(30):
+            while message in {shown["id"] for shown in await self.messages(user, channel)}:  # noqa: ASYNC110 - the server is asked again
+                await asyncio.sleep(0.05)
+
 
 @asynccontextmanager
 async def open_demo(

@@ -91,7 +91,8 @@ def test_run_without_a_token_explains_how_to_get_one_and_how_to_invite(
 
 
 def test_check_reports_everything_that_would_stop_the_bot(bot: CommandLine, tmp_path: Path) -> None:
-    done = bot("check", MODEL="nothing", DATA_DIR="/proc/redraw", DEVICE="cuda")
+    no_gpu = {"CUDA_VISIBLE_DEVICES": ""}
+    done = bot("check", MODEL="nothing", DATA_DIR="/proc/redraw", DEVICE="cuda", **no_gpu)
     assert done.code == 1
     report = done.out
     assert "ok   settings" in report
@@ -102,7 +103,8 @@ def test_check_reports_everything_that_would_stop_the_bot(bot: CommandLine, tmp_
 
 
 def test_check_passes_a_working_setup(bot: CommandLine, tmp_path: Path) -> None:
-    done = bot("check", MODEL="noise", DATA_DIR=str(tmp_path), DTYPE="float32")
+    settings = {"MODEL": "noise", "DATA_DIR": str(tmp_path), "DTYPE": "float32"}
+    done = bot("check", **settings, CUDA_VISIBLE_DEVICES="")
     assert "ok   model: noise" in done.out
     assert ", on this machine" in done.out
     assert "ok   device: cpu in float32" in done.out

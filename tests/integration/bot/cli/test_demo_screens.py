@@ -26,7 +26,7 @@ from tests.support.services import ScriptedService
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(480),
     NEEDS_CHROMIUM,
 ]
 PROMPT = "a panda on a pink background"

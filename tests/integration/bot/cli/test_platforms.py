@@ -48,6 +48,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "PYTHONPATH": str(tmp_path),
         "DATA_DIR": str(tmp_path / "data"),
         "MODEL": "noise",
+        # As on a machine without a GPU.
+        "CUDA_VISIBLE_DEVICES": "",
         "DTYPE": "float32",
         "DISCORD_TOKEN": "",
     }

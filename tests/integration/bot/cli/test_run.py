@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,8 +207,11 @@ async def test_a_whole_run_logs_no_secret_and_no_prompt(
             await discord.gateway.wait_ready(APPLICATION)
             made = await users.redraw(4000, prompt=prompt, image=PICTURE)
             refused = await users.redraw(4010, "is not a picture", prompt=prompt, image=b"text")
-            discord.faults[EDIT] = [Fault.RESET, Refusal(400, 50035, "Invalid Form Body")]
-            await users.redraw(4020, "Discord refused", prompt=prompt, image=PICTURE)
+            # After a refused progress edit no more progress is shown: the answer is refused, too.
+            malformed = Refusal(400, 50035, "Invalid Form Body")
+            discord.faults[EDIT] = [Fault.RESET, malformed, malformed]
+            told = await users.redraw(4020, "Discord refused", prompt=prompt, image=PICTURE)
+            discord.faults.clear()
             discord.cdn["linked.png"] = PICTURE
             await users.redraw(4030, prompt=prompt, url=link)
             # A response that discord.py cannot parse is an unexpected error.
@@ -227,9 +231,10 @@ async def test_a_whole_run_logs_no_secret_and_no_prompt(
             await users.answered(4050)
         assert await stop_forked(process) == 0
         text = log.read_text()
-    assert refused.files == {}
+    assert refused.files == told.files == {}
     assert "DEBUG" in text
-    assert "Traceback" in text
+    # The refused answer is logged with a traceback.
+    assert re.search(r"the answer by \w+: .* → MALFORMED\s+Traceback", text)
     secrets = [
         *("quokka", "numbat", "bilby", "wombat-key"),
         SIGNATURE,

@@ -352,7 +352,11 @@ async def test_stopping_keeps_running_and_waiting_jobs(
         assert all(len(running_bot.answers(job)) == 1 for job in jobs)
 
 
-async def test_a_job_that_is_nearly_finished_at_the_stop_is_answered(tmp_path: Path) -> None:
+async def test_a_job_that_is_nearly_finished_at_the_stop_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A busy machine may take longer than the three seconds to store and send the answer.
+    monkeypatch.setattr(module, "GRACE_SECONDS", 60.0)
     async with open_running_bot(tmp_path) as running_bot:
         running_bot.engine.gate.clear()
         job = await running_bot.ask(1)

@@ -45,12 +45,17 @@ async def test_a_failed_call_leaves_its_user_free() -> None:
 
 
 async def test_closing_waits_for_the_running_call_and_drops_the_others() -> None:
-    gate = threading.Event()
+    gate, begun = threading.Event(), threading.Event()
     ended = []
+
+    def work() -> None:
+        begun.set()
+        ended.append(gate.wait(20))
+
     async with SlowPictureWork() as slow:
-        first = asyncio.create_task(slow.run(1, lambda: ended.append(gate.wait(20))))
+        first = asyncio.create_task(slow.run(1, work))
         second = asyncio.create_task(slow.run(2, lambda: ended.append(True)))
-        await asyncio.sleep(0)
+        assert await asyncio.to_thread(begun.wait, 60)
         asyncio.get_running_loop().call_later(0.05, gate.set)
     assert ended == [True]
     results = await asyncio.gather(first, second, return_exceptions=True)
