@@ -18,6 +18,8 @@ from bot.store.ledger import renewal
 from tests.support.jobs import job
 from tests.support.moderation.discord import CAT, ModeratedServer, Painter, open_moderated_server
 
+pytestmark = pytest.mark.usefixtures("within_one_day")
+
 # As many steps as the engine takes: two pictures of this kind have the same price.
 THREE_STEPS = {"steps": 3, "strength": 1.0}
 PRICE = 10.0

@@ -86,6 +86,7 @@ async def test_an_export_over_the_upload_limit_comes_in_parts(
         assert "missing" not in last
 
 
+@pytest.mark.usefixtures("within_one_day")
 async def test_an_export_has_the_computing_time_of_the_day(tmp_path: Path) -> None:
     async with open_simulated_discord(tmp_path, ScriptedService(device_seconds=2.0)) as sim:
         await redraw(sim)
@@ -94,6 +95,7 @@ async def test_an_export_has_the_computing_time_of_the_day(tmp_path: Path) -> No
         assert (row["requests"], row["pictures"], row["seconds"]) == (1, 1, 2.0)
 
 
+@pytest.mark.usefixtures("within_one_day")
 async def test_an_export_has_what_is_left_after_an_erasure(tmp_path: Path) -> None:
     async with open_simulated_discord(tmp_path, ScriptedService(device_seconds=2.0)) as sim:
         services = sim.bot.services

@@ -145,6 +145,7 @@ async def test_statistics_of_a_bot_without_requests(server: ModeratedServer) -> 
     assert told == ("**Statistics of today**\n- all: 0 requests, 0 pictures, 0 s of computing time")
 
 
+@pytest.mark.usefixtures("within_one_day")
 async def test_statistics_count_by_server_without_contents(server: ModeratedServer) -> None:
     await server.redraw(prompt="a secret")
     await server.redraw(options={"count": 2})
