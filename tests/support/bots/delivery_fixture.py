@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from bot.delivery.delivery import Delivery
@@ -112,7 +112,9 @@ class Case:
             failpoint=self.fixture.failpoint,
         )
 
-    async def made_job(self, *, private: bool = False, expired: bool = False) -> Job:
+    async def made_job(
+        self, *, private: bool = False, expired: bool = False, locale: str = "en-US"
+    ) -> Job:
         """A job that was deferred and made, but not answered."""
         store, discord_state = self.fixture.bot.store, self.discord_state
         interaction = discord_state.interact(BOT, self.channel, self.user)
@@ -133,6 +135,7 @@ class Case:
             source=await store.pictures.put(square(self.channel)),
             now=discord_state.now(),
         )
+        job = replace(job, locale=locale)
         await store.accept(job)
         await store.start(job.id, discord_state.now())
         await store.variant_made(job.id, 0, job.sources[0], ignored_prompt="", depth=None)

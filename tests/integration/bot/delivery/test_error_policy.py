@@ -23,6 +23,7 @@ from tests.support.bots.delivery_fixture import (
     EDIT_BOT,
     EDIT_TOKEN,
     POST,
+    SEARCH,
     Case,
     DeliveryFixture,
     Site,
@@ -171,6 +172,15 @@ async def test_a_broken_connection_causes_no_second_answer(
             assert (await case.state(job)).state is JobState.DELIVERED
             [answer] = case.answers()
             assert all("answer made" in text for _, text in answer.shown)
+
+
+async def test_without_the_history_the_answer_is_sent_to_the_channel_again(case: Case) -> None:
+    """A second answer is better than none."""
+    job = await case.job_at(Site.SEARCH)
+    case.discord.faults[SEARCH] = [Refusal(403, 50001, "Missing access")]
+    await case.deliver(job)
+    [answer] = case.answers()
+    assert answer.channel_id == case.channel
 
 
 async def test_an_edit_whose_response_was_lost_is_not_followed_by_a_message(case: Case) -> None:

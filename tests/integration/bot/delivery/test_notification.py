@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
+import discord
 import pytest
 
 from bot.delivery import notification
 from bot.delivery.notification import message_link
-from bot.jobs.job import Job
+from bot.jobs.job import Job, JobState
 from bot.store.user_defaults import Notification
 from tests.support.bots.delivery_fixture import (
     BOT,
@@ -26,7 +28,7 @@ from tests.support.jobs import job as stored_job
 
 
 async def answer(
-    case: Case, wanted: Notification, *, seconds: float = 61.0, **kind: bool
+    case: Case, wanted: Notification, *, seconds: float = 61.0, **kind: Any
 ) -> tuple[Job, list[Message]]:
     """Answer a job so long after its request; the messages beside the answer."""
     job = await case.made_job(**kind)
@@ -147,7 +149,35 @@ async def test_an_answer_that_mentions_its_user_is_the_only_message(case: Case) 
     assert "finished" not in mentions[0].text
 
 
-async def test_a_failed_job_is_notified_as_a_failure(case: Case) -> None:
-    case.discord.faults[EDIT_TOKEN] = [Refusal(400, 20009, "Explicit content")]
-    _, [message] = await answer(case, Notification.MENTION)
-    assert "could not be made" in message.text
+# Without the first letter: a mention precedes it, or it begins the sentence.
+TEXTS = {
+    ("en-US", True): "our picture is finished",
+    ("en-US", False): "our picture could not be made",
+    ("de", True): "ein Bild ist fertig",
+    ("de", False): "ein Bild konnte nicht gezeichnet werden",
+}
+
+
+@pytest.mark.parametrize("wanted", [Notification.MENTION, Notification.DIRECT])
+@pytest.mark.parametrize(("locale", "made"), TEXTS)
+async def test_a_notification_says_in_the_users_language_whether_there_is_a_picture(
+    case: Case, wanted: Notification, locale: str, *, made: bool
+) -> None:
+    if not made:
+        case.discord.faults[EDIT_TOKEN] = [Refusal(400, 20009, "Explicit content")]
+    _, [message] = await answer(case, wanted, locale=locale)
+    assert TEXTS[locale, made] in message.text
+
+
+@pytest.mark.parametrize("wanted", [Notification.MENTION, Notification.DIRECT])
+async def test_a_notification_that_discord_never_confirms_ends(
+    case: Case, wanted: Notification, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*_: Any, **__: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(notification, "POST_SECONDS", 0.05)
+    monkeypatch.setattr(discord.abc.Messageable, "send", hang)
+    job, others = await answer(case, wanted)
+    assert others == []
+    assert (await case.state(job)).state is JobState.DELIVERED

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import discord
@@ -12,7 +11,7 @@ import pytest
 from bot.delivery import delivery, routes
 from bot.i18n.error_text import translate_error
 from bot.jobs.failures import BlockedByDiscord
-from bot.jobs.job import Job, JobState
+from bot.jobs.job import JobState
 from tests.support.bots.delivery_fixture import (
     EDIT_BOT,
     EDIT_TOKEN,
@@ -20,7 +19,6 @@ from tests.support.bots.delivery_fixture import (
     Case,
     Site,
 )
-from tests.support.bots.minimal_bot import square
 from tests.support.fake_discord.objects import Refusal
 
 # discord.py repeats requests that end in 5xx or 429 by itself.
@@ -125,23 +123,8 @@ async def test_what_is_relied_on_after_a_kill_is_stored_before_it(case: Case) ->
 async def test_a_failed_delivery_is_reported_in_the_language_of_the_job(
     case: Case, locale: str
 ) -> None:
-    made = await case.made_job()
-    # The locale is stored with the job when it is accepted.
-    job = await localized(case, made, locale)
+    job = await case.made_job(locale=locale)
     case.discord.faults[EDIT_TOKEN] = [Refusal(400, BLOCKED, "blocked")]
     await case.deliver(job)
     [answer] = case.answers()
     assert translate_error(locale, BlockedByDiscord()) in answer.text
-
-
-async def localized(case: Case, made: Job, locale: str) -> Job:
-    """The same request, in that language and made."""
-    store = case.fixture.bot.store
-    job = replace(made, id=made.id[::-1], locale=locale, state=JobState.QUEUED)
-    await store.erase_job(made.id)
-    source = await store.pictures.put(square(case.channel))
-    job = replace(job, source=source, variants=tuple(replace(v, result=None) for v in job.variants))
-    await store.accept(job)
-    await store.start(job.id, 0.0)
-    await store.variant_made(job.id, 0, source, ignored_prompt="", depth=None)
-    return await store.made(job.id, 1.0)

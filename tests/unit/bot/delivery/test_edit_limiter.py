@@ -69,6 +69,9 @@ async def test_edits_are_reserved_for_answers() -> None:
     for _ in range(RESERVED):
         await clock.run(edit_limiter.acquire_for_answer(1))
     assert clock.now() == before
+    # The next one waits for the edits of both kinds.
+    await clock.run(edit_limiter.acquire_for_answer(1))
+    assert clock.now() == before + WINDOW_SECONDS
 
 
 async def test_answers_keep_the_rate_limit_and_their_order() -> None:
@@ -99,6 +102,8 @@ async def test_other_channels_do_not_wait() -> None:
     edit_limiter = EditRateLimiter(now=clock.now, sleep=clock.sleep)
     await clock.run(*(edits(edit_limiter, clock, channel, 1, times) for channel in range(100)))
     assert set(times) == {100.0}
+    await clock.run(*(edit_limiter.acquire_for_answer(channel) for channel in range(100)))
+    assert clock.now() == 100.0
 
 
 async def test_idle_channels_are_removed() -> None:
