@@ -40,6 +40,24 @@ def test_the_estimate_counts_the_slots(slots: int, pictures: int, seconds: list[
     assert found == pytest.approx(seconds)
 
 
+def test_the_estimate_counts_all_running_jobs_of_a_model() -> None:
+    queue = FairQueue()
+    estimates = JobEstimates(queue)
+    measured(estimates, step=1.0, around=2.0)
+    estimates.status = replace(READY, slots=2)
+    for name, left in (("first", 5), ("second", 8)):
+        runs = job(name, user=9)
+        queue.add(runs)
+        assert queue.pop() is not None
+        estimates.report_steps(runs, 0, left)
+    queue.add(job("waits", user=1))
+    assert estimates.positions()["waits"].seconds == pytest.approx(5 + 12)
+
+
+def test_an_empty_queue_is_free_at_once() -> None:
+    assert JobEstimates(FairQueue()).seconds_until_free() == 0.0
+
+
 def test_positions_follow_the_order_of_the_queue() -> None:
     queue = FairQueue()
     for n in range(20):
@@ -102,6 +120,13 @@ def test_a_running_job_is_estimated_by_its_own_step_time() -> None:
     now = 106.0
     estimates.report_steps(slow, 0, 7)
     assert estimates.seconds_left(slow) == pytest.approx(7 * 3.0)
+    # Put back, and running again: the steps of the first attempt do not count.
+    estimates.forget(slow.id)
+    now = 200.0
+    estimates.report_steps(slow, 0, 9)
+    now = 201.0
+    estimates.report_steps(slow, 0, 8)
+    assert estimates.seconds_left(slow) == pytest.approx(8.0)
 
 
 def test_the_estimate_counts_the_pixels_that_an_edit_reads() -> None:

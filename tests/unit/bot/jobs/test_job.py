@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
-from bot.jobs.job import Job, JobState, Reference, Variant
+from bot.jobs.job import Job, JobState, Reference, Variant, new_job_id
 from bot.jobs.options import options_for, options_of
 from bot.models import ConfiguredModels
 from inference import ALL_OPTIONS, ModelEntry, Option, Task
@@ -29,6 +30,12 @@ FULL = job(
         Variant(seed=3, strength=0.25),
     ),
 )
+
+
+def test_an_id_is_eight_random_bytes() -> None:
+    ids = {new_job_id() for _ in range(100)}
+    assert len(ids) == 100
+    assert all(re.fullmatch("[0-9a-f]{16}", id_) for id_ in ids)
 
 
 @pytest.mark.parametrize(

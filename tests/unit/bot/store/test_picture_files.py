@@ -45,6 +45,19 @@ async def test_the_file_of_a_picture_is_a_png_of_its_size(tmp_path: Path) -> Non
         assert [path.name for path in (tmp_path / "pictures").iterdir()] == [f"{name}.png"]
 
 
+async def test_an_incomplete_file_is_in_the_folder_of_the_complete_ones(tmp_path: Path) -> None:
+    """Renaming is atomic within a file system only."""
+    found: list[Path] = []
+
+    def failpoint(name: str) -> None:
+        if name == "picture written":
+            found.extend((tmp_path / "pictures").iterdir())
+
+    async with Store.open(tmp_path, failpoint=failpoint) as store:
+        await store.pictures.put(picture(1))
+    assert [path.suffix for path in found] == [".part"]
+
+
 async def test_a_file_that_is_missing_is_named_in_the_error(tmp_path: Path) -> None:
     async with Store.open(tmp_path) as store:
         name = "0123456789abcdef" * 4

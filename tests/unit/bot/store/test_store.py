@@ -270,7 +270,8 @@ async def test_a_second_process_is_refused_with_a_sentence(tmp_path: Path) -> No
     )
     assert first.stdout is not None
     assert await first.stdout.readline() == b"open\n"
-    with pytest.raises(StoreLocked, match="already running with DATA_DIR"):
+    sentence = "already running with DATA_DIR .*: stop it, or give this one a folder of its own.$"
+    with pytest.raises(StoreLocked, match=sentence):
         async with Store.open(tmp_path):
             pass
     first.kill()
