@@ -34,6 +34,7 @@ from inference import (
     ModelStatus,
     NonFiniteOutput,
     OutOfMemory,
+    ServiceState,
     ServiceStatus,
     TaskNotSupported,
     Timings,
@@ -189,6 +190,19 @@ def test_a_running_job_that_waits_for_its_model_has_a_position() -> None:
     assert (position.model.name, position.seconds) == ("b", 20.0 + 30.0)
     made.report_steps(job("b1"), 0, 9)
     assert list(made.positions_in_service()) == ["a1"]
+
+
+def test_a_running_job_waits_for_its_model_until_it_is_loaded_or_takes_a_step() -> None:
+    made = estimates(FairQueue(), a=ModelState.LOADED, b=ModelState.LOADING)
+    assert not made.waits_for_model(job("a1"))
+    assert made.waits_for_model(job("b1"))
+    made.report_steps(job("b1"), 0, 9)
+    assert not made.waits_for_model(job("b1"))
+    # A service with one model.
+    made.status = READY
+    assert not made.waits_for_model(job("a2"))
+    made.status = replace(READY, state=ServiceState.LOADING)
+    assert made.waits_for_model(job("a2"))
 
 
 def test_a_running_job_whose_model_was_unloaded_waits_for_its_loading_only() -> None:
