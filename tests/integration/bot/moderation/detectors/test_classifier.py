@@ -39,6 +39,7 @@ while line := sys.stdin.buffer.readline():
         case 11: print('not JSON', flush=True)
         case 12: print('{"score": null}', flush=True)
         case 13: print("[" * 100000, flush=True)
+        case 14: print('{"score": 1.1}', flush=True)
         case _: print('{"score": 0.25}', flush=True)
 """
 
@@ -54,7 +55,7 @@ async def test_harmless_pictures_score_low_and_suspicious_ones_high() -> None:
         assert await classifier.score(as_picture(suspicious())) > 0.8
 
 
-@pytest.mark.parametrize("width", range(1, 14))
+@pytest.mark.parametrize("width", range(1, 15))
 async def test_a_broken_classifier_gives_no_score_and_is_replaced(
     width: int, caplog: pytest.LogCaptureFixture
 ) -> None:
