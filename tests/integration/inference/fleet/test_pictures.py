@@ -14,6 +14,7 @@ import pytest
 from inference import ImageRequest, LocalService, Preview, Progress, RayService
 from tests.support.processes.ray_cluster import (
     ENVIRONMENT,
+    READY_SECONDS,
     fleet_service,
     processes_of_ray,
     until_ready,
@@ -22,10 +23,6 @@ from tests.support.requests import request
 
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
-
-# From the start of the cluster until two replicas have loaded the model. About 15 s on two idle
-# cores.
-START_SECONDS = 90.0
 
 
 async def make(
@@ -56,7 +53,7 @@ async def test_sixty_pictures_of_pocket_are_those_of_a_local_service_and_nothing
         replica_factory="inference.families.build:build_engine",
         environment={**ENVIRONMENT, **threads},
     ) as fleet:
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(READY_SECONDS):
             await fleet.wait_ready()
             await until_ready(fleet, 2)
         assert [(await make(fleet, one))[0] for one in alone] == expected
