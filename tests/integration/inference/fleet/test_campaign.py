@@ -23,6 +23,7 @@ from inference import FleetConfig, ImageResult, RayService, ServiceState, Worker
 from tests.support.faults import FIRST_COLOURS
 from tests.support.processes.ray_cluster import (
     ENVIRONMENT,
+    LEFT_SECONDS,
     READY_SECONDS,
     ROOT,
     fleet_service,
@@ -39,8 +40,6 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 KILLS, HANGS = 10, 3
 # As `bot.runner.attempt.MAX_ATTEMPTS`.
 ATTEMPTS = 2
-# Some of Ray's agents notice only then that their cluster has ended.
-LEFT_SECONDS = 120.0
 
 
 @asynccontextmanager

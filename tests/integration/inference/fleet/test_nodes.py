@@ -19,6 +19,7 @@ import pytest
 from inference import FleetConfig, ImageResult, WorkerDied
 from tests.support.processes.ray_cluster import (
     ENVIRONMENT,
+    LEFT_SECONDS,
     READY_SECONDS,
     fleet_service,
     left_of_ray,
@@ -34,7 +35,6 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 ADDRESS = "127.0.0.1:6398"
 WORKERS = 3
 REQUESTS = 24
-LEFT_SECONDS = 120.0
 
 
 def ray(*arguments: str, **environment: str) -> None:

@@ -14,8 +14,10 @@ import pytest
 from inference import ImageRequest, LocalService, Preview, Progress, RayService
 from tests.support.processes.ray_cluster import (
     ENVIRONMENT,
+    LEFT_SECONDS,
     READY_SECONDS,
     fleet_service,
+    left_of_ray,
     processes_of_ray,
     until_ready,
 )
@@ -63,7 +65,7 @@ async def test_sixty_pictures_of_pocket_are_those_of_a_local_service_and_nothing
         assert previews
         # Pictures of several requests in one call differ by rounding.
         assert largest_difference(pixels, expected[number % 4]) <= 2
-    assert processes_of_ray() - before == set()
+    assert await left_of_ray(before, LEFT_SECONDS) == set()
 
 
 def largest_difference(one: bytes, other: bytes) -> int:
