@@ -41,9 +41,14 @@ async def until_ready(service: RayService, replicas: int) -> None:
         await asyncio.sleep(0.2)
 
 
+def processes_with(text: str) -> list[psutil.Process]:
+    """The processes with this text in their command lines."""
+    return [p for p in psutil.process_iter(["cmdline"]) if text in _command(p)]
+
+
 def replica_processes() -> list[psutil.Process]:
     """The actors' processes, by the title that Ray gives them."""
-    return [p for p in psutil.process_iter(["cmdline"]) if "ServeReplica" in _command(p)]
+    return processes_with("ServeReplica")
 
 
 def processes_of_ray() -> set[int]:

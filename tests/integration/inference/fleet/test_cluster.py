@@ -29,6 +29,7 @@ from tests.support.processes.ray_cluster import (
     READY_SECONDS,
     fleet_service,
     processes_of_ray,
+    processes_with,
     replica_processes,
     until_ready,
 )
@@ -91,8 +92,8 @@ async def test_the_status_has_each_replica_and_what_its_engine_counts(service: R
 
 async def test_ray_does_not_report_its_use(service: RayService) -> None:
     """The process that reports it reads this variable."""
-    processes = psutil.Process(service.worker_pid).children(recursive=True)
-    reporting = [one for one in processes if "UsageStatsHead" in " ".join(one.cmdline())]
+    driver = psutil.Process(service.worker_pid)
+    reporting = [one for one in processes_with("UsageStatsHead") if driver in one.parents()]
     assert [one.environ()["RAY_USAGE_STATS_ENABLED"] for one in reporting] == ["0"]
 
 
@@ -278,7 +279,8 @@ async def test_a_killed_driver_is_replaced_with_its_cluster(service: RayService)
     assert service.worker_pid is not None
     running = asyncio.create_task(run(service, request(id="d", steps=ENDLESS)))
     await asyncio.sleep(1)
-    cluster = [psutil.Process(pid) for pid in processes_of_ray()]
+    pids = processes_of_ray()
+    cluster = [process for process in psutil.process_iter() if process.pid in pids]
     os.kill(service.worker_pid, signal.SIGKILL)
     with pytest.raises(WorkerDied):
         await running
