@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from inference import FleetConfig, RayService, ServiceState
+from inference import FleetConfig, RayService, ReplicaSnapshot, ServiceState
 
 ROOT = Path(__file__).parents[3]
 FAKE_ENGINE = "tests.support.faults:slow_engine"
@@ -19,6 +19,8 @@ ENVIRONMENT = {"PYTHONPATH": str(ROOT), "RAY_worker_niceness": "0"}
 READY_SECONDS = 360.0
 # Some of Ray's agents notice only then that their cluster has ended.
 LEFT_SECONDS = 120.0
+# Of a state that is seconds away on an idle machine.
+STATE_SECONDS = 60.0
 
 
 def fleet_service(folder: Path, **options: object) -> RayService:
@@ -41,6 +43,33 @@ async def until_ready(service: RayService, replicas: int) -> None:
         await asyncio.sleep(0.2)
 
 
+async def until_reported(service: RayService, reports: int) -> None:
+    """Wait for so many further reports of the replicas.
+
+    The first one may have been on its way already. All of the second one is newer than this call.
+    """
+    for _ in range(reports):
+        old = service.status.replicas
+        while service.status.replicas is old:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def until_running(service: RayService, requests: int) -> None:
+    """Wait until two replicas report, and have so many requests together."""
+    async with asyncio.timeout(STATE_SECONDS):
+        while True:
+            running = [replica.running for replica in service.status.replicas]
+            if len(running) == 2 and sum(running) == requests:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def until_idle(service: RayService) -> None:
+    """Wait until two replicas report, and have no request."""
+    await until_reported(service, 2)
+    await until_running(service, 0)
+
+
 def processes_with(text: str) -> list[psutil.Process]:
     """The processes with this text in their command lines."""
     return [p for p in psutil.process_iter(["cmdline"]) if text in _command(p)]
@@ -49,6 +78,11 @@ def processes_with(text: str) -> list[psutil.Process]:
 def replica_processes() -> list[psutil.Process]:
     """The actors' processes, by the title that Ray gives them."""
     return processes_with("ServeReplica")
+
+
+def process_id(replica: ReplicaSnapshot) -> int:
+    """The process id of the replica's actor, which is part of its name."""
+    return int(replica.name.rpartition(":")[2])
 
 
 def processes_of_ray() -> set[int]:

@@ -27,11 +27,16 @@ from inference import (
 from tests.support.faults import PHASE_SECONDS
 from tests.support.processes.ray_cluster import (
     READY_SECONDS,
+    STATE_SECONDS,
     fleet_service,
+    process_id,
     processes_of_ray,
     processes_with,
     replica_processes,
+    until_idle,
     until_ready,
+    until_reported,
+    until_running,
 )
 from tests.support.requests import request
 
@@ -77,17 +82,20 @@ async def test_sixty_requests_stream_their_steps_and_give_each_its_own_picture(
 
 async def test_the_status_has_each_replica_and_what_its_engine_counts(service: RayService) -> None:
     await asyncio.gather(*(run(service, request(id=f"s{n}", steps=5)) for n in range(20)))
-    async with asyncio.timeout(10):
-        while not all(each.denoiser_calls for each in service.status.replicas):  # noqa: ASYNC110
+    # The reports of the replicas and the sum of their calls are two messages.
+    async with asyncio.timeout(STATE_SECONDS):
+        while True:
+            status = service.status
+            calls = [each.denoiser_calls for each in status.replicas]
+            if all(calls) and sum(calls) == status.denoiser_calls:
+                break
             await asyncio.sleep(0.1)
-    status = service.status
     pids = {replica.pid for replica in replica_processes()}
-    assert {int(each.name.rpartition(":")[2]) for each in status.replicas} == pids
+    assert {process_id(each) for each in status.replicas} == pids
     for each in status.replicas:
         assert (each.state, each.device, each.slots) == (ServiceState.READY, "cpu", 4)
         assert each.rows_per_call >= 2
         assert each.resident_bytes > 10_000_000
-    assert status.denoiser_calls == sum(each.denoiser_calls for each in status.replicas)
 
 
 async def test_ray_does_not_report_its_use(service: RayService) -> None:
@@ -109,20 +117,13 @@ async def test_an_error_of_the_engine_reaches_its_caller_alone(service: RayServi
     assert steps[0] == 1
 
 
-async def until_idle(service: RayService) -> None:
-    """Wait until no replica has a request."""
-    async with asyncio.timeout(20):
-        while any(replica.running for replica in service.status.replicas):  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
-
-
 async def assert_nothing_computes(service: RayService) -> None:
     """No replica has a request, and none makes a call of the denoiser."""
     await until_idle(service)
-    # The next reports of the workers and of the replicas have arrived then.
-    await asyncio.sleep(2.0)
+    # The last counts of the workers and of the replicas have arrived then.
+    await until_reported(service, 3)
     before = service.status.denoiser_calls
-    await asyncio.sleep(2.0)
+    await until_reported(service, 2)
     assert service.status.denoiser_calls == before
 
 
@@ -147,7 +148,7 @@ async def fill(service: RayService, id_: str) -> list[Running]:
     """Ten endless requests: eight take steps, and two wait in the replicas for their slots."""
     running = [start(service, f"{id_}{n}") for n in range(10)]
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(STATE_SECONDS):
             while sum(stepped.is_set() for _, stepped in running) < 8:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
     except TimeoutError:
@@ -214,7 +215,8 @@ async def test_a_deadline_counts_by_the_clock_of_the_replica(service: RayService
     late = asyncio.create_task(
         service.generate(request(id="late", steps=2, deadline=time.time() + 1.0))
     )
-    await asyncio.sleep(1.5)
+    await until_running(service, 11)
+    await asyncio.sleep(1.2)
     await cancel(*(task for task, _ in running))
     with pytest.raises(DeadlineExceeded):
         await late
@@ -234,6 +236,7 @@ async def test_a_killed_replica_costs_its_own_requests_and_is_replaced(
     assert all(isinstance(error, WorkerDied) for error in lost)
     assert len(lost) < len(outcomes)
     async with asyncio.timeout(READY_SECONDS):
+        await until_reported(service, 2)
         await until_ready(service, 2)
     assert victim.pid not in [replica.pid for replica in replica_processes()]
 
