@@ -2,9 +2,10 @@
 
 A request's prompt names its fault: `crash` kills the process with SIGKILL, `hang` never returns,
 `assert` raises what torch raises for a faulty device, `memory` runs out of memory, `nan` gives
-non-finite output, `black` gives a black image. `prepare` and `decode` make that phase take 0.3 s.
-Every other request gives an image of one colour, which follows from its seed. A fault followed by
-`once` happens only the first time; a file in the cache folder records it.
+non-finite output, `black` gives a black image. `prepare` and `decode` stop that phase: a file in
+the cache folder says that it has begun, and another one lets it go on. Every other request gives an
+image of one colour, which follows from its seed. A fault followed by `once` happens only the first
+time; a file in the cache folder records it.
 """
 
 from __future__ import annotations
@@ -35,8 +36,12 @@ Report = Callable[[Event | Loading], None]
 # step hangs. A new worker removes the first.
 NEXT_STEP_HANGS = "next step hangs"
 HANGING = "hanging"
-PHASE_SECONDS = 0.3
 FIRST_COLOURS = {"noise": 1, "pocket": 50, "sd15": 100}
+
+
+def phase_files(folder: Path, phase: str, request_id: str) -> tuple[Path, Path]:
+    """The file that says that a request's phase has begun, and the one that lets it go on."""
+    return folder / f"{phase} {request_id}", folder / f"go on with {phase} {request_id}"
 
 
 @dataclass
@@ -120,7 +125,12 @@ class FaultyModel(WithoutTiles):
         return PendingTransfer(torch.empty(0), lambda _: self._pixels(one.request))
 
     def _wait(self, phase: str, batch: Sequence[ImageRequest]) -> None:
-        time.sleep(PHASE_SECONDS * sum(request.prompt == phase for request in batch))
+        for request in batch:
+            if request.prompt == phase:
+                begun, go_on = phase_files(self.folder, phase, request.id)
+                begun.touch()
+                while not go_on.exists():
+                    time.sleep(0.02)
 
     def _pixels(self, request: ImageRequest) -> bytes:
         if request.prompt == "nan":

@@ -70,6 +70,19 @@ async def until_idle(service: RayService) -> None:
     await until_running(service, 0)
 
 
+def restarts(service: RayService) -> int:
+    """How many workers of the present replicas were replaced."""
+    return sum(replica.restarts for replica in service.status.replicas)
+
+
+async def until_restarted(service: RayService, before: int) -> None:
+    """Wait until a worker was replaced since `before`, and both replicas serve requests."""
+    async with asyncio.timeout(READY_SECONDS):
+        while restarts(service) <= before:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+        await until_ready(service, 2)
+
+
 def processes_with(text: str) -> list[psutil.Process]:
     """The processes with this text in their command lines."""
     return [p for p in psutil.process_iter(["cmdline"]) if text in _command(p)]

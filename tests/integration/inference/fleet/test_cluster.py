@@ -11,6 +11,8 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -25,7 +27,7 @@ from inference import (
     ServiceState,
     WorkerDied,
 )
-from tests.support.faults import PHASE_SECONDS
+from tests.support.faults import phase_files
 from tests.support.processes.ray_cluster import (
     READY_SECONDS,
     STATE_SECONDS,
@@ -34,9 +36,11 @@ from tests.support.processes.ray_cluster import (
     processes_of_ray,
     processes_with,
     replica_processes,
+    restarts,
     until_idle,
     until_ready,
     until_reported,
+    until_restarted,
     until_running,
 )
 from tests.support.requests import request
@@ -58,9 +62,15 @@ async def run(service: RayService | LocalService, wanted: ImageRequest) -> tuple
     return result.pixels, steps
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache folder of the replicas."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RayService]:
-    async with fleet_service(tmp_path_factory.mktemp("cache")) as opened:
+async def service(folder: Path) -> AsyncIterator[RayService]:
+    async with fleet_service(folder) as opened:
         async with asyncio.timeout(READY_SECONDS):
             await opened.wait_ready()
             await until_ready(opened, 2)
@@ -124,13 +134,13 @@ async def test_ray_does_not_report_its_use(service: RayService) -> None:
 
 
 async def test_an_error_of_the_engine_reaches_its_caller_alone(service: RayService) -> None:
+    before = restarts(service)
     good = asyncio.create_task(run(service, request(id="good", steps=50)))
     with pytest.raises(WorkerDied):
         await run(service, request(id="bad", prompt="crash", steps=4))
     # It may have shared the replica's worker, which is then restarted.
     await asyncio.gather(good, return_exceptions=True)
-    async with asyncio.timeout(READY_SECONDS):
-        await until_ready(service, 2)
+    await until_restarted(service, before)
     _, steps = await run(service, request(id="after", steps=2))
     assert steps[0] == 1
 
@@ -198,32 +208,46 @@ async def test_ten_requests_cancelled_before_they_start_are_never_made(
     assert not any(stepped.is_set() for _, stepped in waiting)
 
 
+@asynccontextmanager
+async def held(folder: Path, phase: str, id_: str) -> AsyncIterator[None]:
+    """The block runs while the request is in this phase."""
+    begun, go_on = phase_files(folder, phase, id_)
+    try:
+        async with asyncio.timeout(STATE_SECONDS):
+            while not begun.exists():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        yield
+    finally:
+        go_on.touch()
+
+
 async def test_ten_requests_cancelled_during_their_preparation_take_one_step_at_most(
-    service: RayService,
+    service: RayService, folder: Path
 ) -> None:
     await assert_nothing_computes(service)
-    before = service.status.denoiser_calls
+    before, restarts_before = service.status.denoiser_calls, restarts(service)
     for number in range(10):
-        task, stepped = start(service, f"prepare{number}", prompt="prepare")
-        # The preparation takes longer.
-        await asyncio.sleep(PHASE_SECONDS / 2)
-        assert not stepped.is_set()
-        await cancel(task)
-        await asyncio.sleep(PHASE_SECONDS)
+        task, stepped = start(service, f"p{number}", prompt="prepare")
+        async with held(folder, "prepare", f"p{number}"):
+            assert not stepped.is_set()
+            await cancel(task)
+            await until_idle(service)
+            # A replica whose worker was ended has no request either.
+            assert restarts(service) == restarts_before
     await assert_nothing_computes(service)
     assert service.status.denoiser_calls - before <= 10
 
 
 async def test_ten_requests_cancelled_during_their_decoding_give_no_picture(
-    service: RayService,
+    service: RayService, folder: Path
 ) -> None:
-    running = [start(service, f"decode{n}", prompt="decode", steps=1) for n in range(10)]
-
-    async def cancel_after_step(task: asyncio.Task[Any], stepped: asyncio.Event) -> None:
-        await stepped.wait()
-        await cancel(task)
-
-    await asyncio.gather(*(cancel_after_step(*each) for each in running))
+    before = restarts(service)
+    for number in range(10):
+        task, _ = start(service, f"d{number}", prompt="decode", steps=1)
+        async with held(folder, "decode", f"d{number}"):
+            await cancel(task)
+            await until_idle(service)
+            assert restarts(service) == before
     await assert_nothing_computes(service)
 
 
@@ -277,10 +301,7 @@ async def test_requests_wait_while_all_replicas_are_lost(service: RayService) ->
 async def test_a_hanging_replica_fails_its_own_requests_and_restarts_its_worker(
     service: RayService,
 ) -> None:
-    def restarts() -> int:
-        return sum(replica.restarts for replica in service.status.replicas)
-
-    before = restarts()
+    before = restarts(service)
     others = [
         asyncio.create_task(run(service, request(id=f"o{n}", seed=n, steps=60))) for n in range(6)
     ]
@@ -291,10 +312,7 @@ async def test_a_hanging_replica_fails_its_own_requests_and_restarts_its_worker(
     lost = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     assert all(isinstance(error, WorkerDied) for error in lost)
     assert len(lost) < len(outcomes)
-    async with asyncio.timeout(READY_SECONDS):
-        while restarts() == before:  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
-        await until_ready(service, 2)
+    await until_restarted(service, before)
 
 
 async def test_a_killed_driver_is_replaced_with_its_cluster(service: RayService) -> None:
