@@ -197,15 +197,18 @@ async def test_ten_requests_cancelled_during_their_steps_compute_no_further(
 async def test_ten_requests_cancelled_before_they_start_are_never_made(
     service: RayService,
 ) -> None:
+    """Five are cancelled on their way, the others have reached a replica."""
     running = await fill(service, "full")
-    waiting = [start(service, f"wait{n}", steps=2) for n in range(10)]
-    # Half of them have reached a replica, the others are cancelled on their way.
-    await cancel(*(task for task, _ in waiting[:5]))
-    await asyncio.sleep(0.5)
-    await cancel(*(task for task, _ in waiting[5:]))
+    sent = [start(service, f"sent{n}") for n in range(5)]
+    # The tasks run until they wait for the results.
+    await asyncio.sleep(0)
+    await cancel(*(task for task, _ in sent))
+    waiting = [start(service, f"wait{n}") for n in range(5)]
+    await until_running(service, 15)
+    await cancel(*(task for task, _ in waiting))
     await cancel(*(task for task, _ in running))
     await assert_nothing_computes(service)
-    assert not any(stepped.is_set() for _, stepped in waiting)
+    assert not any(stepped.is_set() for _, stepped in sent + waiting)
 
 
 @asynccontextmanager
