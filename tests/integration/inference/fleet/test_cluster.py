@@ -172,6 +172,16 @@ def start(service: RayService, id_: str, **options: Any) -> Running:
     return asyncio.create_task(service.generate(made, lambda _: stepped.set())), stepped
 
 
+async def stepping(
+    service: RayService, id_: str, number: int, steps: int
+) -> list[asyncio.Task[Any]]:
+    """So many requests, each of which has taken a step."""
+    started = [start(service, f"{id_}{n}", seed=n, steps=steps) for n in range(number)]
+    for _, stepped in started:
+        await stepped.wait()
+    return [task for task, _ in started]
+
+
 async def fill(service: RayService, id_: str) -> list[Running]:
     """Ten endless requests: eight take steps, and two wait in the replicas for their slots."""
     running = [start(service, f"{id_}{n}") for n in range(10)]
@@ -270,16 +280,13 @@ async def test_a_deadline_counts_by_the_clock_of_the_replica(service: RayService
 async def test_a_killed_replica_costs_its_own_requests_and_is_replaced(
     service: RayService,
 ) -> None:
-    running = [
-        asyncio.create_task(run(service, request(id=f"k{n}", seed=n, steps=60))) for n in range(8)
-    ]
-    await asyncio.sleep(1)
+    running = await stepping(service, "k", 8, steps=100)
     victim = replica_processes()[0]
     victim.kill()
     outcomes = await asyncio.gather(*running, return_exceptions=True)
     lost = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     assert all(isinstance(error, WorkerDied) for error in lost)
-    assert len(lost) < len(outcomes)
+    assert 0 < len(lost) < len(outcomes)
     async with asyncio.timeout(READY_SECONDS):
         await until_reported(service, 2)
         await until_ready(service, 2)
@@ -305,10 +312,7 @@ async def test_a_hanging_replica_fails_its_own_requests_and_restarts_its_worker(
     service: RayService,
 ) -> None:
     before = restarts(service)
-    others = [
-        asyncio.create_task(run(service, request(id=f"o{n}", seed=n, steps=60))) for n in range(6)
-    ]
-    await asyncio.sleep(1)
+    others = await stepping(service, "o", 6, steps=60)
     with pytest.raises(WorkerDied):
         await run(service, request(id="hang", prompt="hang", steps=4))
     outcomes = await asyncio.gather(*others, return_exceptions=True)
@@ -320,19 +324,18 @@ async def test_a_hanging_replica_fails_its_own_requests_and_restarts_its_worker(
 
 async def test_a_killed_driver_is_replaced_with_its_cluster(service: RayService) -> None:
     assert service.worker_pid is not None
-    running = asyncio.create_task(run(service, request(id="d", steps=ENDLESS)))
-    await asyncio.sleep(1)
+    running, stepped = start(service, "d")
+    await stepped.wait()
     pids = processes_of_ray()
     cluster = [process for process in psutil.process_iter() if process.pid in pids]
     os.kill(service.worker_pid, signal.SIGKILL)
     with pytest.raises(WorkerDied):
         await running
+    assert service.status.state is not ServiceState.READY
     # Nothing of the old cluster is left, long before Ray's agents end by themselves.
     _, alive = await asyncio.to_thread(psutil.wait_procs, cluster, timeout=20)
     assert alive == []
     async with asyncio.timeout(READY_SECONDS):
-        while service.status.state is ServiceState.READY:  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
         await service.wait_ready()
         _, steps = await run(service, request(id="e", steps=3))
     assert steps[0] == 1

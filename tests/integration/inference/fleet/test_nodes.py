@@ -16,13 +16,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from inference import FleetConfig, ImageResult, WorkerDied
+from inference import FleetConfig, ImageResult, RayService, WorkerDied
 from tests.support.processes.ray_cluster import (
     ENVIRONMENT,
     LEFT_SECONDS,
     READY_SECONDS,
     fleet_service,
     left_of_ray,
+    process_id,
     processes_of_ray,
     replica_processes,
     until_ready,
@@ -78,6 +79,14 @@ def visible_gpus(replica: psutil.Process) -> set[str]:
     return {child.environ()["CUDA_VISIBLE_DEVICES"] for child in replica.children()}
 
 
+async def until_stepping(service: RayService, replica: psutil.Process) -> None:
+    """Wait until the replica has reported a step."""
+    while not any(  # noqa: ASYNC110
+        each.denoiser_calls and process_id(each) == replica.pid for each in service.status.replicas
+    ):
+        await asyncio.sleep(0.05)
+
+
 async def test_each_worker_runs_one_replica_and_a_lost_node_costs_only_its_requests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,9 +102,10 @@ async def test_each_worker_runs_one_replica_and_a_lost_node_costs_only_its_reque
             assert len({node_of(replica).pid for replica in replicas}) == WORKERS == len(replicas)
             assert [visible_gpus(replica) for replica in replicas] == [{"0"}] * WORKERS
 
-            wanted = [request(id=f"r{n}", seed=n, steps=60) for n in range(REQUESTS)]
+            wanted = [request(id=f"r{n}", seed=n, steps=100) for n in range(REQUESTS)]
             running = [asyncio.create_task(service.generate(one)) for one in wanted]
-            await asyncio.sleep(2)
+            async with asyncio.timeout(READY_SECONDS):
+                await until_stepping(service, replicas[0])
             lost = node_of(replicas[0])
             for process in (*lost.children(recursive=True), lost):
                 process.kill()
