@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import time
 from pathlib import Path
 
@@ -116,6 +118,19 @@ async def left_of_ray(before: set[int], seconds: float) -> set[int]:
     while (left := processes_of_ray() - before) and time.monotonic() < end:  # noqa: ASYNC110
         await asyncio.sleep(0.5)
     return left
+
+
+def free_port() -> int:
+    """A port for a cluster's head that no program uses.
+
+    Above the ports of Ray's workers and below those that Linux gives to connections: while a head
+    is restarted, none of them takes its port.
+    """
+    for port in range(20_000, 30_000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            return port
+    raise OSError("no port is free")
 
 
 def _command(process: psutil.Process) -> str:

@@ -27,6 +27,7 @@ from tests.support.processes.ray_cluster import (
     READY_SECONDS,
     ROOT,
     fleet_service,
+    free_port,
     left_of_ray,
     processes_of_ray,
     replica_processes,
@@ -123,10 +124,11 @@ def running_head(port: int) -> Iterator[None]:
 
 async def test_requests_are_answered_after_the_head_is_lost(tmp_path: Path) -> None:
     before = processes_of_ray()
-    fleet = FleetConfig(address="127.0.0.1:6399", min_replicas=2)
+    port = free_port()
+    fleet = FleetConfig(address=f"127.0.0.1:{port}", min_replicas=2)
     async with fleet_service(tmp_path, fleet=fleet) as service:
         # The cluster may start after the bot.
-        with running_head(6399):
+        with running_head(port):
             async with asyncio.timeout(READY_SECONDS):
                 await service.wait_ready()
                 await until_ready(service, 2)
@@ -136,7 +138,7 @@ async def test_requests_are_answered_after_the_head_is_lost(tmp_path: Path) -> N
             await asyncio.sleep(3)
         assert not any(task.done() for task in running)
         waiting = asyncio.create_task(answer(service, "w", 8, 9, steps=2))
-        with running_head(6399):
+        with running_head(port):
             async with asyncio.timeout(READY_SECONDS):
                 results = await asyncio.gather(*running, waiting)
             assert [set(one.pixels) for one in results] == [{n + 1} for n in range(9)]
@@ -185,14 +187,16 @@ async def test_no_process_of_the_cluster_remains_after_a_killed_bot(tmp_path: Pa
 async def test_a_change_of_the_model_refuses_no_request(tmp_path: Path) -> None:
     """The cluster goes on. The second bot has another model than the killed one; its requests wait
     or run while the earlier replicas are replaced, one after the other."""
-    fleet = FleetConfig(address="127.0.0.1:6398", min_replicas=2)
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    fleet = FleetConfig(address=address, min_replicas=2)
     pocket: dict[str, object] = {
         "model": "pocket",
         "replica_factory": "tests.support.faults:several_models",
     }
     answers: list[asyncio.Task[ImageResult]] = []
-    with running_head(6398):
-        await kill_bot(tmp_path, "127.0.0.1:6398")
+    with running_head(port):
+        await kill_bot(tmp_path, address)
         earlier = {replica.pid for replica in replica_processes()}
         assert len(earlier) == 2
         async with fleet_service(tmp_path, fleet=fleet, **pocket) as service:

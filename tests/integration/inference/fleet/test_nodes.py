@@ -22,6 +22,7 @@ from tests.support.processes.ray_cluster import (
     LEFT_SECONDS,
     READY_SECONDS,
     fleet_service,
+    free_port,
     left_of_ray,
     process_id,
     processes_of_ray,
@@ -33,7 +34,6 @@ from tests.support.requests import request
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
-ADDRESS = "127.0.0.1:6398"
 WORKERS = 3
 REQUESTS = 24
 
@@ -46,22 +46,21 @@ def ray(*arguments: str, **environment: str) -> None:
     )
 
 
-def start_worker() -> None:
+def start_worker(port: int) -> None:
     """A node with one GPU, of which Ray knows the number only: it needs no driver."""
     options = ("--num-cpus=1", "--num-gpus=1")
-    ray("start", f"--address={ADDRESS}", *options, RAY_AUTH_MODE="token")
+    ray("start", f"--address=127.0.0.1:{port}", *options, RAY_AUTH_MODE="token")
 
 
 @contextmanager
-def nodes() -> Iterator[None]:
+def nodes(port: int) -> Iterator[None]:
     """The head, which has no GPU, and the workers."""
-    port = ADDRESS.split(":")[1]
     ray("get-auth-token", "--generate")
     options = ("--include-dashboard=false", "--disable-usage-stats", "--num-cpus=1", "--num-gpus=0")
     ray("start", "--head", f"--port={port}", *options)
     try:
         for _ in range(WORKERS):
-            start_worker()
+            start_worker(port)
         yield
     finally:
         ray("stop", "--force")
@@ -93,8 +92,10 @@ async def test_each_worker_runs_one_replica_and_a_lost_node_costs_only_its_reque
     # Ray keeps the cluster's token there.
     monkeypatch.setenv("HOME", str(tmp_path))
     before = processes_of_ray()
-    with nodes():
-        async with fleet_service(tmp_path, fleet=FleetConfig(address=ADDRESS)) as service:
+    port = free_port()
+    fleet = FleetConfig(address=f"127.0.0.1:{port}")
+    with nodes(port):
+        async with fleet_service(tmp_path, fleet=fleet) as service:
             async with asyncio.timeout(READY_SECONDS):
                 await service.wait_ready()
                 await until_ready(service, WORKERS)
@@ -124,7 +125,7 @@ async def test_each_worker_runs_one_replica_and_a_lost_node_costs_only_its_reque
             ]
             async with asyncio.timeout(READY_SECONDS):
                 assert len(await asyncio.gather(*again)) == REQUESTS - len(made)
-                await asyncio.to_thread(start_worker)
+                await asyncio.to_thread(start_worker, port)
                 await until_ready(service, WORKERS)
             assert len({node_of(replica).pid for replica in replica_processes()}) == WORKERS
         # The bot has not started the cluster: it removes its replicas only.
