@@ -224,6 +224,11 @@ async def test_delete_says_what_it_deletes_and_asks_first(tmp_path: Path) -> Non
         assert "Favourites: 1" in question
         assert "Your defaults" in question
         assert "moderation record: " not in question
+        service.gate.set()
+        await sim.settled()
+        finished = await slash(sim.alice, sim.channel, "privacy delete")
+        assert "of these requests" not in text_of(finished.response.message)
+        await sim.alice.click(finished.response.message, custom_id="redraw:erase:keep")
         view = discord.ui.LayoutView.from_message(asked.response.message)
         buttons = [each for each in view.walk_children() if isinstance(each, discord.ui.Button)]
         assert [(each.custom_id, each.style) for each in buttons] == [

@@ -184,6 +184,18 @@ async def test_show_part_runs_no_step_and_posts_a_tinted_picture(
     assert (again.mask, again.return_mask) == (request.mask, False)
 
 
+async def test_use_this_redraws_the_same_part_of_the_result(discord_sim: SimulatedDiscord) -> None:
+    await redraw(discord_sim, mask=("mask.png", mask_file(160, 128)))
+    form: Any = await discord_sim.alice.click(discord_sim.last, label="Use this")
+    prompt = form.modal["components"][0]["component"]["custom_id"]
+    await discord_sim.alice.submit_modal(form, {prompt: "rain"})
+    await discord_sim.settled()
+    first, second = requests_of(discord_sim)[-2:]
+    assert second.prompt == "rain"
+    assert second.pixels != first.pixels
+    assert second.mask == first.mask
+
+
 async def test_the_form_of_edit_has_the_part_of_the_picture(discord_sim: SimulatedDiscord) -> None:
     await redraw(discord_sim, part="foreground", guidance=4.0)
     opened: Any = await discord_sim.alice.click(discord_sim.last, label="Edit")

@@ -105,6 +105,7 @@ async def test_help_names_the_commands_that_the_model_offers(tmp_path: Path) -> 
     settings = settings_for(tmp_path)
     redraws = texts(settings, "en-US", frozenset({"img2img"}))
     assert "`/img2img`" in redraws
+    assert "- The option `part` of `/img2img` redraws only" in redraws
     assert "`/edit`" not in redraws
     assert "I redraw pictures" in redraws
     edits = texts(settings, "en-US", frozenset({"edit", "text2img"}))

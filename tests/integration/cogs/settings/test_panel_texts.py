@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import discord
 import pytest_asyncio
 
 from bot.jobs.budgets import EVERYONE, RoleLimits
+from cogs.settings._panel import draw_panel
 from tests.support.moderation.discord import ModeratedServer, open_moderated_server
 from tests.support.simulated_discord import buttons_of, text_of
 
@@ -36,6 +38,21 @@ async def test_the_panel_shows_the_stored_numbers_and_shows_them_anew(
         "- Strength: 0.5\n- Pictures are kept for 2 h\n- Pictures are refused from the score: 0.4; "
         "in age-restricted channels: default\n- Computing time of the server a day, in seconds: 600"
     ) in text_of(shown.message)
+    # The form begins with them.
+    form = await server.manager.click(shown, custom_id="redraw:settings:numbers")
+    assert form.modal is not None
+    fields = [label["component"] for label in form.modal["components"]]
+    begun = {field["custom_id"]: field.get("value") for field in fields}
+    assert begun.items() >= {"strength": "0.5", "retention": "2", "server": "600"}.items()
+
+
+async def test_the_texts_of_the_panel_are_in_its_language(server: ModeratedServer) -> None:
+    services = server.services
+    options = await services.store.guild_settings.options(server.guild_id)
+    policy = await services.moderation.lists.policy(server.guild_id)
+    children = draw_panel(services, options, policy, "de").walk_children()
+    texts = [item.content for item in children if isinstance(item, discord.ui.TextDisplay)]
+    assert "- Stärke: Vorgabe\n- Bilder werden 24 h aufbewahrt\n" in "\n".join(texts)
 
 
 async def test_the_form_of_limits_opens_again_with_the_typed_text(server: ModeratedServer) -> None:

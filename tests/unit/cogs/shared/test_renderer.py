@@ -9,7 +9,7 @@ import pytest
 
 from bot.delivery.message import MessageContent, Upload
 from bot.jobs.job import Job, JobProgress, QueuePosition, Variant
-from cogs.shared.renderer import ALT_LIMIT, Img2ImgRenderer, alt_text
+from cogs.shared.renderer import ALT_LIMIT, Img2ImgRenderer, alt_text, credit
 from tests.support.jobs import job
 
 # https://discord.com/developers/docs/components/reference#component-limits
@@ -196,6 +196,8 @@ def test_a_finished_job_shows_its_settings_and_a_cancelled_one_that_it_was() -> 
     lines = rest.splitlines()
     assert lines[0] == "-# without: rain"
     assert lines[-1] == "-# from cat.png · for <@7>"
+    assert credit(made) == "-# redrawn by AI for <@7>"
+    assert credit(plain_job(source=None)) == "-# drawn by AI for <@7>"
     assert f"seed {made.variants[0].seed}" in lines[1]
     assert lines[1].endswith("12 s")
     assert texts_of(renderer.cancelled(plain_job())) == ["**a \\*fox\\***\n-# Cancelled."]

@@ -34,6 +34,8 @@ ACTIVE = [
         "[a cat](https://evil.example)",
         "[a cat](<https://evil.example>)",
         "@everyone @here <@123456789012345678> <@&123456789012345678>",
+        # Neither an emoji nor a link: its markup acts.
+        "<a:/_no_link_>",
         "<#123456789012345678> <:smile:123456789012345678> <t:1700000000:R> </img2img:1>",
         "**bold** __under__ ~~gone~~ `code` ||hidden||",
         "> quote\n# title\n-# small\n- list",
