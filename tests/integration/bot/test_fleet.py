@@ -17,7 +17,7 @@ from tests.support.bots.full_bot_process import APPLICATION, running_bot, stop
 from tests.support.fake_discord.objects import Message
 from tests.support.fake_discord.server import FakeDiscord, fake_discord
 from tests.support.fake_discord.state import DiscordState
-from tests.support.processes.ray_cluster import left_of_ray, processes_of_ray
+from tests.support.processes.ray_cluster import LEFT_SECONDS, left_of_ray, processes_of_ray
 
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -63,11 +63,11 @@ async def test_every_job_is_answered_once_although_the_bot_is_killed(tmp_path: P
             await until(discord, 3)
             process.kill()
             await process.wait()
-        assert await left_of_ray(before, 120.0) == set()
+        assert await left_of_ray(before, LEFT_SECONDS) == set()
         async with running_bot(discord.port, tmp_path, **SETTINGS) as (process, _):
             await until(discord, JOBS)
             assert await stop(process) == 0
-        assert await left_of_ray(before, 120.0) == set()
+        assert await left_of_ray(before, LEFT_SECONDS) == set()
         texts = [message.text for message in answers(discord)]
     assert len(texts) == JOBS
     for number in range(JOBS):

@@ -21,7 +21,7 @@ ENVIRONMENT = {"PYTHONPATH": str(ROOT), "RAY_worker_niceness": "0"}
 READY_SECONDS = 360.0
 # Some of Ray's agents notice only then that their cluster has ended.
 LEFT_SECONDS = 120.0
-# Of a state that is seconds away on an idle machine.
+# Limit for a state that an idle machine reaches within seconds.
 STATE_SECONDS = 60.0
 
 
@@ -50,10 +50,12 @@ async def until_reported(service: RayService, reports: int) -> None:
 
     The first one may have been on its way already. All of the second one is newer than this call.
     """
-    for _ in range(reports):
-        old = service.status.replicas
-        while service.status.replicas is old:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    async with asyncio.timeout(READY_SECONDS):
+        for _ in range(reports):
+            old = service.status.replicas
+            # Without a replica, each report is the same empty tuple.
+            while service.status.replicas is old:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
 
 async def until_running(service: RayService, requests: int) -> None:
@@ -120,7 +122,7 @@ async def left_of_ray(before: set[int], seconds: float) -> set[int]:
     return left
 
 
-def free_port() -> int:
+def head_port() -> int:
     """A port for a cluster's head that no program uses.
 
     Above the ports of Ray's workers and below those that Linux gives to connections: while a head

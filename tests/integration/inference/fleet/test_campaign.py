@@ -27,7 +27,7 @@ from tests.support.processes.ray_cluster import (
     READY_SECONDS,
     ROOT,
     fleet_service,
-    free_port,
+    head_port,
     left_of_ray,
     processes_of_ray,
     replica_processes,
@@ -124,7 +124,7 @@ def running_head(port: int) -> Iterator[None]:
 
 async def test_requests_are_answered_after_the_head_is_lost(tmp_path: Path) -> None:
     before = processes_of_ray()
-    port = free_port()
+    port = head_port()
     fleet = FleetConfig(address=f"127.0.0.1:{port}", min_replicas=2)
     async with fleet_service(tmp_path, fleet=fleet) as service:
         # The cluster may start after the bot.
@@ -187,7 +187,7 @@ async def test_no_process_of_the_cluster_remains_after_a_killed_bot(tmp_path: Pa
 async def test_a_change_of_the_model_refuses_no_request(tmp_path: Path) -> None:
     """The cluster goes on. The second bot has another model than the killed one; its requests wait
     or run while the earlier replicas are replaced, one after the other."""
-    port = free_port()
+    port = head_port()
     address = f"127.0.0.1:{port}"
     fleet = FleetConfig(address=address, min_replicas=2)
     pocket: dict[str, object] = {

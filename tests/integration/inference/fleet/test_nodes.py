@@ -22,7 +22,7 @@ from tests.support.processes.ray_cluster import (
     LEFT_SECONDS,
     READY_SECONDS,
     fleet_service,
-    free_port,
+    head_port,
     left_of_ray,
     process_id,
     processes_of_ray,
@@ -92,7 +92,7 @@ async def test_each_worker_runs_one_replica_and_a_lost_node_costs_only_its_reque
     # Ray keeps the cluster's token there.
     monkeypatch.setenv("HOME", str(tmp_path))
     before = processes_of_ray()
-    port = free_port()
+    port = head_port()
     fleet = FleetConfig(address=f"127.0.0.1:{port}")
     with nodes(port):
         async with fleet_service(tmp_path, fleet=fleet) as service:
