@@ -19,7 +19,7 @@ FAKE_ENGINE = "tests.support.faults:slow_engine"
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "RAY_worker_niceness": "0"}
 # On an idle machine of two cores a fleet is ready within 30 s (docs/fleet.md), on a busy one later.
 READY_SECONDS = 360.0
-# Some of Ray's agents notice only then that their cluster has ended.
+# Some of Ray's agents run for over a minute after the end of their cluster.
 LEFT_SECONDS = 120.0
 # Limit for a state that an idle machine reaches within seconds.
 STATE_SECONDS = 60.0
